@@ -1,0 +1,126 @@
+"""The parameters of the crystal task. Free of torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.fusion.registry import MIDDLE, LateFusionOptions, MiddleFusionOptions
+from models.options import AlignnOptions, NoEncoder
+
+
+class Section(BaseModel):
+    """One part of the parameters: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataParams(Section):
+    """Which crystals, which property."""
+
+    dataset: str = "mp6k"  # a shipped set, a JARVIS set (dft_3d, …), a folder with id_prop.csv, or a table
+    target: str = "formation_energy_peratom"
+    train: int | None = Field(None, ge=1)  # crystals; null: all
+    val: int | None = Field(None, ge=1)
+    test: int | None = Field(None, ge=1)
+    seed: int = Field(0, ge=0)  # chooses the subset; subsets are nested
+    split: Literal["official", "random", "formula"] = "official"  # formula: one formula never on both sides
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)  # train, val, test of `random` and `formula`
+
+
+class GraphParams(Section):
+    """How a crystal becomes a graph."""
+
+    strategy: Literal["shell", "nearest", "undirected", "radius"] = "shell"
+    cutoff: float = Field(8.0, gt=0)  # Å
+    max_neighbors: int = Field(12, ge=1)
+    angle_cutoff: float | None = Field(None, gt=0)  # Å; bond pairs only of bonds shorter than it
+    quotient: bool = True  # one atom, bond and pair of each symmetry class, weighted
+
+
+class TextParams(Section):
+    """What the text says and what reads it."""
+
+    describe: str = "jarvis"  # jarvis, robocrys, or the name of a text column of the data set
+    encoder: str = "minilm"  # minilm, a hub id, or a folder
+    revision: str | None = None  # of a hub id
+    pooling: Literal["cls", "mean"] = "mean"
+    max_length: int = Field(256, ge=8, le=8192)  # tokens
+
+
+class ModelParams(Section):
+    """Encoder, fusions, head."""
+
+    encoder: Annotated[AlignnOptions | NoEncoder, Field(discriminator="name")] = AlignnOptions()
+    middle_fusion: MiddleFusionOptions = Field(default_factory=lambda: MIDDLE["none"].options(name="none"))
+    late_fusion: LateFusionOptions = Field(default_factory=lambda: {"name": "none"}, validate_default=True)
+    projection_dim: int = Field(64, ge=1)  # width of g and t
+    dropout: float = Field(0.1, ge=0, lt=1)  # of the projection heads
+
+    @model_validator(mode="after")
+    def _layers_exist(self) -> ModelParams:
+        layers = getattr(self.middle_fusion, "layers", ())
+        if isinstance(self.encoder, NoEncoder):
+            if self.middle_fusion.name != "none":
+                raise ValueError("middle_fusion needs a graph encoder; a text-only model takes middle_fusion {name: none}")
+            if self.late_fusion.name != "none":
+                raise ValueError("late_fusion needs a graph encoder; a text-only model takes late_fusion {name: none}")
+        elif layers and max(layers) > self.encoder.alignn_layers:
+            raise ValueError(
+                f"middle_fusion.layers names layer {max(layers)}; the encoder has ALIGNN layers 1 to "
+                f"{self.encoder.alignn_layers} (counted from 1)"
+            )
+        return self
+
+    @property
+    def uses_graph(self) -> bool:
+        return self.encoder.name != "none"
+
+    @property
+    def uses_text(self) -> bool:
+        return not self.uses_graph or self.middle_fusion.name != "none" or self.late_fusion.name != "none"
+
+
+class TrainParams(Section):
+    """How the model is trained."""
+
+    epochs: int = Field(20, ge=1)
+    batch_size: int = Field(64, ge=1)
+    micro_batch: int | None = Field(None, ge=1)  # crystals in memory at once; gradients are accumulated
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-5, ge=0)  # not applied to biases and norms
+    schedule: Literal["onecycle", "linear_warmup", "constant"] = "onecycle"
+    pct_start: float = Field(0.3, gt=0, lt=1)  # share of the steps in which OneCycle rises
+    warmup_steps: int | None = Field(None, ge=0)  # linear_warmup; null: 2,000, at most 30 % of all steps
+    loss: Literal["l1", "mse"] = "l1"
+    contrastive_weight: float = Field(0.0, ge=0)  # of the symmetric InfoNCE loss between g and t
+    temperature: float = Field(0.1, gt=0)
+    modality_dropout: float = Field(0.0, ge=0, lt=1)  # share of training crystals whose text is replaced by a null text
+    text_mask: float = Field(0.0, ge=0, le=1)  # share of training crystals without text, the same in every epoch
+    gradient_clip: float | None = Field(1.0, gt=0)  # norm; null: none
+    patience: int | None = Field(None, ge=1)  # epochs without a better val_mae; null: no early stopping
+    precision: Literal["float32", "bf16"] = "float32"
+    seed: int = Field(0, ge=0)  # initialisation, order, dropout
+
+
+class CrystalParams(Section):
+    """Everything a run of the crystal task is made from."""
+
+    data: DataParams = DataParams()
+    graph: GraphParams = GraphParams()
+    text: TextParams = TextParams()
+    model: ModelParams = ModelParams()
+    train: TrainParams = TrainParams()
+
+    @model_validator(mode="after")
+    def _contrast_needs_both(self) -> CrystalParams:
+        if self.train.contrastive_weight and not (self.model.uses_graph and self.model.uses_text):
+            raise ValueError("train.contrastive_weight compares graph and text; this model has only one of them")
+        return self
+
+    def without_effect(self) -> set[str]:
+        """Sections that cannot change the result of this run; they take no part in its identity."""
+        return ({"text"} if not self.model.uses_text else set()) | ({"graph"} if not self.model.uses_graph else set())
+
+

@@ -1,0 +1,53 @@
+"""What a kind of training must offer to be run: parameters, preparation, one run.
+
+A task class is importable without torch: heavy imports stand inside `prepare` and `run`, because the command line
+loads the class only to check parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from pydantic import BaseModel
+
+from jobs.context import RunContext
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished run reports; written to result.json by the child process."""
+
+    metrics: dict[str, float]  # val_*: at the best epoch; test_*: evaluated once, at the best epoch
+    best_epoch: int | None = None  # counted from 1
+    epochs: int | None = None  # epochs really trained
+    stopped_early: bool = False
+    parameters: int | None = None  # trainable parameters
+    fusion: dict[str, dict[str, float]] = field(default_factory=dict)  # layer → logged quantities at the best epoch
+    extra: dict[str, Any] = field(default_factory=dict)  # further JSON values of the task's own
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """One thing that was looked for before the runs start."""
+
+    what: str  # "graphs of mp6k (6,277 crystals)"
+    ready: bool
+    detail: str = ""  # where it lies, or why it is missing and what to do
+
+
+class Task(Protocol):
+    """A kind of training. Methods raise `jobs.failure.RunFailure` for a failure that has a known kind."""
+
+    Params: ClassVar[type[BaseModel]]  # frozen, extra="forbid"
+    seed_key: ClassVar[str]  # dotted key that the experiment's `seeds` set
+
+    def prepare(
+        self, params: Sequence[BaseModel], cache_root: Path, log: Callable[[str], None]
+    ) -> list[Preparation]:
+        """Fetch data and fill the caches for all `params`; runs on a node with internet."""
+
+    def run(self, params: BaseModel, context: RunContext) -> Outcome:
+        """Train one variant with one seed; checkpoints when `context.stop_reason` is set and raises `Stopped`."""

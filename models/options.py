@@ -1,0 +1,103 @@
+"""The options of every part of the model. Free of torch, so that a configuration is checked without loading it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class Options(BaseModel):
+    """Frozen options that refuse unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class AlignnOptions(Options):
+    """The graph encoder: ALIGNN (Choudhary & DeCost, npj Comput. Mater. 7, 185, 2021)."""
+
+    name: Literal["alignn"] = "alignn"
+    alignn_layers: int = Field(4, ge=1, le=16)  # each: a convolution on the crystal graph, then one on the line graph
+    gcn_layers: int = Field(4, ge=0, le=16)  # convolutions on the crystal graph alone
+    embedding: int = Field(64, ge=4)  # width of the first layer of the edge and angle embeddings
+    hidden: int = Field(256, ge=4)  # width of atom, bond and bond-pair features
+    norm: Literal["layer", "batch"] = "layer"  # layer: ALIGNN 2.0; batch: 2021
+    backend: Literal["torch", "dgl"] = "torch"  # dgl: DGL 1.1.3 kernels, for comparison
+
+
+class NoEncoder(Options):
+    """No graph: a text-only model."""
+
+    name: Literal["none"] = "none"
+
+
+class FusionOptions(Options):
+    """Base of the options of every fusion; the registry adds the `name`."""
+
+
+class MiddleOptions(FusionOptions):
+    """Common to all middle fusions."""
+
+    layers: tuple[int, ...] = Field((2,), min_length=1)  # after these ALIGNN layers, counted from 1
+    hidden_dim: int = Field(128, ge=1)  # width between the two linear maps of the text
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+    @field_validator("layers")
+    @classmethod
+    def _sorted_and_distinct(cls, layers: tuple[int, ...]) -> tuple[int, ...]:
+        if min(layers) < 1:
+            raise ValueError(f"layers count from 1; found {min(layers)}")
+        if len(set(layers)) < len(layers):
+            raise ValueError(f"a layer is named twice in {list(layers)}")
+        return tuple(sorted(layers))
+
+
+class ScaledMiddleOptions(MiddleOptions):
+    """`middle`: the text is scaled, then gated."""
+
+    initial_scale: float = Field(1.0, gt=0)  # start of text_scale
+    learnable_scale: bool = False  # otherwise text_scale stays at initial_scale
+    gate_norm: bool = False  # LayerNorm of each half before the gate
+
+
+class ImprovedMiddleOptions(ScaledMiddleOptions):
+    """`improved`: `middle` with a scaled residual and an importance per atom."""
+
+    residual_scaling: bool = True  # learnable node_scale before the LayerNorm
+    initial_node_scale: float = Field(1.0, gt=0)
+    dynamic_gating: bool = True  # multiply the gate by 1 + β·importance(h)
+
+
+class AttentionMiddleOptions(MiddleOptions):
+    """`atom_attention`: each atom queries the tokens of the description."""
+
+    num_heads: int = Field(4, ge=1)
+
+
+class LateOptions(FusionOptions):
+    """Common to all late fusions."""
+
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class OutputLateOptions(LateOptions):
+    """`bilinear`, `tucker`, `adaptive`: with a width of the joint vector."""
+
+    output_dim: int = Field(64, ge=1)
+
+
+class BilinearLateOptions(OutputLateOptions):
+    rank: int = Field(16, ge=1)
+
+
+class CrossAttentionLateOptions(LateOptions):
+    """`cross_attention` and the gated forms built on it."""
+
+    num_heads: int = Field(4, ge=1)
+    hidden_dim: int = Field(256, ge=1)
+    tokens: Literal["all", "pooled"] = "all"  # pooled: one vector on each side, value and output projections only
+
+
+class GatedCrossAttentionLateOptions(CrossAttentionLateOptions):
+    text_quality: bool = False  # learnable mixture of gate network and text norm
+    gate_warmup: int = Field(0, ge=0)  # steps over which the gate is ramped up; 0: none

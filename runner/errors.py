@@ -1,0 +1,68 @@
+"""What a user did wrong, said once and clearly.
+
+Every error that a user can cause is a `UserError`; the command line prints its text without a traceback and exits
+with its status. Anything else that escapes is a bug of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+
+class UserError(Exception):
+    """A user's mistake or a state of the machine that a user can mend."""
+
+    exit_status = EXIT_USAGE
+
+    def __init__(self, message: str, *, next_command: str | None = None) -> None:
+        self.message = message
+        self.next_command = next_command
+        super().__init__(message if next_command is None else f"{message}\n  next: {next_command}")
+
+
+class CommandFailed(UserError):
+    """A command that was used rightly but could not do its work."""
+
+    exit_status = EXIT_FAILED
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a configuration file."""
+
+    what: str  # what is wrong and what was found
+    key: str | None = None  # dotted key, as it is written in the file
+    file: str | None = None
+    line: int | None = None  # counted from 1
+    allowed: str | None = None  # what would have been right
+    nearest: str | None = None  # the valid name that was probably meant
+
+    def __str__(self) -> str:
+        where = ":".join(str(part) for part in (self.file, self.line) if part is not None)
+        head = ": ".join(part for part in (where, self.key, self.what) if part)
+        if self.allowed:
+            head += f"\n    allowed: {self.allowed}"
+        if self.nearest:
+            head += f"\n    did you mean: {self.nearest}"
+        return head
+
+
+class ConfigError(UserError):
+    """All the mistakes of one configuration, reported together."""
+
+    def __init__(self, problems: Iterable[Problem], *, next_command: str | None = None) -> None:
+        self.problems = sorted(set(problems), key=lambda p: (p.file or "", p.line or 0, p.key or ""))
+        count = len(self.problems)
+        title = "1 mistake in the configuration" if count == 1 else f"{count} mistakes in the configuration"
+        super().__init__("\n".join([title, *(f"  {problem}" for problem in self.problems)]), next_command=next_command)
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str | None:
+    """The allowed name most like `name`, or None when none is alike."""
+    matches = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.6)
+    return matches[0] if matches else None

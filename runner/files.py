@@ -1,0 +1,93 @@
+"""Reading and writing files so that a reader never meets a half-written one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` to write to; it takes the name of `path` when the block ends without an error.
+
+    The content is flushed to disk before the rename, so that after a crash either the old or the new content stands.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(descriptor)
+    beside = Path(name)
+    try:
+        yield beside
+        with open(beside, "rb") as written:
+            os.fsync(written.fileno())
+        beside.chmod(0o666 & ~_umask())  # mkstemp makes 0600; files follow the user's umask
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace the content of `path` in one step."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
+    """Replace `path` by `value` as JSON; NaN and infinities are refused with ValueError."""
+    write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any | None:
+    """The JSON value in `path`, or None when the file is missing, truncated or not JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line with a single write; a half line left by a crash is first closed with a newline."""
+    data = line.encode() + b"\n"
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            data = b"\n" + data
+        while data:  # a nearly full disk may accept only a part
+            data = data[os.write(descriptor, data) :]
+    finally:
+        os.close(descriptor)
+
+
+def append_json(path: Path, value: Any) -> None:
+    """Append `value` as one line of JSON; NaN and infinities are refused with ValueError."""
+    append_line(path, json.dumps(value, allow_nan=False))
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects in `path`, one a line; half lines and foreign lines are left out, a missing file is empty."""
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    records = []
+    for line in data.splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            records.append(record)
+    return records

@@ -1,0 +1,135 @@
+"""The names of the files of an experiment and of a run. No other module spells one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """Files of one run, under `runs/<experiment>/runs/<run_id>`."""
+
+    path: Path
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @property
+    def experiment(self) -> ExperimentDir:
+        return ExperimentDir(self.path.parent.parent)
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def provenance(self) -> Path:
+        return self.path / "provenance.json"
+
+    @property
+    def splits(self) -> Path:
+        return self.path / "splits.json"
+
+    @property
+    def claim(self) -> Path:
+        return self.path / "claim.json"
+
+    @property
+    def attempts(self) -> Path:
+        return self.path / "attempts.jsonl"
+
+    @property
+    def heartbeat(self) -> Path:
+        return self.path / "heartbeat.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def fusion_weights(self) -> Path:
+        return self.path / "fusion_weights.csv"
+
+    @property
+    def diagnostics(self) -> Path:
+        return self.path / "diagnostics.jsonl"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        return self.path / "last.pt"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        return self.path / "best.pt"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions.csv"
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def failure(self) -> Path:
+        return self.path / "failure.json"
+
+    @property
+    def cancelled(self) -> Path:
+        """Written when a run is cancelled before it started; removed when it is sent again."""
+        return self.path / "cancelled.json"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    def log(self, attempt: int) -> Path:
+        return self.logs / f"attempt-{attempt}.log"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+
+@dataclass(frozen=True)
+class ExperimentDir:
+    """Files of one experiment, under `runs/<experiment>`."""
+
+    path: Path
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def submission_log(self) -> Path:
+        return self.path / "submissions.jsonl"
+
+    @property
+    def submit_lock(self) -> Path:
+        return self.path / "submit.lock"
+
+    @property
+    def submissions(self) -> Path:
+        return self.path / "submissions"
+
+    def submission(self, number: int) -> Path:
+        return self.submissions / str(number)
+
+    @property
+    def runs(self) -> Path:
+        return self.path / "runs"
+
+    def run(self, run_id: str) -> RunDir:
+        return RunDir(self.runs / run_id)
+
+    @property
+    def analysis(self) -> Path:
+        return self.path / "analysis"
+
+
+    @property
+    def summary_csv(self) -> Path:
+        return self.analysis / "results_summary.csv"
