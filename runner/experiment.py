@@ -21,8 +21,8 @@ def checked_name(name: str) -> str:
     """`name` if it is safe as the name of a directory and in a shell; ValueError otherwise."""
     if not _NAME.fullmatch(name):
         raise ValueError(
-            f"{name!r} cannot name a directory; use letters, digits, '.', '_' and '-', starting with a letter or digit, "
-            "at most 100"
+            f"{name!r} cannot name a directory; use letters, digits, '.', '_' and '-', starting with a letter or digit "
+            "(at most 100 characters)"
         )
     return name
 

@@ -129,7 +129,6 @@ class ExperimentDir:
     def analysis(self) -> Path:
         return self.path / "analysis"
 
-
     @property
     def summary_csv(self) -> Path:
         return self.analysis / "results_summary.csv"

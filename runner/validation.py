@@ -69,7 +69,7 @@ def _follow(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[Ke
         key.append(part)
         owners = candidates
         annotations = [c.model_fields[part].annotation for c in candidates if part in c.model_fields]
-        candidates = [found for annotation in annotations for found in _models(annotation)]
+        candidates = [found for annotation in annotations for found in models_in(annotation)]
     return tuple(key), owners
 
 
@@ -78,9 +78,10 @@ def _tags(model: type[BaseModel]) -> set[Any]:
     return set(get_args(field.annotation)) if field and get_origin(field.annotation) is Literal else set()
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The pydantic models that a type annotation names."""
     if isinstance(annotation, type):
         return [annotation] if issubclass(annotation, BaseModel) else []
     if get_origin(annotation) in (Union, types.UnionType, Annotated, list, tuple, dict):
-        return [found for inner in get_args(annotation) for found in _models(inner)]
+        return [found for inner in get_args(annotation) for found in models_in(inner)]
     return []
