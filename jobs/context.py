@@ -87,7 +87,7 @@ class RunContext:
     def record(self, values: Mapping[str, Any]) -> None:
         """Append an epoch to metrics.jsonl, with attempt and time; a number that is not finite becomes null."""
         self._beat_for(values)
-        append_json(self.directory.metrics, {**_finite(dict(values)), "attempt": self.attempt, "time": time.time()})
+        append_json(self.directory.metrics, {**as_json(dict(values)), "attempt": self.attempt, "time": time.time()})
 
     def record_fusion(self, epoch: int, layers: Mapping[str, Mapping[str, float]]) -> None:
         """Append a row a fused layer to fusion_weights.csv; other quantities belong into `record_diagnostics`."""
@@ -96,7 +96,7 @@ class RunContext:
             unknown = sorted(set(values) - set(FUSION_COLUMNS))
             if unknown:
                 raise ValueError(f"fusion_weights.csv has no column {unknown}; allowed: {', '.join(FUSION_COLUMNS)}")
-            found = _finite(dict(values))
+            found = as_json(dict(values))
             rows.append([epoch, layer, *("" if found.get(c) is None else repr(found[c]) for c in FUSION_COLUMNS)])
         path = self.directory.fusion_weights
         if not path.exists() or path.stat().st_size == 0:
@@ -106,7 +106,7 @@ class RunContext:
 
     def record_diagnostics(self, values: Mapping[str, Any]) -> None:
         """Append a line to diagnostics.jsonl; give `epoch`, so that a resumed run can rewind it."""
-        append_json(self.directory.diagnostics, {**_finite(dict(values)), "attempt": self.attempt, "time": time.time()})
+        append_json(self.directory.diagnostics, {**as_json(dict(values)), "attempt": self.attempt, "time": time.time()})
 
     def rewind(self, epoch: int) -> None:
         """Drop what was recorded after `epoch` (0: everything), and half-written lines, from the three logs."""
@@ -123,7 +123,7 @@ class RunContext:
 
     def _beat_for(self, values: Mapping[str, Any]) -> None:
         metric = self._metric or next((name for name in values if name.startswith("val_")), None)
-        value = _finite(values.get(metric)) if metric else None
+        value = as_json(values.get(metric)) if metric else None
         self._beat(epoch=values.get("epoch"), metric=metric, value=value)
 
     def _beat(self, **progress: Any) -> None:
@@ -131,14 +131,14 @@ class RunContext:
             self._heartbeat.beat(**progress)
 
 
-def _finite(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """`value` as JSON can hold it: NaN and infinities become null, numbers of NumPy and torch become plain ones."""
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if hasattr(value, "item") and not isinstance(value, str | bytes):
-        value = value.item()
+        return [as_json(item) for item in value]
+    if hasattr(value, "tolist"):
+        return as_json(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
