@@ -150,7 +150,10 @@ class Shift:
         enough = reason == "timeout" and end is not None and end - _MARGIN_S > now
         self.deadline = end - _MARGIN_S if enough and end is not None else now + grace
         for run in self.running:
-            run.ask_to_stop(reason)
+            try:
+                run.ask_to_stop(reason)
+            except OSError as error:  # it has been told; only failure.json is missing
+                _say(f"{run.directory.run_id}: {error}")
 
     def _reap(self) -> None:
         for run in [run for run in self.running if run.has_ended()]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -143,14 +144,11 @@ class RunProcess:
 
     def ask_to_stop(self, reason: str) -> None:
         """Tell the child, and leave a failure.json for the case that neither of us gets to write another one."""
+        with contextlib.suppress(BrokenPipeError):  # it is ending already
+            os.write(self.lifeline, f"{reason}\n".encode())
         kind = STOP_REASONS[reason]
         message = f"asked to stop ({reason}); it had not left yet when this was written"
-        now, print_ = time.time(), f"{kind}:asked"
-        Failure(kind, message, self.attempt.number, now, self.job_id, "", print_, provisional=True).write(self.directory)
-        try:
-            os.write(self.lifeline, f"{reason}\n".encode())
-        except BrokenPipeError:
-            pass  # it is ending already
+        self._failure(kind, message, "asked", provisional=True).write(self.directory)
 
     def kill(self, why: str) -> None:
         """End the child and everything it has started."""
@@ -217,12 +215,13 @@ class RunProcess:
         left = "wrote its checkpoint and left"
         ending = left if status == EXIT_STOPPED else self._killed_for or "was ended before it had written a checkpoint"
         kind = STOP_REASONS[reason]
-        return Failure(kind, f"asked to stop ({reason}): {ending}", self.attempt.number, time.time(), self.job_id, "",
-                       f"{kind}:stopped")  # fmt: skip
+        return self._failure(kind, f"asked to stop ({reason}): {ending}", "stopped")
+
+    def _failure(self, kind: Kind, message: str, what: str, *, provisional: bool = False) -> Failure:
+        number, now = self.attempt.number, time.time()
+        return Failure(kind, message, number, now, self.job_id, "", f"{kind}:{what}", provisional)
 
 
 def _kill_group(group: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):  # nothing of it is left
         os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # nothing of it is left
