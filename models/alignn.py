@@ -73,10 +73,10 @@ class ScalarEmbedding(nn.Module):
 class AlignnLayer(nn.Module):
     """One convolution on atoms and bonds, then one on bonds and bond pairs."""
 
-    def __init__(self, options: AlignnOptions) -> None:
+    def __init__(self, options: AlignnOptions, convolution: type[EdgeGatedConvolution]) -> None:
         super().__init__()
-        self.on_bonds = EdgeGatedConvolution(options.hidden, options.norm)
-        self.on_pairs = EdgeGatedConvolution(options.hidden, options.norm)
+        self.on_bonds = convolution(options.hidden, options.norm)
+        self.on_pairs = convolution(options.hidden, options.norm)
 
     def forward(
         self,
@@ -114,6 +114,8 @@ class Alignn(nn.Module):
     convolution on bond pairs.
     """
 
+    convolution: type[EdgeGatedConvolution] = EdgeGatedConvolution
+
     def __init__(self, options: AlignnOptions) -> None:
         super().__init__()
         self.options = options
@@ -121,9 +123,9 @@ class Alignn(nn.Module):
         self.atom_embedding = NormedLayer(NUM_FEATURES, options.hidden, options.norm)
         self.bond_embedding = ScalarEmbedding(0.0, LONGEST_BOND, BOND_BINS, options)
         self.cosine_embedding = ScalarEmbedding(-1.0, 1.0, COSINE_BINS, options)
-        self.alignn_layers = nn.ModuleList(AlignnLayer(options) for _ in range(options.alignn_layers))
+        self.alignn_layers = nn.ModuleList(AlignnLayer(options, self.convolution) for _ in range(options.alignn_layers))
         self.gcn_layers = nn.ModuleList(
-            EdgeGatedConvolution(options.hidden, options.norm) for _ in range(options.gcn_layers)
+            self.convolution(options.hidden, options.norm) for _ in range(options.gcn_layers)
         )
 
     def forward(self, graph: GraphBatch, fuse: Fuse | None = None) -> Tensor:

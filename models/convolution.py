@@ -48,26 +48,32 @@ class EdgeGatedConvolution(nn.Module):
         Without `update_edges` the second result is None: the last convolution's edges are read by nobody.
         `node_count` (n,) and `edge_count` (M,): how many each stands for, read by BatchNorm alone.
         """
-        gate, value, update = self._messages(edges, nodes, features, distinct)
-        weighted = torch.sigmoid(gate)
-        if edges.weight is not None:
-            weighted = weighted * edges.weight.to(weighted.dtype).unsqueeze(1)
-        mean = sum_at_end(weighted * value, edges) / (sum_at_end(weighted, edges) + GATE_EPSILON)
+        gate, mean, update = self._pass_messages(edges, nodes, features, distinct)
         new_nodes = nodes + F.silu(self.norm_nodes(update + mean, node_count))
         if not update_edges:
             return new_nodes, None
         old = features if distinct is None else of_each(features, distinct)
         return new_nodes, old + F.silu(self.norm_edges(gate, edge_count))
 
-    def _messages(
+    def _pass_messages(
         self, edges: Edges, nodes: Tensor, features: Tensor, distinct: Distinct | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The gate m and V·h_start of each edge (M, d), and U·h of each node (n, d)."""
+        """m of each edge (M, d); the gated mean of V·h_start and U·h of each node, both (n, d)."""
         width = nodes.shape[1]
         gate_and_value = at_start(self.start(nodes), edges)
         end_gate, update = self.end(nodes).split(width, dim=1)
-        edge_gate = self.edge(features)
-        if distinct is not None:
-            edge_gate = of_each(edge_gate, distinct)
-        gate = gate_and_value[:, :width] + at_end(end_gate, edges) + edge_gate
-        return gate, gate_and_value[:, width:], update
+        gate = gate_and_value[:, :width] + at_end(end_gate, edges) + self._edge_gate(features, distinct)
+        open_share = self._open_share(gate, edges)
+        sums = sum_at_end(open_share * gate_and_value[:, width:], edges)
+        return gate, sums / (sum_at_end(open_share, edges) + GATE_EPSILON), update
+
+    def _edge_gate(self, features: Tensor, distinct: Distinct | None) -> Tensor:
+        """C·e of each edge (M, d)."""
+        of_edges: Tensor = self.edge(features)
+        return of_edges if distinct is None else of_each(of_edges, distinct)
+
+    @staticmethod
+    def _open_share(gate: Tensor, edges: Edges) -> Tensor:
+        """σ(m), as many times as there are equal edges."""
+        share = torch.sigmoid(gate)
+        return share if edges.weight is None else share * edges.weight.to(share.dtype).unsqueeze(1)

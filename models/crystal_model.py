@@ -75,7 +75,7 @@ class CrystalModel(nn.Module):
         with_text = not with_graph or _name(middle) != "none" or joins or contrastive
         widths = Widths(encoder.hidden if isinstance(encoder, AlignnOptions) else 0, projection_dim, text_dim or 0)
 
-        self.encoder = _load_encoder(encoder) if isinstance(encoder, AlignnOptions) else None
+        self.encoder = _make_encoder(encoder) if isinstance(encoder, AlignnOptions) else None
         self.text_head = ProjectionHead(widths.token, projection_dim, dropout) if with_text else None
         self.null_text = nn.Parameter(torch.zeros(widths.token)) if with_text else None
         self.middle_fusions = nn.ModuleDict(
@@ -154,12 +154,12 @@ class CrystalModel(nn.Module):
         return [*lines, f"in all {_count(self):,} trainable parameters"]
 
 
-def _load_encoder(options: AlignnOptions) -> Alignn:
-    if options.backend == "dgl":
-        from models.dgl_backend import DglAlignn  # dgl is imported only when it is asked for
+def _make_encoder(options: AlignnOptions) -> Alignn:
+    if options.backend == "torch":
+        return Alignn(options)
+    from models.dgl_backend import DglAlignn  # dgl is imported only when it is asked for
 
-        return DglAlignn(options)
-    return Alignn(options)
+    return DglAlignn(options)
 
 
 def _check(

@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.data.crystals import Crystal
+from runner.errors import UserError
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 SHELL_WIDTH = 0.01  # Å; neighbours this little farther than the last one belong to its shell
+SMALLEST_LENGTH = 0.01  # Å; nearer atoms are two records of one, and have no direction between them
 EQUAL_LENGTH = 1e-4  # Å; lengths closer than this are the same, and order is decided by index and cell
 
 
@@ -88,7 +90,7 @@ def crystal_graph(crystal: Crystal, choice: GraphChoice) -> CrystalGraph:
         found = _shells(crystal, choice.max_neighbors, complete=choice.strategy != "nearest")
     if choice.strategy == "undirected":
         found = _both_directions(found)
-    order = np.lexsort((*found.cell.T[::-1], found.rank, found.atom, found.neighbour))
+    order = np.lexsort((found.rank, found.atom, found.neighbour))
     src, dst = found.atom[order], found.neighbour[order]
     vector, length = found.vector[order], found.length[order]
     pair_src, pair_dst = _pairs(src, dst, len(crystal.atomic_numbers), length, choice.angle_cutoff)
@@ -98,13 +100,17 @@ def crystal_graph(crystal: Crystal, choice: GraphChoice) -> CrystalGraph:
 
 
 def neighbours(crystal: Crystal, radius: float) -> Neighbours:
-    """All periodic neighbours of every atom within `radius` Å."""
+    """All periodic neighbours of every atom within `radius` Å. Raises UserError for two atoms in one place."""
     from vesin import NeighborList  # imports torch where it is installed: not before a graph is built
 
     search = NeighborList(cutoff=radius, full_list=True, n_threads=1)
     atom, neighbour, cell, vector, length = search.compute(
         points=crystal.positions, box=crystal.lattice, periodic=True, quantities="ijSDd"
     )
+    if length.size and length.min() < SMALLEST_LENGTH:
+        at = int(length.argmin())
+        pair = f"{atom[at] + 1} and {neighbour[at] + 1}"
+        raise UserError(f"crystal {crystal.material_id!r}: atoms {pair} are {length[at]:.2g} Å apart: recorded twice?")
     atom, neighbour, cell = atom.astype(np.int64), neighbour.astype(np.int64), cell.astype(np.int64)
     by_length = np.lexsort((length, atom))
     atom, length = atom[by_length], length[by_length]
