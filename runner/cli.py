@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,19 +29,21 @@ app = typer.Typer(
 )
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     table = "table"
     json = "json"
     csv = "csv"
 
 
-class StatusFormat(str, Enum):
+class StatusFormat(StrEnum):
     table = "table"
     json = "json"
 
 
 Config = Annotated[Path, typer.Argument(help="Experiment file.", metavar="CONFIG")]
-Experiment = Annotated[str | None, typer.Argument(help="Directory, name or config; the last submitted.", metavar="EXPERIMENT")]  # fmt: skip
+Experiment = Annotated[
+    str | None, typer.Argument(help="Directory, name or config; else the last submitted.", metavar="EXPERIMENT")
+]
 Root = Annotated[Path | None, typer.Option("--root", help="Directory of all experiments; else RUNNER_ROOT, else runs.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a key: --set train.epochs=5 (may be repeated).")]
 ClusterName = Annotated[str | None, typer.Option("--cluster", help="local, or a cluster file.")]
