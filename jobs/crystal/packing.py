@@ -49,9 +49,7 @@ class Packed:
         """The crystals at `positions`, in that order."""
         starts = np.cumsum(self.sizes, axis=0) - self.sizes
         sizes = self.sizes[positions]
-        columns = {
-            level: ranges(starts[positions, column], sizes[:, column]) for column, level in enumerate(LEVELS)
-        }
+        columns = {level: ranges(starts[positions, column], sizes[:, column]) for column, level in enumerate(LEVELS)}
         return Packed(sizes, {name: self.tables[name][..., columns[level]] for name, level in TABLES.items()})
 
 
