@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from models.fusion.registry import MIDDLE, LateFusionOptions, MiddleFusionOptions
 from models.options import AlignnOptions, NoEncoder
@@ -14,6 +15,11 @@ class Section(BaseModel):
     """One part of the parameters: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def misfit(key: tuple[str, ...], what: str, allowed: str) -> PydanticCustomError:
+    """The error of parts that do not fit each other, raised at `key` below the model that found it."""
+    return PydanticCustomError("misfit", "{what}", {"key": key, "what": what, "allowed": allowed})
 
 
 class DataParams(Section):
@@ -59,17 +65,17 @@ class ModelParams(Section):
     dropout: float = Field(0.1, ge=0, lt=1)  # of the projection heads
 
     @model_validator(mode="after")
-    def _layers_exist(self) -> ModelParams:
+    def _parts_fit(self) -> ModelParams:
         layers = getattr(self.middle_fusion, "layers", ())
         if isinstance(self.encoder, NoEncoder):
-            if self.middle_fusion.name != "none":
-                raise ValueError("middle_fusion needs a graph encoder; a text-only model takes middle_fusion {name: none}")
-            if self.late_fusion.name != "none":
-                raise ValueError("late_fusion needs a graph encoder; a text-only model takes late_fusion {name: none}")
+            for part in ("middle_fusion", "late_fusion"):
+                if getattr(self, part).name != "none":
+                    raise misfit((part, "name"), f"{part} needs a graph encoder; this model has none", "none")
         elif layers and max(layers) > self.encoder.alignn_layers:
-            raise ValueError(
-                f"middle_fusion.layers names layer {max(layers)}; the encoder has ALIGNN layers 1 to "
-                f"{self.encoder.alignn_layers} (counted from 1)"
+            raise misfit(
+                ("middle_fusion", "layers"),
+                f"there is no layer {max(layers)}; layers count from 1",
+                f"1 to {self.encoder.alignn_layers} (model.encoder.alignn_layers)",
             )
         return self
 
@@ -116,7 +122,9 @@ class CrystalParams(Section):
     @model_validator(mode="after")
     def _contrast_needs_both(self) -> CrystalParams:
         if self.train.contrastive_weight and not (self.model.uses_graph and self.model.uses_text):
-            raise ValueError("train.contrastive_weight compares graph and text; this model has only one of them")
+            raise misfit(
+                ("train", "contrastive_weight"), "compares graph and text; this model has only one of them", "0"
+            )
         return self
 
     def without_effect(self) -> set[str]:
