@@ -1,4 +1,4 @@
-"""Multi-head attention between the atoms and the tokens of a crystal, where an atom may stand for several equal ones."""
+"""Multi-head attention between the atoms and the tokens of a crystal; an atom may stand for several equal ones."""
 
 from __future__ import annotations
 
@@ -78,10 +78,12 @@ class CrossAttention(nn.Module):
         """(B, Q) entropy of the attention, mean over the heads, in nats; n equal atoms count as n keys."""
         query, key = self._split(self.query(queries)), self._split(self.key(keys.states))
         logits = query @ key.transpose(2, 3) / query.shape[-1] ** 0.5
-        log_each = logits - (logits + keys.log_count[:, None, None, :]).logsumexp(3, keepdim=True)
+        log_each: Tensor = logits - (logits + keys.log_count[:, None, None, :]).logsumexp(3, keepdim=True)
         share = (log_each + keys.log_count[:, None, None, :]).exp()
-        return -(share * log_each).sum(3).mean(1)
+        entropy: Tensor = -(share * log_each).sum(3).mean(1)
+        return entropy
 
     def _split(self, states: Tensor) -> Tensor:
         """(B, S, hidden) → (B, heads, S, hidden / heads)."""
-        return states.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        crystals, length, _ = states.shape
+        return states.view(crystals, length, self.heads, -1).transpose(1, 2)

@@ -6,7 +6,6 @@ from typing import Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-
 Checked = TypeVar("Checked")
 
 

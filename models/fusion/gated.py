@@ -21,7 +21,7 @@ class GatedFusion(nn.Module):
 
     def forward(self, side: GraphSide, text: TextSide, record: LayerRecord | None) -> Tensor:
         gates = torch.sigmoid(self.gates(torch.cat([side.g, text.t], dim=1)))
-        w_graph, w_text = (gates / gates.sum(dim=1, keepdim=True)).split(1, dim=1)
+        w_graph, w_text = (gates / gates.sum(dim=1, keepdim=True)).chunk(2, dim=1)
         if record is not None:
             record.mean("w_graph", w_graph)
             record.mean("w_text", w_text)
