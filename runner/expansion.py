@@ -5,7 +5,9 @@ A matrix of 100,000 runs varies few sections a time, so each distinct section is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import gc
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,7 @@ from runner.errors import ConfigError, Problem, nearest
 from runner.experiment import ExperimentFile, Overrides
 from runner.identity import axis_names, canonical_json, digest, identity, run_id, short_form, variant_label
 from runner.matrix import Point, axis_keys, matches, points
+from runner.validation import Report
 from runner.validation import problems as validation_problems
 from runner.yaml_source import Key
 
@@ -42,12 +45,18 @@ class Expansion:
     file: ExperimentFile
     runs: list[Run]
     axes: list[str]  # every parameter that some variant sets
+    points: dict[str, Point]  # variant → where the file describes it
+    seed_key: str
     baseline: str | None  # the variant that others are compared with
     left_out: int  # points that describe the same run as an earlier one
 
     @property
     def variants(self) -> list[str]:
         return list(dict.fromkeys(run.variant for run in self.runs))
+
+    def reporter(self, variant: str) -> Report:
+        """Makes problems of a variant's parameters, at the place where the file sets them."""
+        return _reporter(self.file, self.points[variant], self.seed_key)
 
 
 @dataclass(frozen=True)
@@ -152,15 +161,42 @@ def expand(file: ExperimentFile, schema: type[BaseModel], seed_key: str) -> Expa
     keys = axis_keys(experiment.matrix)
     names = axis_names(keys)
     resolver = _Resolver(schema, experiment.task, experiment.params)
+    with _collector_paused():
+        runs, left_out, problems = _resolve_all(file, found, names, resolver, seed_key)
+    if not problems:
+        problems += _identity_problems(list(runs.values()), file)
+    if problems:
+        raise ConfigError(problems)
+    by_variant = {point.name or variant_label(point.overrides, names): point for point in found}
+    return Expansion(file, list(runs.values()), keys, by_variant, seed_key, _baseline(file, by_variant), left_out)
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Without Python's cycle collector, which would walk the growing list of runs again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _resolve_all(
+    file: ExperimentFile, found: list[Point], names: dict[str, str], resolver: _Resolver, seed_key: str
+) -> tuple[dict[str, Run], int, list[Problem]]:
+    """The distinct runs by hash, how many points described a run again, and the mistakes."""
     runs: dict[str, Run] = {}
+    problems: list[Problem] = []
     left_out = 0
     for point in found:
         variant = point.name or variant_label(point.overrides, names)
-        for seed in experiment.matrix.seeds:
+        for seed in file.experiment.matrix.seeds:
             try:
                 params, run_digest = resolver.resolve({**point.overrides, seed_key: seed})
             except ValidationError as error:
-                problems += validation_problems(schema, error, _reporter(file, point, seed_key))
+                problems += validation_problems(resolver.schema, error, _reporter(file, point, seed_key))
                 break
             if run_digest in runs:
                 left_out += 1
@@ -169,15 +205,10 @@ def expand(file: ExperimentFile, schema: type[BaseModel], seed_key: str) -> Expa
             runs[run_digest] = Run(len(runs) + 1, name, variant, seed, point.overrides, params, run_digest)
         if len(set(problems)) >= MOST_PROBLEMS:
             break
-    if not problems:
-        problems += _identity_problems(list(runs.values()), file)
-    if problems:
-        raise ConfigError(problems)
-    baseline = _baseline(file, found, names)
-    return Expansion(file, list(runs.values()), keys, baseline, left_out)
+    return runs, left_out, problems
 
 
-def _reporter(file: ExperimentFile, point: Point, seed_key: str) -> Callable[..., Problem]:
+def _reporter(file: ExperimentFile, point: Point, seed_key: str) -> Report:
     """Problems of a run stand where the file sets the parameter: at an axis, a named point, or in `params`."""
 
     def report(key: Key, what: str, **more: Any) -> Problem:
@@ -203,18 +234,17 @@ def _identity_problems(runs: list[Run], file: ExperimentFile) -> list[Problem]:
     return problems
 
 
-def _baseline(file: ExperimentFile, found: list[Point], names: dict[str, str]) -> str | None:
+def _baseline(file: ExperimentFile, variants: dict[str, Point]) -> str | None:
     wanted = file.experiment.baseline
     if wanted is None:
         return None
-    labels = {point.name or variant_label(point.overrides, names): point for point in found}
     if isinstance(wanted, str):
-        chosen = [name for name, point in labels.items() if wanted in (name, short_form(point.overrides))]
+        chosen = [name for name, point in variants.items() if wanted in (name, short_form(point.overrides))]
     else:
-        chosen = [name for name, point in labels.items() if matches(point, wanted)]
+        chosen = [name for name, point in variants.items() if matches(point, wanted)]
     if len(chosen) == 1:
         return chosen[0]
     named = f" ({', '.join(chosen[:5])})" if chosen else ""
     what = f"matches {len(chosen)} variants{named}; it must match exactly one"
-    near = nearest(wanted, labels) if isinstance(wanted, str) else None
-    raise ConfigError([file.source.problem(("baseline",), what, allowed="; ".join(list(labels)[:12]), nearest=near)])
+    near = nearest(wanted, variants) if isinstance(wanted, str) else None
+    raise ConfigError([file.source.problem(("baseline",), what, allowed="; ".join(list(variants)[:12]), nearest=near)])

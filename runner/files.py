@@ -25,7 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield beside
         with open(beside, "rb") as written:
             os.fsync(written.fileno())
-        beside.chmod(0o666 & ~_umask())  # mkstemp makes 0600; files follow the user's umask
+        beside.chmod(0o666 & ~_UMASK)  # mkstemp makes 0600; files follow the user's umask
         os.replace(beside, path)
     except BaseException:
         beside.unlink(missing_ok=True)
@@ -36,6 +36,9 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+_UMASK = _umask()  # read once: it cannot be read without setting it, and two threads doing so could leave it at 0
 
 
 def write_text(path: Path, text: str) -> None:

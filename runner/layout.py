@@ -132,3 +132,24 @@ class ExperimentDir:
     @property
     def summary_csv(self) -> Path:
         return self.analysis / "results_summary.csv"
+
+    @property
+    def summary_markdown(self) -> Path:
+        return self.analysis / "summary.md"
+
+    @property
+    def summary_latex(self) -> Path:
+        return self.analysis / "summary.tex"
+
+    @property
+    def report(self) -> Path:
+        return self.analysis / "report.html"
+
+    @property
+    def figures(self) -> Path:
+        return self.analysis / "figures"
+
+    @property
+    def record_cache(self) -> Path:
+        """What `analysis` has read of every run; can be deleted at any time."""
+        return self.analysis / "cache" / "runs.json"

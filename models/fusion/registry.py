@@ -35,8 +35,8 @@ class Entry:
 def _entries(*rows: tuple[str, str, type[o.FusionOptions]]) -> dict[str, Entry]:
     def named(name: str, base: type[o.FusionOptions]) -> type[o.FusionOptions]:
         title = "".join(part.title() for part in name.split("_")) + base.__name__
-        model: Any = create_model(title, __base__=base, name=(Literal[name], ...))
-        return model  # type: ignore[no-any-return]
+        field: Any = (Literal[name], ...)
+        return create_model(title, __base__=base, name=field)
 
     return {name: Entry(name, target, named(name, base)) for name, target, base in rows}
 

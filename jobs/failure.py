@@ -1,0 +1,166 @@
+"""Why a run did not complete: the kinds, the exceptions, and failure.json."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from runner.errors import UserError
+from runner.files import read_json, write_json
+from runner.layout import RunDir
+
+
+class Kind(StrEnum):
+    """What made a run fail; the first six are retried by policy."""
+
+    OUT_OF_MEMORY = "out_of_memory"
+    GPU_OUT_OF_MEMORY = "gpu_out_of_memory"
+    TIMEOUT = "timeout"
+    PREEMPTED = "preempted"
+    NODE_FAILURE = "node_failure"
+    KILLED = "killed"
+    CANCELLED = "cancelled"
+    DIVERGED = "diverged"
+    BAD_CONFIG = "bad_config"
+    DATA_MISSING = "data_missing"
+    EXCEPTION = "exception"
+    UNKNOWN = "unknown"
+
+    @property
+    def retryable(self) -> bool:
+        return self in _RETRYABLE
+
+
+_RETRYABLE = frozenset(list(Kind)[:6])
+
+# What `RunContext.stop_reason` may say, and the kind a run then fails with.
+STOP_REASONS = {
+    "preempted": Kind.PREEMPTED,
+    "timeout": Kind.TIMEOUT,
+    "cancelled": Kind.CANCELLED,
+    "parent_gone": Kind.KILLED,
+}
+
+
+class RunFailure(Exception):
+    """A failure whose kind is known where it happens, such as a loss that is not finite."""
+
+    def __init__(self, kind: Kind | str, message: str) -> None:
+        self.kind = Kind(kind)
+        super().__init__(message)
+
+
+class Stopped(Exception):
+    """The run was asked to stop and has written its checkpoint."""
+
+    def __init__(self, reason: str) -> None:
+        if reason not in STOP_REASONS:
+            raise ValueError(f"stop reason {reason!r}; allowed: {', '.join(STOP_REASONS)}")
+        self.reason = reason
+        super().__init__(reason)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The content of failure.json."""
+
+    kind: Kind
+    message: str
+    attempt: int
+    time: float  # Unix seconds
+    job_id: str | None = None  # as Slurm writes it: 123 or 123_4
+    traceback: str = ""
+    fingerprint: str = ""  # equal for failures that have the same cause, for the circuit breaker
+    provisional: bool = False  # written by the parent when the run was asked to stop and had not left yet
+
+    def write(self, directory: RunDir) -> None:
+        write_json(directory.failure, asdict(self))
+
+
+def read_failure(directory: RunDir) -> Failure | None:
+    """The failure of the last attempt, or None; fields that a newer version may have added are left out."""
+    found = read_json(directory.failure)
+    if not isinstance(found, dict) or found.get("kind") not in list(Kind):
+        return None
+    known = {name: found[name] for name in Failure.__dataclass_fields__ if name in found}
+    known.update(kind=Kind(found["kind"]), attempt=found.get("attempt", 0), time=found.get("time", 0.0))
+    return Failure(**{"message": "", **known})
+
+
+def failure_of_exception(error: BaseException, attempt: int, job_id: str | None) -> Failure:
+    """The failure that `error`, which escaped from a task, stands for."""
+    kind = kind_of_exception(error)
+    if isinstance(error, Stopped):
+        message, text = f"stopped ({error.reason}) after a checkpoint", ""
+    else:
+        message = str(error) or type(error).__name__
+        text = "".join(traceback.format_exception(error))
+    return Failure(kind, message, attempt, time.time(), job_id, text, _fingerprint(kind, error))
+
+
+def failure_of_death(status: int, memory: str | None, attempt: int, job_id: str | None) -> Failure:
+    """The failure of a run whose process ended without a word.
+
+    status: exit status, negative for a signal (as `subprocess` writes it). memory: what shows that the machine ran
+    out of memory, None when nothing does.
+    """
+    ending = f"exit status {status}" if status >= 0 else signal.Signals(-status).name
+    if status == -signal.SIGKILL and memory:
+        kind, message = Kind.OUT_OF_MEMORY, f"killed (SIGKILL) for its memory: {memory}"
+    elif status == -signal.SIGKILL:
+        kind, message = Kind.KILLED, "killed (SIGKILL) by someone else; its memory was within the limit"
+    elif status < 0:
+        kind, message = Kind.EXCEPTION, f"the process ended by {ending}; its log may hold the place"
+    elif status == 0:
+        kind, message = Kind.UNKNOWN, "the process ended with status 0 but left no result.json"
+    else:
+        kind, message = Kind.UNKNOWN, f"the process ended with {ending} and left no failure.json; see its log"
+    return Failure(kind, message, attempt, time.time(), job_id, fingerprint=f"{kind}:{ending}")
+
+
+def kind_of_exception(error: BaseException) -> Kind:
+    """Classified by name, so that torch need not be imported; an explicit cause (`raise … from`) counts too."""
+    for link in _causes(error):
+        if isinstance(link, RunFailure):
+            return link.kind
+        if isinstance(link, Stopped):
+            return STOP_REASONS[link.reason]
+        if _is_gpu_memory(link):
+            return Kind.GPU_OUT_OF_MEMORY
+        if _is_memory(link):
+            return Kind.OUT_OF_MEMORY
+        if isinstance(link, UserError):
+            return Kind.BAD_CONFIG
+    return Kind.EXCEPTION
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _is_gpu_memory(error: BaseException) -> bool:
+    if any(cls.__name__ == "OutOfMemoryError" and cls.__module__.startswith("torch") for cls in type(error).__mro__):
+        return True
+    signs = ("CUDA out of memory", "CUDA error: out of memory", "HIP out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+
+
+def _is_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+def _fingerprint(kind: Kind, error: BaseException) -> str:
+    """Kind, exception and the function that raised it; no line number and no message, which vary between runs."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].name}" if frames else "?"
+    return f"{kind}:{type(error).__name__}:{place}"

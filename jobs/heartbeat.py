@@ -1,0 +1,76 @@
+"""heartbeat.json: the sign of life of a running attempt."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from jobs.processes import start_time
+from runner.files import write_json
+from runner.layout import RunDir
+
+INTERVAL_S = 30.0
+
+
+def interval_from_environment() -> float:
+    """Seconds between two heartbeats: RUNNER_HEARTBEAT_S, else 30."""
+    return float(os.environ.get("RUNNER_HEARTBEAT_S", INTERVAL_S))
+
+
+def peak_memory_bytes() -> int:
+    """The most memory this process has had resident, or one of its ended children if that was more."""
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+
+
+class Heartbeat:
+    """Replaces heartbeat.json every `interval` seconds from a thread of its own, and whenever `beat` is called.
+
+    facts: what stays the same (job_id, array_task_id, attempt, memory_limit_bytes).
+    check: called before each beat; leaves the process when the run directory is no longer ours.
+    """
+
+    def __init__(
+        self, directory: RunDir, facts: dict[str, Any], interval: float, check: Callable[[], None] = lambda: None
+    ) -> None:
+        self._directory = directory
+        self._check = check
+        self._interval = interval
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._progress: dict[str, Any] = {"epoch": None, "epochs": None, "metric": None, "value": None}
+        pid = os.getpid()
+        who = {"host": socket.gethostname(), "pid": pid, "start_time": start_time(pid), "parent_pid": os.getppid()}
+        self._facts = {**who, **facts, "interval": interval}
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        self.beat()
+        self._thread.start()
+
+    def beat(self, **progress: Any) -> None:
+        """Write now. progress: any of epoch, epochs, metric, value; kept for the beats that follow."""
+        with self._lock:
+            self._check()
+            self._progress.update(progress)
+            now = {"time": time.time(), "ended": self._ended.is_set(), "peak_memory_bytes": peak_memory_bytes()}
+            write_json(self._directory.heartbeat, {**self._facts, **self._progress, **now})
+
+    def end(self) -> None:
+        """Write the last one."""
+        self._ended.set()
+        self._thread.join()
+        self.beat()
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._interval):
+            try:
+                self.beat()
+            except OSError as error:  # a full disk must not end the run: the next beat may succeed
+                print(f"heartbeat not written: {error}", flush=True)

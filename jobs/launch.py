@@ -1,0 +1,58 @@
+"""How Python processes of ours are started: which code they import and how many threads they use."""
+
+from __future__ import annotations
+
+import os
+import site
+import sys
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+
+import jobs
+
+CODE_ROOT = Path(jobs.__file__).resolve().parent.parent
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+# Training frees and asks for the same large blocks in every step. glibc gives each one back to the kernel, which must
+# clear its pages again; with these settings the process keeps and reuses them. 32 MiB is the largest threshold that
+# glibc takes.
+_ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(4 << 30),
+    "MALLOC_TOP_PAD_": str(64 << 20),
+}
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """The command line that runs `module` with this Python.
+
+    -P keeps the working directory off `sys.path`: a folder called models/ in it must not hide ours. Unlike
+    PYTHONSAFEPATH it is not inherited by the programs that a task starts.
+    """
+    return [sys.executable, "-P", "-u", "-m", module, *arguments]
+
+
+def python_path(environ: Mapping[str, str]) -> str:
+    """PYTHONPATH for our processes: our code first, and no entry that means the working directory."""
+    entries = environ.get("PYTHONPATH", "").split(os.pathsep)
+    kept = [entry for entry in entries if entry and Path(entry).resolve() not in (Path.cwd().resolve(), CODE_ROOT)]
+    if not _is_installed(CODE_ROOT):
+        kept.insert(0, str(CODE_ROOT))
+    return os.pathsep.join(kept)
+
+
+def child_environment(environ: Mapping[str, str], threads: int) -> dict[str, str]:
+    """The environment of a run. What the user has set for the allocator stays."""
+    changed = {**environ, "PYTHONPATH": python_path(environ)}
+    changed.update({name: str(threads) for name in _THREAD_VARIABLES})
+    if sys.platform == "linux":
+        changed = {**_ALLOCATOR, **changed}
+    return changed
+
+
+def _is_installed(root: Path) -> bool:
+    """Is `root` a site-packages folder? On PYTHONPATH it would come before the standard library."""
+    known = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages()]
+    return any(root == Path(folder).resolve() for folder in known)

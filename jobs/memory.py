@@ -1,0 +1,80 @@
+"""How much memory the processes of this job may use, and whether the kernel has ended one for using more."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+NEAR = 0.9  # of the limit: the last sample before a kill is seldom exactly at it
+_UNLIMITED = 1 << 60  # cgroup v1 writes a number above this for "no limit"
+_MIB = 1 << 20
+
+
+def limit_bytes(environ: Mapping[str, str], cgroups: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """The smallest limit that Slurm or a cgroup sets; None: there is none."""
+    limits = []
+    if environ.get("SLURM_MEM_PER_NODE", "0").isdecimal() and int(environ.get("SLURM_MEM_PER_NODE", "0")):
+        limits.append(int(environ["SLURM_MEM_PER_NODE"]) * _MIB)
+    elif environ.get("SLURM_MEM_PER_CPU", "").isdecimal() and environ.get("SLURM_CPUS_ON_NODE", "").isdecimal():
+        limits.append(int(environ["SLURM_MEM_PER_CPU"]) * int(environ["SLURM_CPUS_ON_NODE"]) * _MIB)
+    for folder in _folders(cgroups):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            text = _text(folder / name).strip()
+            if text.isdecimal() and int(text) < _UNLIMITED:
+                limits.append(int(text))
+    return min((limit for limit in limits if limit), default=None)
+
+
+def oom_kills(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+    """How many processes of our cgroup the kernel has killed for memory so far; 0 where it does not say."""
+    for folder in _folders(cgroups)[:1]:
+        for name in ("memory.events", "memory.oom_control"):
+            for line in _text(folder / name).splitlines():
+                key, _, count = line.partition(" ")
+                if key == "oom_kill":
+                    return int(count)
+    return 0
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory that process `pid` has resident now; 0 when it is gone or the system does not say."""
+    fields = _text(Path(f"/proc/{pid}/statm")).split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") if fields else 0
+
+
+def evidence(peak: int, others: int, limit: int | None, kills: int) -> str | None:
+    """What shows that a killed process was killed for its memory; None when nothing does.
+
+    peak: bytes it had at most. others: bytes of the runs beside it, under the same limit. kills: by the kernel since
+    the process started.
+    """
+    if kills:
+        return "the kernel's out-of-memory killer has ended a process of this job"
+    if limit is not None and peak + others >= NEAR * limit:
+        return f"peak {peak / _MIB:.0f} MiB (and {others / _MIB:.0f} MiB beside it) of {limit / _MIB:.0f} MiB allowed"
+    return None
+
+
+def _folders(cgroups: Path) -> list[Path]:
+    """Our memory cgroup and those around it, the innermost first."""
+    for line in _text(Path("/proc/self/cgroup")).splitlines():
+        number, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            root = cgroups / "memory"
+        elif number == "0" and not (cgroups / "memory").is_dir():
+            root = cgroups
+        else:
+            continue
+        inner = root / path.lstrip("/")
+        around = [folder for folder in inner.parents if folder.is_relative_to(root)]
+        return [folder for folder in (inner, *around) if folder.is_dir()]
+    return []
+
+
+def _text(path: Path) -> str:
+    """The content of a file of the kernel; empty where this system has no such file."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

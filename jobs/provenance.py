@@ -1,0 +1,109 @@
+"""What a run was made with: code, versions, machine, environment."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import jobs
+
+_PACKAGES = (
+    "torch", "numpy", "scipy", "pandas", "pydantic", "submitit", "transformers", "tokenizers", "safetensors",
+    "jarvis-tools", "dgl", "alignn", "vesin", "matscipy", "ase", "spglib", "robocrys", "pymatgen",
+)  # fmt: skip
+_ENVIRONMENT = re.compile(
+    r"(SLURM|SBATCH|SUBMITIT|RUNNER|CUDA|NVIDIA|NCCL|OMP|MKL|OPENBLAS|NUMEXPR|MALLOC|TORCH|PYTORCH|PYTHON|HF|CONDA)_.*"
+    r"|PYTHON(PATH|HASHSEED|SAFEPATH)|VIRTUAL_ENV|LOADEDMODULES|LANG|LC_ALL|TZ|TMPDIR|HOME|USER"
+)
+_SECRET = re.compile(r"TOKEN|SECRET|PASS|KEY|CRED|AUTH|COOKIE|SESSION|JWT", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"(\w+://)[^/@\s]+@")  # user:password@ in an address
+_DIFF_BYTES = 1 << 20
+_ANSWER_S = 20
+
+
+def provenance(code_path: Path | None = None) -> dict[str, Any]:
+    """The content of provenance.json. code_path: folder of the user's own modules."""
+    return {
+        "time": time.time(),
+        "command": sys.argv,
+        "code": checkout(Path(jobs.__file__).resolve().parent.parent),
+        "user_code": checkout(code_path) if code_path else None,
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "versions": _versions(),
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cpus": os.cpu_count(),
+        "gpus": _gpus(),
+        "environment": shown_environment(os.environ),
+    }
+
+
+def checkout(folder: Path) -> dict[str, Any]:
+    """Path, and git commit and uncommitted changes where `folder` is the top of a checkout.
+
+    A folder inside another repository (an environment in somebody's project) has no commit of its own.
+    """
+    if not (folder / ".git").exists() or shutil.which("git") is None:
+        return {"path": str(folder), "commit": None, "diff": None}
+    diff = _answer(["git", "-C", str(folder), "diff", "HEAD"]) or ""
+    if len(diff) > _DIFF_BYTES:
+        diff = diff[:_DIFF_BYTES] + f"\n… cut; {len(diff)} characters in all\n"
+    return {"path": str(folder), "commit": _answer(["git", "-C", str(folder), "rev-parse", "HEAD"]), "diff": diff}
+
+
+def shown_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that can change a result; none whose name or value looks like a secret."""
+    shown = {}
+    for name, value in sorted(environ.items()):
+        if _ENVIRONMENT.fullmatch(name) and not _SECRET.search(name):
+            shown[name] = _CREDENTIALS.sub(r"\1…@", value)
+    return shown
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue  # an optional dependency
+    return found
+
+
+def _cpu() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except FileNotFoundError:  # not Linux
+        return platform.processor()
+    model = re.search(r"^model name\s*:\s*(.*)$", text, re.MULTILINE)
+    return model[1] if model else platform.machine()
+
+
+def _gpus() -> list[dict[str, str]]:
+    if shutil.which("nvidia-smi") is None:
+        return []
+    query = "index,name,uuid,memory.total,driver_version"
+    answer = _answer(["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"]) or ""
+    return [dict(zip(query.split(","), line.split(", "), strict=False)) for line in answer.splitlines()]
+
+
+def _answer(command: list[str]) -> str | None:
+    """What `command` prints; None when it fails or hangs, which must not keep a run from training."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_ANSWER_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        print(f"provenance: {error}", flush=True)
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

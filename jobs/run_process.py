@@ -1,0 +1,227 @@
+"""One run as its parent sees it: claimed, started, asked to stop, and written down when it has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobs import memory
+from jobs.allocation import Allocation
+from jobs.attempts import Attempt, begin_attempt, end_attempt
+from jobs.breaker import tripped
+from jobs.child import EXIT_STOPPED, EXIT_SUPERSEDED
+from jobs.claim import Claim, Held, Holder, acquire
+from jobs.failure import STOP_REASONS, Failure, Kind, failure_of_death, failure_of_exception, read_failure
+from jobs.launch import child_environment, module_command
+from jobs.run_config import RunConfig, read_run_config
+from runner.errors import UserError
+from runner.files import append_line
+from runner.layout import RunDir
+
+# A run that ended so goes on when Slurm runs its array task again; other failures of the same job stand.
+_GOES_ON = (Kind.TIMEOUT, Kind.PREEMPTED, Kind.NODE_FAILURE, Kind.KILLED)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A run that was not started, and is nobody else's either."""
+
+    why: str
+    failed: bool
+
+
+def begin(directory: RunDir, allocation: Allocation, interval: float) -> RunProcess | Refused | Held:
+    """Claim the run and start its child, unless it is completed, cancelled, held, or must not run.
+
+    interval: seconds between two heartbeats.
+    """
+    if not directory.path.is_dir():
+        return Refused(f"there is no directory {directory.path}", failed=True)
+    try:
+        if directory.result.exists():
+            return Refused("completed already", failed=False)
+        if directory.cancelled.exists():
+            return Refused("cancelled before it started", failed=False)
+        claim = acquire(directory, Holder.here(allocation.job_id), interval)
+        if isinstance(claim, Held):
+            return claim
+        started: RunProcess | Refused | None = None
+        try:
+            started = _start(claim, allocation)
+        finally:
+            if not isinstance(started, RunProcess):
+                claim.release()
+        return started
+    except OSError as error:  # a full disk or a wrong permission of one run must not end those beside it
+        return Refused(f"not started: {error}", failed=True)
+
+
+def _start(claim: Claim, allocation: Allocation) -> RunProcess | Refused:
+    directory = claim.directory
+    if directory.result.exists():  # completed between the first look and the claim
+        return Refused("completed already", failed=False)
+    before = read_failure(directory)
+    if before and allocation.restarts and before.job_id == allocation.job_id and before.kind not in _GOES_ON:
+        return Refused(f"failed before in this job ({before.kind}); not started again", failed=True)
+    try:
+        config = read_run_config(directory)
+    except UserError as error:
+        attempt = begin_attempt(directory, allocation.job_id, os.getpid())
+        failure_of_exception(error, attempt.number, allocation.job_id).write(directory)
+        end_attempt(directory, attempt, "failed", kind=Kind.BAD_CONFIG)
+        return Refused(str(error), failed=True)
+    limit = config.stop_after_same_error
+    stopped = tripped(directory.experiment, limit, allocation.submitted) if limit else None
+    if stopped:
+        number = before.attempt if before else 0
+        Failure(Kind.CANCELLED, stopped, number, time.time(), allocation.job_id, fingerprint="breaker").write(directory)
+        return Refused(stopped, failed=True)
+    return _spawn(claim, config, allocation)
+
+
+def _spawn(claim: Claim, config: RunConfig, allocation: Allocation) -> RunProcess:
+    directory = claim.directory
+    attempt = begin_attempt(directory, allocation.job_id, os.getpid())
+    directory.failure.unlink(missing_ok=True)
+    for part in directory.path.glob(".*.part"):  # half-written files of a process that was killed
+        part.unlink(missing_ok=True)
+    directory.logs.mkdir(exist_ok=True)
+    limit = memory.limit_bytes(os.environ)
+    listen, lifeline = os.pipe()
+    options = {
+        "--attempt": attempt.number, "--claim": claim.holder.token, "--lifeline": listen, "--job-id": allocation.job_id,
+        "--array-task-id": allocation.array_task_id, "--memory-limit": limit,
+    }  # fmt: skip
+    words = [str(word) for pair in options.items() if pair[1] is not None for word in pair]
+    try:
+        with open(directory.log(attempt.number), "ab") as log:
+            process = subprocess.Popen(
+                module_command("jobs.child", str(directory.path), *words),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, pass_fds=(listen,), process_group=0,
+                env=child_environment(os.environ, config.threads),
+            )  # fmt: skip
+    except OSError as error:
+        os.close(lifeline)
+        failure_of_exception(error, attempt.number, allocation.job_id).write(directory)
+        end_attempt(directory, attempt, "failed")
+        raise
+    finally:
+        os.close(listen)
+    return RunProcess(claim, config, attempt, allocation.job_id, process, lifeline, limit)
+
+
+@dataclass
+class RunProcess:
+    """A started run: `has_ended` is asked until it says so, then `settle` is called."""
+
+    claim: Claim
+    config: RunConfig
+    attempt: Attempt
+    job_id: str | None
+    process: subprocess.Popen[bytes]
+    lifeline: int  # its end tells the child that this parent is gone
+    memory_limit: int | None  # bytes
+    status: int = 0  # exit status, negative for a signal; valid once it has ended
+    ending: str = ""  # how it ended, in a line
+    failure: Failure | None = None  # when it has ended without completing
+    _peak: int = 0  # bytes
+    _kills_before: int = field(default_factory=memory.oom_kills)
+    _killed_for: str | None = None
+
+    @property
+    def directory(self) -> RunDir:
+        return self.claim.directory
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def ask_to_stop(self, reason: str) -> None:
+        """Tell the child, and leave a failure.json for the case that neither of us gets to write another one."""
+        with contextlib.suppress(BrokenPipeError):  # it is ending already
+            os.write(self.lifeline, f"{reason}\n".encode())
+        kind = STOP_REASONS[reason]
+        message = f"asked to stop ({reason}); it had not left yet when this was written"
+        self._failure(kind, message, "asked", provisional=True).write(self.directory)
+
+    def kill(self, why: str) -> None:
+        """End the child and everything it has started."""
+        self._killed_for = why
+        _kill_group(self.pid)
+
+    def renew(self) -> None:
+        """Show that the run is alive; end it when the directory has been taken over."""
+        if not self.claim.renew():
+            self.kill("another process has taken the run over")
+
+    def has_ended(self) -> bool:
+        """Take note of the child's end, once; `settle` has to follow."""
+        pid, raw, usage = os.wait4(self.pid, os.WNOHANG)
+        if pid == 0:
+            return False
+        self.status = self.process.returncode = os.waitstatus_to_exitcode(raw)
+        self._peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        os.close(self.lifeline)
+        _kill_group(self.pid)  # workers that it left behind
+        return True
+
+    def settle(self, reason: str | None, beside: int) -> None:
+        """Write down how the run ended, and release it.
+
+        reason: why it was asked to stop, if it was. beside: bytes that the other runs of this parent have resident.
+        """
+        if self.status == EXIT_SUPERSEDED or not self.claim.is_ours():
+            self.ending = "taken over by another process; nothing written"
+            return
+        kills = memory.oom_kills() - self._kills_before
+        evidence = memory.evidence(self._peak, beside, self.memory_limit, kills)
+        try:
+            self._write_end(reason, None if self._killed_for else evidence)
+        finally:
+            self.claim.release()
+
+    def _write_end(self, reason: str | None, evidence: str | None) -> None:
+        status = self.status
+        facts: dict[str, Any] = {"exit_status": status if status >= 0 else None}
+        facts |= {"signal": signal.Signals(-status).name if status < 0 else None, "peak_memory_bytes": self._peak}
+        if self.directory.result.exists():
+            self.ending = "completed"
+            self.directory.failure.unlink(missing_ok=True)
+            end_attempt(self.directory, self.attempt, "completed", **facts)
+            return
+        self.failure = self._judge(reason, evidence)
+        self.ending = f"{self.failure.kind}: {self.failure.message}"
+        self.failure.write(self.directory)
+        outcome = "stopped" if status == EXIT_STOPPED else "failed"
+        end_attempt(self.directory, self.attempt, outcome, kind=self.failure.kind, **facts)
+        append_line(self.directory.log(self.attempt.number), self.ending)
+
+    def _judge(self, reason: str | None, evidence: str | None) -> Failure:
+        """Why the run did not complete: the parent's reason, else the child's own word, else the way it died."""
+        status = self.status
+        said = read_failure(self.directory)
+        if said and (said.attempt != self.attempt.number or said.provisional):
+            said = None
+        if said and not (reason and status == EXIT_STOPPED):
+            return said
+        if reason is None or (status > 0 and status != EXIT_STOPPED):
+            return failure_of_death(status, evidence, self.attempt.number, self.job_id)
+        left = "wrote its checkpoint and left"
+        ending = left if status == EXIT_STOPPED else self._killed_for or "was ended before it had written a checkpoint"
+        kind = STOP_REASONS[reason]
+        return self._failure(kind, f"asked to stop ({reason}): {ending}", "stopped")
+
+    def _failure(self, kind: Kind, message: str, what: str, *, provisional: bool = False) -> Failure:
+        number, now = self.attempt.number, time.time()
+        return Failure(kind, message, number, now, self.job_id, "", f"{kind}:{what}", provisional)
+
+
+def _kill_group(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # nothing of it is left
+        os.killpg(group, signal.SIGKILL)

@@ -1,0 +1,95 @@
+"""A task without torch that trains nothing: it counts epochs and does the mischief its parameters ask for."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from jobs.context import RunContext
+from jobs.failure import Kind, RunFailure, Stopped
+from jobs.task import Outcome, Preparation
+from runner.files import read_json, write_text
+
+
+class TrainParams(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = 0
+    epochs: int = 3
+    epoch_seconds: float = 0.0
+
+
+class TinyParams(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train: TrainParams = TrainParams()
+    mischief: str | None = None  # raise, nan, not_finite, allocate, kill, segfault, exit
+    at_epoch: int = 1  # in which the mischief is done
+    first_attempts: int = 1000  # mischief only in attempts up to this one
+    allocate_mib: int = 0
+    deaf: bool = False  # never looks at stop_reason
+    checkpoint_seconds: float = 0.0  # how long writing a checkpoint takes when asked to stop
+
+
+class TinyTask:
+    """Its metric after n epochs is a sum of n random numbers: a resumed run gives it bit for bit, or has lost one."""
+
+    Params = TinyParams
+    seed_key = "train.seed"
+
+    def prepare(
+        self, params: Sequence[TinyParams], cache_root: Path, log: Callable[[str], None]
+    ) -> list[Preparation]:
+        return [Preparation("nothing", ready=True)]
+
+    def run(self, params: TinyParams, context: RunContext) -> Outcome:
+        checkpoint = read_json(context.directory.last_checkpoint) or {"epoch": 0, "total": 0.0}
+        epoch, total = checkpoint["epoch"], checkpoint["total"]
+        context.plan(params.train.epochs, "val_loss")
+        context.rewind(epoch)
+        context.say(f"starts after epoch {epoch}")
+        while epoch < params.train.epochs:
+            self._wait(params, context)
+            if context.stop_reason is not None and not params.deaf:
+                time.sleep(params.checkpoint_seconds)
+                context.say(f"stops after epoch {epoch}")
+                raise Stopped(context.stop_reason)
+            epoch += 1
+            total += random.Random(f"{params.train.seed}/{epoch}").random()
+            if params.mischief and epoch == params.at_epoch and context.attempt <= params.first_attempts:
+                mischief(params)
+            context.record({"epoch": epoch, "train_loss": 1 / epoch, "val_loss": total})
+            context.record_fusion(epoch, {"2": {"w_graph": 0.5, "ratio": 3.0}})
+            write_text(context.directory.last_checkpoint, json.dumps({"epoch": epoch, "total": total}))
+        write_text(context.directory.best_checkpoint, json.dumps({"epoch": epoch, "total": total}))
+        loss = float("nan") if params.mischief == "not_finite" else total
+        return Outcome({"val_loss": loss}, best_epoch=epoch, epochs=epoch, parameters=1)
+
+    def _wait(self, params: TinyParams, context: RunContext) -> None:
+        until = time.monotonic() + params.train.epoch_seconds
+        while time.monotonic() < until and (params.deaf or context.stop_reason is None):
+            time.sleep(0.01)
+
+
+def mischief(params: TinyParams) -> None:
+    if params.mischief == "raise":
+        raise ValueError("the task was told to raise")
+    if params.mischief == "nan":
+        raise RunFailure(Kind.DIVERGED, "the loss is not finite")
+    if params.mischief == "allocate":
+        hoard = bytearray(os.urandom(1)) * (params.allocate_mib << 20)
+        time.sleep(0.2)
+        print(f"allocated {len(hoard) >> 20} MiB", flush=True)
+    if params.mischief in ("kill", "allocate"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if params.mischief == "segfault":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if params.mischief == "exit":
+        os._exit(3)
