@@ -56,7 +56,8 @@ class Packed:
 def ranges(starts: Ints, sizes: Ints) -> Ints:
     """The numbers starts[0] … starts[0] + sizes[0] − 1, then those of starts[1], and so on."""
     shift = starts - (np.cumsum(sizes) - sizes)
-    return np.arange(sizes.sum()) + np.repeat(shift, sizes)
+    numbers: Ints = np.arange(sizes.sum()) + np.repeat(shift, sizes)
+    return numbers
 
 
 def pack(graph: CrystalGraph | Quotient) -> Packed:
