@@ -49,8 +49,7 @@ def start_pool(experiment: ExperimentDir, number: int, max_parallel: int) -> int
     while (read_json(experiment.pool_state(number)) or {}).get("pid") != process.pid:
         time.sleep(0.02)
         if process.poll():
-            said = experiment.pool_log(number).read_text().strip().splitlines()[-1:]
-            raise CommandFailed(f"the local pool did not start: {' '.join(said)} (see {experiment.pool_log(number)})")
+            raise CommandFailed(f"the local pool did not start; see {experiment.pool_log(number)}")
     return process.pid
 
 
