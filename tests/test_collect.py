@@ -7,6 +7,7 @@ import pytest
 from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
 
 from analysis.collect import collect
+from analysis.reading import json_lines, read_tail
 from analysis.states import STALE_AFTER
 from runner.errors import CommandFailed, ConfigError
 from runner.layout import ExperimentDir
@@ -224,3 +225,12 @@ def test_now_is_the_time_of_day_unless_given(tmp_path):
     path, run = one_run(tmp_path, states={0: "lost"})
     (run / "heartbeat.json").write_text(json.dumps({"attempt": 1, "time": time.time()}))
     assert collect(path).runs[0].state == "running"
+
+
+def test_a_last_line_longer_than_the_tail_is_read_whole(tmp_path):
+    path = tmp_path / "diagnostics.jsonl"
+    lines = [json.dumps({"epoch": epoch, "alpha": [0.5] * 500}) for epoch in range(9)]
+    path.write_text("\n".join(lines) + "\n")
+    records, broken = json_lines(read_tail(path, size=100))
+    assert records[-1] == json.loads(lines[-1])
+    assert (len(records) < 9, broken) == (True, 0)
