@@ -163,3 +163,8 @@ class ExperimentDir:
     def record_cache(self) -> Path:
         """What `analysis` has read of every run; can be deleted at any time."""
         return self.analysis / "cache" / "runs.json"
+
+    @property
+    def interval_cache(self) -> Path:
+        """Intervals between variants; can be deleted at any time."""
+        return self.analysis / "cache" / "intervals.json"
