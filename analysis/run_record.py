@@ -10,6 +10,7 @@ from analysis import reading
 from analysis.findings import Finding, by_severity
 from analysis.health import finished_findings, fusion_findings, gate_history_findings, latest_layers, live_findings
 from analysis.predictions import Spread, read_predictions, spread
+from analysis.quantities import plural
 from analysis.thresholds import Thresholds
 from runner.layout import RunDir
 
@@ -116,13 +117,13 @@ def _read_logs(
     history, broken = reading.json_lines(reading.read_bytes(run.metrics)) if run.metrics.name in files else ([], 0)
     history = newest_epochs(history)
     if broken:
-        record.problems.append(f"metrics.jsonl: {broken} unreadable lines")
+        record.problems.append(f"metrics.jsonl: {plural(broken, 'unreadable line')}")
     if history:
         record.last = reading.finite_items(history[-1])
         record.epoch = _whole(record.last, "epoch")
     rows, broken = _fusion_rows(run, files)
     if broken:
-        record.problems.append(f"fusion_weights.csv: {broken} unreadable lines")
+        record.problems.append(f"fusion_weights.csv: {plural(broken, 'unreadable line')}")
     tail = reading.read_tail(run.diagnostics) if run.diagnostics.name in files else b""
     diagnostics = reading.json_lines(tail)[0][-1:]
     if not record.completed:

@@ -18,7 +18,7 @@ from analysis.summary import Summary
 
 ROWS = 50  # variants shown
 RUNS = 20  # unfinished runs shown
-STYLES = {"ok": "green", "info": "green", "warning": "yellow", "blocking": "red"}
+STYLES = {"ok": "green", "warning": "yellow", "blocking": "red"}
 
 
 @dataclass(frozen=True)

@@ -49,16 +49,15 @@ class Packed:
         """The crystals at `positions`, in that order."""
         starts = np.cumsum(self.sizes, axis=0) - self.sizes
         sizes = self.sizes[positions]
-        columns = {
-            level: ranges(starts[positions, column], sizes[:, column]) for column, level in enumerate(LEVELS)
-        }
+        columns = {level: ranges(starts[positions, column], sizes[:, column]) for column, level in enumerate(LEVELS)}
         return Packed(sizes, {name: self.tables[name][..., columns[level]] for name, level in TABLES.items()})
 
 
 def ranges(starts: Ints, sizes: Ints) -> Ints:
     """The numbers starts[0] … starts[0] + sizes[0] − 1, then those of starts[1], and so on."""
     shift = starts - (np.cumsum(sizes) - sizes)
-    return np.arange(sizes.sum()) + np.repeat(shift, sizes)
+    numbers: Ints = np.arange(sizes.sum()) + np.repeat(shift, sizes)
+    return numbers
 
 
 def pack(graph: CrystalGraph | Quotient) -> Packed:

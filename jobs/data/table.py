@@ -36,14 +36,20 @@ def load(path: Path) -> list[Crystal]:
     frame = _frame(path)
     identifier, structure, targets, texts = _columns(frame, path)
     splits = frame[SPLIT_COLUMN].tolist() if SPLIT_COLUMN in frame else [None] * len(frame)
-    values = {name: [number(value) for value in frame[name]] for name in targets}
-    words = {name: [_words(value) for value in frame[name]] for name in texts}
+    values = [
+        {name: found for name, value in zip(targets, row, strict=True) if (found := number(value)) is not None}
+        for row in frame[targets].itertuples(index=False, name=None)
+    ]
+    words = [
+        {name: word for name, word in zip(texts, row, strict=True) if isinstance(word, str) and word.strip()}
+        for row in frame[texts].itertuples(index=False, name=None)
+    ]
     return [
         crystal_from(
             str(material_id),
             _decoded(layout),
-            targets={name: column[row] for name, column in values.items() if column[row] is not None},
-            texts={name: column[row] for name, column in words.items() if column[row] is not None},
+            targets=values[row],
+            texts=words[row],
             split=split_name(splits[row], str(path)),
             where=str(path),
         )
@@ -62,10 +68,6 @@ def summary(path: Path) -> Summary:
         for name in targets
     }
     return Summary(len(frame), counts, tuple(texts))
-
-
-def _words(value: Any) -> str | None:
-    return value if isinstance(value, str) and value.strip() else None
 
 
 def _frame(path: Path) -> pd.DataFrame:

@@ -90,6 +90,11 @@ def check(resources: Resources, cluster: SlurmCluster, config: Path) -> None:
             )
 
 
+def time_limit_minutes(resources: Resources) -> int:
+    """The time limit in the whole minutes that submitit takes, rounded up."""
+    return -(-(resources.time or 0) // 60)
+
+
 def parameters(
     name: str, token: str, resources: Resources, array: Array, cluster: SlurmCluster, environment: dict[str, str]
 ) -> dict[str, Any]:
@@ -106,7 +111,7 @@ def parameters(
         "account": cluster.account,
         "qos": cluster.qos,
         "constraint": cluster.constraint,
-        "time": -(-(resources.time or 0) // 60),  # whole minutes
+        "time": time_limit_minutes(resources),
         "cpus_per_task": resources.cpus,
         "mem": f"{resources.memory}M" if resources.memory else None,
         "gpus_per_node": resources.gpus if resources.gpus and cluster.gpus_option == "gpus-per-node" else None,
@@ -127,7 +132,8 @@ def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], p
     from submitit.slurm.slurm import SlurmExecutor
 
     folder.mkdir(parents=True, exist_ok=True)
-    executor = SlurmExecutor(folder=folder, python=python or shlex.quote(sys.executable))
+    # -P: a folder named runner, jobs or models where the person stands when submitting must not hide ours
+    executor = SlurmExecutor(folder=folder, python=(python or shlex.quote(sys.executable)) + " -P")
     try:
         executor.update_parameters(**params)
         jobs = executor.submit_array(tasks)
