@@ -163,8 +163,13 @@ class CrystalModel(nn.Module):
 def _make_encoder(options: AlignnOptions) -> Alignn:
     if options.backend == "torch":
         return Alignn(options)
-    from models.dgl_backend import DglAlignn  # dgl is imported only when it is asked for
-
+    try:
+        from models.dgl_backend import DglAlignn  # dgl is imported only when it is asked for
+    except ImportError as error:
+        raise ValueError(
+            f"encoder.backend dgl needs the package dgl 1.1.3, which exists for Linux on x86-64 and Python 3.11 "
+            f"({error}); backend torch computes the same everywhere"
+        ) from error
     return DglAlignn(options)
 
 
