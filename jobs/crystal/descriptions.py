@@ -132,7 +132,10 @@ def describe_robocrys(crystal: Crystal) -> str:
 
 
 def clean_robocrys(text: str) -> str:
-    """Replace NumPy numbers in Miller directions by plain ones, and drop clauses whose list of neighbours is empty."""
+    """Write NumPy numbers in directions as plain ones, and fill an empty list of neighbours.
+
+    robocrystallographer 0.2.13 writes `(np.int64(0), …) direction`, and `geometry to  atoms` where it found none.
+    """
     text = re.sub(r"np\.(?:int|float)\d+\((-?[\d.]+)\)", r"\1", text)
-    text = re.sub(r" to (?:form [^.]*)?\.(?= |$)", ".", text) if " to ." in text else text
+    text = re.sub(r"geometry to +atoms", "geometry to neighbouring atoms", text)
     return re.sub(r"\s+", " ", text).strip()

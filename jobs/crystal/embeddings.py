@@ -1,0 +1,196 @@
+"""What a frozen text encoder makes of the descriptions: encoded once, cached, and batched on the device.
+
+Vectors are found by encoder, pooling, length limit and text; so a second description, target or seed encodes only
+texts that were never seen. Token embeddings are kept apart, in float16, because they are some hundred times larger.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from jobs.caches import content_key, find_in_shards, load_array, publish_shard, save_arrays
+from models.batch import TextBatch
+from models.text import EncoderMissing, TextEncoder, locate, width_of
+from runner.errors import UserError
+
+VERSION = 1  # of the arrays; raised when they change, so that old shards are not read
+SHARD = 2048  # texts a shard at most, so that an interrupted build keeps what it has
+ON_DEVICE = 4 << 30  # bytes; more tokens than this stay on disk, memory-mapped, and are copied batch by batch
+
+
+class TextChoice(Protocol):
+    """The part of the text parameters that decides the vectors."""
+
+    @property
+    def encoder(self) -> str: ...
+    @property
+    def revision(self) -> str | None: ...
+    @property
+    def pooling(self) -> Literal["cls", "mean"]: ...
+    @property
+    def max_length(self) -> int: ...
+
+
+def embed(
+    texts: Sequence[str | None],
+    choice: TextChoice,
+    root: Path,
+    *,
+    want_tokens: bool = False,
+    device: torch.device | str = "cpu",
+    download: bool = False,
+    log: Callable[[str], None] = lambda text: None,
+) -> Embeddings:
+    """The embedding of each text, from the cache below `root`; new texts are encoded on `device` and kept.
+
+    None, a crystal without description, gets zeros and counts as absent. Raises UserError where the encoder is not on
+    this machine (with `download`, where it cannot be fetched), CommandFailed where the cache cannot be written.
+    """
+    cache = _Cache(choice, root, device, download)
+    by_key = {text_key(text): text for text in texts if text is not None}
+    vectors, tokens = cache.fill(by_key, want_tokens, log)
+    keys = [None if text is None else text_key(text) for text in texts]
+    pooled = np.zeros((len(texts), width_of(choice.encoder, choice.revision)), dtype=np.float32)
+    for shard in {shard for shard, _ in vectors.values()}:
+        here = [(place, vectors[key][1]) for place, key in enumerate(keys) if key and vectors[key][0] == shard]
+        places, rows = np.array(here).T
+        pooled[places] = load_array(shard, "pooled")[rows]
+    present = torch.tensor([key is not None for key in keys])
+    slices = [tokens[key] if key else None for key in keys] if want_tokens else None
+    table = None if slices is None else Tokens(slices, pooled.shape[1], device)
+    return Embeddings(torch.from_numpy(pooled), present, table, device)
+
+
+class Embeddings:
+    """The descriptions of C crystals as an encoder sees them."""
+
+    def __init__(self, vector: Tensor, present: Tensor, tokens: Tokens | None, device: torch.device | str) -> None:
+        self.vector = vector.to(device)  # (C, d) float32; zeros where there is no text
+        self.present = present.to(device)  # (C,) bool
+        self.tokens = tokens
+
+    def batch(self, positions: Sequence[int] | NDArray[np.integer[Any]] | Tensor) -> TextBatch:
+        """The crystals at `positions`. Positions on the host spare a wait for the device where tokens are read."""
+        chosen = torch.as_tensor(positions, device=self.vector.device)
+        vector, present = self.vector[chosen], self.present[chosen]
+        if self.tokens is None:
+            return TextBatch(vector, present)
+        tokens, mask = self.tokens.batch(torch.as_tensor(positions).cpu().numpy())
+        return TextBatch(vector, present, tokens, mask)
+
+
+Slice = tuple[Path, int, int]  # a shard, the first row and the number of rows in its token table
+
+
+class Tokens:
+    """The token embeddings of C crystals, on the device where they fit."""
+
+    def __init__(self, slices: Sequence[Slice | None], width: int, device: torch.device | str) -> None:
+        self.device = torch.device(device)
+        self.sizes = np.array([0 if its is None else its[2] for its in slices])  # on the host: lengths make shapes
+        self.starts = np.cumsum(self.sizes) - self.sizes
+        self._mapped = {its[0]: load_array(its[0], "tokens") for its in slices if its is not None}
+        self._slices = list(slices)
+        self.width = width
+        total = 2 * self.width * int(self.sizes.sum())
+        self._resident = self._all().to(self.device) if total <= ON_DEVICE else None  # (sum of sizes, d) float16
+
+    def batch(self, positions: NDArray[np.integer[Any]]) -> tuple[Tensor, Tensor]:
+        """(B, L, d) float32, zeros where padded, and (B, L) bool; L is the longest of the batch, at least 1."""
+        sizes = self.sizes[positions]
+        longest = max(1, int(sizes.max(initial=0)))
+        mask = torch.from_numpy(np.arange(longest) < sizes[:, None]).to(self.device, non_blocking=True)
+        if self._resident is not None and len(self._resident):
+            start = torch.from_numpy(self.starts[positions]).to(self.device, non_blocking=True)
+            place = start[:, None] + torch.arange(longest, device=self.device)
+            return self._resident[place.clamp(max=len(self._resident) - 1)].float() * mask.unsqueeze(2), mask
+        padded = np.zeros((len(positions), longest, self.width), dtype=np.float16)
+        for row, position in enumerate(positions):
+            padded[row, : sizes[row]] = self._rows(self._slices[position])
+        return torch.from_numpy(padded).to(self.device).float(), mask
+
+    def _all(self) -> Tensor:
+        rows = [self._rows(its) for its in self._slices if its is not None]
+        return torch.from_numpy(np.concatenate(rows) if rows else np.zeros((0, self.width), dtype=np.float16))
+
+    def _rows(self, its: Slice | None) -> NDArray[np.float16]:
+        if its is None:
+            return np.zeros((0, self.width), dtype=np.float16)
+        shard, start, size = its
+        rows: NDArray[np.float16] = self._mapped[shard][start : start + size]
+        return rows
+
+
+def text_key(text: str) -> str:
+    """32 hex digits that name a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+class _Cache:
+    """The shards of one encoder, pooling and length limit."""
+
+    def __init__(self, choice: TextChoice, root: Path, device: torch.device | str, download: bool) -> None:
+        self.choice, self.root, self.device = choice, root, device
+        try:
+            if download:
+                TextEncoder.load(choice.encoder, choice.revision, download=True)
+            _, self.identity = locate(choice.encoder, choice.revision)
+        except EncoderMissing as error:
+            raise UserError(str(error), next_command="runner prepare CONFIG, on the login node") from error
+        name = choice.encoder.rstrip("/").rsplit("/", 1)[-1]
+        kept = [self.identity, choice.max_length, VERSION]
+        self.vectors = root / "embeddings" / f"{name}-{content_key([*kept, choice.pooling])}"
+        self.tokens = root / "embeddings" / f"{name}-tokens-{content_key(kept)}"
+
+    def fill(
+        self, texts: dict[str, str], want_tokens: bool, log: Callable[[str], None]
+    ) -> tuple[dict[str, tuple[Path, int]], dict[str, Slice]]:
+        """Encode what is missing; where every vector, and every token slice if wanted, stands."""
+        has_tokens = find_in_shards(texts, self.tokens) if want_tokens else texts
+        no_tokens = [key for key in texts if key not in has_tokens]
+        known = find_in_shards(texts, self.vectors)
+        no_vector = [key for key in texts if key not in known and key not in set(no_tokens)]
+        if no_tokens or no_vector:
+            log(f"encoding {len(no_tokens) + len(no_vector):,} descriptions with {self.choice.encoder}")
+            encoder = TextEncoder.load(self.choice.encoder, self.choice.revision).to(self.device)
+            for keys, with_tokens in ((no_tokens, True), (no_vector, False)):
+                for start in range(0, len(keys), SHARD):
+                    self._write(encoder, keys[start : start + SHARD], texts, with_tokens, known)
+        return find_in_shards(texts, self.vectors), self._token_slices(texts) if want_tokens else {}
+
+    def _write(
+        self, encoder: TextEncoder, keys: list[str], texts: dict[str, str], with_tokens: bool, known: dict[str, Any]
+    ) -> None:
+        """Encode one shard's texts; vectors that are known already are not written again."""
+        encoded = encoder.encode(
+            [texts[key] for key in keys],
+            pooling=self.choice.pooling,
+            max_length=self.choice.max_length,
+            want_tokens=with_tokens,
+        )
+        if encoded.tokens is not None and encoded.token_mask is not None:
+            flat = encoded.tokens[encoded.token_mask].to(torch.float16).numpy()
+            tables = {"tokens": flat, "sizes": encoded.token_mask.sum(1).numpy()}
+            publish_shard(self.tokens, self.root, "token embeddings", keys, lambda folder: save_arrays(folder, tables))
+        fresh = [row for row, key in enumerate(keys) if key not in known]
+        if fresh:
+            pooled = {"pooled": encoded.pooled[fresh].numpy()}
+            fresh_keys = [keys[row] for row in fresh]
+            publish_shard(self.vectors, self.root, "embeddings", fresh_keys, lambda folder: save_arrays(folder, pooled))
+
+    def _token_slices(self, texts: dict[str, str]) -> dict[str, Slice]:
+        found = find_in_shards(texts, self.tokens)
+        ends = {shard: np.cumsum(load_array(shard, "sizes")) for shard in {shard for shard, _ in found.values()}}
+        sizes = {shard: np.diff(end, prepend=0) for shard, end in ends.items()}
+        return {
+            key: (shard, int(ends[shard][row] - sizes[shard][row]), int(sizes[shard][row]))
+            for key, (shard, row) in found.items()
+        }
