@@ -110,8 +110,8 @@ class Alignn(nn.Module):
     """A batch of crystals → (N, hidden) atoms.
 
     Parameters that never receive a gradient, kept so that weights can be exchanged with the alignn package: the edge
-    norm of the last convolution on bond pairs and of the last one on bonds and, without GCN layers, the whole last
-    convolution on bond pairs.
+    norm of the last convolution on bond pairs and of the last one on bonds and, without GCN layers, all of the last
+    ALIGNN layer's convolution on bond pairs.
     """
 
     convolution: type[EdgeGatedConvolution] = EdgeGatedConvolution
@@ -134,11 +134,11 @@ class Alignn(nn.Module):
         atoms: Tensor = self.atom_embedding(self.atom_features(graph.atomic_number), counts.atoms)
         bonds = self.bond_embedding(graph.length.value, counts.lengths)
         pairs = self.cosine_embedding(graph.cosine.value, counts.cosines)
+        rounds = len(self.alignn_layers) - (0 if self.gcn_layers else 1)  # ALIGNN layers whose bonds are read later
         for number, layer in enumerate(self.alignn_layers, 1):
-            later = number < len(self.alignn_layers)
             atoms, bonds, pairs = layer(
                 graph, atoms, bonds, pairs, counts,
-                first=number == 1, bonds_read=later or len(self.gcn_layers) > 0, pairs_read=later,
+                first=number == 1, bonds_read=number <= rounds, pairs_read=number < rounds,
             )  # fmt: skip
             if fuse is not None:
                 atoms = fuse(number, atoms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +18,7 @@ class GaussianBasis(nn.Module):
     def __init__(self, low: float, high: float, bins: int) -> None:
         super().__init__()
         centers = torch.linspace(low, high, bins)
-        self.gamma = 1.0 / float(centers.diff().mean())
+        self.gamma = 1.0 / float(np.diff(centers.numpy()).mean())  # rounded to float32 as in the package
         self.register_buffer("centers", centers, persistent=False)
 
     def forward(self, value: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from models.alignn import Alignn
 from models.batch import GraphBatch, TextBatch
+from models.fusion.gate_warmup import GateWarmup
 from models.fusion.interface import NO_TEXT, GraphSide, LateFusion, MiddleFusion, TextSide, Widths
 from models.fusion.records import LATE_LAYER, Records
 from models.fusion.registry import LATE, MIDDLE
@@ -72,12 +73,13 @@ class CrystalModel(nn.Module):
         _check(encoder, middle, late, text_dim, contrastive)
         with_graph = isinstance(encoder, AlignnOptions)
         joins = _name(late) != "none"
-        with_text = not with_graph or _name(middle) != "none" or joins or contrastive
+        reads_t = not with_graph or middle.reads_vector or late.reads_vector or contrastive
+        self.reads_tokens = middle.reads_tokens or late.reads_tokens  # batches must carry them then
         widths = Widths(encoder.hidden if isinstance(encoder, AlignnOptions) else 0, projection_dim, text_dim or 0)
 
         self.encoder = _make_encoder(encoder) if isinstance(encoder, AlignnOptions) else None
-        self.text_head = ProjectionHead(widths.token, projection_dim, dropout) if with_text else None
-        self.null_text = nn.Parameter(torch.zeros(widths.token)) if with_text else None
+        self.text_head = ProjectionHead(widths.token, projection_dim, dropout) if reads_t else None
+        self.null_text = nn.Parameter(torch.zeros(widths.token)) if reads_t or self.reads_tokens else None
         self.middle_fusions = nn.ModuleDict(
             {str(layer): MIDDLE[_name(middle)].load()(middle, widths) for layer in _layers(middle)}
         )
@@ -107,19 +109,22 @@ class CrystalModel(nn.Module):
 
     def _text_side(self, text: TextBatch | None) -> TextSide:
         """Project the texts, with the null text where there is none."""
-        if self.text_head is None or self.null_text is None:
+        if self.null_text is None:
             return NO_TEXT
         if text is None:
             raise ValueError("this model reads descriptions; the batch has none")
         null = self.null_text.to(text.vector.dtype)
-        vector = torch.where(text.present.unsqueeze(1), text.vector, null)
-        if not self.reads_tokens:
-            return TextSide(self.text_head(vector))
-        if text.tokens is None or text.token_mask is None:
-            raise ValueError("this model attends to the tokens of the descriptions; the batch has pooled vectors only")
-        tokens = torch.where(text.present[:, None, None], text.tokens, null)
-        first = torch.arange(tokens.shape[1], device=tokens.device) == 0  # the null text is a single token
-        return TextSide(self.text_head(vector), tokens, torch.where(text.present.unsqueeze(1), text.token_mask, first))
+        t, tokens, mask = NO_TEXT.t, NO_TEXT.tokens, NO_TEXT.token_mask
+        present = text.present.unsqueeze(1)
+        if self.text_head is not None:
+            t = self.text_head(torch.where(present, text.vector, null))
+        if self.reads_tokens:
+            if text.tokens is None or text.token_mask is None:
+                raise ValueError("this model attends to the tokens of the descriptions; the batch has vectors only")
+            tokens = torch.where(present.unsqueeze(2), text.tokens, null)
+            first = torch.arange(tokens.shape[1], device=tokens.device) == 0  # the null text is a single token
+            mask = torch.where(present, text.token_mask, first)
+        return TextSide(t, tokens, mask)
 
     def _graph_side(self, graph: GraphBatch | None, text: TextSide, records: Records | None) -> GraphSide:
         """Encode the graphs, with the text mixed in after the fused layers."""
@@ -139,10 +144,11 @@ class CrystalModel(nn.Module):
         g = pooled.new_empty(0) if self.graph_head is None else self.graph_head(pooled)
         return GraphSide(atoms, pooled, g, graph)
 
-    @property
-    def reads_tokens(self) -> bool:
-        """Whether a fusion attends to the tokens of the texts, so that batches must carry them."""
-        return any(getattr(options, "reads_tokens", False) for options in self.options.values())
+    def begin_step(self) -> None:
+        """To be called before each optimiser step: counts the steps that `gate_warmup` needs."""
+        for module in self.modules():
+            if isinstance(module, GateWarmup):
+                module.begin_step()
 
     def describe(self) -> list[str]:
         """What is trained, a line a part: its options and its number of parameters."""

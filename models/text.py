@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,18 @@ def locate(name: str, revision: str | None = None) -> tuple[Path, str]:
     folder = _folder(name)
     if folder is not None:
         return folder, f"{name if name == MINILM else folder.name}@{_hash(folder)}"
+    snapshot = _snapshot(name, revision)  # …/snapshots/<commit>
+    return snapshot, f"{name}@{snapshot.name}"
+
+
+def width_of(name: str, revision: str | None = None) -> int:
+    """Width of the vectors of an encoder on this machine, without loading it. Raises EncoderMissing."""
+    folder = _folder(name) or _snapshot(name, revision)
+    return int(json.loads((folder / "config.json").read_text(encoding="utf-8"))["hidden_size"])
+
+
+def _snapshot(name: str, revision: str | None) -> Path:
+    """Where the hub's cache holds the encoder."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -119,12 +132,11 @@ def locate(name: str, revision: str | None = None) -> tuple[Path, str]:
         config = try_to_load_from_cache(name, "config.json", revision=revision)
     except HFValidationError:  # not a hub id: a folder that is not there
         config = None
-    if not isinstance(config, str):
-        raise _missing(name, revision)
-    snapshot = Path(config).parent  # …/snapshots/<commit>
-    if not any(path for kind in _WEIGHTS for path in snapshot.glob(kind)):  # a download that was interrupted
-        raise _missing(name, revision)
-    return snapshot, f"{name}@{snapshot.name}"
+    if isinstance(config, str):
+        snapshot = Path(config).parent
+        if any(path for kind in _WEIGHTS for path in snapshot.glob(kind)):  # else a download was interrupted
+            return snapshot
+    raise _missing(name, revision)
 
 
 def _missing(name: str, revision: str | None) -> EncoderMissing:

@@ -44,6 +44,7 @@ class CrystalLearner:
         """The batch's loss is the mean over its crystals, also when it is computed in parts of `micro_batch`."""
         part = self.train.micro_batch or len(batch)
         sums: dict[str, Tensor] = {}
+        self.model.begin_step()
         for start in range(0, len(batch), part):
             positions = batch[start : start + part]
             items = self.corpus.items(positions, self._hidden(positions))

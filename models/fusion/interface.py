@@ -33,12 +33,12 @@ class Widths:
 class TextSide:
     """The texts of B crystals."""
 
-    t: Tensor  # (B, joint) projected text; empty in a model without text
-    tokens: Tensor | None = None  # (B, L, token) as the text encoder gave them; None: not wanted
-    token_mask: Tensor | None = None  # (B, L) bool; at least one token a crystal
+    t: Tensor  # (B, joint) projected text; empty where nobody asks for it
+    tokens: Tensor  # (B, L, token) as the text encoder gave them; empty where nobody asks for them
+    token_mask: Tensor  # (B, L) bool; at least one token a crystal
 
 
-NO_TEXT = TextSide(torch.empty(0))
+NO_TEXT = TextSide(torch.empty(0), torch.empty(0), torch.empty(0))
 
 
 @dataclass(frozen=True)

@@ -37,12 +37,19 @@ class MiddleFusion(nn.Module):
         of_crystals = self.text(text.t)
         u = to_atoms(self.text_scale * of_crystals, graph)
         gate = torch.sigmoid(self.gate(torch.cat([self.norm_h(h), self.norm_u(u)], dim=1)))
-        out = self.norm(h + gate * u)
+        graph_term, text_term = self._terms(h, u, gate, graph, record)
+        out = self.norm(graph_term + text_term)
         if record is not None:
             record.gate(gate, graph.atom_weight)
-            record.terms(h, gate * u, graph.atom_weight)
+            record.terms(graph_term, text_term, graph.atom_weight)
             record.mix(h, u, out, graph.atom_weight)
             record.text(text.t, of_crystals)
             record.value("text_scale", self.text_scale)
         dropped: Tensor = self.dropout(out)
         return dropped
+
+    def _terms(
+        self, h: Tensor, u: Tensor, gate: Tensor, graph: GraphBatch, record: LayerRecord | None
+    ) -> tuple[Tensor, Tensor]:
+        """What is added before the LayerNorm: the atoms and their gated text, both (N, node)."""
+        return h, gate * u

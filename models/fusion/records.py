@@ -13,6 +13,7 @@ LATE_LAYER = "late"  # the layer name of the late fusion; middle fusions are nam
 SMALLEST = 1e-12  # of a denominator: a text that is ignored altogether gives a huge ratio, not an infinity
 
 RATIOS = {  # quantity → (numerator, denominator) among the means
+    "ratio": ("graph_weight", "w_text"),  # graph_weight: all that multiplies h, residual included
     "contribution_ratio": ("graph_term_norm", "text_term_norm"),
     "norm_ratio": ("h_norm", "scaled_u_norm"),
     "relative_change": ("change_norm", "h_norm"),
@@ -109,8 +110,6 @@ def _derived(means: dict[str, float]) -> dict[str, float]:
     for name, (above, below) in RATIOS.items():
         if above in means and below in means:
             means[name] = means[above] / max(means[below], SMALLEST)
-    if "w_graph" in means and "w_text" in means:
-        means["ratio"] = (1 + means["w_graph"]) / max(means["w_text"], SMALLEST)
     if "gate_square" in means:
         means["gate_std"] = max(means.pop("gate_square") - means["gate_mean"] ** 2, 0.0) ** 0.5
     return means
