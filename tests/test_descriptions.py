@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 
 from jobs import caches
+from jobs.crystal import descriptions
 from jobs.crystal.descriptions import clean_jarvis, clean_robocrys, describe, describe_jarvis
 from jobs.data.sources import load
-from runner.errors import UserError
+from runner.errors import ConfigError, UserError
 
 
 def built(root) -> list[tuple[str, int]]:
@@ -49,7 +50,7 @@ def test_computed_descriptions_are_cached_by_structure(tmp_path) -> None:
     crystals = load("jarvis_minerals", None).crystals[:3]
     said: list[str] = []
     texts = describe(crystals, "jarvis", tmp_path, said.append)
-    assert texts[0].startswith("O2Ti" if False else "TiO2 crystallizes in the tetragonal P4_2/mnm spacegroup")
+    assert texts[0].startswith("TiO2 crystallizes in the tetragonal P4_2/mnm spacegroup")
     assert said == ["describing 3 crystals with jarvis"]
     renamed = [replace(it, material_id="other") for it in crystals]
     assert describe(renamed, "jarvis", tmp_path, said.append) == texts
@@ -58,8 +59,6 @@ def test_computed_descriptions_are_cached_by_structure(tmp_path) -> None:
 
 
 def test_an_interrupted_build_goes_on_where_it_was(tmp_path, monkeypatch) -> None:
-    from jobs.crystal import descriptions
-
     crystals = load("jarvis_minerals", None).crystals[:3]
 
     def fails_at_the_third(crystal) -> str:
@@ -82,16 +81,18 @@ def test_a_text_column_may_have_gaps(tmp_path) -> None:
 
 def test_an_unknown_column_names_the_nearest(tmp_path) -> None:
     crystals = load("jarvis_minerals", None).crystals[:2]
-    with pytest.raises(
-        UserError, match=r"no text column 'robocryst'; allowed: jarvis, robocrys; did you mean robocrys\?"
-    ):
+    wanted = r"no text column 'robocryst'\s+allowed: jarvis, robocrys\s+did you mean: robocrys"
+    with pytest.raises(ConfigError, match=wanted):
         describe(crystals, "robocryst", tmp_path)
 
 
-def test_robocrys_that_is_not_installed_says_what_to_install(tmp_path) -> None:
-    pytest.importorskip("sys").modules  # noqa: B018
+def test_a_package_that_is_not_installed_is_named(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(descriptions.PACKAGES, "robocrys", "robocrys-that-nobody-installed")
     crystals = [replace(it, texts={}) for it in load("jarvis_minerals", None).crystals[:1]]
-    with pytest.raises(UserError, match=r"needs the package robocrys, which is not installed[\s\S]*describe: jarvis"):
+    with pytest.raises(
+        UserError,
+        match=r"needs the package robocrys-that-nobody-installed, which is not installed[\s\S]*describe: jarvis",
+    ):
         describe(crystals, "robocrys", tmp_path)
 
 
@@ -103,9 +104,11 @@ def test_jarvis_texts_are_mended() -> None:
 
 
 def test_robocrys_texts_are_mended() -> None:
-    raw = "oriented in the (np.int64(0), np.int64(-1), np.int64(1)) direction. Ar is bonded in a 1-coordinate geometry to  atoms."
+    raw = (
+        "in the (np.int64(0), np.int64(-1), np.int64(1)) direction. Ar is bonded in a 1-coordinate geometry to  atoms."
+    )
     assert clean_robocrys(raw) == (
-        "oriented in the (0, -1, 1) direction. Ar is bonded in a 1-coordinate geometry to neighbouring atoms."
+        "in the (0, -1, 1) direction. Ar is bonded in a 1-coordinate geometry to neighbouring atoms."
     )
     shipped = [it.texts["robocrys"] for it in load("jarvis_minerals", None).crystals]
     assert [clean_robocrys(text) for text in shipped] == shipped

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from jobs.caches import content_key, record_build, unwritable
 from jobs.data.crystals import Crystal
-from runner.errors import UserError, nearest
+from runner.errors import ConfigError, Problem, UserError, nearest
 from runner.files import append_json, read_json_lines
 
 PACKAGES = {"jarvis": "jarvis-tools", "robocrys": "robocrys"}  # kinds that can be computed
@@ -31,12 +31,12 @@ def describe(
     computed is read from the cache below `root` or added to it. Raises UserError for a column that no crystal has.
     """
     if kind not in PACKAGES:
-        columns = sorted({name for crystal in crystals for name in crystal.texts})
+        columns = {name for crystal in crystals for name in crystal.texts}
         if kind not in columns:
-            raise UserError(
-                f"the data set has no text column {kind!r}; allowed: {', '.join([*PACKAGES, *columns])}"
-                + (f"; did you mean {near}?" if (near := nearest(kind, [*PACKAGES, *columns])) else "")
-            )
+            allowed = sorted(columns | PACKAGES.keys())
+            what = f"the data set has no text column {kind!r}"
+            problem = Problem(what, "text.describe", allowed=", ".join(allowed), nearest=nearest(kind, allowed))
+            raise ConfigError([problem])
         return [crystal.texts.get(kind) for crystal in crystals]
     if all(kind in crystal.texts for crystal in crystals):
         return [crystal.texts[kind] for crystal in crystals]
