@@ -16,6 +16,7 @@ from models.batch import TextBatch
 from models.crystal_model import CrystalModel
 from models.fusion.records import Records
 from models.options import AlignnOptions, NoEncoder
+from models.projection import ProjectionHead
 
 torch.set_num_threads(1)
 EVERY_FUSION = [(case, "none") for case in MIDDLE_CASES] + [("none", case) for case in LATE_CASES]
@@ -120,6 +121,16 @@ def test_contrastive_model_gives_both_vectors_and_graph_only_none() -> None:
     assert both.graph_vector.shape == both.text_vector.shape == (len(RECORDS), 8)
     alone = model(text_dim=None)(merged())
     assert alone.graph_vector is alone.text_vector is None
+
+
+def test_projection_head_is_its_formula() -> None:
+    torch.manual_seed(0)
+    head, x = ProjectionHead(12, 8, 0.0), torch.randn(5, 12)
+    p = x @ head.first.weight.T + head.first.bias
+    gelu = p * 0.5 * (1 + torch.erf(p / 2**0.5))
+    total = p + gelu @ head.second.weight.T + head.second.bias
+    expected = (total - total.mean(1, keepdim=True)) / (total.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
+    torch.testing.assert_close(head(x), expected)
 
 
 def test_several_outputs_keep_their_dimension() -> None:
