@@ -27,6 +27,7 @@ WATCHED = frozenset(
         "predictions.csv",
     }
 )
+PRESENT = frozenset({"config.yaml", "attempts.jsonl"})  # it matters only that they are there
 PARALLEL_FROM = 200  # runs to read; below, starting a process costs more than it saves
 CHUNK = 100  # runs handed to a process at a time
 
@@ -102,6 +103,8 @@ def _signature(folder: str, run_id: str) -> Signature:
             if entry.name in WATCHED:
                 status = entry.stat()
                 found.append(f"{entry.name} {status.st_mtime_ns} {status.st_size}")
+            elif entry.name in PRESENT:
+                found.append(entry.name)
     return "/".join(sorted(found))
 
 

@@ -104,7 +104,7 @@ def grouped(losses: Array, items: int = MAX_ITEMS) -> Array:
 
 def paired_t(values: Sequence[float], other: Sequence[float]) -> Interval:
     """Student's interval of the mean difference of paired seeds; needs two of them."""
-    from scipy.special import stdtrit  # type: ignore[import-untyped]
+    from scipy.special import stdtrit
 
     difference = np.asarray(values, dtype=float) - np.asarray(other, dtype=float)
     n = len(difference)

@@ -49,6 +49,9 @@ class TextEncoder:
         Raises EncoderMissing when the encoder is not on this machine.
         """
         from transformers import AutoModel, AutoTokenizer  # seconds to import
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()  # logs are files
 
         if download and _folder(name) is None:
             _fetch(name, revision)

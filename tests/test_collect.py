@@ -8,7 +8,6 @@ from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
 
 from analysis.collect import collect
 from analysis.reading import json_lines, read_tail
-from analysis.states import STALE_AFTER
 from runner.errors import CommandFailed, ConfigError
 from runner.layout import ExperimentDir
 
@@ -48,8 +47,31 @@ def test_a_cancelled_run(tmp_path):
 
 def test_a_heartbeat_goes_stale(tmp_path):
     path, _ = one_run(tmp_path, states={0: "running"})
-    assert read(path, now=NOW + STALE_AFTER - 6).state == "running"
-    assert read(path, now=NOW + STALE_AFTER).state == "lost"
+    assert read(path, now=NOW - 5 + 90).state == "running"
+    assert read(path, now=NOW - 5 + 91).state == "lost"
+
+
+def test_a_heartbeat_says_how_often_it_beats_and_when_it_ended(tmp_path):
+    path, run = one_run(tmp_path, states={0: "running"})
+    (run / "heartbeat.json").write_text(json.dumps({"attempt": 1, "time": NOW, "interval": 300}))
+    assert read(path, now=NOW + 899).state == "running"
+    (run / "heartbeat.json").write_text(json.dumps({"attempt": 1, "time": NOW, "ended": True}))
+    assert read(path).state == "lost"
+
+
+def test_a_run_that_was_begun_and_left_no_word_is_lost(tmp_path):
+    path, _ = one_run(tmp_path, states={0: "new"})
+    (name,) = json.loads((path / "manifest.json").read_text())["runs"]
+    (path / "runs" / name["run_id"]).mkdir(parents=True)
+    assert read(path).state == "new"
+    (path / "runs" / name["run_id"] / "config.yaml").write_text("task: crystal\n")
+    assert read(path).state == "lost"
+
+
+def test_a_failure_of_kind_cancelled_is_cancelled(tmp_path):
+    path, run = one_run(tmp_path, states={0: "failed"})
+    (run / "failure.json").write_text(json.dumps({"kind": "cancelled", "attempt": 1}))
+    assert read(path).state == "cancelled"
 
 
 def test_a_run_that_was_started_again_after_a_failure_is_running(tmp_path):

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from analysis.findings import worst
-from analysis.fusion_health import band, ratio_findings
+from analysis.fusion_health import band, ratio_findings, weight_ratio
 from analysis.health import finished_findings, fusion_findings, live_findings
 from analysis.thresholds import DEFAULT, Thresholds, overridden
 from analysis.training_health import alike_findings, non_finite_findings, spike_findings, weak_findings
@@ -16,14 +16,19 @@ def rules(findings):
 
 
 def test_equal_weights_give_the_lower_border_which_is_healthy():
-    assert ratio_findings({"w_graph": 0.5, "w_text": 0.5}, DEFAULT) == []
+    assert weight_ratio({"w_graph": 0.5, "w_text": 0.5, "ratio": 3.0}) == 3
+    assert ratio_findings({"w_graph": 0.5, "w_text": 0.5, "ratio": 3.0}, DEFAULT) == []
+
+
+def test_weights_without_a_ratio_are_of_another_formula_and_not_judged():
+    assert ratio_findings({"w_graph": 0.99, "w_text": 0.01}, DEFAULT) == []
 
 
 @pytest.mark.parametrize(
     ("weights", "rule"), [((0.4, 0.6), "ratio_low"), ((0.9, 0.1), "ratio_high"), ((0.95, 0.05), "ratio_high")]
 )
 def test_a_ratio_outside_the_band_blocks(weights, rule):
-    values = dict(zip(("w_graph", "w_text"), weights, strict=True))
+    values = dict(zip(("w_graph", "w_text"), weights, strict=True)) | {"ratio": 1.0}
     assert rules(ratio_findings(values, DEFAULT)) == {rule: "blocking"}
 
 
@@ -59,31 +64,32 @@ def test_contributions_are_judged_only_where_a_config_says_so():
 
 
 LAYER_RULES = [
-    ({"text_scale": 51}, "text_scale_exploding", "blocking", {"text_scale": 50}),
-    ({"text_scale": 0.09}, "text_scale_collapsed", "blocking", {"text_scale": 0.11}),
-    ({"gate_mean": 0.29}, "gate_suppressed", "warning", {"gate_mean": 0.3}),
-    ({"gate_mean": 0.91}, "gate_saturated", "warning", {"gate_mean": 0.9}),
-    ({"gate_quality": 0.49}, "gate_quality", "warning", {"gate_quality": 0.5}),
-    ({"alpha_std": 0.03, "alpha_min": 0.4, "alpha_max": 0.5}, "alpha_flat", "warning",
-     {"alpha_std": 0.04, "alpha_min": 0.4, "alpha_max": 0.53}),
-    ({"alpha_std": 0.07, "alpha_min": 0.3, "alpha_max": 0.55}, "alpha_expressive", "info",
-     {"alpha_std": 0.05, "alpha_min": 0.3, "alpha_max": 0.55}),
-    ({"alpha_low": 0.3, "alpha_high": 0.3}, "alpha_extreme", "warning", {"alpha_low": 0.2, "alpha_high": 0.2}),
-    ({"norm_ratio": 12.6}, "norm_ratio", "warning", {"norm_ratio": 1.0}),
-    ({"norm_ratio": 1.5}, "norm_ratio", "info", {"norm_ratio": 1.2}),
-    ({"text_norm_in": 12.0}, "text_norm_in", "info", {"text_norm_in": 9.0}),
-    ({"text_norm_out": 20.0}, "text_norm_out", "info", {"text_norm_out": 30.0}),
-    ({"cosine": 0.29}, "cosine_poor", "warning", {"cosine": 0.3}),
-    ({"cosine": 0.5}, "cosine_good", "info", {"cosine": 0.7}),
-    ({"relative_change": 0.04}, "fusion_idle", "warning", {"relative_change": 0.05}),
-    ({"relative_change": 0.51}, "fusion_drowning", "warning", {"relative_change": 0.5}),
+    ("2", {"text_scale": 51}, "text_scale_exploding", "blocking", {"text_scale": 50}),
+    ("2", {"text_scale": 0.09}, "text_scale_collapsed", "blocking", {"text_scale": 0.11}),
+    ("late", {"gate_mean": 0.29}, "gate_suppressed", "warning", {"gate_mean": 0.3}),
+    ("late", {"gate_mean": 0.91}, "gate_saturated", "warning", {"gate_mean": 0.9}),
+    ("late", {"quality": 0.49}, "gate_quality", "warning", {"quality": 0.5}),
+    ("2", {"gate_std": 0.03, "gate_min": 0.4, "gate_max": 0.5}, "alpha_flat", "warning",
+     {"gate_std": 0.04, "gate_min": 0.4, "gate_max": 0.53}),
+    ("2", {"gate_std": 0.07, "gate_min": 0.3, "gate_max": 0.55}, "alpha_expressive", "info",
+     {"gate_std": 0.05, "gate_min": 0.3, "gate_max": 0.55}),
+    ("2", {"gate_share_below_0.1": 0.3, "gate_share_above_0.9": 0.3}, "alpha_extreme", "warning",
+     {"gate_share_below_0.1": 0.2, "gate_share_above_0.9": 0.2}),
+    ("2", {"norm_ratio": 12.6}, "norm_ratio", "warning", {"norm_ratio": 1.0}),
+    ("2", {"norm_ratio": 1.5}, "norm_ratio", "info", {"norm_ratio": 1.2}),
+    ("2", {"t_norm": 12.0}, "t_norm", "info", {"t_norm": 9.0}),
+    ("2", {"u_norm": 20.0}, "u_norm", "info", {"u_norm": 30.0}),
+    ("2", {"cosine": 0.29}, "cosine_poor", "warning", {"cosine": 0.3}),
+    ("2", {"cosine": 0.5}, "cosine_good", "info", {"cosine": 0.7}),
+    ("2", {"relative_change": 0.04}, "fusion_idle", "warning", {"relative_change": 0.05}),
+    ("2", {"relative_change": 0.51}, "fusion_drowning", "warning", {"relative_change": 0.5}),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("values", "rule", "level", "healthy"), LAYER_RULES)
-def test_every_layer_rule_fires_beyond_its_threshold_and_not_before(values, rule, level, healthy):
-    assert rules(fusion_findings({"2": values})) == {rule: level}
-    assert rule not in rules(fusion_findings({"2": healthy}))
+@pytest.mark.parametrize(("layer", "values", "rule", "level", "healthy"), LAYER_RULES)
+def test_every_layer_rule_fires_beyond_its_threshold_and_not_before(layer, values, rule, level, healthy):
+    assert rules(fusion_findings({layer: values})) == {rule: level}
+    assert rule not in rules(fusion_findings({layer: healthy}))
 
 
 @pytest.mark.parametrize(("scale", "expected"), [(15.1, {"text_scale_rising": "info"}), (12.3, {}),
@@ -91,6 +97,17 @@ def test_every_layer_rule_fires_beyond_its_threshold_and_not_before(values, rule
 def test_a_scale_that_started_at_12_is_followed(scale, expected):
     assert rules(fusion_findings({"2": {"text_scale": scale}}, initial_scale=12.0)) == expected
     assert fusion_findings({"2": {"text_scale": scale}}, initial_scale=1.0) == []
+
+
+def test_alpha_is_no_late_gate_and_a_late_gate_no_alpha():
+    low = {"gate_mean": 0.1, "gate_std": 0.01, "gate_min": 0.1, "gate_max": 0.1}
+    assert rules(fusion_findings({"2": low})) == {"alpha_flat": "warning"}
+    assert rules(fusion_findings({"late": low})) == {"gate_suppressed": "warning"}
+
+
+def test_the_proposed_scale_is_on_top_of_the_present_one():
+    values = {"norm_ratio": 3.15, "text_scale": 4.0}
+    assert "initial_scale: 12.6" in fusion_findings({"2": values})[0].advice
 
 
 def test_the_norm_ratio_is_proposed_as_initial_scale():
@@ -174,8 +191,8 @@ def test_wrong_overrides_are_reported_together_with_the_nearest_name():
 
 
 def test_every_warning_says_value_threshold_and_what_to_do():
-    for values, _, level, _ in LAYER_RULES:
-        for finding in fusion_findings({"2": values}):
+    for layer, values, _, level, _ in LAYER_RULES:
+        for finding in fusion_findings({layer: values}):
             assert finding.value is not None
             assert finding.threshold is not None
             assert finding.advice or level == "info"

@@ -99,7 +99,7 @@ def test_second_pool_of_a_submission_leaves(experiment: ExperimentDir) -> None:
     write_tasks(experiment, [["a"]])
     first = start_pool(experiment, 1, max_parallel=1)
     wait_until(lambda: state(experiment).get("running") == ["a"], what="first pool")
-    with pytest.raises(CommandFailed, match="did not start; see .*pool.log"):
+    with pytest.raises(CommandFailed, match=r"did not start; see .*pool\.log"):
         start_pool(experiment, 1, max_parallel=1)
     assert "submission 1 has a pool already" in experiment.pool_log(1).read_text()
     assert state(experiment)["pid"] == first

@@ -30,6 +30,7 @@ class Element:
     state: str  # Slurm's word: PENDING, RUNNING, …
     comment: str
     reason: str
+    start: float  # Unix seconds of its (expected) start; 0 where Slurm does not know
 
 
 def _call(command: list[str], timeout: float = 60) -> str:
@@ -53,11 +54,12 @@ def _call(command: list[str], timeout: float = 60) -> str:
 
 def queue() -> list[Element]:
     """Every element of this user's jobs that Slurm still knows, with one squeue."""
-    output = _call(["squeue", "--me", "-r", "-h", "-o", "%F|%K|%T|%r|%k"])
+    output = _call(["squeue", "--me", "-r", "-h", "-o", "%F|%K|%T|%S|%r|%k"])
     elements = []
     for line in output.splitlines():
-        job_id, index, state, reason, comment = line.strip().split("|", 4)
-        elements.append(Element(job_id, int(index) if index.isdigit() else 0, state, comment, reason))
+        job_id, index, state, start, reason, comment = line.strip().split("|", 5)
+        number, since = (int(text) if text.isdigit() else 0 for text in (index, start))
+        elements.append(Element(job_id, number, state, comment, reason, float(since)))
     return elements
 
 
