@@ -58,7 +58,7 @@ class CrossAttention(nn.Module):
         self.heads = heads
         self.dropout = dropout
         self.query = nn.Linear(query, hidden)
-        self.key = nn.Linear(key, hidden)
+        self.key = nn.Linear(key, hidden, bias=False)  # a bias would add the same to every key of a query: no effect
         self.value = nn.Linear(key, hidden)
         self.out = nn.Linear(hidden, out)
 

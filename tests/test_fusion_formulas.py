@@ -302,7 +302,7 @@ def test_attention_agrees_with_torch_s() -> None:
     theirs = torch.nn.MultiheadAttention(8, 2, kdim=6, vdim=6, batch_first=True)
     theirs.q_proj_weight.data, theirs.k_proj_weight.data = ours.query.weight.data, ours.key.weight.data
     theirs.v_proj_weight.data, theirs.out_proj.weight.data = ours.value.weight.data, ours.out.weight.data
-    theirs.in_proj_bias.data = torch.cat([ours.query.bias, ours.key.bias, ours.value.bias]).detach()
+    theirs.in_proj_bias.data = torch.cat([ours.query.bias, torch.zeros(8), ours.value.bias]).detach()
     theirs.out_proj.bias.data = ours.out.bias.data
     queries, states, mask = torch.randn(3, 4, 8), torch.randn(3, 5, 6), torch.arange(5) < torch.tensor([[2], [5], [1]])
     expected, shares = theirs(queries, states, states, key_padding_mask=~mask, average_attn_weights=False)

@@ -68,6 +68,12 @@ def test_long_texts_are_cut_and_no_text_gives_no_rows() -> None:
     assert minilm().encode([]).pooled.shape == (0, 384)
 
 
+def test_more_tokens_than_the_encoder_reads_are_refused() -> None:
+    assert minilm().encode(TEXTS, max_length=512).pooled.shape == (4, 384)
+    with pytest.raises(ValueError, match="max_length 513 is more than the 512 tokens that minilm@"):
+        minilm().encode(TEXTS, max_length=513)
+
+
 def test_nothing_of_an_encoder_is_trained() -> None:
     assert not minilm().encode(TEXTS).pooled.requires_grad
 
