@@ -51,7 +51,7 @@ class TextEncoder:
         from transformers import AutoModel, AutoTokenizer  # seconds to import
         from transformers.utils.logging import disable_progress_bar
 
-        disable_progress_bar()  # logs are files
+        disable_progress_bar()  # type: ignore[no-untyped-call]  # logs are files
 
         if download and _folder(name) is None:
             _fetch(name, revision)

@@ -9,10 +9,10 @@ import pytest
 import torch
 from alignn.models.alignn_atomwise_pure import ALIGNNAtomWisePure, ALIGNNAtomWisePureConfig
 from alignn.torch_graph_builder import TorchGraph
-from crystals import RECORDS, batch, graph, structure
-from model_cases import SMALL, merged, model, whole
 from torch import nn
 
+from crystals import RECORDS, batch, graph, structure
+from model_cases import SMALL, merged, model, whole
 from models.alignn import Alignn
 from models.alignn_weights import load_alignn_weights
 from models.batch import GraphBatch

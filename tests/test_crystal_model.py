@@ -8,10 +8,10 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from crystals import RECORDS, Graph, batch, graph, permuted, quotient, structure, supercell
-from model_cases import LATE_CASES, MIDDLE_CASES, SMALL, WIDTH, late, merged, middle, model, text_only, texts, whole
 from torch import Tensor
 
+from crystals import RECORDS, Graph, batch, graph, permuted, quotient, structure, supercell
+from model_cases import LATE_CASES, MIDDLE_CASES, SMALL, WIDTH, late, merged, middle, model, text_only, texts, whole
 from models.batch import TextBatch
 from models.crystal_model import CrystalModel
 from models.fusion.records import Records

@@ -7,11 +7,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from crystal_experiment import command, results, write_config
-from tiny_experiment import wait_until
 
+from crystal_experiment import command, results, write_config
 from runner.files import read_json, read_json_lines
 from runner.layout import ExperimentDir, RunDir
+from tiny_experiment import wait_until
 
 pytestmark = pytest.mark.slow
 

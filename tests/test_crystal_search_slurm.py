@@ -8,11 +8,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from slurm_cluster import SlurmCluster
 
 from crystal_experiment import command, results, write_config
 from runner.files import read_json, read_json_lines
 from runner.layout import ExperimentDir
+from slurm_cluster import SlurmCluster
 from tiny_experiment import wait_until
 
 pytestmark = pytest.mark.slurm

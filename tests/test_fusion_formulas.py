@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from model_cases import WIDTH, late, merged, middle, texts
 from torch import Tensor
 from torch.nn import functional as F
 
+from model_cases import WIDTH, late, merged, middle, texts
 from models.attention import CrossAttention, Keys
 from models.fusion.interface import GraphSide, TextSide, Widths
 from models.fusion.registry import LATE, MIDDLE

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from model_cases import LATE_CASES, MIDDLE_CASES, merged, model, texts, whole
 
+from model_cases import LATE_CASES, MIDDLE_CASES, merged, model, texts, whole
 from models.fusion.records import LayerRecord, Records
 
 torch.set_num_threads(1)

@@ -6,10 +6,10 @@ import shutil
 import sys
 
 import pytest
-from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
 
 from analysis import cli
 from analysis.summary import summarize
+from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
 from runner.layout import ExperimentDir
 
 

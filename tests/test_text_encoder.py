@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from crystals import RECORDS
 from transformers import AutoTokenizer, BertConfig, BertModel
 
+from crystals import RECORDS
 from models.text import EncoderMissing, TextEncoder, locate, width_of
 
 torch.set_num_threads(1)
