@@ -47,6 +47,16 @@ Cluster = LocalCluster | SlurmCluster
 _KINDS: dict[str, type[LocalCluster] | type[SlurmCluster]] = {"local": LocalCluster, "slurm": SlurmCluster}
 
 
+def text_of(name: str, beside: Path) -> str:
+    """What a submission keeps of its cluster: `local`, or the text of the file."""
+    return name if name == "local" else find(name, beside).read_text(encoding="utf-8")
+
+
+def parse(text: str, path: Path) -> Cluster:
+    """The cluster that `text_of` kept; `path` is named in errors."""
+    return LocalCluster() if text == "local" else _checked(yaml_source.parse(text, path))
+
+
 def load(name: str, beside: Path) -> Cluster:
     """The cluster `name`: `local`, or a file, looked for here and then above and beside the experiment file `beside`.
 
@@ -54,7 +64,10 @@ def load(name: str, beside: Path) -> Cluster:
     """
     if name == "local":
         return LocalCluster()
-    source = yaml_source.read(find(name, beside))
+    return _checked(yaml_source.read(find(name, beside)))
+
+
+def _checked(source: yaml_source.Source) -> Cluster:
     kind = source.value.get("kind")
     if kind not in _KINDS:
         what = "missing; it must be given" if kind is None else f"found {kind!r}"

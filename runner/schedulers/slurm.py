@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runner import quantities
 from runner.cluster import SlurmCluster
 from runner.errors import CommandFailed, ConfigError, Problem, UserError
 from runner.experiment import Array, Resources
+from runner.retry import Limits
 
 DEFAULT_MAX_ARRAY_SIZE = 1001  # Slurm's own
 PENDING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
@@ -90,6 +92,20 @@ def check(resources: Resources, cluster: SlurmCluster, config: Path) -> None:
                 f"Slurm's command {command!r} is not on this machine",
                 next_command="submit from a login node of the cluster, or with --cluster local",
             )
+
+
+def limits(resources: Resources, cluster: SlurmCluster) -> Limits:
+    """The longest time and the most memory that the partition allows a job, as far as Slurm tells."""
+    partition = resources.partition or cluster.partition
+    shown = _call(["scontrol", "--oneliner", "show", "partition", *([partition] if partition else [])])
+    lines = [line for line in shown.splitlines() if partition or " Default=YES" in line]
+    facts = dict(re.findall(r"(\w+)=(\S+)", lines[0])) if lines else {}
+    longest = facts.get("MaxTime", "UNLIMITED")
+    memory = facts.get("MaxMemPerNode", "UNLIMITED")
+    return Limits(
+        seconds=None if longest in ("UNLIMITED", "INFINITE") else quantities.seconds(longest),
+        mebibytes=int(memory) if memory.isdigit() else None,
+    )
 
 
 def time_limit_minutes(resources: Resources) -> int:
