@@ -177,3 +177,10 @@ def test_one_who_lost_the_directory_notices_and_does_not_release_it(tmp_path: Pa
     assert not mine.renew()
     mine.release()
     assert directory.claim.exists()
+
+
+def test_damaged_claim_is_named(tmp_path: Path) -> None:
+    directory = RunDir(tmp_path)
+    directory.claim.write_text('{"token": "ab')
+    with pytest.raises(OSError, match=r"claim\.json is damaged .* delete it"):
+        acquire(directory, Holder.here(None), INTERVAL)
