@@ -78,5 +78,5 @@ class TextBatch(Movable):
 
     vector: Tensor  # (B, d_text) pooled embedding; zeros where there is none
     present: Tensor  # (B,) bool; False: the crystal has no description
-    tokens: Tensor | None = None  # (B, L, d_text) token embeddings, padded
-    token_mask: Tensor | None = None  # (B, L) bool; True: a token
+    tokens: Tensor | None = None  # (B, L, d_text) token embeddings, padded; L ≥ 1 even where no crystal has a text
+    token_mask: Tensor | None = None  # (B, L) bool; True: a token; at least one where `present`

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Checked = TypeVar("Checked")
 
 
 class Options(BaseModel):
@@ -33,6 +35,24 @@ class NoEncoder(Options):
 
 class FusionOptions(Options):
     """Base of the options of every fusion; the registry adds the `name`."""
+
+    @property
+    def reads_vector(self) -> bool:
+        """Whether the fusion reads t, the projected vector of the whole text."""
+        return True
+
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether the fusion reads the tokens of the text, so that batches must carry them."""
+        return False
+
+
+class NoFusionOptions(FusionOptions):
+    """`none`: reads no text."""
+
+    @property
+    def reads_vector(self) -> bool:
+        return False
 
 
 class MiddleOptions(FusionOptions):
@@ -69,9 +89,22 @@ class ImprovedMiddleOptions(ScaledMiddleOptions):
 
 
 class AttentionMiddleOptions(MiddleOptions):
-    """`atom_attention`: each atom queries the tokens of the description."""
+    """`atom_attention`: each atom queries the tokens of the description; there is no vector u to give a hidden_dim."""
 
+    hidden_dim: int = Field(256, ge=1)  # width of the attention, over all heads
     num_heads: int = Field(4, ge=1)
+
+    @property
+    def reads_vector(self) -> bool:
+        return False
+
+    @property
+    def reads_tokens(self) -> bool:
+        return True
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        return _check_heads(self, self.hidden_dim, self.num_heads)
 
 
 class LateOptions(FusionOptions):
@@ -86,7 +119,9 @@ class OutputLateOptions(LateOptions):
     output_dim: int = Field(64, ge=1)
 
 
-class BilinearLateOptions(OutputLateOptions):
+class RankLateOptions(OutputLateOptions):
+    """`bilinear`: terms of the sum; `tucker`: width of each factor of the outer product."""
+
     rank: int = Field(16, ge=1)
 
 
@@ -94,10 +129,31 @@ class CrossAttentionLateOptions(LateOptions):
     """`cross_attention` and the gated forms built on it."""
 
     num_heads: int = Field(4, ge=1)
-    hidden_dim: int = Field(256, ge=1)
+    hidden_dim: int = Field(256, ge=1)  # width of the attention, over all heads
     tokens: Literal["all", "pooled"] = "all"  # pooled: one vector on each side, value and output projections only
 
+    @property
+    def reads_tokens(self) -> bool:
+        return self.tokens == "all"
 
-class GatedCrossAttentionLateOptions(CrossAttentionLateOptions):
-    text_quality: bool = False  # learnable mixture of gate network and text norm
-    gate_warmup: int = Field(0, ge=0)  # steps over which the gate is ramped up; 0: none
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        return _check_heads(self, self.hidden_dim, self.num_heads)
+
+
+class GateLateOptions(CrossAttentionLateOptions):
+    """`simplified_gated`, and common to the gated forms."""
+
+    gate_warmup: int = Field(0, ge=0)  # steps over which the gate rises from 0 to its value; 0: none
+
+
+class QualityGateLateOptions(GateLateOptions):
+    """`gated_cross_attention` and `balanced_gated`, whose gate has a factor q for the quality of the text."""
+
+    text_quality: bool = False  # q: learnable mixture of a network and the length of t, instead of their product
+
+
+def _check_heads(options: Checked, width: int, heads: int) -> Checked:
+    if width % heads:
+        raise ValueError(f"hidden_dim {width} is not a multiple of num_heads {heads}")
+    return options

@@ -139,7 +139,32 @@ class ExperimentDir:
     def analysis(self) -> Path:
         return self.path / "analysis"
 
-
     @property
     def summary_csv(self) -> Path:
         return self.analysis / "results_summary.csv"
+
+    @property
+    def summary_markdown(self) -> Path:
+        return self.analysis / "summary.md"
+
+    @property
+    def summary_latex(self) -> Path:
+        return self.analysis / "summary.tex"
+
+    @property
+    def report(self) -> Path:
+        return self.analysis / "report.html"
+
+    @property
+    def figures(self) -> Path:
+        return self.analysis / "figures"
+
+    @property
+    def record_cache(self) -> Path:
+        """What `analysis` has read of every run; can be deleted at any time."""
+        return self.analysis / "cache" / "runs.json"
+
+    @property
+    def interval_cache(self) -> Path:
+        """Intervals between variants; can be deleted at any time."""
+        return self.analysis / "cache" / "intervals.json"

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tiny_experiment import TESTS, wait_until
-
 from jobs.parent import ArrayTask
 from runner.layout import RunDir
+from tiny_experiment import TESTS, wait_until
 
 SCRIPT = TESTS / "slurm-cluster"
 _SETTINGS = ["--base-port", "auto", "--preempt-signal", "--preempt-grace", "15"]

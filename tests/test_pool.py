@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_experiment import wait_until, write_run
 
 from jobs.failure import Kind, read_failure
 from jobs.pool import Pool, pool_is_alive, start_pool, visible_gpus
@@ -16,6 +15,7 @@ from jobs.processes import start_time
 from runner.errors import CommandFailed
 from runner.files import read_json, write_json
 from runner.layout import ExperimentDir
+from tiny_experiment import wait_until, write_run
 
 ENDLESS = {"epochs": 1000, "epoch_seconds": 0.05}
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slurm_cluster import SlurmCluster
-from tiny_experiment import wait_until, write_run
 
 from jobs.failure import Failure, Kind, read_failure
 from jobs.processes import start_time
 from runner.files import read_json, read_json_lines
 from runner.layout import RunDir
+from slurm_cluster import SlurmCluster
+from tiny_experiment import wait_until, write_run
 
 pytestmark = pytest.mark.slurm
 

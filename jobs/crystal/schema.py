@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from models.fusion.registry import MIDDLE, LateFusionOptions, MiddleFusionOptions
+from models.fusion.registry import LateFusionOptions, MiddleFusionOptions
 from models.options import AlignnOptions, NoEncoder
 
 
@@ -14,6 +15,11 @@ class Section(BaseModel):
     """One part of the parameters: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def misfit(key: tuple[str, ...], what: str, allowed: str) -> PydanticCustomError:
+    """The error of parts that do not fit each other, raised at `key` below the model that found it."""
+    return PydanticCustomError("misfit", "{what}", {"key": key, "what": what, "allowed": allowed})
 
 
 class DataParams(Section):
@@ -53,23 +59,23 @@ class ModelParams(Section):
     """Encoder, fusions, head."""
 
     encoder: Annotated[AlignnOptions | NoEncoder, Field(discriminator="name")] = AlignnOptions()
-    middle_fusion: MiddleFusionOptions = Field(default_factory=lambda: MIDDLE["none"].options(name="none"))
-    late_fusion: LateFusionOptions = Field(default_factory=lambda: {"name": "none"}, validate_default=True)
+    middle_fusion: MiddleFusionOptions = Field({"name": "none"}, validate_default=True)
+    late_fusion: LateFusionOptions = Field({"name": "none"}, validate_default=True)
     projection_dim: int = Field(64, ge=1)  # width of g and t
     dropout: float = Field(0.1, ge=0, lt=1)  # of the projection heads
 
     @model_validator(mode="after")
-    def _layers_exist(self) -> ModelParams:
+    def _parts_fit(self) -> ModelParams:
         layers = getattr(self.middle_fusion, "layers", ())
         if isinstance(self.encoder, NoEncoder):
-            if self.middle_fusion.name != "none":
-                raise ValueError("middle_fusion needs a graph encoder; a text-only model takes middle_fusion {name: none}")
-            if self.late_fusion.name != "none":
-                raise ValueError("late_fusion needs a graph encoder; a text-only model takes late_fusion {name: none}")
+            for part in ("middle_fusion", "late_fusion"):
+                if getattr(self, part).name != "none":
+                    raise misfit((part, "name"), f"{part} needs a graph encoder; this model has none", "none")
         elif layers and max(layers) > self.encoder.alignn_layers:
-            raise ValueError(
-                f"middle_fusion.layers names layer {max(layers)}; the encoder has ALIGNN layers 1 to "
-                f"{self.encoder.alignn_layers} (counted from 1)"
+            raise misfit(
+                ("middle_fusion", "layers"),
+                f"there is no layer {max(layers)}; layers count from 1",
+                f"1 to {self.encoder.alignn_layers} (model.encoder.alignn_layers)",
             )
         return self
 
@@ -80,6 +86,11 @@ class ModelParams(Section):
     @property
     def uses_text(self) -> bool:
         return not self.uses_graph or self.middle_fusion.name != "none" or self.late_fusion.name != "none"
+
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether a fusion attends to the tokens of the texts."""
+        return any(getattr(part, "reads_tokens", False) for part in (self.middle_fusion, self.late_fusion))
 
 
 class TrainParams(Section):
@@ -115,12 +126,28 @@ class CrystalParams(Section):
 
     @model_validator(mode="after")
     def _contrast_needs_both(self) -> CrystalParams:
-        if self.train.contrastive_weight and not (self.model.uses_graph and self.model.uses_text):
-            raise ValueError("train.contrastive_weight compares graph and text; this model has only one of them")
+        if self.train.contrastive_weight and not self.model.uses_graph:
+            raise misfit(("train", "contrastive_weight"), "compares graph and text; this model has no graph", "0")
+        return self
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether the descriptions take part: in the model, or in the contrastive loss alone."""
+        return self.model.uses_text or self.train.contrastive_weight > 0
+
+    @model_validator(mode="after")
+    def _warmup_is_short(self) -> CrystalParams:
+        wanted, train = self.train.warmup_steps, self.train
+        if wanted is not None and self.data.train is not None:
+            steps = -(-self.data.train // train.batch_size) * train.epochs
+            if wanted > steps / 2:
+                raise misfit(
+                    ("train", "warmup_steps"),
+                    f"found {wanted}; more than half of the run's {steps} steps would be warm-up",
+                    f"0 to {steps // 2}",
+                )
         return self
 
     def without_effect(self) -> set[str]:
         """Sections that cannot change the result of this run; they take no part in its identity."""
-        return ({"text"} if not self.model.uses_text else set()) | ({"graph"} if not self.model.uses_graph else set())
-
-
+        return ({"text"} if not self.reads_text else set()) | ({"graph"} if not self.model.uses_graph else set())

@@ -35,21 +35,31 @@ class Entry:
 def _entries(*rows: tuple[str, str, type[o.FusionOptions]]) -> dict[str, Entry]:
     def named(name: str, base: type[o.FusionOptions]) -> type[o.FusionOptions]:
         title = "".join(part.title() for part in name.split("_")) + base.__name__
-        model: Any = create_model(title, __base__=base, name=(Literal[name], ...))
-        return model  # type: ignore[no-any-return]
+        field: Any = (Literal[name], ...)
+        return create_model(title, __base__=base, name=field)
 
     return {name: Entry(name, target, named(name, base)) for name, target, base in rows}
 
 
 MIDDLE = _entries(
-    ("none", "none:NoFusion", o.FusionOptions),
+    ("none", "none:NoFusion", o.NoFusionOptions),
     ("middle", "middle:MiddleFusion", o.ScaledMiddleOptions),
+    ("improved", "improved:ImprovedFusion", o.ImprovedMiddleOptions),
     ("dynamic", "dynamic:DynamicFusion", o.MiddleOptions),
+    ("atom_attention", "atom_attention:AtomAttentionFusion", o.AttentionMiddleOptions),
 )
 
 LATE = _entries(
-    ("none", "none:NoFusion", o.FusionOptions),
+    ("none", "none:NoFusion", o.NoFusionOptions),
     ("concat", "concat:ConcatFusion", o.LateOptions),
+    ("gated", "gated:GatedFusion", o.LateOptions),
+    ("bilinear", "bilinear:BilinearFusion", o.RankLateOptions),
+    ("tucker", "tucker:TuckerFusion", o.RankLateOptions),
+    ("adaptive", "adaptive:AdaptiveFusion", o.OutputLateOptions),
+    ("cross_attention", "cross_attention:CrossAttentionFusion", o.CrossAttentionLateOptions),
+    ("gated_cross_attention", "gated_cross_attention:GatedCrossAttentionFusion", o.QualityGateLateOptions),
+    ("simplified_gated", "simplified_gated:SimplifiedGatedFusion", o.GateLateOptions),
+    ("balanced_gated", "balanced_gated:BalancedGatedFusion", o.QualityGateLateOptions),
 )
 
 

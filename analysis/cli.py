@@ -1,0 +1,37 @@
+"""The command line `analysis`: what came out of an experiment."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from analysis.commands import summarize
+from runner.errors import UserError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="What came out of an experiment: ranking, health, choice, reports.",
+)
+app.command("summarize")(summarize.command)
+
+
+@app.callback()
+def _commands() -> None:
+    """What came out of an experiment: ranking, health, choice, reports."""
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one message, and its exit status."""
+    try:
+        app()
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Experiment = Annotated[
+    str | None,
+    typer.Argument(
+        help="A directory, a name under the root, or an experiment file; left out: the most recently submitted.",
+        show_default=False,
+    ),
+]
+Root = Annotated[Path, typer.Option("--root", envvar="RUNNER_ROOT", help="Where experiments live.")]
+DEFAULT_ROOT = Path("runs")
+
+
+class Format(StrEnum):
+    """How a result is written to stdout."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="How the result is written to stdout.")]

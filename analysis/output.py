@@ -1,0 +1,33 @@
+"""Where results go: stdout for people and pipes, files for keeping, stderr for what happened."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+
+from runner.errors import CommandFailed
+from runner.files import write_text
+
+PIPE_WIDTH = 100  # columns where stdout is no terminal and COLUMNS is not set
+
+
+def stdout_console() -> Console:
+    """A console for results: colours and width of the terminal; none and 100 columns in a pipe."""
+    terminal = sys.stdout.isatty()
+    width = None if terminal or os.environ.get("COLUMNS") else PIPE_WIDTH
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+
+
+def written(files: Mapping[Path, str], *, quiet: bool = False) -> None:
+    """Write each file in one step and name it on stderr unless `quiet`; CommandFailed where that is impossible."""
+    for path, text in files.items():
+        try:
+            write_text(path, text)
+        except OSError as error:
+            raise CommandFailed(f"cannot write {path}: {error.strerror}") from None
+        if not quiet:
+            sys.stderr.write(f"wrote {path}\n")

@@ -1,0 +1,174 @@
+"""One run as the summary sees it: what its files say, and the findings about it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from analysis import reading
+from analysis.findings import Finding, by_severity
+from analysis.fusion_health import LATE
+from analysis.health import finished_findings, fusion_findings, gate_history_findings, latest_layers, live_findings
+from analysis.predictions import Spread, read_predictions, spread
+from analysis.quantities import plural
+from analysis.thresholds import Thresholds
+from runner.layout import RunDir
+
+UNKNOWN_SPREAD = Spread(None, None, None)
+LAST_ROWS = slice(-32, None)  # more than a model has fused layers
+
+
+@dataclass
+class RunRecord:
+    """Read from files alone; the state is derived from it and the time of day."""
+
+    run_id: str
+    completed: bool = False
+    metrics: dict[str, float] = field(default_factory=dict)  # of result.json, finite ones
+    best_epoch: int | None = None
+    epochs: int | None = None
+    stopped_early: bool = False
+    seconds: float | None = None
+    parameters: int | None = None
+    attempts: int | None = None
+    fusion: dict[str, dict[str, float]] = field(default_factory=dict)  # layer → quantities at the best epoch
+    epoch: int | None = None  # the last one logged
+    last: dict[str, float] = field(default_factory=dict)  # finite metrics of that epoch
+    mean_predictor: float | None = None  # validation error of predicting the mean
+    failure: dict[str, Any] | None = None  # kind, message, attempt, time
+    heartbeat: dict[str, Any] | None = None  # attempt, time, ended, interval
+    begun: bool = False  # a process was started for it at some time
+    cancelled: bool = False
+    findings: list[Finding] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)  # what could not be read
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """What reading a run depends on besides its files."""
+
+    metric: str
+    mode: str
+    thresholds: Thresholds
+
+
+def read_run(run: RunDir, files: frozenset[str], initial_scale: float | None, options: ReadingOptions) -> RunRecord:
+    """Everything the summary needs of `run`; `files`: the names in its directory."""
+    record = RunRecord(run.run_id)
+    _read_result(record, run, files)
+    _read_failure(record, run, files)
+    beat = reading.json_object(run.heartbeat) if run.heartbeat.name in files else None
+    record.heartbeat = beat and {key: beat.get(key) for key in ("attempt", "time", "ended", "interval")}
+    record.cancelled = run.cancelled.name in files
+    record.begun = not files.isdisjoint({run.config.name, run.heartbeat.name, run.attempts.name})
+    _read_logs(record, run, files, initial_scale, options)
+    return record
+
+
+def _read_result(record: RunRecord, run: RunDir, files: frozenset[str]) -> None:
+    if run.result.name not in files:
+        return
+    result = reading.json_object(run.result)
+    if result is None:
+        record.problems.append("result.json is not readable")
+        return
+    if result.get("run_id", run.run_id) != run.run_id:
+        record.problems.append(f"result.json belongs to another run ({result['run_id']})")
+        return
+    record.completed = True
+    metrics = result.get("metrics")
+    record.metrics = reading.finite_items(metrics)
+    unusable = sorted(set(metrics) - set(record.metrics)) if isinstance(metrics, dict) else []
+    if unusable:
+        record.problems.append(f"result.json: {', '.join(unusable)} not a finite number")
+    numbers = reading.finite_items(result)
+    record.best_epoch, record.epochs = _whole(numbers, "best_epoch"), _whole(numbers, "epochs")
+    record.parameters, record.attempts = _whole(numbers, "parameters"), _whole(numbers, "attempts")
+    record.seconds = numbers.get("seconds")
+    record.stopped_early = result.get("stopped_early") is True
+    fusion = result.get("fusion")
+    layers = fusion.items() if isinstance(fusion, dict) else ()
+    record.fusion = {str(layer): reading.finite_items(values) for layer, values in layers}
+
+
+def _whole(numbers: dict[str, float], name: str) -> int | None:
+    return int(numbers[name]) if name in numbers else None
+
+
+def _read_failure(record: RunRecord, run: RunDir, files: frozenset[str]) -> None:
+    if run.failure.name not in files:
+        return
+    failure = reading.json_object(run.failure)
+    if failure is None:
+        record.problems.append("failure.json is not readable")
+        failure = {}
+    message = str(failure.get("message") or "").strip()
+    record.failure = {
+        "kind": str(failure.get("kind") or "unknown"),
+        "message": message.splitlines()[0][:300] if message else "",
+        "attempt": failure.get("attempt"),
+        "time": failure.get("time"),
+    }
+
+
+def _read_logs(
+    record: RunRecord, run: RunDir, files: frozenset[str], initial_scale: float | None, options: ReadingOptions
+) -> None:
+    """Curves, fusion weights and diagnostics, and the findings that follow from them."""
+    t = options.thresholds
+    history, broken = reading.json_lines(reading.read_bytes(run.metrics)) if run.metrics.name in files else ([], 0)
+    history = newest_epochs(history)
+    if broken:
+        record.problems.append(f"metrics.jsonl: {plural(broken, 'unreadable line')}")
+    if history:
+        record.last = reading.finite_items(history[-1])
+        record.epoch = _whole(record.last, "epoch")
+    rows, broken = _fusion_rows(run, files)
+    if broken:
+        record.problems.append(f"fusion_weights.csv: {plural(broken, 'unreadable line')}")
+    tail = reading.read_tail(run.diagnostics) if run.diagnostics.name in files else b""
+    diagnostics = reading.json_lines(tail)[0][-1:]
+    if not record.completed:
+        record.findings = live_findings(history, rows, diagnostics, initial_scale=initial_scale, thresholds=t)
+        return
+    layers = latest_layers(rows, diagnostics)
+    for layer, values in record.fusion.items():
+        layers.setdefault(layer, {}).update(values)
+    found = spread(read_predictions(run.predictions, "val")) if run.predictions.name in files else UNKNOWN_SPREAD
+    record.mean_predictor = found.mean_predictor
+    record.findings = by_severity(
+        finished_findings(
+            history,
+            metric=options.metric,
+            mode=options.mode,
+            best_epoch=record.best_epoch,
+            epochs=record.epochs,
+            prediction_sd=found.prediction_sd,
+            target_sd=found.target_sd,
+            thresholds=t,
+        )
+        + fusion_findings(layers, t, initial_scale)
+        + gate_history_findings(rows, t)
+    )
+
+
+def newest_epochs(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One record an epoch, in order: an epoch that was trained again after a restart replaces the older line."""
+    if all(history[i].get("epoch") == i + 1 for i in range(len(history))):
+        return history
+    by_epoch = {
+        record["epoch"]: record
+        for record in history
+        if isinstance(record.get("epoch"), (int, float)) and math.isfinite(record["epoch"])
+    }
+    return [by_epoch[epoch] for epoch in sorted(by_epoch)]
+
+
+def _fusion_rows(run: RunDir, files: frozenset[str]) -> tuple[list[dict[str, Any]], int]:
+    """The newest rows of fusion_weights.csv; all of them where a late gate was logged, whose history is judged."""
+    data = reading.read_bytes(run.fusion_weights) if run.fusion_weights.name in files else b""
+    rows, broken = reading.table_rows(data, LAST_ROWS)
+    if any(row["layer"] == LATE and "gate_mean" in row for row in rows if "layer" in row):
+        rows, broken = reading.table_rows(data)
+    return rows, broken

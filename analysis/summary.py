@@ -1,0 +1,174 @@
+"""Everything `analysis summarize` says about an experiment, as values."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.choice import Candidate, Choice, choose
+from analysis.collect import CollectedRun, Collection, collect
+from analysis.findings import Finding
+from analysis.next_steps import PROMOTED, Step, next_steps, promoted
+from analysis.quantities import percent, plural
+from analysis.rank import Variant, rank
+from analysis.statistics import Interval
+from analysis.ties import Comparison, Tie, tie_set
+from analysis.training_health import alike_findings, weak_findings
+
+
+@dataclass(frozen=True)
+class BaselineComparison:
+    """A variant against the baseline; negative is a lower metric."""
+
+    variant: str
+    relative: float  # (variant − baseline) / |baseline|
+    interval: Interval | None  # in the unit of the metric
+    low: float | None  # relative
+    high: float | None
+
+    @property
+    def sentence(self) -> str:
+        change = f"{self.variant}: {percent(self.relative)}"
+        if self.interval is None or self.low is None or self.high is None:
+            return f"{change}; no interval, because nothing pairs the two"
+        verdict = "inside the noise" if self.interval.includes_zero else "beyond the noise"
+        found = f"95 % interval {percent(self.low)} to {percent(self.high)}, {self.interval.method}"
+        return f"{change} ({found}): {verdict}"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """An experiment, ranked and judged."""
+
+    collection: Collection
+    variants: tuple[Variant, ...]  # ranked ones first
+    ties: dict[str, Tie]  # variant → how it compares with the best
+    choice: Choice | None
+    provisional: bool  # no variant is complete yet
+    findings: tuple[Finding, ...]  # about all variants together
+    baseline: tuple[BaselineComparison, ...]
+    baseline_note: str  # why there is no comparison; empty otherwise
+    promoted: tuple[str, ...]
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...]  # what could not be read or was left out
+    moment: float  # seconds since 1970
+
+    @property
+    def states(self) -> Counter[str]:
+        return Counter(run.state for run in self.collection.runs)
+
+    @property
+    def unfinished(self) -> list[CollectedRun]:
+        """Runs that did not complete, or completed without the metric."""
+        metric = self.collection.manifest.select.metric
+        return [run for run in self.collection.runs if run.state != "completed" or metric not in run.record.metrics]
+
+    def variant(self, name: str) -> Variant:
+        return next(variant for variant in self.variants if variant.name == name)
+
+
+def summarize(path: Path, *, now: float | None = None, cache: bool = True) -> Summary:
+    """Collect, rank, judge and choose; raises UserError where the experiment cannot be read."""
+    moment = time.time() if now is None else now
+    collection = collect(path, now=moment, cache=cache)
+    manifest, variants = collection.manifest, rank(collection)
+    ranked = [variant for variant in variants if variant.rank is not None]
+    comparison = Comparison(collection.directory, manifest.select)
+    ties = tie_set(ranked, comparison) if ranked else {}
+    choice = _choose(ranked, ties, manifest.select.metric, manifest.select.mode) if ranked else None
+    baseline, note = _against_baseline(variants, manifest.baseline, choice, comparison)
+    notes = _notes(collection)
+    problem = collection.cache_error or (comparison.cache.save() if cache else "")
+    if problem:
+        notes.append(f"nothing was cached, so the next call is as slow: {problem}")
+    top = manifest.next_stage.get("top", PROMOTED)
+    return Summary(
+        collection=collection,
+        variants=tuple(variants),
+        ties=ties,
+        choice=choice,
+        provisional=bool(ranked) and not any(variant.complete for variant in variants),
+        findings=tuple(_findings(collection, ranked)),
+        baseline=tuple(baseline),
+        baseline_note=note,
+        promoted=tuple(promoted(variants, choice, top if isinstance(top, int) else PROMOTED) if choice else ()),
+        steps=tuple(next_steps(collection, variants, choice)),
+        notes=tuple(notes),
+        moment=moment,
+    )
+
+
+def candidate(variant: Variant, tie: Tie | None) -> Candidate:
+    """What the choice may know of a ranked variant; the test metric is left behind here."""
+    assert variant.val is not None
+    return Candidate(
+        name=variant.name,
+        val=variant.val.mean,
+        sd=variant.val.sd,
+        seeds=variant.val.n,
+        tied=tie is not None and tie.tied,
+        tie_reason=tie.reason if tie else "",
+        blocking=tuple(finding.message for finding in variant.blocking),
+        fused_layers=variant.fused_layers,
+        parameters=variant.parameters,
+    )
+
+
+def _choose(ranked: Sequence[Variant], ties: dict[str, Tie], metric: str, mode: str) -> Choice:
+    return choose([candidate(variant, ties.get(variant.name)) for variant in ranked], metric=metric, mode=mode)
+
+
+def _against_baseline(
+    variants: Sequence[Variant], name: str | None, choice: Choice | None, comparison: Comparison
+) -> tuple[list[BaselineComparison], str]:
+    if name is None:
+        return [], "no baseline is named in the experiment file"
+    baseline = next((variant for variant in variants if variant.name == name), None)
+    if baseline is None:
+        return [], f"the baseline {name!r} is not a variant of this experiment"
+    if baseline.val is None:
+        return [], f"the baseline {name!r} has no {comparison.select.metric} yet ({baseline.state})"
+    if choice is None:
+        return [], "there is no variant to compare with the baseline"
+    found = []
+    for compared in dict.fromkeys((choice.variant, choice.best)):
+        variant = next(item for item in variants if item.name == compared)
+        if variant is baseline or variant.val is None or not baseline.val.mean:
+            continue
+        scale = abs(baseline.val.mean)
+        interval = comparison.interval(variant, baseline)
+        low, high = (interval.low / scale, interval.high / scale) if interval else (None, None)
+        relative = (variant.val.mean - baseline.val.mean) / scale
+        found.append(BaselineComparison(compared, relative, interval, low, high))
+    return found, "" if found else f"the choice is the baseline {name!r} itself"
+
+
+def _findings(collection: Collection, ranked: Sequence[Variant]) -> list[Finding]:
+    """About all variants together."""
+    manifest = collection.manifest
+    values = [variant.val.mean for variant in ranked if variant.val]
+    known = [run.record.mean_predictor for run in collection.runs if run.record.mean_predictor is not None]
+    findings = alike_findings(values, manifest.thresholds)
+    if manifest.select.metric == "val_mae" and known:
+        findings += weak_findings(values, sum(known) / len(known), manifest.thresholds)
+    return findings
+
+
+def _notes(collection: Collection) -> list[str]:
+    notes = []
+    if not collection.manifest.runs:
+        notes.append("the manifest names no run")
+    elif not collection.directory.runs.is_dir():
+        notes.append("no run has started: there is no runs/ directory")
+    if collection.unplanned:
+        named = ", ".join(collection.unplanned[:3]) + (", …" if len(collection.unplanned) > 3 else "")
+        count = "1 directory" if len(collection.unplanned) == 1 else f"{len(collection.unplanned)} directories"
+        notes.append(f"{count} under runs/ not in the manifest, left out: {named}")
+    troubled = [(run.run_id, problem) for run in collection.runs for problem in run.record.problems]
+    notes += [f"{run_id}: {problem}" for run_id, problem in troubled[:10]]
+    if len(troubled) > 10:
+        notes.append(f"{plural(len(troubled) - 10, 'more unreadable file')}")
+    return notes

@@ -1,0 +1,215 @@
+"""A summary for people at a terminal: the ranked table and what stands below it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from analysis.findings import Finding
+from analysis.quantities import axis_value, mean_with_sd, minutes, parameter_count, plural, significant
+from analysis.rank import Variant
+from analysis.statistics import MeanSd
+from analysis.summary import Summary
+
+ROWS = 50  # variants shown
+AXIS = 1  # how much the column of an axis is worth keeping: the name of the variant says its values too
+RUNS = 20  # unfinished runs shown
+STYLES = {"ok": "green", "warning": "yellow", "blocking": "red"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the ranked table."""
+
+    title: str
+    cell: Callable[[Variant], str]
+    keep: int  # columns with the lowest number are left out first where the terminal is narrow
+    right: bool = True
+
+
+def over_seeds(value: MeanSd | None) -> str:
+    """`0.0941 ± 0.0040`; blank for none."""
+    return mean_with_sd(value.mean, value.sd) if value else ""
+
+
+def columns(summary: Summary) -> list[Column]:
+    """All columns, in order."""
+    manifest = summary.collection.manifest
+    select, t = manifest.select, manifest.thresholds
+
+    def weight(name: str) -> Callable[[Variant], str]:
+        def cell(variant: Variant) -> str:
+            judged = variant.judged_layer(t)
+            return significant(judged[1].get(name), 3) if judged else ""
+
+        return cell
+
+    def ratio(variant: Variant) -> str:
+        judged = variant.judged_layer(t)
+        return significant(judged[2], 3) if judged else ""
+
+    def axis(name: str) -> Callable[[Variant], str]:
+        return lambda variant: axis_value(variant.axes.get(name))
+
+    def seeds(variant: Variant) -> str:
+        return str(len(variant.scored)) if variant.complete else f"{len(variant.scored)}/{len(variant.runs)}"
+
+    return [
+        Column("#", lambda variant: str(variant.rank or "–"), 99),
+        Column("variant", lambda variant: variant.name, 99, right=False),
+        *(Column(name.rsplit(".", 1)[-1], axis(name), AXIS, right=False) for name in manifest.axes),
+        Column("seeds", seeds, 90),
+        Column(select.metric, lambda variant: over_seeds(variant.val), 98),
+        Column(f"{select.test_metric} †", lambda variant: over_seeds(variant.test), 80),
+        Column("w_graph", weight("w_graph"), 4),
+        Column("w_text", weight("w_text"), 4),
+        Column("ratio", ratio, 70),
+        Column("band", lambda variant: variant.band(t), 60, right=False),
+        Column("health", lambda variant: variant.health, 95, right=False),
+        Column("parameters", lambda variant: parameter_count(variant.parameters), 50),
+        Column("minutes", lambda variant: minutes(variant.seconds), 2),
+    ]
+
+
+def fitting(found: list[Column], variants: list[Variant], width: int) -> tuple[list[Column], list[Column]]:
+    """Columns that fit into `width`, and those left out; empty columns are left out without a word."""
+    cells = {id(column): [column.cell(variant) for variant in variants] for column in found}
+    kept = [column for column in found if any(cells[id(column)]) or column.keep >= 90]
+    dropped: list[Column] = []
+
+    def needed() -> int:
+        widths = (max(map(cell_len, [column.title, *cells[id(column)]])) for column in kept)
+        return sum(value + 2 for value in widths)
+
+    while needed() > width and min(column.keep for column in kept) < 90:
+        lowest = min(column.keep for column in kept)
+        out = [column for column in kept if column.keep == lowest]
+        kept = [column for column in kept if column.keep != lowest]
+        dropped += out
+    return kept, dropped
+
+
+def show(summary: Summary, console: Console) -> None:
+    """Print the summary."""
+    manifest = summary.collection.manifest
+    states = ", ".join(f"{count} {state}" for state, count in summary.states.most_common())
+    shown = list(summary.variants[:ROWS])
+    counts = f"{plural(len(summary.variants), 'variant')}, {plural(len(summary.collection.runs), 'run')}"
+    console.print(Text(f"{manifest.experiment}: {counts}" + (f" ({states})" if states else "")))
+    if shown:
+        _print_table(summary, shown, console)
+    for title, lines in sections(summary):
+        console.print()
+        console.print(Text(title, style="bold"))
+        for line in lines:
+            command = line.startswith("$ ")  # a command stays on one line, so that it can be copied
+            console.print(Text("  " + line), soft_wrap=command, overflow="ignore" if command else "fold")
+
+
+def _print_table(summary: Summary, shown: list[Variant], console: Console) -> None:
+    kept, dropped = fitting(columns(summary), shown, console.width)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in kept:
+        justify = "right" if column.right else "left"
+        table.add_column(Text(column.title), justify=justify, overflow="fold", no_wrap=column.title != "variant")  # type: ignore[arg-type]
+    chosen = summary.choice.variant if summary.choice else None
+    for variant in shown:
+        cells = [Text(column.cell(variant)) for column in kept]
+        for column, cell in zip(kept, cells, strict=True):
+            if column.title == "health":
+                cell.stylize(STYLES.get(variant.health, ""))
+        table.add_row(*cells, style="bold" if variant.name == chosen else None)
+    console.print(table)
+    remarks = ["† the test split is shown, it takes no part in the choice"]
+    if len(summary.variants) > ROWS:
+        remarks.append(f"{len(summary.variants) - ROWS} more variants are in results_summary.csv")
+    if dropped:
+        names = ", ".join(column.title for column in dropped)
+        remarks.append(f"left out at {console.width} columns: {names} (all are in results_summary.csv)")
+    if any(len(variant.fusion) > 1 for variant in shown):
+        remarks.append("weights and ratio are of the fused layer farthest from the healthy band")
+    for remark in remarks:
+        console.print(Text(remark, style="dim"))
+
+
+def sections(summary: Summary) -> Iterator[tuple[str, list[str]]]:
+    """Title and lines of everything below the table."""
+    if summary.unfinished:
+        yield f"Not completed ({len(summary.unfinished)} of {len(summary.collection.runs)} runs)", unfinished(summary)
+    found = findings(summary)
+    if found:
+        yield "Health", found
+    if summary.baseline or summary.baseline_note:
+        named = summary.collection.manifest.baseline
+        lines = [item.sentence for item in summary.baseline] or [summary.baseline_note]
+        yield f"Against the baseline {named}" if named else "Baseline", lines
+    yield "Choice", choice_lines(summary)
+    if summary.promoted:
+        numbered = [f"{number}. {name}" for number, name in enumerate(summary.promoted, 1)]
+        yield f"To promote ({len(numbered)})", numbered
+    if summary.steps:
+        yield "Next", [line for step in summary.steps for line in (f"{step.purpose}:", f"$ {step.command}")]
+    if summary.notes:
+        yield "Notes", list(summary.notes)
+
+
+def unfinished(summary: Summary) -> list[str]:
+    """A line a run that has no result."""
+    lines = []
+    for run in summary.unfinished[:RUNS]:
+        failure = run.record.failure or {}
+        epoch = f"epoch {run.record.epoch}" if run.record.epoch else ""
+        kind = failure.get("kind", "") if run.state == "failed" else ""
+        state = "completed without the metric" if run.state == "completed" else run.state
+        message = failure.get("message", "") if run.state == "failed" else ""
+        lines.append("  ".join(part for part in (run.run_id, state, kind, epoch, message) if part))
+    if len(summary.unfinished) > RUNS:
+        lines.append(f"… and {len(summary.unfinished) - RUNS} more")
+    return lines
+
+
+def findings(summary: Summary) -> list[str]:
+    """Warnings and blocking findings, those that several variants share on one line."""
+    shared: dict[tuple[str, str], list[tuple[str, Finding]]] = {}
+    for variant in summary.variants:
+        for finding in variant.findings:
+            if finding.level != "info":
+                shared.setdefault((finding.level, finding.rule), []).append((variant.name, finding))
+    lines = [finding_line(finding) for finding in summary.findings]
+    for (level, _), found in sorted(shared.items(), key=lambda item: item[0][0] != "blocking"):
+        name, first = found[0]
+        where = f"{name}{f' layer {first.layer}' if first.layer else ''}"
+        others = len({variant for variant, _ in found}) - 1
+        more = f" [and {plural(others, 'other variant')}]" if others else ""
+        lines.append(f"{level}: {where}: {first.message}{more}{advice(first)}")
+    return lines
+
+
+def finding_line(finding: Finding) -> str:
+    return f"{finding.level}: {finding.message}{advice(finding)}"
+
+
+def advice(finding: Finding) -> str:
+    return f" → {finding.advice}" if finding.advice else ""
+
+
+def choice_lines(summary: Summary) -> list[str]:
+    """The choice in plain words; why there is none, where there is none."""
+    metric = summary.collection.manifest.select.metric
+    if summary.choice is None:
+        return [f"No run has completed with {metric}: nothing to choose from yet."]
+    lines = [summary.choice.reason]
+    waiting = [variant.name for variant in summary.variants if not variant.complete]
+    if summary.provisional:
+        lines.append("Provisional: no variant has all its seeds yet.")
+    elif waiting:
+        named = "; ".join(waiting[:5]) + ("; …" if len(waiting) > 5 else "")
+        lines.append(f"Not considered, because seeds are missing: {named}.")
+    if len(summary.variants) == 1:
+        lines.append("There is only one variant, so nothing was compared.")
+    return lines

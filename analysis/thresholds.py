@@ -1,0 +1,109 @@
+"""Every number that a health rule compares with, in one table. Free of torch and pandas.
+
+An experiment file overrides them under `health:` (name: value); `select.ratio` sets `ratio_low` and `ratio_high`.
+"Inferred" marks borders that the literature leaves open.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runner.errors import ConfigError, Problem, nearest
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Borders of the health rules; lengths and shares without unit."""
+
+    # weight ratio (1 + mean w_graph) / mean w_text
+    ratio_low: float = 3.0  # below: the text weighs too much
+    ratio_leaning: float = 4.0  # ratio_low to here: leaning to the graph (inferred)
+    ratio_dominant: float = 6.0  # to here: graph-dominant (inferred); from here on: strongly
+    ratio_high: float = 10.0  # above: the text is ignored
+    ratio_suspect_low: float = 2.0  # below: suspect the descriptions, hidden_dim or dropout
+    ratio_suspect_high: float = 20.0  # above: the same
+    contribution_bands: bool = False  # judge contribution_ratio by the same bands, for fusions without weights
+    # text_scale
+    text_scale_exploding: float = 50.0
+    text_scale_collapsed: float = 0.1
+    text_scale_start: float = 12.0  # the two rules below are for a learnable scale that starts here
+    text_scale_rising: float = 15.0  # above: the text wants more weight
+    text_scale_falling: float = 8.0  # below: the text is being weakened
+    # gates, 0 to 1
+    gate_suppressed: float = 0.3
+    gate_saturated: float = 0.9
+    gate_quality_low: float = 0.5
+    gate_unstable: float = 0.1  # sd over the last third of the epochs (inferred)
+    # alpha, the gate of `middle` and `improved`, over atoms and channels
+    alpha_flat_std: float = 0.03
+    alpha_flat_range: float = 0.12
+    alpha_expressive_std: float = 0.06
+    alpha_expressive_range: float = 0.20
+    alpha_extreme_share: float = 0.5  # share of values < 0.1 or > 0.9 (inferred)
+    # norms and directions of the two streams
+    norm_ratio_low: float = 0.9  # mean‖h‖ / mean‖u‖, balanced from here …
+    norm_ratio_high: float = 1.2  # … to here
+    norm_ratio_far: float = 3.0  # a warning beyond this factor (inferred)
+    text_norm_in_low: float = 8.0  # ‖t‖ as it enters
+    text_norm_in_high: float = 10.0
+    text_norm_out_low: float = 25.0  # ‖t‖ as it leaves
+    text_norm_out_high: float = 35.0
+    cosine_poor: float = 0.3
+    cosine_good_low: float = 0.5
+    cosine_good_high: float = 0.65
+    change_idle: float = 0.05  # mean‖out − h‖ / mean‖h‖
+    change_drowning: float = 0.5
+    # training
+    spike: float = 2.0  # loss over the median of the losses before it
+    plateau_share: float = 1 / 3  # the last part of the epochs that is looked at
+    plateau_gain: float = 0.01  # relative gain of the best validation metric in that part
+    over_fitted: float = 2.0  # validation error over train error
+    constant_spread: float = 0.01  # sd of the predictions over sd of the targets (inferred)
+    weak_share: float = 0.5  # of the error of the mean predictor
+    alike: float = 0.01  # all variants within this share of the best
+
+    @property
+    def ratio_middle(self) -> float:
+        """The centre of the healthy band, on a logarithmic scale."""
+        return float((self.ratio_low * self.ratio_high) ** 0.5)
+
+
+DEFAULT = Thresholds()
+
+
+def overridden(values: Mapping[str, Any] | None, ratio: Any = None, *, file: str | None = None) -> Thresholds:
+    """The table with `values` in place of the defaults and `ratio` as its healthy band.
+
+    Raises ConfigError naming every unknown key and every value that is not a number.
+    """
+    problems: list[Problem] = []
+    accepted: dict[str, Any] = {}
+    if isinstance(ratio, (list, tuple)) and len(ratio) == 2 and all(_is_number(value) for value in ratio):
+        accepted |= {"ratio_low": float(ratio[0]), "ratio_high": float(ratio[1])}
+    elif ratio is not None:
+        problems.append(Problem(f"found {ratio!r}", "select.ratio", file, allowed="two numbers, as in [3, 10]"))
+    if values is not None and not isinstance(values, Mapping):
+        problems.append(Problem(f"found {values!r}", "health", file, allowed="threshold names with their values"))
+        values = {}
+    types = {field.name: type(field.default) for field in dataclasses.fields(Thresholds)}
+    for name, value in (values or {}).items():
+        if name not in types:
+            found = Problem("no such threshold", f"health.{name}", file, nearest=nearest(str(name), types))
+            problems.append(found)
+        elif types[name] is bool and value in (True, False):
+            accepted[name] = bool(value)
+        elif types[name] is float and _is_number(value):
+            accepted[name] = float(value)
+        else:
+            allowed = "true or false" if types[name] is bool else "a number"
+            problems.append(Problem(f"found {value!r}", f"health.{name}", file, allowed=allowed))
+    if problems:
+        raise ConfigError(problems)
+    return dataclasses.replace(DEFAULT, **accepted)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value

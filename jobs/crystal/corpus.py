@@ -1,0 +1,112 @@
+"""The crystals of a run on the device: graphs, texts and targets, and batches formed there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jobs.crystal.descriptions import describe
+from jobs.crystal.embeddings import Embeddings, embed
+from jobs.crystal.graph_store import GraphStore
+from jobs.crystal.schema import CrystalParams
+from jobs.data import sources
+from jobs.data.crystals import Crystal
+from jobs.data.records import SPLITS
+from jobs.data.splits import choose
+from models.batch import GraphBatch, TextBatch
+
+
+@dataclass(frozen=True)
+class Items:
+    """One batch of crystals."""
+
+    graph: GraphBatch | None
+    text: TextBatch | None
+    target: Tensor  # (B,) normalised
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """All crystals of a run, train first, then val, then test."""
+
+    ids: list[str]
+    places: dict[str, range]  # split → positions
+    graphs: GraphStore | None  # None: the model reads no graph
+    texts: Embeddings | None  # None: the model reads no text
+    target: Tensor  # (C,) in the target's own unit
+    mean: float  # of the train split's targets
+    deviation: float  # their standard deviation
+    notes: list[str]  # what a reader of the results must know
+
+    def items(self, positions: np.ndarray, hidden: Tensor | None = None) -> Items:
+        """The crystals at `positions`; where `hidden` (B,) is true the text is treated as missing."""
+        chosen = torch.from_numpy(positions).to(self.target.device)
+        text = self.texts.batch(positions) if self.texts is not None else None
+        if text is not None and hidden is not None:
+            text = TextBatch(text.vector, text.present & ~hidden, text.tokens, text.token_mask)
+        graph = self.graphs.batch(positions) if self.graphs is not None else None
+        return Items(graph, text, (self.target[chosen] - self.mean) / self.deviation)
+
+    def original(self, normalised: Tensor) -> Tensor:
+        """Predictions in the target's own unit."""
+        return normalised * self.deviation + self.mean
+
+
+def gather(
+    params: CrystalParams, cache_root: Path, device: torch.device, workers: int, log: Callable[[str], None]
+) -> Corpus:
+    """Read, split, describe and embed the crystals of `params`; whatever was computed before comes from the cache.
+
+    Raises UserError where the data are missing or do not have what is asked for.
+    """
+    data = sources.load(params.data.dataset, params.data.target, cache_root)
+    split = choose(data.crystals, params.data, params.data.dataset)
+    by_id = {crystal.material_id: crystal for crystal in data.crystals}
+    crystals = [by_id[material_id] for material_id in split.all_ids]
+    places, start = {}, 0
+    for name in SPLITS:
+        places[name] = range(start, start + len(split.ids[name]))
+        start = places[name].stop
+    target = np.array([crystal.targets[params.data.target] for crystal in crystals])
+    train = target[places["train"].start : places["train"].stop]
+    return Corpus(
+        ids=[crystal.material_id for crystal in crystals],
+        places=places,
+        graphs=_graphs(params, crystals, cache_root, device, workers, log),
+        texts=_texts(params, crystals, cache_root, device, log),
+        target=torch.tensor(target, dtype=torch.float32, device=device),
+        mean=float(train.mean()),
+        deviation=float(train.std()) or 1.0,  # all targets equal: nothing to scale
+        notes=[*data.notes, *split.notes],
+    )
+
+
+def _graphs(
+    params: CrystalParams,
+    crystals: Sequence[Crystal],
+    cache_root: Path,
+    device: torch.device,
+    workers: int,
+    log: Callable[[str], None],
+) -> GraphStore | None:
+    if not params.model.uses_graph:
+        return None
+    return GraphStore.open(crystals, params.graph, cache_root, workers=workers, device=device, log=log)
+
+
+def _texts(
+    params: CrystalParams,
+    crystals: Sequence[Crystal],
+    cache_root: Path,
+    device: torch.device,
+    log: Callable[[str], None],
+) -> Embeddings | None:
+    if not params.reads_text:
+        return None
+    texts = describe(crystals, params.text.describe, cache_root, log)
+    return embed(texts, params.text, cache_root, want_tokens=params.model.reads_tokens, device=device, log=log)

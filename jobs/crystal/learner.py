@@ -1,0 +1,129 @@
+"""A crystal model as the training loop sees it: batches, gradients, validation."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from jobs.crystal.corpus import Corpus, Items
+from jobs.crystal.schema import TrainParams
+from jobs.training.loop import Validation
+from models.crystal_model import CrystalModel, Output
+from models.fusion.records import Records
+from models.losses import LOSSES, info_nce
+
+Positions = NDArray[np.int64]
+
+
+class CrystalLearner:
+    """Trains a CrystalModel on the train split of a corpus and judges it on the val split."""
+
+    metric = "val_mae"
+    mode = "min"
+
+    def __init__(self, model: CrystalModel, corpus: Corpus, train: TrainParams) -> None:
+        self.model, self.corpus, self.train = model, corpus, train
+        self.masked = self._masked()
+
+    def batches(self, epoch: int) -> list[Positions]:
+        """The train positions of an epoch in an order drawn from seed and epoch, cut into batches."""
+        generator = torch.Generator().manual_seed(_seed(self.train.seed, "order", epoch))
+        order = torch.randperm(len(self.corpus.places["train"]), generator=generator).numpy()
+        size = self.train.batch_size
+        return [order[start : start + size] for start in range(0, len(order), size)]
+
+    def size(self, batch: Positions) -> int:
+        return len(batch)
+
+    def backward(self, batch: Positions) -> dict[str, Tensor]:
+        """The batch's loss is the mean over its crystals, also when it is computed in parts of `micro_batch`."""
+        part = self.train.micro_batch or len(batch)
+        sums: dict[str, Tensor] = {}
+        self.model.begin_step()
+        for start in range(0, len(batch), part):
+            positions = batch[start : start + part]
+            items = self.corpus.items(positions, self._hidden(positions))
+            with self._autocast():
+                output = self.model(items.graph, items.text)
+            loss, mae = self._loss(output, items)
+            torch.autograd.backward(loss * (len(positions) / len(batch)))
+            for name, value in (("loss", loss), ("mae", mae)):
+                sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach() * len(positions)
+        return sums
+
+    def validate(self) -> Validation:
+        """MAE and RMSE of the val split in the target's unit, and what the fusions report there."""
+        records = Records()
+        predictions, targets = self.predict("val", records)
+        return Validation(errors("val", predictions, targets), records.summary())
+
+    @torch.no_grad()
+    def predict(self, split: str, records: Records | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Predictions and targets of a split, in the target's unit and in the order of the corpus."""
+        self.model.eval()
+        positions = np.asarray(self.corpus.places[split])
+        size = self.train.micro_batch or self.train.batch_size
+        found = []
+        for start in range(0, len(positions), size):
+            items = self.corpus.items(positions[start : start + size])
+            with self._autocast():
+                output = self.model(items.graph, items.text, records=records)
+            found.append(self.corpus.original(output.prediction.float()))
+        predictions = torch.cat(found).double().cpu().numpy()
+        return predictions, self.corpus.target[torch.from_numpy(positions)].double().cpu().numpy()
+
+    def _loss(self, output: Output, items: Items) -> tuple[Tensor, Tensor]:
+        """The loss, and the mean absolute error in the target's unit."""
+        prediction = output.prediction.float()
+        loss = LOSSES[self.train.loss](prediction, items.target)
+        mae = F.l1_loss(prediction.detach(), items.target) * self.corpus.deviation
+        if self.train.contrastive_weight:
+            assert output.graph_vector is not None
+            assert output.text_vector is not None
+            assert items.text is not None
+            contrast = info_nce(
+                output.graph_vector.float(), output.text_vector.float(), self.train.temperature, items.text.present
+            )
+            loss = loss + self.train.contrastive_weight * contrast
+        return loss, mae
+
+    def _hidden(self, positions: Positions) -> Tensor | None:
+        """Which crystals of a training batch go without their text: masked for good, or dropped this time."""
+        if self.corpus.texts is None or not (self.train.text_mask or self.train.modality_dropout):
+            return None
+        device = self.corpus.target.device
+        hidden = self.masked[torch.from_numpy(positions)].to(device)
+        if self.train.modality_dropout:
+            hidden = hidden | (torch.rand(len(positions), device=device) < self.train.modality_dropout)
+        return hidden
+
+    def _masked(self) -> Tensor:
+        """(train,) bool; `text_mask` of the train split, chosen once."""
+        count = len(self.corpus.places["train"])
+        generator = torch.Generator().manual_seed(_seed(self.train.seed, "text_mask", 0))
+        masked = torch.zeros(count, dtype=torch.bool)
+        masked[torch.randperm(count, generator=generator)[: round(self.train.text_mask * count)]] = True
+        return masked
+
+    def _autocast(self) -> torch.autocast:
+        device = self.corpus.target.device.type
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=self.train.precision == "bf16")
+
+
+def errors(split: str, predictions: NDArray[np.float64], targets: NDArray[np.float64]) -> dict[str, float]:
+    """MAE and RMSE of a split in the target's unit."""
+    difference = predictions - targets
+    return {
+        f"{split}_mae": float(np.abs(difference).mean()),
+        f"{split}_rmse": float(np.sqrt((difference**2).mean())),
+    }
+
+
+def _seed(seed: int, purpose: str, number: int) -> int:
+    """A seed of its own for each purpose, so that no two draws are related."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{purpose}:{number}".encode()).digest()[:8], "big") >> 1

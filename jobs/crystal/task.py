@@ -1,0 +1,142 @@
+"""The crystal task: trains one fusion model of crystal graphs and their descriptions. Free of torch until it runs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from jobs.crystal.schema import CrystalParams
+from jobs.task import Outcome, Preparation
+from runner.errors import Problem, UserError
+from runner.files import replacing, write_json
+
+if TYPE_CHECKING:
+    from jobs.context import RunContext
+    from jobs.crystal.corpus import Corpus
+    from jobs.crystal.learner import CrystalLearner
+
+
+class CrystalTask:
+    """Regression of a property of crystals from graph, text, or both."""
+
+    Params: ClassVar[type[CrystalParams]] = CrystalParams
+    seed_key: ClassVar[str] = "train.seed"
+    checked_sections: ClassVar[tuple[str, ...]] = ("data", "text", "model")  # what `check` reads
+
+    def check(self, params: Mapping[str, Any]) -> list[Problem]:
+        """What the data set does not have: the target, so many crystals, the text column."""
+        from jobs.data.check import check_data
+
+        whole = CrystalParams.model_validate(params)
+        return check_data(whole.data, whole.text.describe if whole.reads_text else None)
+
+    def prepare(
+        self, params: Sequence[CrystalParams], cache_root: Path, log: Callable[[str], None]
+    ) -> list[Preparation]:
+        """Fill the caches with the graphs and embeddings of all `params`; equal ones once."""
+        from jobs.crystal.preparation import prepare
+
+        return prepare(params, cache_root, log)
+
+    def run(self, params: CrystalParams, context: RunContext) -> Outcome:
+        """Train, keep the best epoch by validation error, evaluate it once on the test split."""
+        import torch
+
+        from jobs.crystal.corpus import gather
+        from jobs.crystal.learner import CrystalLearner
+        from jobs.training.loop import Fit
+
+        device = choose_device(context.gpus)
+        torch.set_num_threads(context.threads)
+        corpus = gather(params, context.cache_root, device, context.threads, context.say)
+        write_json(context.directory.splits, {name: [corpus.ids[i] for i in r] for name, r in corpus.places.items()})
+        torch.manual_seed(params.train.seed)
+        model = build_model(params, corpus.texts.width if corpus.texts is not None else None)
+        learner = CrystalLearner(model.to(device), corpus, params.train)
+        for line in banner(params, corpus, learner, device):
+            context.say(line)
+        for note in corpus.notes:
+            context.warn(note)
+        context.plan(params.train.epochs, learner.metric)
+        fitted = Fit(learner, params.train, context).run()
+        metrics = fitted.best_metrics | evaluate(learner, context)
+        return Outcome(
+            metrics=metrics,
+            best_epoch=fitted.best_epoch,
+            epochs=fitted.epochs,
+            stopped_early=fitted.stopped_early,
+            parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+            fusion=fitted.best_fusion,
+            extra={"device": str(device), "train_mean": corpus.mean, "train_deviation": corpus.deviation},
+        )
+
+
+def choose_device(gpus: int) -> Any:
+    """The GPU of this task, or the CPU; UserError when a GPU was asked for and none is visible."""
+    import torch
+
+    if not gpus:
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise UserError(
+            "resources.gpus asks for a GPU, but torch sees none here",
+            next_command="runner submit CONFIG --set resources.gpus=0, or a cluster with GPUs",
+        )
+    return torch.device("cuda")
+
+
+def build_model(params: CrystalParams, text_width: int | None) -> Any:
+    """The model, freshly initialised; `text_width` is that of the text encoder's vectors."""
+    from models.crystal_model import CrystalModel
+
+    return CrystalModel(
+        params.model.encoder,
+        params.model.middle_fusion,
+        params.model.late_fusion,
+        text_dim=text_width,
+        projection_dim=params.model.projection_dim,
+        dropout=params.model.dropout,
+        contrastive=params.train.contrastive_weight > 0,
+    )
+
+
+def banner(params: CrystalParams, corpus: Corpus, learner: CrystalLearner, device: Any) -> list[str]:
+    """What is trained, on what, how: the first lines of a log."""
+    data, train = params.data, params.train
+    sizes = ", ".join(f"{name} {len(places):,}" for name, places in corpus.places.items())
+    lines = [
+        f"data: {data.dataset}, {data.target}; {sizes} ({data.split} split, seed {data.seed}); "
+        f"train mean {corpus.mean:.4g}, standard deviation {corpus.deviation:.4g}"
+    ]
+    if params.reads_text:
+        lines.append(f"text: {params.text.describe} descriptions, {params.text.encoder}, {params.text.pooling} pooling")
+    lines += learner.model.describe()
+    lines.append(
+        f"training: {train.epochs} epochs, batch {train.batch_size}, learning rate {train.learning_rate:g} "
+        f"({train.schedule}), weight decay {train.weight_decay:g}, {train.loss} loss, seed {train.seed}, "
+        f"{train.precision} on {device}"
+    )
+    return lines
+
+
+def evaluate(learner: CrystalLearner, context: RunContext) -> dict[str, float]:
+    """Load the best epoch, write predictions.csv of val and test, return the test errors: the only use of test."""
+    from jobs.crystal.learner import errors
+    from jobs.training import checkpoint
+
+    best = checkpoint.load(context.directory.best_checkpoint, learner.corpus.target.device)
+    learner.model.load_state_dict(best["model"])
+    rows: list[list[Any]] = []
+    metrics: dict[str, float] = {}
+    for split in ("val", "test"):
+        predictions, targets = learner.predict(split)
+        ids = [learner.corpus.ids[i] for i in learner.corpus.places[split]]
+        rows += [[i, split, repr(float(t)), repr(float(p))] for i, t, p in zip(ids, targets, predictions, strict=True)]
+        if split == "test":
+            metrics |= errors("test", predictions, targets)
+        metrics[f"{split}_mae_of_mean"] = float(abs(targets - learner.corpus.mean).mean())
+    with replacing(context.directory.predictions) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([["id", "split", "target", "prediction"], *rows])
+    return metrics

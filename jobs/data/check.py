@@ -1,0 +1,102 @@
+"""Checking the data parameters of a configuration at submit time, without torch and without reading structures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from jobs.data.folder import UNNAMED
+from jobs.data.properties import column_of, missing_target
+from jobs.data.records import SPLITS
+from jobs.data.sources import summary_of
+from jobs.data.splits import SplitChoice, sizes
+from jobs.data.summary import UNSPLIT, Summary
+from runner.errors import ConfigError, Problem, UserError, nearest
+
+DESCRIBERS = ("jarvis", "robocrys")  # can be computed for any crystal
+
+
+class DataChoice(SplitChoice, Protocol):
+    """The data parameters."""
+
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+
+
+def check_data(data: DataChoice, describe: str | None = None, root: Path | None = None) -> list[Problem]:
+    """The mistakes in the data parameters, and in `describe`, the text column, where the model reads a text.
+
+    Keys are those of the crystal task (`data.target`, `text.describe`). A data set that was not downloaded yet is
+    checked by name alone; the rest shows when it is prepared.
+    """
+    problems = _check_fractions(data)
+    try:
+        summary = summary_of(data.dataset, root)
+    except ConfigError as error:
+        return problems + error.problems
+    except UserError as error:
+        return [*problems, Problem(error.message.removeprefix("data.dataset: "), key="data.dataset")]
+    if summary is None:
+        return problems
+    if describe is not None and describe not in {*DESCRIBERS, *summary.texts}:
+        allowed = sorted({*DESCRIBERS, *summary.texts})
+        problems.append(
+            Problem(
+                f"{data.dataset} has no text column {describe!r}",
+                key="text.describe",
+                allowed=", ".join(allowed),
+                nearest=nearest(describe, allowed),
+            )
+        )
+    column = _target_column(data.target, summary)
+    if column is None:
+        counts = {name: summary.count(name) for name in summary.targets}
+        return [*problems, missing_target(data.dataset, data.target, counts)]
+    return problems + _check_sizes(data, summary, column)
+
+
+def _target_column(target: str, summary: Summary) -> str | None:
+    """The target's column; an id_prop.csv without a header has one nameless target, which any name means."""
+    return UNNAMED if set(summary.targets) == {UNNAMED} else column_of(target, summary.targets)
+
+
+def _check_fractions(data: DataChoice) -> list[Problem]:
+    if data.split == "official":
+        return []
+    if min(data.fractions) <= 0 or sum(data.fractions) > 1 + 1e-9:
+        return [
+            Problem(
+                f"found {list(data.fractions)}",
+                key="data.fractions",
+                allowed="three numbers above 0 that add up to 1 or less: train, val, test",
+            )
+        ]
+    return []
+
+
+def _check_sizes(data: DataChoice, summary: Summary, column: str) -> list[Problem]:
+    """Wanted numbers against what the split holds; `formula` cuts between formulas, so its sizes are known too late."""
+    counts = dict(summary.targets[column])
+    if data.split == "official" and not set(counts) - {UNSPLIT}:
+        return [
+            Problem(
+                f"{data.dataset} has no official split for {data.target}", key="data.split", allowed="random, formula"
+            )
+        ]
+    present = counts if data.split == "official" else sizes(sum(counts.values()), data.fractions)
+    problems = []
+    for name in SPLITS:
+        wanted: int | None = getattr(data, name)
+        exists = present.get(name, 0)
+        if exists == 0 or (wanted is not None and wanted > exists and data.split != "formula"):
+            problems.append(
+                Problem(
+                    f"{'all' if wanted is None else f'{wanted:,}'} crystals wanted; the {data.split} split of "
+                    f"{data.dataset} has {exists:,} with {data.target}",
+                    key=f"data.{name}",
+                    allowed=f"1 to {exists:,}, or null for all" if exists else "another split method or data set",
+                )
+            )
+    return problems

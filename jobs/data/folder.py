@@ -1,0 +1,115 @@
+"""A folder in ALIGNN's convention: id_prop.csv beside structure files, and an optional description.csv."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from jobs.data.crystals import Crystal
+from jobs.data.crystals import crystal as checked_crystal
+from jobs.data.records import SUFFIXES, number, read_structure
+from jobs.data.summary import UNSPLIT, Summary
+from runner.errors import UserError
+
+ID_PROP = "id_prop.csv"  # id or file name, target[, further targets]; with a header or without
+DESCRIPTION = "description.csv"  # id, text; with a header or without
+TEXT = "description"  # the name of its text column where it has no header
+UNNAMED = "target"  # the name of the target where id_prop.csv has no header; any name in a configuration matches it
+
+
+def load(folder: Path, target: str | None = None) -> list[Crystal]:
+    """Every crystal that id_prop.csv names, with targets and texts.
+
+    Without a header the file's one column of numbers is the `target` of the configuration, whatever its name.
+    Raises UserError, with the line, for a row without a structure file.
+    """
+    names, rows = _id_prop(folder)
+    if names == [UNNAMED] and target is not None:
+        names = [target]
+    texts = _descriptions(folder)
+    crystals = []
+    for line, entry, values in rows:
+        path = _structure_file(folder, entry, line)
+        material_id = _material_id(entry)
+        lattice, fractional, symbols = read_structure(path, material_id)
+        found = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        described = texts.get(material_id, texts.get(entry, {}))
+        crystals.append(
+            checked_crystal(
+                material_id, lattice, symbols, fractional, targets=found, texts=described, where=str(folder / ID_PROP)
+            )
+        )
+    return crystals
+
+
+def summary(folder: Path) -> Summary:
+    """Targets and text columns from the two CSV files alone."""
+    names, rows = _id_prop(folder)
+    counts = {name: sum(values[column] is not None for _, _, values in rows) for column, name in enumerate(names)}
+    columns = {name for texts in _descriptions(folder).values() for name in texts}
+    return Summary(len(rows), {name: {UNSPLIT: count} for name, count in counts.items()}, tuple(sorted(columns)))
+
+
+def _material_id(entry: str) -> str:
+    path = Path(entry)
+    return path.stem if path.suffix.lower() in SUFFIXES else entry
+
+
+def _id_prop(folder: Path) -> tuple[list[str], list[tuple[int, str, list[float | None]]]]:
+    """Target names, and (line, entry, values) of each row."""
+    path = folder / ID_PROP
+    table = [(line, row) for line, row in enumerate(_csv(path), 1) if any(cell.strip() for cell in row)]
+    if not table:
+        raise UserError(f"data.dataset: {path} is empty")
+    first = table[0][1]
+    has_header = all(number(cell) is None and cell.strip() not in ("", "na") for cell in first[1:])
+    names = [cell.strip() for cell in first[1:]] if has_header else [UNNAMED]
+    if not has_header and len(first) > 2:
+        names = [f"{UNNAMED}_{column}" for column in range(1, len(first))]
+    rows = []
+    for line, row in table[1:] if has_header else table:
+        if len(row) != len(names) + 1 or not row[0].strip():
+            raise UserError(f"{path}:{line}: {len(row)} columns; expected an id and {len(names)} target values")
+        rows.append((line, row[0].strip(), [number(cell) for cell in row[1:]]))
+    if not names:
+        raise UserError(f"{path}:1: no target column; expected an id and at least one target value")
+    return names, rows
+
+
+def _structure_file(folder: Path, entry: str, line: int) -> Path:
+    """The file an id_prop.csv entry names: itself, or with one of the usual suffixes."""
+    candidates = [folder / entry, *(folder / f"{entry}{suffix}" for suffix in SUFFIXES), folder / f"POSCAR-{entry}"]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise UserError(
+        f"{folder / ID_PROP}:{line}: no structure file for {entry!r}; looked for the name itself, and with "
+        f"{', '.join(SUFFIXES)}"
+    )
+
+
+def _descriptions(folder: Path) -> dict[str, dict[str, str]]:
+    """Id → text column → text; empty without description.csv."""
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        return {}
+    rows = [(line, row) for line, row in enumerate(_csv(path), 1) if row]
+    header = [cell.strip().lower() for cell in rows[0][1]] if rows else []
+    has_header = bool(header) and header[0] in ("id", "jid", "material_id", "file", "filename", "name")
+    names = [cell.strip() for cell in rows[0][1][1:]] if has_header else [TEXT]
+    texts: dict[str, dict[str, str]] = {}
+    for line, row in rows[1:] if has_header else rows:
+        if len(row) != len(names) + 1:
+            expected = f"expected an id and {len(names)} (quote texts with commas)"
+            raise UserError(f"{path}:{line}: {len(row)} columns; {expected}")
+        found = {name: text.strip() for name, text in zip(names, row[1:], strict=True) if text.strip()}
+        texts[_material_id(row[0].strip())] = found
+    return texts
+
+
+def _csv(path: Path) -> list[list[str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"data.dataset: cannot read {path}: {error}") from error

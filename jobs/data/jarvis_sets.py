@@ -1,0 +1,126 @@
+"""The data sets of JARVIS, downloaded once by jarvis-tools into the cache."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jobs.data.crystals import Crystal
+from jobs.data.records import crystal_from, number
+from jobs.data.summary import Summary, summarize
+from runner.errors import CommandFailed, UserError
+from runner.files import read_json, replacing, write_json
+
+NAMES = (
+    "dft_3d",
+    "dft_3d_2021",
+    "dft_3d_2022",
+    "dft_2d",
+    "dft_2d_2021",
+    "megnet",
+    "megnet2",
+    "mp_3d_2020",
+    "qm9_std_jctc",
+    "twod_matpd",
+    "c2db",
+    "qmof",
+    "hmof",
+    "snumat",
+    "alex_pbe_hull",
+)
+ID_COLUMNS = ("jid", "id", "SNUMAT_id", "material_id")
+NOT_TARGETS = {"nat", "kpoint_length_unit", "encut", "spg_number", "spg", "crys", "icsd", "search"}
+
+
+def load(name: str, root: Path) -> list[Crystal]:
+    """All crystals of `name`; its file must be in the cache below `root`, or the internet in reach.
+
+    Every column of numbers is a target. Raises CommandFailed where the file is missing and cannot be fetched.
+    """
+    rows = _rows(name, root)
+    crystals = [_crystal(name, row) for row in rows if row.get("atoms")]
+    write_json_once(root / "jarvis" / f"{name}.summary.json", summarize(crystals).to_json())
+    return crystals
+
+
+def summary(name: str, root: Path) -> Summary | None:
+    """What `name` offers, if it was loaded once; None before."""
+    value = read_json(root / "jarvis" / f"{name}.summary.json")
+    return None if value is None else Summary.from_json(value)
+
+
+def is_fetched(name: str, root: Path) -> bool:
+    """Whether the file of `name` lies in the cache."""
+    return (root / "jarvis" / f"{_file(name)}.zip").is_file()
+
+
+def write_json_once(path: Path, value: Any) -> None:
+    """Write beside a cache that may be read-only on a compute node, where the file is not needed."""
+    if not path.exists() and os.access(path.parent, os.W_OK):
+        write_json(path, value)
+
+
+def _file(name: str) -> str:
+    from jarvis.db.figshare import get_db_info
+
+    return str(get_db_info()[name][1])
+
+
+def _rows(name: str, root: Path) -> list[dict[str, Any]]:
+    store = root / "jarvis"
+    file = _file(name)
+    archive = store / f"{file}.zip"
+    if not archive.is_file():
+        _fetch(name, archive)
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            rows: list[dict[str, Any]] = json.loads(packed.read(file))
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise UserError(f"data.dataset: {archive} is damaged ({error}); remove it and fetch it again") from error
+    return rows
+
+
+def _fetch(name: str, archive: Path) -> None:
+    """Download with jarvis-tools beside the archive's place, so that a broken download leaves nothing behind."""
+    import requests
+    from jarvis.db import figshare
+
+    try:
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(archive) as beside:
+            folder = beside.with_suffix(".d")
+            folder.mkdir()
+            try:
+                with contextlib.redirect_stdout(io.StringIO()):
+                    figshare.data(name, store_dir=str(folder))
+                os.replace(folder / archive.name, beside)
+            finally:
+                for left in folder.iterdir():
+                    left.unlink()
+                folder.rmdir()
+    except (requests.RequestException, zipfile.BadZipFile, OSError) as error:
+        raise CommandFailed(
+            f"data.dataset: {name} is not in the cache ({archive.parent}) and cannot be fetched from here: "
+            f"{type(error).__name__}; compute nodes often have no internet",
+            next_command="runner prepare CONFIG, on the login node",
+        ) from error
+
+
+def _crystal(name: str, row: Mapping[str, Any]) -> Crystal:
+    targets = {}
+    for column, value in row.items():
+        if column in NOT_TARGETS or isinstance(value, str | list | dict | bool):
+            continue
+        found = number(value)
+        if found is not None:
+            targets[column] = found
+    material_id = next((str(row[column]) for column in ID_COLUMNS if column in row), None)
+    if material_id is None:
+        raise UserError(f"data.dataset: {name} has a row without an id; looked for {', '.join(ID_COLUMNS)}")
+    return crystal_from(material_id, row["atoms"], targets=targets, texts={}, where=name)

@@ -1,0 +1,50 @@
+"""The names of properties: older names that people's scripts use, and the name that was probably meant."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from runner.errors import Problem, nearest
+
+OLDER_NAMES: Mapping[str, tuple[str, ...]] = {  # name in a configuration → names it may have in a data set
+    "formation_energy": ("formation_energy_peratom",),
+    "formation_energy_per_atom": ("formation_energy_peratom",),
+    "e_form": ("formation_energy_peratom",),
+    "formation_energy_peratom": ("e_form",),
+    "hse_bandgap": ("hse_gap",),
+    "hse_bandgap-2": ("hse_gap",),
+    "hse_gap": ("hse_bandgap-2", "hse_bandgap"),
+    "gap pbe": ("band_gap",),
+    "gappbe": ("band_gap",),
+    "band_gap": ("gap pbe",),
+    "mbj_gap": ("mbj_bandgap",),
+    "optb88_bandgap": ("optb88vdw_bandgap",),
+    "bulk_modulus": ("bulk_modulus_kv", "bulk_modulus_vrh"),
+    "shear_modulus": ("shear_modulus_gv", "shear_modulus_vrh"),
+}
+
+
+def column_of(target: str, available: Collection[str]) -> str | None:
+    """The column that holds `target`: the name itself, else a name it had before; None when there is none."""
+    if target in available:
+        return target
+    return next((name for name in OLDER_NAMES.get(target, ()) if name in available), None)
+
+
+def nearest_target(target: str, available: Collection[str]) -> str | None:
+    """The available target most like `target`: by spelling, else by the quantity it begins with."""
+    alike = nearest(target, available)
+    if alike is None:
+        start = "_".join(target.split("_")[:2])
+        alike = next((name for name in sorted(available) if name.startswith(start)), None)
+    return alike
+
+
+def missing_target(dataset: str, target: str, available: Mapping[str, int]) -> Problem:
+    """The mistake of a target that a data set does not have; `available` counts the crystals of each target."""
+    return Problem(
+        f"{dataset} has no target {target!r}",
+        key="data.target",
+        allowed=", ".join(f"{name} ({available[name]:,})" for name in sorted(available)) or "none found",
+        nearest=nearest_target(target, available),
+    )

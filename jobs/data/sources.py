@@ -1,0 +1,107 @@
+"""Every kind of data set by name: the shipped sets, JARVIS sets, a folder in ALIGNN's convention, a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jobs.caches import cache_root
+from jobs.data import folder, jarvis_sets, shipped_sets, table
+from jobs.data.crystals import Crystal
+from jobs.data.properties import column_of, missing_target
+from jobs.data.summary import Summary
+from runner.errors import ConfigError, Problem, UserError, nearest
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The crystals of a data set that have the wanted target."""
+
+    name: str
+    target: str | None  # as the configuration names it; the key in every crystal's targets
+    crystals: list[Crystal]
+    notes: list[str]  # what a reader of the results must know: rows left out, older names
+
+
+def load(dataset: str, target: str | None, root: Path | None = None) -> Dataset:
+    """Read `dataset`; with a target, rows without it are left out and counted in the notes.
+
+    `root` is the cache. Raises UserError for an unknown data set or target, a file that is missing or cannot be
+    read, and an id that stands twice.
+    """
+    kind = kind_of(dataset)
+    if kind == "shipped":
+        crystals = shipped_sets.load(dataset)
+    elif kind == "jarvis":
+        crystals = jarvis_sets.load(dataset, root or cache_root())
+    elif kind == "folder":
+        crystals = folder.load(Path(dataset).expanduser(), target)
+    else:
+        crystals = table.load(Path(dataset).expanduser())
+    _refuse_duplicates(dataset, crystals)
+    if not crystals:
+        raise UserError(f"data.dataset: {dataset} holds no crystal")
+    return Dataset(dataset, target, crystals, []) if target is None else _with_target(dataset, target, crystals)
+
+
+def summary_of(dataset: str, root: Path | None = None) -> Summary | None:
+    """Targets, text columns and splits with their sizes, without reading structures; None before a download."""
+    kind = kind_of(dataset)
+    if kind == "shipped":
+        return shipped_sets.summary(dataset)
+    if kind == "jarvis":
+        return jarvis_sets.summary(dataset, root or cache_root())
+    path = Path(dataset).expanduser()
+    return folder.summary(path) if kind == "folder" else table.summary(path)
+
+
+def kind_of(dataset: str) -> str:
+    """`shipped`, `jarvis`, `folder` or `table`; raises UserError for a name that is none of them."""
+    if dataset in shipped_sets.NAMES:
+        return "shipped"
+    if dataset in jarvis_sets.NAMES:
+        return "jarvis"
+    path = Path(dataset).expanduser()
+    if path.is_dir():
+        if not (path / folder.ID_PROP).is_file():
+            raise UserError(f"data.dataset: the folder {dataset} has no {folder.ID_PROP}")
+        return "folder"
+    if path.is_file():
+        if not table.readable(path):
+            raise UserError(f"data.dataset: {dataset} is not a table; allowed: {', '.join(table.SUFFIXES)}")
+        return "table"
+    names = [*shipped_sets.NAMES, *jarvis_sets.NAMES]
+    unknown = Problem(
+        f"there is no data set, folder or file {dataset!r}",
+        key="data.dataset",
+        allowed=f"{', '.join(names)}, a folder with {folder.ID_PROP}, a table ({', '.join(table.SUFFIXES)})",
+        nearest=nearest(dataset, names),
+    )
+    raise ConfigError([unknown])
+
+
+def _with_target(dataset: str, target: str, crystals: list[Crystal]) -> Dataset:
+    """Keep the crystals that have the target, under the name the configuration gives it."""
+    available = Counter(name for crystal in crystals for name in crystal.targets)
+    column = column_of(target, available)
+    if column is None:
+        raise ConfigError([missing_target(dataset, target, available)])
+    kept = [crystal for crystal in crystals if column in crystal.targets]
+    notes = []
+    if column != target:
+        kept = [replace(c, targets={**c.targets, target: c.targets[column]}) for c in kept]
+        notes.append(f"target {target} is called {column} in {dataset}")
+    if len(kept) < len(crystals):
+        notes.append(f"{len(crystals) - len(kept):,} of {len(crystals):,} crystals have no {column} and were left out")
+    return Dataset(dataset, target, kept, notes)
+
+
+def _refuse_duplicates(dataset: str, crystals: list[Crystal]) -> None:
+    seen: set[str] = set()
+    twice: set[str] = set()
+    for crystal in crystals:
+        (twice if crystal.material_id in seen else seen).add(crystal.material_id)
+    if twice:
+        shown = ", ".join(sorted(twice)[:5]) + (", …" if len(twice) > 5 else "")
+        raise UserError(f"data.dataset: {len(twice)} ids stand more than once in {dataset}: {shown}")

@@ -1,0 +1,51 @@
+"""Optimiser and learning-rate schedule."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+WARMUP_STEPS = 2000
+WARMUP_SHARE = 0.3  # of all steps, at most
+
+
+def optimiser_for(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
+    """AdamW without decay on biases, norms and single numbers (everything that has fewer than two dimensions)."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)  # one kernel for all parameters
+
+
+def warmup_steps(wanted: int | None, total: int) -> int:
+    """Steps of a linear warm-up: `wanted`, else 2,000, at most 30 % of all; ValueError for more than half of them."""
+    if wanted is None:
+        return min(WARMUP_STEPS, int(WARMUP_SHARE * total))
+    if wanted > total / 2:
+        raise ValueError(
+            f"warmup_steps {wanted} is more than half of the run's {total} steps; allowed: 0 to {total // 2}"
+        )
+    return wanted
+
+
+def schedule_for(
+    optimiser: torch.optim.Optimizer,
+    kind: Literal["onecycle", "linear_warmup", "constant"],
+    total: int,
+    *,
+    pct_start: float = 0.3,
+    warmup: int | None = None,
+) -> LRScheduler:
+    """The learning rate of each of `total` steps; stepped after every batch.
+
+    onecycle: Smith & Topin, arXiv:1708.07120, in torch's form; linear_warmup: rises linearly, then stays.
+    """
+    if kind == "onecycle":
+        return OneCycleLR(optimiser, max_lr=optimiser.param_groups[0]["lr"], total_steps=total, pct_start=pct_start)
+    rise = warmup_steps(warmup, total) if kind == "linear_warmup" else 0
+    return LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / (rise + 1)))

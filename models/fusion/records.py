@@ -1,0 +1,115 @@
+"""What fusions report of themselves: weighted sums that stay on the device until somebody asks for the means.
+
+`Records` collects over any number of batches without waiting for the device; `summary` waits once. An atom counts as
+many times as the equal atoms it stands for.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+LATE_LAYER = "late"  # the layer name of the late fusion; middle fusions are named by their ALIGNN layer: "1", "2", …
+SMALLEST = 1e-12  # of a denominator: a text that is ignored altogether gives a huge ratio, not an infinity
+
+RATIOS = {  # quantity → (numerator, denominator) among the means
+    "ratio": ("graph_weight", "w_text"),  # graph_weight: all that multiplies h, residual included
+    "contribution_ratio": ("graph_term_norm", "text_term_norm"),
+    "norm_ratio": ("h_norm", "scaled_u_norm"),
+    "relative_change": ("change_norm", "h_norm"),
+}
+
+
+class LayerRecord:
+    """The sums of one layer, over atoms (N, …) with a weight (N,), or over crystals (B, …) without one."""
+
+    def __init__(self) -> None:
+        self._totals: dict[str, Tensor] = {}  # Σ weight·value, float64
+        self._counts: dict[str, Tensor | float] = {}  # Σ weight
+        self._lowest: dict[str, Tensor] = {}
+        self._highest: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def mean(self, name: str, values: Tensor, weight: Tensor | None = None) -> None:
+        """Collect the mean of `values`; dimensions beyond the first are averaged with equal weights."""
+        rows = values.double().reshape(values.shape[0], -1).mean(1)
+        total = rows.sum() if weight is None else rows @ weight.double()
+        self._totals[name] = self._totals.get(name, 0.0) + total
+        self._counts[name] = self._counts.get(name, 0.0) + (len(rows) if weight is None else weight.double().sum())
+
+    @torch.no_grad()
+    def value(self, name: str, scalar: Tensor) -> None:
+        """Collect a scalar of the layer, averaged over the batches."""
+        self.mean(name, scalar.reshape(1))
+
+    @torch.no_grad()
+    def norm(self, name: str, vectors: Tensor, weight: Tensor | None = None) -> None:
+        """Collect the mean length of `vectors` (rows, d)."""
+        self.mean(name, torch.linalg.vector_norm(vectors.float(), dim=-1), weight)
+
+    @torch.no_grad()
+    def gate(self, gate: Tensor, weight: Tensor | None = None) -> None:
+        """Collect how a gate in (0, 1) spreads over the rows; of a gate per channel (rows, d), each row's mean."""
+        rows = gate.double().reshape(gate.shape[0], -1).mean(1)
+        self.mean("gate_mean", rows, weight)
+        self.mean("gate_square", rows**2, weight)
+        self.mean("gate_share_below_0.1", rows < 0.1, weight)
+        self.mean("gate_share_above_0.9", rows > 0.9, weight)
+        self.mean("gate_share_0.3_to_0.7", (rows >= 0.3) & (rows <= 0.7), weight)
+        lowest, highest = rows.min(), rows.max()
+        self._lowest["gate_min"] = torch.minimum(self._lowest.get("gate_min", lowest), lowest)
+        self._highest["gate_max"] = torch.maximum(self._highest.get("gate_max", highest), highest)
+
+    @torch.no_grad()
+    def mix(self, h: Tensor, u: Tensor, out: Tensor, weight: Tensor | None = None) -> None:
+        """Collect how atoms `h` and their scaled text `u` compare, and how far `out` is from `h`, all (N, d)."""
+        self.norm("h_norm", h, weight)
+        self.norm("scaled_u_norm", u, weight)
+        self.norm("change_norm", out - h, weight)
+        self.mean("cosine", torch.cosine_similarity(h.float(), u.float(), dim=-1), weight)
+
+    @torch.no_grad()
+    def terms(self, graph_term: Tensor, text_term: Tensor, weight: Tensor | None = None) -> None:
+        """Collect the lengths of the two terms (rows, d) of the sum that the fusion's formula makes."""
+        self.norm("graph_term_norm", graph_term, weight)
+        self.norm("text_term_norm", text_term, weight)
+
+    @torch.no_grad()
+    def text(self, t: Tensor, u: Tensor) -> None:
+        """Collect the lengths of the text vectors (B, joint) that come in and of the projected ones (B, node)."""
+        self.norm("t_norm", t)
+        self.norm("u_norm", u)
+
+    def _columns(self) -> dict[str, Tensor]:
+        means = {name: total / self._counts[name] for name, total in self._totals.items()}
+        return means | self._lowest | self._highest
+
+
+class Records:
+    """The records of every fused layer."""
+
+    def __init__(self) -> None:
+        self._layers: dict[str, LayerRecord] = {}
+
+    def layer(self, name: str) -> LayerRecord:
+        """The record of layer `name`, begun when it is first asked for."""
+        return self._layers.setdefault(name, LayerRecord())
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Layer → quantity → value. Quantities that a fusion does not have, and layers without any, are absent."""
+        columns = {layer: values for layer, record in self._layers.items() if (values := record._columns())}
+        scalars = [value for layer in columns.values() for value in layer.values()]
+        if not scalars:
+            return {}
+        numbers = iter(torch.stack(scalars).tolist())  # the only wait
+        return {layer: _derived({name: next(numbers) for name in values}) for layer, values in columns.items()}
+
+
+def _derived(means: dict[str, float]) -> dict[str, float]:
+    """Add the ratios of means, and turn the mean square of a gate into its standard deviation."""
+    for name, (above, below) in RATIOS.items():
+        if above in means and below in means:
+            means[name] = means[above] / max(means[below], SMALLEST)
+    if "gate_square" in means:
+        means["gate_std"] = max(means.pop("gate_square") - means["gate_mean"] ** 2, 0.0) ** 0.5
+    return means

@@ -1,0 +1,275 @@
+"""The command `runner`: arguments in, a command's module called, its answer printed.
+
+Modules are imported inside the commands, so that `runner --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from runner.errors import EXIT_FAILED, CommandFailed, UserError
+
+if TYPE_CHECKING:
+    from runner.commands.loading import Loaded
+    from runner.commands.status import Status
+
+app = typer.Typer(
+    name="runner",
+    help="Train every variant of a YAML matrix as Slurm job arrays, and look after them until all are done.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Format(StrEnum):
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+class StatusFormat(StrEnum):
+    table = "table"
+    json = "json"
+
+
+Config = Annotated[Path, typer.Argument(help="Experiment file.", metavar="CONFIG")]
+Experiment = Annotated[
+    str | None, typer.Argument(help="Directory, name or config; else the last submitted.", metavar="EXPERIMENT")
+]
+Root = Annotated[Path | None, typer.Option("--root", help="Directory of all experiments; else RUNNER_ROOT, else runs.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Override a key: --set train.epochs=5 (may be repeated).")]
+ClusterName = Annotated[str | None, typer.Option("--cluster", help="local, or a cluster file.")]
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to write.")] = Path("configs"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
+) -> None:
+    """Write starter experiment and cluster files here."""
+    from runner.commands.init import write
+
+    for path in write(folder, force):
+        print(path)
+    tell(f"next: runner expand {folder / 'demo.yaml'}")
+
+
+@app.command()
+def expand(
+    config: Config,
+    root: Root = None,
+    set_: Set = None,
+    format_: Annotated[Format, typer.Option("--format")] = Format.table,
+) -> None:
+    """List the runs of an experiment file; send nothing."""
+    from runner.commands import expand as command
+
+    loaded = _load(config, root, set_)
+    if format_ is Format.table:
+        table, lines = command.as_table(loaded)
+        _console().print(table)
+        print("\n".join(lines))
+    else:
+        sys.stdout.write(command.as_json(loaded) + "\n" if format_ is Format.json else command.as_csv(loaded))
+
+
+@app.command()
+def prepare(config: Config, root: Root = None, set_: Set = None, cluster: ClusterName = None) -> None:
+    """Fetch data and encoders and fill the caches, on a machine with internet; or say what is missing."""
+    from runner.commands import prepare as command
+    from runner.commands.loading import load_cluster
+
+    loaded = _load(config, root, set_)
+    found = command.prepare(loaded, load_cluster(loaded, cluster), tell)
+    for item in found:
+        print(f"{'ready  ' if item.ready else 'MISSING'}  {item.what}" + (f": {item.detail}" if item.detail else ""))
+    if not all(item.ready for item in found):
+        raise CommandFailed("something is missing; see above")
+    tell(f"next: runner submit {config}")
+
+
+@app.command()
+def submit(
+    config: Config,
+    root: Root = None,
+    set_: Set = None,
+    cluster: ClusterName = None,
+    only: Annotated[str | None, typer.Option("--only", help="Runs that match this pattern.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, send nothing.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Show progress until all runs have ended.")] = False,
+) -> None:
+    """Send new and lost runs, and failed ones that the policy may retry."""
+    from runner.commands import submit as command
+    from runner.commands.loading import load_cluster
+
+    loaded = _load(config, root, set_)
+    chosen = load_cluster(loaded, cluster)
+    outcome = command.submit(loaded, chosen, only, dry_run)
+    for line in command.lines(outcome, loaded, chosen, dry_run):
+        tell(line)
+    if wait and not dry_run:
+        _wait(loaded)
+
+
+@app.command()
+def run(
+    config: Config,
+    name: Annotated[str, typer.Argument(metavar="RUN", help="Id, unique prefix, axis values (2,3@0) or number.")],
+    root: Root = None,
+    set_: Set = None,
+) -> None:
+    """Train one run here, in the foreground."""
+    from runner.commands import run as command
+
+    status = command.execute(command.prepare(_load(config, root, set_), name))
+    raise typer.Exit(EXIT_FAILED if status else 0)
+
+
+@app.command()
+def status(
+    experiment: Experiment = None,
+    root: Root = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Again every 30 s until all runs have ended.")] = False,
+    format_: Annotated[StatusFormat, typer.Option("--format")] = StatusFormat.table,
+) -> None:
+    """Say how far an experiment is: counts, and a row a run."""
+    from runner.commands import status as command
+    from runner.selection import experiment_directory, root_directory
+
+    directory = experiment_directory(experiment, root_directory(root))
+    if watch:
+        _watch(lambda: command.take(directory), interval=30)
+        return
+    taken = command.take(directory)
+    _print_status(taken, format_ is StatusFormat.json)
+
+
+@app.command()
+def logs(
+    experiment: Annotated[str, typer.Argument(help="Directory, name or config.")],
+    name: Annotated[str, typer.Argument(metavar="RUN")],
+    root: Root = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    attempt: Annotated[int | None, typer.Option("--attempt", help="Of this attempt; else of the last.")] = None,
+) -> None:
+    """Print the log of a run."""
+    from runner.commands import logs as command
+    from runner.selection import experiment_directory, root_directory
+
+    found, log = command.find(experiment_directory(experiment, root_directory(root)), name, attempt)
+    if not follow:
+        sys.stdout.write(log.read_text(encoding="utf-8", errors="replace"))
+        return
+    for text in command.follow(found, log):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+@app.command()
+def cancel(
+    experiment: Experiment = None,
+    root: Root = None,
+    only: Annotated[str | None, typer.Option("--only", help="Runs that match this pattern.")] = None,
+    state: Annotated[list[str] | None, typer.Option("--state", help="In this state; else queued and running.")] = None,
+) -> None:
+    """Stop runs that are queued or running."""
+    from runner.commands import cancel as command
+    from runner.selection import experiment_directory, root_directory
+
+    directory = experiment_directory(experiment, root_directory(root))
+    chosen = command.cancel(directory, only, state or ["queued", "running"])
+    for planned in chosen:
+        print(planned.run_id)
+    tell(f"{len(chosen)} runs cancelled")
+
+
+def _load(config: Path, root: Path | None, overrides: list[str] | None) -> Loaded:
+    from runner.commands.loading import load
+    from runner.selection import root_directory
+
+    return load(config, root_directory(root), overrides or [])
+
+
+def _console(stderr: bool = False) -> Any:
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+
+
+def _print_status(taken: Status, as_json: bool) -> None:
+    from runner.commands import status as command
+
+    if as_json:
+        print(command.as_json(taken))
+        return
+    _console().print(command.as_table(taken))
+    if taken.queue.unanswered:
+        tell(f"Slurm does not answer; these states are from files alone: {taken.queue.unanswered}")
+
+
+def _wait(loaded: Loaded) -> None:
+    """Show progress until no run is queued or running; CommandFailed when one did not complete."""
+    from runner.commands import status as command
+
+    final = _watch(lambda: command.take(loaded.directory), interval=1)
+    if not final.all_completed:
+        raise CommandFailed(
+            f"{len(final.rows) - final.counts.get('completed', 0)} runs did not complete",
+            next_command=f"runner status {loaded.experiment.experiment}",
+        )
+    tell(f"next: analysis summarize {loaded.experiment.experiment}")
+
+
+def _watch(take: Any, interval: float) -> Status:
+    """Draw the status again and again on a terminal; in a pipe, a line whenever the counts change."""
+    from runner.commands import status as command
+
+    console = _console(stderr=True)
+    before = None
+    if not console.is_terminal:
+        while True:
+            taken: Status = take()
+            if taken.counts != before:
+                tell(command.headline(taken))
+                before = taken.counts
+            if taken.finished:
+                return taken
+            time.sleep(interval)
+    from rich.live import Live
+
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            taken = take()
+            live.update(command.as_table(taken), refresh=True)
+            if taken.finished:
+                return taken
+            time.sleep(interval)
+
+
+def tell(line: str) -> None:
+    """Print a line for the person, not for a pipe."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Entry point: errors of the user are printed without a traceback."""
+    try:
+        app()
+    except UserError as error:
+        tell(f"error: {error}")
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        tell("interrupted; runs that were sent go on (runner status, runner cancel)")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

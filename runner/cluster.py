@@ -1,0 +1,77 @@
+"""Where runs are sent: this machine, or a Slurm site described by a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from runner import yaml_source
+from runner.errors import ConfigError, UserError
+from runner.experiment import Name, Part
+from runner.validation import problems
+
+
+class LocalCluster(Part):
+    """A bounded pool of processes on this machine."""
+
+    kind: Literal["local"] = "local"
+    max_parallel: int | None = Field(None, ge=1)  # runs at once; null: as many as the cores allow
+    cache: str | None = None  # directory of graphs and embeddings; null: RUNNER_CACHE or ~/.cache/runner
+    environment: dict[str, str] = {}
+
+
+class SlurmCluster(Part):
+    """A Slurm site."""
+
+    kind: Literal["slurm"]
+    partition: Name | None = None
+    account: Name | None = None
+    qos: Name | None = None
+    constraint: str | None = None
+    gpus_option: Literal["gpus-per-node", "gres"] = "gpus-per-node"  # how this site asks for GPUs
+    sbatch: dict[str, str | int | bool] = {}  # any further sbatch option, without dashes: {mail-type: END}
+    setup: list[str] = []  # shell lines before the run: module load …
+    environment: dict[str, str] = {}
+    requeue: bool = True  # runs may ask Slurm to requeue them
+    signal_seconds: int = Field(90, ge=10)  # warning before the time limit, in which a run writes its checkpoint
+    max_array_size: int | None = Field(None, ge=1)  # null: as the site says
+    max_submit_jobs: int | None = Field(None, ge=1)  # array tasks in the queue at once; null: no limit known
+    max_parallel: int | None = Field(None, ge=1)  # array tasks that run at once, where the experiment says nothing
+    python: str | None = None  # interpreter on the compute nodes; null: the one in use here
+    cache: str | None = None  # directory on the shared file system
+
+
+Cluster = LocalCluster | SlurmCluster
+_KINDS: dict[str, type[LocalCluster] | type[SlurmCluster]] = {"local": LocalCluster, "slurm": SlurmCluster}
+
+
+def load(name: str, beside: Path) -> Cluster:
+    """The cluster `name`: `local`, or a file, looked for here and then above and beside the experiment file `beside`.
+
+    Raises UserError when there is no such file, ConfigError with all its mistakes.
+    """
+    if name == "local":
+        return LocalCluster()
+    source = yaml_source.read(find(name, beside))
+    kind = source.value.get("kind")
+    if kind not in _KINDS:
+        what = "missing; it must be given" if kind is None else f"found {kind!r}"
+        raise ConfigError([source.problem(("kind",), what, allowed="local, slurm")])
+    try:
+        return _KINDS[kind].model_validate(source.value)
+    except ValidationError as error:
+        raise ConfigError(problems(_KINDS[kind], error, source.problem)) from None
+
+
+def find(name: str, beside: Path) -> Path:
+    """The cluster file `name`; a relative one is looked for here, then in each folder above the experiment file."""
+    given = Path(name).expanduser()
+    places = [given, *(folder / given for folder in beside.absolute().parents)]
+    for place in places:
+        if place.is_file():
+            return place
+    raise UserError(
+        f"cluster file {name!r}: no such file, here or in a folder above {beside}", next_command="runner init"
+    )

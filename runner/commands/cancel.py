@@ -1,0 +1,62 @@
+"""`runner cancel`: stop runs by state or pattern, queued and running ones by default."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from runner.commands.status import Status, take
+from runner.errors import UserError
+from runner.files import write_json
+from runner.layout import ExperimentDir
+from runner.manifest import PlannedRun
+from runner.queue import Place
+from runner.schedulers import local, slurm
+from runner.selection import filter_runs
+
+CANCELLABLE = ("queued", "running", "lost", "failed", "new")
+
+
+def choose(status: Status, pattern: str | None, states: Sequence[str]) -> list[PlannedRun]:
+    """The runs to cancel: those in one of `states` that match `pattern`."""
+    unknown = [state for state in states if state not in CANCELLABLE]
+    if unknown:
+        raise UserError(f"--state {unknown[0]!r} cannot be cancelled; allowed: {', '.join(CANCELLABLE)}")
+    wanted = {run.run_id for run, state in status.rows if state.state in states}
+    runs = [run for run, _ in status.rows]
+    return [run for run in (filter_runs(runs, pattern) if pattern else runs) if run.run_id in wanted]
+
+
+def cancel(directory: ExperimentDir, pattern: str | None, states: Sequence[str]) -> list[PlannedRun]:
+    """Mark the chosen runs as cancelled and take them from their queues; the runs that were chosen."""
+    status = take(directory)
+    chosen = choose(status, pattern, states)
+    for run in chosen:
+        target = directory.run(run.run_id)
+        if target.path.is_dir():
+            write_json(target.cancelled, {"time": time.time()})
+    _take_from_slurm(directory, status, {run.run_id for run in chosen})
+    _take_from_pools(directory, status, {run.run_id for run in chosen})
+    return chosen
+
+
+def _take_from_slurm(directory: ExperimentDir, status: Status, chosen: set[str]) -> None:
+    """scancel array tasks whose runs are all cancelled; a shared one goes on, its parent stops the marked run."""
+    by_job: dict[str, list[str]] = {}
+    for run_id, place in status.queue.places.items():
+        if not place.job.startswith("pool "):
+            by_job.setdefault(place.job, []).append(run_id)
+    doomed = [job for job, runs in by_job.items() if set(runs) <= chosen]
+    if doomed:
+        slurm.cancel(doomed)
+
+
+def _take_from_pools(directory: ExperimentDir, status: Status, chosen: set[str]) -> None:
+    """A pool drops marked runs by itself; when nothing else is left in it, it is ended at once."""
+    pools: dict[int, list[tuple[str, Place]]] = {}
+    for run_id, place in status.queue.places.items():
+        if place.job.startswith("pool "):
+            pools.setdefault(place.submission, []).append((run_id, place))
+    for number, members in pools.items():
+        if {run_id for run_id, _ in members} <= chosen:
+            local.stop(directory, number)

@@ -1,0 +1,73 @@
+"""From the path of an experiment file to its task and its checked runs; what most commands begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.registry import load_task
+from jobs.task import Task
+from runner import cluster as clusters
+from runner import experiment
+from runner.errors import ConfigError, Problem
+from runner.expansion import Expansion, Run, expand
+from runner.experiment import Experiment
+from runner.layout import ExperimentDir
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checked experiment: its task, its runs, its directory."""
+
+    task: Task
+    expansion: Expansion
+    directory: ExperimentDir
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.expansion.file.experiment
+
+    def models(self, runs: Sequence[Run]) -> list[Any]:
+        """The parameters of `runs` as the task's own objects; equal ones once."""
+        return [self.task.Params.model_validate(run.params) for run in runs]
+
+
+def load(config: Path, root: Path, overrides: Sequence[str] = ()) -> Loaded:
+    """Read, check and expand an experiment file; ConfigError with all its mistakes."""
+    file = experiment.load(config, list(overrides))
+    try:
+        task = load_task(file.experiment.task, Path.cwd())
+    except ConfigError as error:
+        raise ConfigError(
+            [file.source.problem(("task",), p.what, allowed=p.allowed, nearest=p.nearest) for p in error.problems]
+        ) from None
+    expansion = expand(file, task.Params, task.seed_key)
+    if problems := _task_problems(task, expansion):
+        raise ConfigError(problems)
+    return Loaded(task, expansion, ExperimentDir(root / file.experiment.experiment))
+
+
+def _task_problems(task: Task, expansion: Expansion) -> list[Problem]:
+    """What the task itself finds: a target that the data lacks, more crystals than there are."""
+    check = getattr(task, "check", None)
+    if check is None:
+        return []
+    problems, seen = [], set()
+    for run in expansion.runs:
+        # equal sections of runs are one object, so identity tells which were looked at
+        key = tuple(id(run.params[name]) for name in getattr(task, "checked_sections", run.params))
+        if key in seen:
+            continue
+        seen.add(key)
+        report = expansion.reporter(run.variant)
+        for problem in check(run.params):
+            where = tuple(problem.key.split(".")) if problem.key else ()
+            problems.append(report(where, problem.what, allowed=problem.allowed, nearest=problem.nearest))
+    return problems
+
+
+def load_cluster(loaded: Loaded, name: str | None) -> clusters.Cluster:
+    """The cluster of --cluster, else the one that the experiment file names."""
+    return clusters.load(name or loaded.experiment.cluster, loaded.expansion.file.path)

@@ -1,0 +1,206 @@
+"""What an experiment directory says of itself: its runs, and what was sent where."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.errors import CommandFailed, UserError
+from runner.expansion import Expansion
+from runner.files import append_json, read_json, read_json_lines, write_json
+from runner.layout import ExperimentDir
+
+LOCK_STALE_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run as the manifest lists it."""
+
+    number: int
+    run_id: str
+    variant: str
+    seed: int
+    axes: dict[str, Any]
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The runs of an experiment, as last submitted."""
+
+    experiment: str
+    task: str
+    runs: list[PlannedRun]
+    content: dict[str, Any]  # the whole file: select, baseline, next, …
+
+
+def write(directory: ExperimentDir, expansion: Expansion, task_name: str) -> None:
+    """Write the manifest of `expansion`; the time of the first submission is kept."""
+    experiment = expansion.file.experiment
+    before = read_json(directory.manifest)
+    created = before.get("created") if isinstance(before, dict) else None
+    write_json(
+        directory.manifest,
+        {
+            "experiment": experiment.experiment,
+            "description": experiment.description,
+            "task": task_name,
+            "created": created or time.time(),
+            "updated": time.time(),
+            "config": str(expansion.file.path),
+            "axes": expansion.axes,
+            "baseline": expansion.baseline,
+            "select": experiment.select.model_dump(mode="json"),
+            "health": experiment.health,
+            "retry": experiment.retry.model_dump(mode="json"),
+            "next": experiment.next.model_dump(mode="json") if experiment.next else None,
+            "runs": [
+                {"run_id": r.run_id, "variant": r.variant, "seed": r.seed, "axes": r.axes, "params": r.params}
+                for r in expansion.runs
+            ],
+        },
+        indent=None,
+    )
+
+
+def read(directory: ExperimentDir) -> Manifest:
+    """The manifest of an experiment directory; UserError when there is none or it is damaged."""
+    content = read_json(directory.manifest)
+    if not isinstance(content, dict) or not isinstance(content.get("runs"), list):
+        what = "is damaged" if directory.manifest.exists() else "is missing"
+        raise UserError(
+            f"{directory.manifest} {what}: {directory.path} is not an experiment directory",
+            next_command="runner submit CONFIG",
+        )
+    try:
+        runs = [
+            PlannedRun(n, r["run_id"], r["variant"], r["seed"], r["axes"], r["params"])
+            for n, r in enumerate(content["runs"], 1)
+        ]
+        return Manifest(content["experiment"], content["task"], runs, content)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{directory.manifest} is damaged: {error!r}", next_command="runner submit CONFIG") from None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One array: which array tasks of a submission it holds, and what the scheduler calls it."""
+
+    submission: int
+    token: str  # written before sbatch, in --comment, so that an array without a saved id is found
+    first: int  # index of its first task in tasks.json
+    count: int
+    job_id: str | None  # None: sbatch was never confirmed
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One `runner submit`: its array tasks, each a list of run ids."""
+
+    number: int
+    kind: str  # local or slurm
+    time: float
+    tasks: list[list[str]]
+    chunks: list[Chunk]
+
+    def alone(self, run_id: str) -> bool:
+        """Whether no other run shares the array task of `run_id`."""
+        return all(len(task) == 1 for task in self.tasks if run_id in task)
+
+
+def next_number(directory: ExperimentDir) -> int:
+    """The number of the next submission, counted from 1."""
+    numbers = [int(entry.name) for entry in directory.submissions.glob("*") if entry.name.isdigit()]
+    return max(numbers, default=0) + 1
+
+
+def log_submission(directory: ExperimentDir, record: dict[str, Any]) -> None:
+    """Append one line to submissions.jsonl."""
+    append_json(directory.submission_log, {"time": time.time(), **record})
+
+
+def submissions(directory: ExperimentDir) -> list[Submission]:
+    """Every submission that was begun, oldest first."""
+    found: dict[int, dict[str, Any]] = {}
+    chunks: dict[tuple[int, str], Chunk] = {}
+    for record in read_json_lines(directory.submission_log):
+        number, event = record.get("submission"), record.get("event")
+        if not isinstance(number, int):
+            continue
+        if event == "begun":
+            found[number] = record
+        elif event == "sending":
+            key = (number, record["token"])
+            chunks[key] = Chunk(number, record["token"], record["first"], record["count"], None)
+        elif event == "sent" and (number, record["token"]) in chunks:
+            old = chunks[number, record["token"]]
+            chunks[number, old.token] = Chunk(number, old.token, old.first, old.count, str(record["job_id"]))
+    result = []
+    for number, record in sorted(found.items()):
+        tasks = read_json(directory.submission(number) / "tasks.json")
+        own = [chunk for (of, _), chunk in chunks.items() if of == number]
+        result.append(Submission(number, record["kind"], record["time"], tasks["tasks"] if tasks else [], own))
+    return result
+
+
+@contextmanager
+def submit_lock(directory: ExperimentDir) -> Iterator[None]:
+    """Hold the experiment for one submission; CommandFailed when another one holds it.
+
+    A lock whose process is gone (same host), or that is older than ten minutes (another host), is taken over.
+    """
+    directory.path.mkdir(parents=True, exist_ok=True)
+    mine = {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
+    beside = directory.path / f".submit.{mine['host']}.{os.getpid()}"
+    write_json(beside, mine)
+    try:
+        while True:
+            try:
+                os.link(beside, directory.submit_lock)  # atomic on NFS as well
+                break
+            except FileExistsError:
+                holder = read_json(directory.submit_lock) or {}
+                if not _stale(holder, directory.submit_lock):
+                    raise CommandFailed(
+                        f"another submission of {directory.path.name} is under way "
+                        f"(process {holder.get('pid')} on {holder.get('host')}); nothing was submitted",
+                        next_command=f"runner status {directory.path.name}",
+                    ) from None
+                _remove_stale(directory.submit_lock, beside)
+        try:
+            yield
+        finally:
+            directory.submit_lock.unlink(missing_ok=True)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _stale(holder: dict[str, Any], lock: Path) -> bool:
+    if holder.get("host") == socket.gethostname():
+        try:
+            os.kill(int(holder["pid"]), 0)
+        except (ProcessLookupError, KeyError, ValueError):
+            return True
+        except PermissionError:
+            return False
+        return False
+    try:
+        return time.time() - lock.stat().st_mtime > LOCK_STALE_SECONDS
+    except FileNotFoundError:
+        return True
+
+
+def _remove_stale(lock: Path, beside: Path) -> None:
+    aside = beside.with_name(beside.name + ".stale")
+    try:
+        os.rename(lock, aside)  # exactly one of several rivals succeeds
+    except FileNotFoundError:
+        return
+    aside.unlink(missing_ok=True)

@@ -1,0 +1,66 @@
+"""Times and amounts of memory as people and Slurm write them."""
+
+from __future__ import annotations
+
+import re
+
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_UNIT_MEBIBYTES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
+
+TIME_FORMS = "minutes (30), 90m, 1.5h, 2d, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS"
+MEMORY_FORMS = "a number with K, M, G or T (16G), or mebibytes (16384)"
+
+
+def seconds(value: str | int | float) -> int:
+    """The seconds of a time limit; a bare number counts minutes and `a:b` is minutes and seconds, as in Slurm.
+
+    Raises ValueError naming the accepted forms.
+    """
+    text = str(value).strip()
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        return _positive(float(text) * 60, text)
+    if unit := re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd])", text):
+        return _positive(float(unit[1]) * _UNIT_SECONDS[unit[2]], text)
+    if days := re.fullmatch(r"([0-9]+)-([0-9]{1,2})(?::([0-9]{1,2}))?(?::([0-9]{1,2}))?", text):
+        d, h, m, s = (int(part or 0) for part in days.groups())
+        return _positive(d * 86400 + h * 3600 + m * 60 + s, text)
+    if clock := re.fullmatch(r"(?:([0-9]+):)?([0-9]+):([0-9]{1,2})", text):
+        h, m, s = (int(part or 0) for part in clock.groups())
+        return _positive(h * 3600 + m * 60 + s, text)
+    raise ValueError(f"{text!r} is not a time; write {TIME_FORMS}")
+
+
+def _positive(value: float, text: str) -> int:
+    if value <= 0:
+        raise ValueError(f"{text!r} is not a time above zero")
+    return round(value)
+
+
+def slurm_time(value: int) -> str:
+    """`value` seconds as Slurm's D-HH:MM:SS."""
+    days, rest = divmod(value, 86400)
+    hours, rest = divmod(rest, 3600)
+    minutes, secs = divmod(rest, 60)
+    return f"{days}-{hours:02}:{minutes:02}:{secs:02}"
+
+
+def mebibytes(value: str | int | float) -> int:
+    """The mebibytes of an amount of memory; raises ValueError naming the accepted forms."""
+    text = str(value).strip()
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", text, re.IGNORECASE)
+    amount = round(float(match[1]) * _UNIT_MEBIBYTES[match[2].upper() or "M"]) if match else 0
+    if amount <= 0:
+        raise ValueError(f"{text!r} is not an amount of memory; write {MEMORY_FORMS}")
+    return amount
+
+
+def human_seconds(value: float) -> str:
+    """A duration short enough for a table: 8s, 3m20s, 2h05m, 3d04h."""
+    whole = int(value)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"

@@ -1,0 +1,148 @@
+"""Slurm: arrays sent through submitit, one squeue a look, scancel. The only module that calls Slurm's commands."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.cluster import SlurmCluster
+from runner.errors import CommandFailed, ConfigError, Problem, UserError
+from runner.experiment import Array, Resources
+
+DEFAULT_MAX_ARRAY_SIZE = 1001  # Slurm's own
+PENDING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
+
+
+@dataclass(frozen=True)
+class Element:
+    """One array task (or a job that is no array) in the queue."""
+
+    job_id: str  # of the array
+    index: int  # 0 where the job is no array
+    state: str  # Slurm's word: PENDING, RUNNING, …
+    comment: str
+    reason: str
+    start: float  # Unix seconds of its (expected) start; 0 where Slurm does not know
+
+
+def _call(command: list[str], timeout: float = 60) -> str:
+    """The output of one of Slurm's commands; CommandFailed with its own words when it fails."""
+    environment = os.environ | {"SLURM_BITSTR_LEN": "0", "SLURM_TIME_FORMAT": "%s"}
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout, env=environment, stdin=subprocess.DEVNULL
+        )
+    except FileNotFoundError:
+        raise UserError(
+            f"Slurm's command {command[0]!r} is not on this machine",
+            next_command="submit from a login node of the cluster, or with --cluster local",
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise CommandFailed(f"{command[0]} did not answer within {timeout:.0f} s") from None
+    if done.returncode:
+        raise CommandFailed(f"{command[0]} failed: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def queue() -> list[Element]:
+    """Every element of this user's jobs that Slurm still knows, with one squeue."""
+    output = _call(["squeue", "--me", "-r", "-h", "-o", "%F|%K|%T|%S|%r|%k"])
+    elements = []
+    for line in output.splitlines():
+        job_id, index, state, start, reason, comment = line.strip().split("|", 5)
+        number, since = (int(text) if text.isdigit() else 0 for text in (index, start))
+        elements.append(Element(job_id, number, state, comment, reason, float(since)))
+    return elements
+
+
+def max_array_size(cluster: SlurmCluster) -> int:
+    """How many array tasks one array may have, from the site file or else from Slurm itself."""
+    if cluster.max_array_size:
+        return cluster.max_array_size
+    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", _call(["scontrol", "show", "config"]), re.MULTILINE)
+    return int(match[1]) if match else DEFAULT_MAX_ARRAY_SIZE
+
+
+def cancel(job_ids: list[str]) -> None:
+    """scancel jobs, arrays (`12`) or elements (`12_3`), many a call."""
+    for start in range(0, len(job_ids), 200):
+        _call(["scancel", *job_ids[start : start + 200]])
+
+
+def check(resources: Resources, cluster: SlurmCluster, config: Path) -> None:
+    """Raise ConfigError or UserError for what can be known to fail before anything is sent."""
+    if resources.time is None:
+        allowed = "time: 30m"
+        raise ConfigError(
+            [Problem("missing; Slurm needs a time limit", "resources.time", str(config), allowed=allowed)]
+        )
+    for command in ("sbatch", "squeue", "scancel", "scontrol"):
+        if shutil.which(command) is None:
+            raise UserError(
+                f"Slurm's command {command!r} is not on this machine",
+                next_command="submit from a login node of the cluster, or with --cluster local",
+            )
+
+
+def time_limit_minutes(resources: Resources) -> int:
+    """The time limit in the whole minutes that submitit takes, rounded up."""
+    return -(-(resources.time or 0) // 60)
+
+
+def parameters(
+    name: str, token: str, resources: Resources, array: Array, cluster: SlurmCluster, environment: dict[str, str]
+) -> dict[str, Any]:
+    """The parameters of submitit's SlurmExecutor for one array."""
+    exports = [f"export {key}={shlex.quote(value)}" for key, value in (environment | cluster.environment).items()]
+    further: dict[str, Any] = {key: value for key, value in cluster.sbatch.items() if value is not False}
+    further["requeue" if cluster.requeue else "no-requeue"] = True
+    if resources.gpus and cluster.gpus_option == "gres":
+        further["gres"] = f"gpu:{resources.gpus}"
+    chosen: dict[str, Any] = {
+        "job_name": name,
+        "comment": f"runner:{token}",
+        "partition": resources.partition or cluster.partition,
+        "account": cluster.account,
+        "qos": cluster.qos,
+        "constraint": cluster.constraint,
+        "time": time_limit_minutes(resources),
+        "cpus_per_task": resources.cpus,
+        "mem": f"{resources.memory}M" if resources.memory else None,
+        "gpus_per_node": resources.gpus if resources.gpus and cluster.gpus_option == "gpus-per-node" else None,
+        "array_parallelism": array.max_parallel or cluster.max_parallel or 10**6,
+        "signal_delay_s": cluster.signal_seconds,
+        "stderr_to_stdout": True,
+        "setup": [*cluster.setup, *exports],
+        "additional_parameters": further,
+    }
+    return {key: value for key, value in chosen.items() if value is not None}
+
+
+def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], python: str | None) -> str:
+    """Send one array whose elements call `tasks` in order; the id of the array.
+
+    Nothing but the callables is pickled; they hold run directories only.
+    """
+    from submitit.slurm.slurm import SlurmExecutor
+
+    folder.mkdir(parents=True, exist_ok=True)
+    # -P: a folder named runner, jobs or models where the person stands when submitting must not hide ours
+    executor = SlurmExecutor(folder=folder, python=(python or shlex.quote(sys.executable)) + " -P")
+    try:
+        executor.update_parameters(**params)
+        jobs = executor.submit_array(tasks)
+    except (RuntimeError, subprocess.CalledProcessError) as error:  # submitit's FailedSubmissionError among them
+        raise CommandFailed(f"sbatch refused the array: {_last_lines(str(error))}") from None
+    return str(jobs[0].job_id).partition("_")[0]
+
+
+def _last_lines(text: str) -> str:
+    return " ".join(line.strip() for line in text.strip().splitlines()[-3:])

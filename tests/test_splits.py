@@ -1,0 +1,112 @@
+"""Which crystals train, validate and test."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobs.crystal.schema import DataParams
+from jobs.data.check import check_data
+from jobs.data.crystals import Crystal
+from jobs.data.sources import load
+from jobs.data.splits import choose
+from runner.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def mp6k() -> list[Crystal]:
+    return load("mp6k", "formation_energy_peratom").crystals
+
+
+@pytest.mark.parametrize("method", ["official", "random", "formula"])
+def test_a_smaller_stage_is_part_of_a_larger_one(mp6k, method) -> None:
+    small = choose(mp6k, DataParams(split=method, train=500, val=50, test=50))
+    large = choose(list(reversed(mp6k)), DataParams(split=method, train=2000, val=200, test=200))
+    for name in ("train", "val", "test"):
+        assert small.ids[name] == large.ids[name][: len(small.ids[name])]
+    assert [len(small.ids[name]) for name in ("train", "val", "test")] == [500, 50, 50]
+
+
+@pytest.mark.parametrize("method", ["official", "random", "formula"])
+def test_splits_are_disjoint_and_complete(mp6k, method) -> None:
+    split = choose(mp6k, DataParams(split=method))
+    assert sorted(split.all_ids) == sorted(it.material_id for it in mp6k)
+
+
+def test_official_keeps_the_published_split(mp6k) -> None:
+    split = choose(mp6k, DataParams())
+    assert {name: len(ids) for name, ids in split.ids.items()} == {"train": 5481, "val": 434, "test": 362}
+    published = {it.material_id: it.split for it in mp6k}
+    assert all(published[material_id] == name for name, ids in split.ids.items() for material_id in ids)
+
+
+def test_another_seed_takes_other_crystals_of_the_same_split(mp6k) -> None:
+    first, second = (choose(mp6k, DataParams(train=500, seed=seed)).ids["train"] for seed in (0, 1))
+    assert 0 < len(set(first) & set(second)) < 120
+
+
+def test_formula_never_stands_on_both_sides(mp6k) -> None:
+    formula = {it.material_id: it.formula for it in mp6k}
+    split = choose(mp6k, DataParams(split="formula"))
+    sides = [{formula[material_id] for material_id in ids} for ids in split.ids.values()]
+    assert sum(map(len, sides)) == len(set().union(*sides))
+    assert [len(ids) / len(mp6k) for ids in split.ids.values()] == pytest.approx([0.8, 0.1, 0.1], abs=0.001)
+    assert split.notes == []
+
+
+def test_random_says_when_a_formula_stands_on_both_sides(mp6k) -> None:
+    (note,) = choose(mp6k, DataParams(split="random")).notes
+    assert "val and test crystals have a formula that also trains" in note
+    assert "`split: formula` keeps each formula on one side" in note
+    assert choose(mp6k[:300:30], DataParams(split="random", fractions=(0.6, 0.2, 0.2))).notes == []
+
+
+def test_without_official_split_the_others_are_named(mp6k) -> None:
+    bare = [Crystal(it.material_id, it.lattice, it.fractional, it.atomic_numbers) for it in mp6k[:20]]
+    with pytest.raises(UserError, match="no official split for this target; allowed: random, formula"):
+        choose(bare, DataParams())
+
+
+def test_more_than_there_are_is_an_error(mp6k) -> None:
+    with pytest.raises(UserError, match=r"data\.val: 435 crystals wanted, the official split of mp6k has 434"):
+        choose(mp6k, DataParams(val=435), "mp6k")
+
+
+# checking a configuration before anything is loaded
+
+
+def problems(describe: str | None = None, **data) -> list[str]:
+    return [str(problem) for problem in check_data(DataParams(**data), describe)]
+
+
+def test_a_good_configuration_has_no_problems() -> None:
+    assert problems() == []
+    assert problems("jarvis", target="band_gap", train=500, val=50, test=50) == []
+    assert problems("robocrys", dataset="jarvis_minerals", target="mbj_bandgap", split="random", train=186) == []
+
+
+def test_problems_name_key_found_allowed_and_nearest() -> None:
+    (target,) = problems(target="band_gab")
+    assert target.startswith("data.target: mp6k has no target 'band_gab'")
+    assert target.endswith("did you mean: band_gap")
+    (dataset,) = problems(dataset="jarvis_mineral")
+    assert dataset.startswith("data.dataset: there is no data set, folder or file 'jarvis_mineral'")
+    (text,) = problems("robocris", dataset="jarvis_minerals")
+    assert "text.describe: jarvis_minerals has no text column 'robocris'" in text
+    assert text.endswith("did you mean: robocrys")
+
+
+def test_counts_are_checked_for_the_target_and_split() -> None:
+    train, val = problems(target="shear_modulus_vrh", train=2000, val=100)
+    assert train.startswith("data.train: 2,000 crystals wanted; the official split of mp6k has 1,024")
+    assert "allowed: 1 to 82, or null for all" in val
+    assert len(problems(split="random", train=5100)) == 1
+    assert problems(split="random", train=5000) == []
+
+
+def test_fractions_above_one_are_refused() -> None:
+    (problem,) = problems(split="random", fractions=(0.8, 0.2, 0.2))
+    assert "data.fractions: found [0.8, 0.2, 0.2]" in problem
+
+
+def test_a_jarvis_set_that_was_not_fetched_is_not_refused(tmp_path) -> None:
+    assert check_data(DataParams(dataset="dft_3d", target="mbj_bandgap"), "jarvis", tmp_path) == []
