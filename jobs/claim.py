@@ -15,9 +15,9 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from jobs.processes import host_name, is_alive, machine, start_time
 from runner.files import read_json, write_json
 from runner.layout import RunDir
+from runner.processes import host_name, is_alive, machine, start_time
 
 STALE_INTERVALS = 3  # a holder on another machine is dead when it missed so many heartbeats
 

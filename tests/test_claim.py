@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from jobs.claim import Claim, Held, Holder, acquire
-from jobs.processes import start_time
 from runner.files import read_json, write_json
 from runner.layout import RunDir
+from runner.processes import start_time
 from tiny_experiment import environment
 
 INTERVAL = 0.4

@@ -45,7 +45,7 @@ def test_hostile_directory_is_hostile(hostile: Path) -> None:
 
 
 def test_programs_that_a_task_starts_keep_their_own_path_rules() -> None:
-    assert "PYTHONSAFEPATH" not in child_environment({}, threads=1)
+    assert "PYTHONSAFEPATH" not in child_environment({"PYTHONSAFEPATH": "1"}, threads=1)
 
 
 def test_working_directory_and_empty_entries_leave_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from jobs.claim import Holder
 from jobs.failure import Failure, Kind, read_failure
-from jobs.processes import start_time
 from runner.files import read_json, read_json_lines, write_json
 from runner.layout import RunDir
+from runner.processes import start_time
 from tiny_experiment import environment, parent_command, wait_until, write_run
 
 
