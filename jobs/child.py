@@ -21,7 +21,6 @@ from jobs.context import RunContext, as_json
 from jobs.failure import Kind, RunFailure, Stopped, failure_of_exception
 from jobs.heartbeat import Heartbeat, interval_from_environment
 from jobs.log import say
-from jobs.processes import host_name
 from jobs.provenance import provenance
 from jobs.registry import load_task
 from jobs.run_config import RunConfig, problems_of, read_run_config
@@ -29,6 +28,7 @@ from jobs.task import Outcome
 from runner.errors import ConfigError
 from runner.files import read_json, write_json
 from runner.layout import RunDir
+from runner.processes import host_name
 
 EXIT_FAILED = 1  # failure.json says why
 EXIT_STOPPED = 75  # asked to stop, checkpoint written
