@@ -93,7 +93,7 @@ def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
 def _run(directory: RunDir, config: RunConfig, context: RunContext) -> Outcome:
     task = load_task(config.task, config.code_path)
     try:
-        params = task.Params.model_validate(config.params)
+        params = task.Params.model_validate(config.adjusted())
     except ValidationError as error:
         raise ConfigError(problems_of(error, str(directory.config), "params")) from None
     write_json(directory.provenance, provenance(config.code_path))
