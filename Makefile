@@ -18,6 +18,7 @@ endif
 .PHONY: demo test check format lint types imports docs acceptance bench install install-dev clean
 
 demo: install
+	$(BIN)/runner prepare configs/demo.yaml
 	$(BIN)/runner submit configs/demo.yaml --wait
 	$(BIN)/analysis summarize demo
 

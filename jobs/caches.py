@@ -1,7 +1,9 @@
 """The cache: results that are computed once and read by every run, in directories named by their content.
 
 A cache directory is written beside its place and renamed, then never changed: two builders at once both succeed and
-one result stays. Each build leaves a line in `builds.jsonl`, which shows what was computed and what was found.
+one result stays. What is computed for each of many things (crystals, texts) lies in *shards*: directories with a row
+for each thing and the things' keys, so that a later run computes only what no shard has. Each build leaves a line in
+`builds.jsonl`, which shows what was computed and what was found.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,27 @@ def publish(directory: Path, root: Path, kind: str, items: int, fill: Callable[[
         raise
     record_build(root, kind, directory, items, time.perf_counter() - start)
     return directory
+
+
+def publish_shard(folder: Path, root: Path, kind: str, keys: Sequence[str], fill: Callable[[Path], None]) -> Path:
+    """Add a directory of arrays with a row for each of `keys` (32 hex digits each) to the shards of `folder`."""
+
+    def fill_with_keys(directory: Path) -> None:
+        fill(directory)
+        save_arrays(directory, {"keys": np.array(keys, dtype="S32")})
+
+    return publish(folder / f"shard-{content_key(list(keys))}", root, kind, len(keys), fill_with_keys)
+
+
+def find_in_shards(keys: Iterable[str], folder: Path) -> dict[str, tuple[Path, int]]:
+    """The shard of `folder`, and the row in it, of each of `keys` that some shard holds."""
+    wanted = set(keys)
+    found: dict[str, tuple[Path, int]] = {}
+    for shard in sorted(folder.glob("shard-*")):
+        for row, key in enumerate(load_array(shard, "keys").astype(str).tolist()):
+            if key in wanted:
+                found[key] = (shard, row)
+    return found
 
 
 def record_build(root: Path, kind: str, path: Path, items: int, seconds: float) -> None:

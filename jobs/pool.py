@@ -10,7 +10,6 @@ import argparse
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from jobs.heartbeat import interval_from_environment
 from jobs.launch import module_command, python_path
-from jobs.processes import is_alive, machine, start_time
+from jobs.processes import host_name, is_alive, machine, start_time
 from jobs.run_config import read_run_config
 from jobs.signals import Signals
 from runner.errors import CommandFailed, UserError
@@ -111,7 +110,7 @@ class Pool:
     def write_state(self, ended: bool = False) -> None:
         pid = os.getpid()
         state = {
-            "host": socket.gethostname(),
+            "host": host_name(),
             "machine": machine(),
             "pid": pid,
             "start_time": start_time(pid),

@@ -4,10 +4,10 @@ import shutil
 import time
 
 import pytest
-from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
 
 from analysis.collect import collect
 from analysis.reading import json_lines, read_tail
+from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
 from runner.errors import CommandFailed, ConfigError
 from runner.layout import ExperimentDir
 

@@ -2,9 +2,10 @@ import json
 
 import numpy as np
 import pytest
+from scipy import stats
+
 from analysis_command import analysis_command
 from experiment_factory import Plan, PlannedVariant, write_experiment
-from scipy import stats
 
 
 @pytest.fixture

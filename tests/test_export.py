@@ -3,6 +3,7 @@ import zipfile
 
 import pandas as pd
 import pytest
+
 from analysis_command import analysis_command
 from experiment_factory import Plan, PlannedVariant, write_experiment
 

@@ -3,9 +3,9 @@ import io
 import json
 
 import pytest
+
 from analysis_command import analysis_command
 from experiment_factory import Plan, PlannedVariant, write_experiment
-
 from runner.layout import ExperimentDir
 
 FUSED = PlannedVariant("2,3", layers=(2, 3), weights=(0.8, 0.1), layer_values={"text_scale": 12.5, "node_scale": 1.1})

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_experiment import environment, parent_command, write_run
 
 from jobs.launch import CODE_ROOT, child_environment, module_command, python_path
 from runner.files import read_json
 from runner.layout import RunDir
+from tiny_experiment import environment, parent_command, write_run
 
 POISON = "raise SystemExit('imported from the working directory')"
 

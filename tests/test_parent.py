@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_experiment import environment, parent_command, wait_until, write_run
 
 from jobs.claim import Holder
 from jobs.failure import Failure, Kind, read_failure
 from jobs.processes import start_time
 from runner.files import read_json, read_json_lines, write_json
 from runner.layout import RunDir
+from tiny_experiment import environment, parent_command, wait_until, write_run
 
 
 def run_parent(*directories: RunDir, **changes: str) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_experiment import wait_until, write_run
 
 from jobs.failure import Kind, read_failure
 from jobs.pool import Pool, pool_is_alive, start_pool, visible_gpus
@@ -16,6 +15,7 @@ from jobs.processes import start_time
 from runner.errors import CommandFailed
 from runner.files import read_json, write_json
 from runner.layout import ExperimentDir
+from tiny_experiment import wait_until, write_run
 
 ENDLESS = {"epochs": 1000, "epoch_seconds": 0.05}
 
@@ -99,7 +99,7 @@ def test_second_pool_of_a_submission_leaves(experiment: ExperimentDir) -> None:
     write_tasks(experiment, [["a"]])
     first = start_pool(experiment, 1, max_parallel=1)
     wait_until(lambda: state(experiment).get("running") == ["a"], what="first pool")
-    with pytest.raises(CommandFailed, match="did not start; see .*pool.log"):
+    with pytest.raises(CommandFailed, match=r"did not start; see .*pool\.log"):
         start_pool(experiment, 1, max_parallel=1)
     assert "submission 1 has a pool already" in experiment.pool_log(1).read_text()
     assert state(experiment)["pid"] == first

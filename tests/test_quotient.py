@@ -80,7 +80,7 @@ def test_the_quotient_gives_the_features_of_the_whole_graph(graphs) -> None:
         atoms, mean = passed(graph)
         merged_atoms, merged_mean = passed(merged)
         assert abs(mean - merged_mean) < 1e-8
-        assert np.abs(atoms[:, None] - merged_atoms[None]).min(axis=1).max() < 5e-4
+        assert np.abs(atoms[:, None] - merged_atoms[None]).min(axis=1).max() < 1e-6
 
 
 def test_weights_count_everything_once(graphs) -> None:

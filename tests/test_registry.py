@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_experiment import TESTS
 
 from jobs.registry import TASKS, load_task
 from runner.errors import ConfigError, UserError
+from tiny_experiment import TESTS
 
 
 @pytest.fixture

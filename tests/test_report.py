@@ -2,8 +2,6 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from analysis_command import analysis_command
-from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
 
 from analysis.curves import read_logs
 from analysis.plots.axes import values_of
@@ -12,6 +10,8 @@ from analysis.plots.gallery import gallery
 from analysis.report import is_current, report_key, to_html
 from analysis.summary import summarize
 from analysis.summary_latex import escaped, to_latex
+from analysis_command import analysis_command
+from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
 from runner.layout import ExperimentDir
 
 LOGGED = {"text_scale": 12.0, "gate_mean": 0.5, "gate_std": 0.1, "contribution_ratio": 4.0}

@@ -5,10 +5,10 @@ import os
 import shutil
 
 import pytest
-from analysis_command import analysis_command
-from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
 
 from analysis.summary import summarize
+from analysis_command import analysis_command
+from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
 from runner.layout import ExperimentDir
 
 

@@ -46,7 +46,7 @@ class Corpus:
     def items(self, positions: np.ndarray, hidden: Tensor | None = None) -> Items:
         """The crystals at `positions`; where `hidden` (B,) is true the text is treated as missing."""
         chosen = torch.from_numpy(positions).to(self.target.device)
-        text = self.texts.batch(chosen) if self.texts is not None else None
+        text = self.texts.batch(positions) if self.texts is not None else None
         if text is not None and hidden is not None:
             text = TextBatch(text.vector, text.present & ~hidden, text.tokens, text.token_mask)
         graph = self.graphs.batch(positions) if self.graphs is not None else None

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from jobs.caches import content_key, record_build, unwritable
 from jobs.data.crystals import Crystal
-from runner.errors import UserError, nearest
+from runner.errors import ConfigError, Problem, UserError, nearest
 from runner.files import append_json, read_json_lines
 
 PACKAGES = {"jarvis": "jarvis-tools", "robocrys": "robocrys"}  # kinds that can be computed
@@ -31,12 +31,12 @@ def describe(
     computed is read from the cache below `root` or added to it. Raises UserError for a column that no crystal has.
     """
     if kind not in PACKAGES:
-        columns = sorted({name for crystal in crystals for name in crystal.texts})
+        columns = {name for crystal in crystals for name in crystal.texts}
         if kind not in columns:
-            raise UserError(
-                f"the data set has no text column {kind!r}; allowed: {', '.join([*PACKAGES, *columns])}"
-                + (f"; did you mean {near}?" if (near := nearest(kind, [*PACKAGES, *columns])) else "")
-            )
+            allowed = sorted(columns | PACKAGES.keys())
+            what = f"the data set has no text column {kind!r}"
+            problem = Problem(what, "text.describe", allowed=", ".join(allowed), nearest=nearest(kind, allowed))
+            raise ConfigError([problem])
         return [crystal.texts.get(kind) for crystal in crystals]
     if all(kind in crystal.texts for crystal in crystals):
         return [crystal.texts[kind] for crystal in crystals]
@@ -132,7 +132,10 @@ def describe_robocrys(crystal: Crystal) -> str:
 
 
 def clean_robocrys(text: str) -> str:
-    """Replace NumPy numbers in Miller directions by plain ones, and drop clauses whose list of neighbours is empty."""
+    """Write NumPy numbers in directions as plain ones, and fill an empty list of neighbours.
+
+    robocrystallographer 0.2.13 writes `(np.int64(0), …) direction`, and `geometry to  atoms` where it found none.
+    """
     text = re.sub(r"np\.(?:int|float)\d+\((-?[\d.]+)\)", r"\1", text)
-    text = re.sub(r" to (?:form [^.]*)?\.(?= |$)", ".", text) if " to ." in text else text
+    text = re.sub(r"geometry to +atoms", "geometry to neighbouring atoms", text)
     return re.sub(r"\s+", " ", text).strip()

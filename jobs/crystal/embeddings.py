@@ -1,17 +1,20 @@
-"""Embeddings of descriptions by a frozen text encoder: computed once a text, kept in the cache, read by every run.
+"""What a frozen text encoder makes of the descriptions: encoded once, cached, and batched on the device.
+
+Vectors are found by encoder, pooling, length limit and text; so a second description, target or seed encodes only
+texts that were never seen. Token embeddings are kept apart, in float16, because they are some hundred times larger.
 
 On a CPU each text is encoded by itself in one thread. That costs no more than batches do there, and the numbers of a
-text do not depend on which other texts were encoded with it: runs can be repeated bit for bit with a cache that
-was filled in another order.
+text do not depend on which others were encoded with it: a run can be repeated bit for bit with a cache that was filled
+in another order.
 """
 
 from __future__ import annotations
 
 import hashlib
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -20,18 +23,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jobs.caches import content_key, load_array, publish, save_arrays
+from jobs.caches import content_key, find_in_shards, load_array, publish_shard, save_arrays
 from models.batch import TextBatch
-from models.text import EncoderMissing, TextEncoder, locate
+from models.text import EncoderMissing, TextEncoder, locate, width_of
 from runner.errors import UserError
 
-VERSION = 1  # raised when the way of encoding changes, so that old shards are not read
-SHARD = 1024  # texts a shard at most, so that an interrupted build keeps what it has
+VERSION = 1  # of the arrays; raised when they change, so that old shards are not read
+SHARD = 2048  # texts a shard at most, so that an interrupted build keeps what it has
 WORTH_PROCESSES = 256  # texts; fewer are encoded before further processes have loaded the encoder
+ON_DEVICE = 4 << 30  # bytes; more tokens than this stay on disk, memory-mapped, and are copied batch by batch
 
 
 class TextChoice(Protocol):
-    """The text parameters."""
+    """The part of the text parameters that decides the vectors."""
 
     @property
     def encoder(self) -> str: ...
@@ -43,26 +47,6 @@ class TextChoice(Protocol):
     def max_length(self) -> int: ...
 
 
-@dataclass(frozen=True)
-class Embeddings:
-    """The texts of C crystals on a device."""
-
-    vectors: Tensor  # (C, d) pooled; zeros where there is no text
-    present: Tensor  # (C,) bool
-    tokens: Tensor | None = None  # (C, L, d), zeros where padded; None unless wanted
-    token_mask: Tensor | None = None  # (C, L) bool
-
-    @property
-    def width(self) -> int:
-        return int(self.vectors.shape[1])
-
-    def batch(self, chosen: Tensor) -> TextBatch:
-        """The texts at positions `chosen` (B,) on the device."""
-        if self.tokens is None or self.token_mask is None:
-            return TextBatch(self.vectors[chosen], self.present[chosen])
-        return TextBatch(self.vectors[chosen], self.present[chosen], self.tokens[chosen], self.token_mask[chosen])
-
-
 def embed(
     texts: Sequence[str | None],
     choice: TextChoice,
@@ -70,150 +54,211 @@ def embed(
     *,
     want_tokens: bool = False,
     device: torch.device | str = "cpu",
+    download: bool = False,
     workers: int = 1,
     log: Callable[[str], None] = lambda text: None,
 ) -> Embeddings:
-    """The embeddings of `texts`, in this order, from the cache below `root`; missing ones are computed and kept.
+    """The embedding of each text, from the cache below `root`; new texts are encoded on `device` and kept.
 
-    Raises UserError where the encoder is not on this machine.
+    Many new texts are shared among `workers` processes where `device` is the CPU.
+
+    None, a crystal without description, gets zeros and counts as absent. Raises UserError where the encoder is not on
+    this machine (with `download`, where it cannot be fetched), CommandFailed where the cache cannot be written.
     """
-    try:
-        _, identity = locate(choice.encoder, choice.revision)
-    except EncoderMissing as error:
-        raise UserError(f"text.encoder: {error}") from None
-    folder = shard_folder(identity, choice, want_tokens, root)
-    keys = [None if text is None else _key(text) for text in texts]
-    found = _find({key for key in keys if key}, folder)
-    missing = {key: text for key, text in zip(keys, texts, strict=True) if key and text and key not in found}
-    if missing:
-        log(f"embedding {len(missing):,} descriptions with {choice.encoder}")
-        _fill(missing, choice, folder, root, want_tokens, device, workers)
-        found = _find({key for key in keys if key}, folder)
-    return _gathered([found[key] if key else None for key in keys], want_tokens, identity, choice, device)
+    cache = _Cache(choice, root, device, download, workers)
+    by_key = {text_key(text): text for text in texts if text is not None}
+    vectors, tokens = cache.fill(by_key, want_tokens, log)
+    keys = [None if text is None else text_key(text) for text in texts]
+    pooled = np.zeros((len(texts), width_of(choice.encoder, choice.revision)), dtype=np.float32)
+    for shard in {shard for shard, _ in vectors.values()}:
+        here = [(place, vectors[key][1]) for place, key in enumerate(keys) if key and vectors[key][0] == shard]
+        places, rows = np.array(here).T
+        pooled[places] = load_array(shard, "pooled")[rows]
+    present = torch.tensor([key is not None for key in keys])
+    slices = [tokens[key] if key else None for key in keys] if want_tokens else None
+    table = None if slices is None else Tokens(slices, pooled.shape[1], device)
+    return Embeddings(torch.from_numpy(pooled), present, table, device)
 
 
-def shard_folder(identity: str, choice: TextChoice, want_tokens: bool, root: Path) -> Path:
-    """Where the embeddings of these text parameters lie."""
-    name = choice.encoder.rstrip("/").rpartition("/")[2] or "encoder"
-    key = content_key([identity, choice.pooling, choice.max_length, want_tokens, VERSION])
-    return root / "embeddings" / f"{name}-{'tokens' if want_tokens else choice.pooling}-{key}"
+class Embeddings:
+    """The descriptions of C crystals as an encoder sees them."""
+
+    def __init__(self, vector: Tensor, present: Tensor, tokens: Tokens | None, device: torch.device | str) -> None:
+        self.vector = vector.to(device)  # (C, d) float32; zeros where there is no text
+        self.present = present.to(device)  # (C,) bool
+        self.tokens = tokens
+
+    @property
+    def width(self) -> int:
+        return int(self.vector.shape[1])
+
+    def batch(self, positions: Sequence[int] | NDArray[np.integer[Any]] | Tensor) -> TextBatch:
+        """The crystals at `positions`. Positions on the host spare a wait for the device where tokens are read."""
+        chosen = torch.as_tensor(positions, device=self.vector.device)
+        vector, present = self.vector[chosen], self.present[chosen]
+        if self.tokens is None:
+            return TextBatch(vector, present)
+        tokens, mask = self.tokens.batch(torch.as_tensor(positions).cpu().numpy())
+        return TextBatch(vector, present, tokens, mask)
 
 
-def _key(text: str) -> str:
+Slice = tuple[Path, int, int]  # a shard, the first row and the number of rows in its token table
+
+
+class Tokens:
+    """The token embeddings of C crystals, on the device where they fit."""
+
+    def __init__(self, slices: Sequence[Slice | None], width: int, device: torch.device | str) -> None:
+        self.device = torch.device(device)
+        self.sizes = np.array([0 if its is None else its[2] for its in slices])  # on the host: lengths make shapes
+        self.starts = np.cumsum(self.sizes) - self.sizes
+        self._mapped = {its[0]: load_array(its[0], "tokens") for its in slices if its is not None}
+        self._slices = list(slices)
+        self.width = width
+        total = 2 * self.width * int(self.sizes.sum())
+        self._resident = self._all().to(self.device) if total <= ON_DEVICE else None  # (sum of sizes, d) float16
+
+    def batch(self, positions: NDArray[np.integer[Any]]) -> tuple[Tensor, Tensor]:
+        """(B, L, d) float32, zeros where padded, and (B, L) bool; L is the longest of the batch, at least 1."""
+        sizes = self.sizes[positions]
+        longest = max(1, int(sizes.max(initial=0)))
+        mask = torch.from_numpy(np.arange(longest) < sizes[:, None]).to(self.device, non_blocking=True)
+        if self._resident is not None and len(self._resident):
+            start = torch.from_numpy(self.starts[positions]).to(self.device, non_blocking=True)
+            place = start[:, None] + torch.arange(longest, device=self.device)
+            return self._resident[place.clamp(max=len(self._resident) - 1)].float() * mask.unsqueeze(2), mask
+        padded = np.zeros((len(positions), longest, self.width), dtype=np.float16)
+        for row, position in enumerate(positions):
+            padded[row, : sizes[row]] = self._rows(self._slices[position])
+        return torch.from_numpy(padded).to(self.device).float(), mask
+
+    def _all(self) -> Tensor:
+        rows = [self._rows(its) for its in self._slices if its is not None]
+        return torch.from_numpy(np.concatenate(rows) if rows else np.zeros((0, self.width), dtype=np.float16))
+
+    def _rows(self, its: Slice | None) -> NDArray[np.float16]:
+        if its is None:
+            return np.zeros((0, self.width), dtype=np.float16)
+        shard, start, size = its
+        rows: NDArray[np.float16] = self._mapped[shard][start : start + size]
+        return rows
+
+
+def text_key(text: str) -> str:
+    """32 hex digits that name a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _find(wanted: set[str], folder: Path) -> dict[str, tuple[Path, int]]:
-    found: dict[str, tuple[Path, int]] = {}
-    for shard in sorted(folder.glob("shard-*")):
-        for position, key in enumerate(load_array(shard, "keys").astype(str).tolist()):
-            if key in wanted:
-                found[key] = (shard, position)
-    return found
+class _Cache:
+    """The shards of one encoder, pooling and length limit."""
+
+    def __init__(
+        self, choice: TextChoice, root: Path, device: torch.device | str, download: bool, workers: int
+    ) -> None:
+        self.choice, self.root, self.device, self.workers = choice, root, torch.device(device), workers
+        try:
+            _, self.identity = _located(choice, download)
+        except EncoderMissing as error:
+            raise UserError(str(error), next_command="runner prepare CONFIG, on the login node") from error
+        name = choice.encoder.rstrip("/").rsplit("/", 1)[-1]
+        kept = [self.identity, choice.max_length, VERSION]
+        self.vectors = root / "embeddings" / f"{name}-{content_key([*kept, choice.pooling])}"
+        self.tokens = root / "embeddings" / f"{name}-tokens-{content_key(kept)}"
+
+    def fill(
+        self, texts: dict[str, str], want_tokens: bool, log: Callable[[str], None]
+    ) -> tuple[dict[str, tuple[Path, int]], dict[str, Slice]]:
+        """Encode what is missing; where every vector, and every token slice if wanted, stands."""
+        has_tokens = find_in_shards(texts, self.tokens) if want_tokens else texts
+        no_tokens = [key for key in texts if key not in has_tokens]
+        known = find_in_shards(texts, self.vectors)
+        no_vector = [key for key in texts if key not in known and key not in set(no_tokens)]
+        if no_tokens or no_vector:
+            log(f"encoding {len(no_tokens) + len(no_vector):,} descriptions with {self.choice.encoder}")
+            for keys, with_tokens in ((no_tokens, True), (no_vector, False)):
+                for start in range(0, len(keys), SHARD):
+                    self._write(keys[start : start + SHARD], texts, with_tokens, known)
+        return find_in_shards(texts, self.vectors), self._token_slices(texts) if want_tokens else {}
+
+    def _write(self, keys: list[str], texts: dict[str, str], with_tokens: bool, known: dict[str, Any]) -> None:
+        """Encode one shard's texts; vectors that are known already are not written again."""
+        pooled_rows, tables = self._encode([texts[key] for key in keys], with_tokens)
+        if tables:
+            publish_shard(self.tokens, self.root, "token embeddings", keys, lambda folder: save_arrays(folder, tables))
+        fresh = [row for row, key in enumerate(keys) if key not in known]
+        if fresh:
+            pooled = {"pooled": pooled_rows[fresh]}
+            fresh_keys = [keys[row] for row in fresh]
+            publish_shard(self.vectors, self.root, "embeddings", fresh_keys, lambda folder: save_arrays(folder, pooled))
+
+    def _encode(self, texts: list[str], with_tokens: bool) -> Encoded:
+        """Encode `texts`, in several processes where that pays."""
+        job = (self.choice.encoder, self.choice.revision, self.choice.pooling, self.choice.max_length, with_tokens)
+        if self.device.type != "cpu" or self.workers < 2 or len(texts) < WORTH_PROCESSES:
+            return encode(texts, *job, str(self.device))
+        parts = [list(part) for part in np.array_split(np.array(texts, dtype=object), self.workers)]
+        # spawned, not forked: a forked child inherits the locks of torch's threads and may wait for one for ever
+        with ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn")) as pool:
+            encoded = [waiting.result() for waiting in [pool.submit(encode, part, *job, "cpu") for part in parts]]
+        names = encoded[0][1]
+        return (
+            np.concatenate([pooled for pooled, _ in encoded]),
+            {name: np.concatenate([tables[name] for _, tables in encoded]) for name in names},
+        )
+
+    def _token_slices(self, texts: dict[str, str]) -> dict[str, Slice]:
+        found = find_in_shards(texts, self.tokens)
+        ends = {shard: np.cumsum(load_array(shard, "sizes")) for shard in {shard for shard, _ in found.values()}}
+        sizes = {shard: np.diff(end, prepend=0) for shard, end in ends.items()}
+        return {
+            key: (shard, int(ends[shard][row] - sizes[shard][row]), int(sizes[shard][row]))
+            for key, (shard, row) in found.items()
+        }
 
 
-def _fill(
-    missing: dict[str, str],
-    choice: TextChoice,
-    folder: Path,
-    root: Path,
+def _located(choice: TextChoice, download: bool) -> tuple[Path, str]:
+    """The encoder's folder and identity; fetched first where it is missing and may be fetched."""
+    try:
+        return locate(choice.encoder, choice.revision)
+    except EncoderMissing:
+        if not download:
+            raise
+        TextEncoder.load(choice.encoder, choice.revision, download=True)
+        return locate(choice.encoder, choice.revision)
+
+
+Encoded = tuple[NDArray[np.float32], dict[str, NDArray[Any]]]  # (n, d) vectors; tables of tokens, empty if not wanted
+
+
+def encode(
+    texts: list[str],
+    name: str,
+    revision: str | None,
+    pooling: Literal["cls", "mean"],
+    max_length: int,
     want_tokens: bool,
-    device: torch.device | str,
-    workers: int,
-) -> None:
-    by_length = sorted(missing, key=lambda key: (len(missing[key]), key))
-    shards = [by_length[start : start + SHARD] for start in range(0, len(by_length), SHARD)]
-    job: dict[str, Any] = {
-        "name": choice.encoder,
-        "revision": choice.revision,
-        "pooling": choice.pooling,
-        "max_length": choice.max_length,
-        "want_tokens": want_tokens,
-        "device": str(device),
-    }
+    device: str,
+) -> Encoded:
+    """Vectors of `texts`, and their tokens one after the other in float16 with the number of each text's."""
+    encoder = TextEncoder.load(name, revision).to(device)
     on_cpu = torch.device(device).type == "cpu"
-    if workers > 1 and on_cpu and len(missing) >= WORTH_PROCESSES:
-        size = -(-len(by_length) // workers)
-        shards = [by_length[at::workers] for at in range(workers)] if size <= SHARD else shards
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-            waiting = [pool.submit(encode_shard, [missing[key] for key in keys], job) for keys in shards]
-            for keys, future in zip(shards, waiting, strict=True):
-                _publish(keys, folder, root, future.result)
-        return
-    for keys in shards:
-        _publish(keys, folder, root, lambda keys=keys: encode_shard([missing[key] for key in keys], job))  # type: ignore[misc]
+    with _one_thread(on_cpu):
+        encoded = encoder.encode(
+            texts, pooling=pooling, max_length=max_length, batch_size=1 if on_cpu else 64, want_tokens=want_tokens
+        )
+    tables: dict[str, NDArray[Any]] = {}
+    if encoded.tokens is not None and encoded.token_mask is not None:
+        flat = encoded.tokens[encoded.token_mask].to(torch.float16).numpy()
+        tables = {"tokens": flat, "sizes": encoded.token_mask.sum(1).numpy()}
+    return encoded.pooled.numpy(), tables
 
 
-def _publish(keys: list[str], folder: Path, root: Path, arrays: Callable[[], dict[str, NDArray[Any]]]) -> None:
-    def fill(directory: Path) -> None:
-        save_arrays(directory, {**arrays(), "keys": np.array(keys, dtype="S32")})
-
-    publish(folder / f"shard-{content_key(keys)}", root, "embeddings", len(keys), fill)
-
-
-def encode_shard(texts: list[str], job: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    """The arrays of one shard: `pooled` (n, d) and, where wanted, `tokens` (Σ length, d) with `offsets` (n+1,)."""
+@contextmanager
+def _one_thread(wanted: bool) -> Iterator[None]:
     threads = torch.get_num_threads()
-    on_cpu = torch.device(job["device"]).type == "cpu"
-    if on_cpu:
+    if wanted:
         torch.set_num_threads(1)
     try:
-        encoder = TextEncoder.load(job["name"], job["revision"]).to(job["device"])
-        encoded = encoder.encode(
-            texts,
-            pooling=job["pooling"],
-            max_length=job["max_length"],
-            batch_size=1 if on_cpu else 64,
-            want_tokens=job["want_tokens"],
-        )
+        yield
     finally:
         torch.set_num_threads(threads)
-    arrays: dict[str, NDArray[Any]] = {"pooled": encoded.pooled.numpy()}
-    if encoded.tokens is not None and encoded.token_mask is not None:
-        lengths = encoded.token_mask.sum(1).numpy()
-        arrays["tokens"] = encoded.tokens[encoded.token_mask].numpy()
-        arrays["offsets"] = np.concatenate(([0], np.cumsum(lengths)))
-    return arrays
-
-
-def _gathered(
-    places: list[tuple[Path, int] | None],
-    want_tokens: bool,
-    identity: str,
-    choice: TextChoice,
-    device: torch.device | str,
-) -> Embeddings:
-    shards = {place[0] for place in places if place}
-    pooled = {shard: load_array(shard, "pooled") for shard in shards}
-    width = next(iter(pooled.values())).shape[1] if pooled else TextEncoder.load(choice.encoder, choice.revision).width
-    vectors = np.zeros((len(places), width), dtype=np.float32)
-    for row, place in enumerate(places):
-        if place:
-            vectors[row] = pooled[place[0]][place[1]]
-    present = torch.tensor([place is not None for place in places], device=device)
-    on_device = torch.from_numpy(vectors).to(device)
-    if not want_tokens:
-        return Embeddings(on_device, present)
-    tokens, mask = _tokens(places, width)
-    return Embeddings(on_device, present, tokens.to(device), mask.to(device))
-
-
-def _tokens(places: list[tuple[Path, int] | None], width: int) -> tuple[Tensor, Tensor]:
-    """(C, L, d) and (C, L), padded to the longest text."""
-    shards = {place[0] for place in places if place}
-    flat = {shard: (load_array(shard, "tokens"), load_array(shard, "offsets")) for shard in shards}
-    spans: list[tuple[Path | None, int, int]] = []
-    for place in places:
-        if place:
-            offsets = flat[place[0]][1]
-            spans.append((place[0], int(offsets[place[1]]), int(offsets[place[1] + 1])))
-        else:
-            spans.append((None, 0, 0))
-    longest = max([end - start for _, start, end in spans] + [1])
-    tokens = np.zeros((len(places), longest, width), dtype=np.float32)
-    mask = np.zeros((len(places), longest), dtype=bool)
-    for row, (shard, start, end) in enumerate(spans):
-        if shard is not None:
-            tokens[row, : end - start] = flat[shard][0][start:end]
-            mask[row, : end - start] = True
-    return torch.from_numpy(tokens), torch.from_numpy(mask)

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from jobs.caches import content_key, load_array, publish, save_arrays
+from jobs.caches import content_key, find_in_shards, load_array, publish_shard, save_arrays
 from jobs.crystal.graphs import GraphChoice, crystal_graph
 from jobs.crystal.packing import TABLES, Packed, pack
 from jobs.crystal.quotient import quotient
@@ -58,24 +58,13 @@ def packed_graphs(
     """
     folder = shard_folder(choice, root)
     keys = [crystal.structure_key for crystal in crystals]
-    found = find(keys, folder)
+    found = find_in_shards(keys, folder)
     missing = {key: crystal for key, crystal in zip(keys, crystals, strict=True) if key not in found}
     if missing:
         log(f"building the graphs of {len(missing):,} crystals in {folder}")
         _build(missing, choice, folder, root, workers)
-        found = find(keys, folder)
+        found = find_in_shards(keys, folder)
     return _gathered([found[key] for key in keys])
-
-
-def find(keys: Sequence[str], folder: Path) -> dict[str, tuple[Path, int]]:
-    """The shard, and the position in it, of each structure that some shard holds."""
-    wanted = set(keys)
-    found: dict[str, tuple[Path, int]] = {}
-    for shard in sorted(folder.glob("shard-*")):
-        for position, key in enumerate(load_array(shard, "keys").astype(str).tolist()):
-            if key in wanted:
-                found[key] = (shard, position)
-    return found
 
 
 def build_chunk(crystals: Sequence[Crystal], choice: StoredChoice) -> Packed:
@@ -108,9 +97,9 @@ def _write_shards(
         def fill(directory: Path, shard_keys: Sequence[str] = shard_keys) -> None:
             bare = [replace(missing[key], targets={}, texts={}) for key in shard_keys]
             packed = Packed.joined(build([bare[first : first + CHUNK] for first in range(0, len(bare), CHUNK)]))
-            save_arrays(directory, {**packed.tables, "sizes": packed.sizes, "keys": np.array(shard_keys, dtype="S32")})
+            save_arrays(directory, {**packed.tables, "sizes": packed.sizes})
 
-        publish(folder / f"shard-{content_key(shard_keys)}", root, "graphs", len(shard_keys), fill)
+        publish_shard(folder, root, "graphs", shard_keys, fill)
 
 
 def _gathered(places: Sequence[tuple[Path, int]]) -> Packed:

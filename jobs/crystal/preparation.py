@@ -10,12 +10,11 @@ from typing import Any
 from jobs.crystal.descriptions import describe
 from jobs.crystal.embeddings import embed
 from jobs.crystal.graph_store import GraphStore
-from jobs.crystal.schema import CrystalParams, DataParams, TextParams
+from jobs.crystal.schema import CrystalParams, DataParams
 from jobs.data import sources
 from jobs.data.crystals import Crystal
 from jobs.data.splits import choose
 from jobs.task import Preparation
-from models.text import EncoderMissing, TextEncoder, locate
 from runner.errors import UserError
 
 Log = Callable[[str], None]
@@ -66,23 +65,14 @@ def _texts(params: Sequence[CrystalParams], crystals: list[Crystal], root: Path,
     for text, tokens in _distinct((p.text, p.model.reads_tokens) for p in params if p.reads_text):
         what = f"descriptions ({text.describe}) as {text.encoder} reads them"
         try:
-            _fetch(text)
             texts = describe(crystals, text.describe, root, log)
-            embed(texts, text, root, want_tokens=tokens, workers=cores(), log=log)
-        except (UserError, EncoderMissing, OSError) as error:
+            embed(texts, text, root, want_tokens=tokens, download=True, workers=cores(), log=log)
+        except (UserError, OSError) as error:
             found.append(Preparation(what, False, str(error)))
         else:
             missing = sum(item is None for item in texts)
             found.append(Preparation(what, True, f"{missing} crystals without one" if missing else ""))
     return found
-
-
-def _fetch(text: TextParams) -> None:
-    """Download the encoder where it is not on this machine."""
-    try:
-        locate(text.encoder, text.revision)
-    except EncoderMissing:
-        TextEncoder.load(text.encoder, text.revision, download=True)
 
 
 def cores() -> int:

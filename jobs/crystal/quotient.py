@@ -10,6 +10,7 @@ of a class, the quotient with these numbers as weights gives exactly the feature
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +28,14 @@ _SALTS = tuple(np.uint64(salt) for salt in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB
 
 @dataclass(frozen=True)
 class Classes:
-    """The class of each atom, bond and pair, numbered from 0."""
+    """The class of each atom, bond and pair, numbered from 0 in the order of their first members."""
 
     atom: Ints  # (N,)
     bond: Ints  # (E,)
     pair: Ints  # (P,)
+    first_atom: Ints  # (n,) first member of each class
+    first_bond: Ints  # (e,)
+    first_pair: Ints  # (p,)
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,9 @@ class Quotient:
 def quotient(graph: CrystalGraph) -> Quotient:
     """Merge what `refine` finds equal. Raises ArithmeticError if the classes are not equitable (a hash collision)."""
     classes = refine(graph)
-    atoms, first_atom = _members(classes.atom)
-    bonds, first_bond = _members(classes.bond)
-    pairs, first_pair = _members(classes.pair)
-    src, dst = classes.atom[graph.src[first_bond]], classes.atom[graph.dst[first_bond]]
+    first, first_pair = classes.first_bond, classes.first_pair
+    atoms, bonds, pairs = (np.bincount(of) for of in (classes.atom, classes.bond, classes.pair))  # class sizes
+    src, dst = classes.atom[graph.src[first]], classes.atom[graph.dst[first]]
     pair_src, pair_dst = classes.bond[graph.pair_src[first_pair]], classes.bond[graph.pair_dst[first_pair]]
     order = np.lexsort((src, dst))
     renumbered = np.empty_like(order)
@@ -64,7 +67,7 @@ def quotient(graph: CrystalGraph) -> Quotient:
     pair_src, pair_dst = renumbered[pair_src], renumbered[pair_dst]
     pair_order = np.lexsort((pair_src, pair_dst))
     return Quotient(
-        atomic_number=graph.atomic_number[first_atom],
+        atomic_number=graph.atomic_number[classes.first_atom],
         atom_weight=atoms,
         src=src[order],
         dst=dst[order],
@@ -87,43 +90,42 @@ def refine(graph: CrystalGraph) -> Classes:
         angle = _mix(value_classes(graph.cosine).astype(np.uint64) + _SALTS[2])
         found = 0
         for _ in range(MAX_ROUNDS):
-            bond = _mix(bond * _SALTS[0] + _mix(atom[graph.src] * _SALTS[1]) + atom[graph.dst])
-            pair = _mix(angle + _mix(bond[graph.pair_src] * _SALTS[1]) + bond[graph.pair_dst] * _SALTS[2])
+            bond = _mix(bond * _SALTS[0] + _mix(atom * _SALTS[1])[graph.src] + atom[graph.dst])
+            pair = _mix(angle + _mix(bond * _SALTS[1])[graph.pair_src] + bond[graph.pair_dst])
             atom = _mix(atom * _SALTS[2] + _sums(_mix(bond), bond_ends))
             bond = _mix(bond * _SALTS[2] + _sums(pair, pair_ends))
-            classes = len(np.unique(bond)) + len(np.unique(atom))
+            classes = _distinct(bond) + _distinct(atom)
             if classes == found:  # pairs are made of angle and bonds: they split no further either
                 break
             found = classes
-        pair = _mix(angle + _mix(bond[graph.pair_src] * _SALTS[1]) + bond[graph.pair_dst] * _SALTS[2])
-    return Classes(_numbered(atom), _numbered(bond), _numbered(pair))
+        pair = _mix(angle + _mix(bond * _SALTS[1])[graph.pair_src] + bond[graph.pair_dst])
+    (atoms, first_atom), (bonds, first_bond), (pairs, first_pair) = map(_numbered, (atom, bond, pair))
+    return Classes(atoms, bonds, pairs, first_atom, first_bond, first_pair)
 
 
 def value_classes(values: Floats, same: float = SAME) -> Ints:
-    """Number values so that those of one class lie within `same` of each other.
+    """Number values, from the lowest, so that those of one class lie within `same` of each other.
 
     Values part where neighbours differ by more than `same`; a run of near values that is longer than that, as in a big
     crystal without symmetry, is cut into pieces of `same`.
     """
-    if not values.size:
-        return np.zeros(0, dtype=np.int64)
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    starts = np.flatnonzero(np.diff(ordered, prepend=-np.inf) > same)
-    run = np.zeros(len(values), dtype=np.int64)
-    run[starts] = 1
-    start = ordered[starts][np.cumsum(run) - 1]
-    piece = ((ordered - start) / (same * (1 + 1e-9))).astype(np.int64)
-    fresh = run.astype(bool) | (np.diff(piece, prepend=0) != 0)
-    classes = np.empty(len(values), dtype=np.int64)
-    classes[order] = np.cumsum(fresh) - 1
+    classes = np.zeros(len(values), dtype=np.int64)
+    if len(values):
+        order = np.argsort(values)
+        ordered = values[order]
+        fresh = _steps(ordered, same)
+        start = ordered[fresh][np.cumsum(fresh) - 1]  # of the run that each value lies in
+        piece = ((ordered - start) / (same * (1 + 1e-9))).astype(np.int64)
+        fresh |= _steps(piece, 0) & (piece > 0)
+        classes[order] = np.cumsum(fresh) - 1
     return classes
 
 
-def _members(classes: Ints) -> tuple[Ints, Ints]:
-    """Size and first member of each class."""
-    _, first, size = np.unique(classes, return_index=True, return_counts=True)
-    return size, first
+def _steps(ordered: NDArray[Any], same: float) -> NDArray[np.bool_]:
+    """Where a value is more than `same` above the one before it; the first value is such a step."""
+    step = np.ones(len(ordered), dtype=bool)
+    step[1:] = ordered[1:] - ordered[:-1] > same
+    return step
 
 
 def _share(members: Ints, among: Ints) -> Ints:
@@ -152,9 +154,16 @@ def _mix(value: Hashes) -> Hashes:
     return value ^ (value >> _HALF)
 
 
-def _numbered(colours: Hashes) -> Ints:
-    """Number colours from 0 in the order of their first member, so that the numbering does not depend on hashes."""
+def _distinct(colours: Hashes) -> int:
+    """How many colours there are; a sort is faster here than a set."""
+    ordered = np.sort(colours)
+    return int(np.count_nonzero(ordered[1:] != ordered[:-1])) + 1
+
+
+def _numbered(colours: Hashes) -> tuple[Ints, Ints]:
+    """Number colours by first members, so that numbers do not depend on hashes; the number of each, first members."""
     _, first, inverse = np.unique(colours, return_index=True, return_inverse=True)
-    place = np.empty_like(first)
-    place[np.argsort(first, kind="stable")] = np.arange(len(first))
-    return place[inverse]
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return place[inverse], first[order]

@@ -1,0 +1,82 @@
+"""The cache directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jobs import caches
+from runner.errors import CommandFailed
+
+
+def test_the_root_comes_from_the_environment() -> None:
+    assert caches.cache_root({"RUNNER_CACHE": "/scratch/me"}) == Path("/scratch/me")
+    assert caches.cache_root({}) == Path.home() / ".cache" / "runner"
+
+
+def test_keys_tell_types_and_shapes_apart() -> None:
+    parts = [[1], ["1"], b"1", np.array([1]), np.array([[1]]), np.array([1], dtype=np.int32), None]
+    keys = {caches.content_key(part) for part in parts}
+    assert len(keys) == len(parts)
+    assert caches.content_key({"a": 1, "b": 2}) == caches.content_key({"b": 2, "a": 1})
+
+
+def test_a_directory_appears_whole_or_not_at_all(tmp_path) -> None:
+    def broken(directory: Path) -> None:
+        (directory / "half").write_text("half")
+        raise RuntimeError("the node died")
+
+    with pytest.raises(RuntimeError, match="the node died"):
+        caches.publish(tmp_path / "kind" / "a", tmp_path, "things", 3, broken)
+    assert list((tmp_path / "kind").iterdir()) == []
+    assert caches.builds(tmp_path) == []
+
+
+def test_what_is_there_is_not_filled_again(tmp_path) -> None:
+    place = tmp_path / "kind" / "a"
+    for text in ("first", "second"):
+        caches.publish(place, tmp_path, "things", 3, lambda folder, text=text: (folder / "x").write_text(text) and None)
+    assert (place / "x").read_text() == "first"
+    (build,) = caches.builds(tmp_path)
+    assert (build["kind"], build["items"], build["path"]) == ("things", 3, "kind/a")
+
+
+def test_a_builder_that_was_slower_leaves_the_result_of_the_faster(tmp_path) -> None:
+    place = tmp_path / "kind" / "a"
+
+    def overtaken(directory: Path) -> None:
+        (directory / "x").write_text("slow")
+        place.mkdir()
+        (place / "x").write_text("fast")
+
+    caches.publish(place, tmp_path, "things", 1, overtaken)
+    assert (place / "x").read_text() == "fast"
+    assert list(place.parent.iterdir()) == [place]
+
+
+def test_arrays_come_back_memory_mapped_and_read_only(tmp_path) -> None:
+    caches.save_arrays(tmp_path, {"a": np.arange(6).reshape(2, 3)})
+    array = caches.load_array(tmp_path, "a")
+    assert isinstance(array, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        array[0, 0] = 1
+
+
+def test_shards_are_found_by_key(tmp_path) -> None:
+    keys = [f"{number:032x}" for number in range(5)]
+    for part in (keys[:2], keys[2:]):
+        rows = {"a": np.array([int(key, 16) for key in part])}
+        caches.publish_shard(tmp_path / "s", tmp_path, "things", part, lambda d, rows=rows: caches.save_arrays(d, rows))
+    found = caches.find_in_shards([keys[3], keys[0], "f" * 32], tmp_path / "s")
+    assert {key: int(caches.load_array(shard, "a")[row]) for key, (shard, row) in found.items()} == {
+        keys[3]: 3,
+        keys[0]: 0,
+    }
+
+
+def test_an_unwritable_root_says_what_to_do(tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CommandFailed, match=r"lacks things \(3 to compute\)[\s\S]*or set RUNNER_CACHE"):
+        caches.publish(tmp_path / "file" / "a", tmp_path / "file", "things", 3, lambda folder: None)
