@@ -105,6 +105,9 @@ def submit(
     only: Annotated[str | None, typer.Option("--only", help="Runs that match this pattern.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, send nothing.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Show progress until all runs have ended.")] = False,
+    supervise: Annotated[
+        bool, typer.Option("--supervise", help="Retry, summarise and go on to the next stage with nobody logged in.")
+    ] = False,
 ) -> None:
     """Send new and lost runs, and failed ones that the policy may retry."""
     from runner.commands import submit as command
@@ -118,6 +121,8 @@ def submit(
     outcome = command.submit(loaded, chosen, origin, command.chosen(loaded, only), Policy(), dry_run)
     for line in command.lines(outcome, loaded, chosen, dry_run):
         tell(line)
+    if supervise and not dry_run:
+        _supervise(loaded, chosen)
     if wait and not dry_run:
         _wait(loaded)
 
@@ -226,6 +231,41 @@ def cancel(
     for planned in chosen:
         print(planned.run_id)
     tell(f"{len(chosen)} runs cancelled")
+
+
+@app.command()
+def promote(
+    experiment: Experiment = None,
+    root: Root = None,
+    next_: Annotated[str | None, typer.Option("--next", help="Template of the next stage; else `next.config`.")] = None,
+    top: Annotated[int | None, typer.Option("--top", help="How many variants go on; else `next.top`.")] = None,
+    incomplete: Annotated[bool, typer.Option("--incomplete", help="Although runs have not completed.")] = False,
+) -> None:
+    """Write the next stage's experiment file from the variants that the summary promotes."""
+    from runner.commands import promote as command
+    from runner.selection import experiment_directory, root_directory
+
+    path = command.promote(experiment_directory(experiment, root_directory(root)), next_, top, incomplete)
+    print(path)
+    tell(f"next: runner submit {path}")
+
+
+@app.command()
+def supervise(experiment: Experiment = None, root: Root = None) -> None:
+    """Look after an experiment in this process: wait, retry, summarise, go on to the next stage."""
+    from runner.commands.supervise import follow
+    from runner.selection import experiment_directory, root_directory
+
+    follow(experiment_directory(experiment, root_directory(root)))
+
+
+def _supervise(loaded: Loaded, cluster: Any) -> None:
+    from runner.commands.supervise import start_following, watch
+
+    if cluster.kind == "slurm":
+        watch(loaded.directory, cluster)
+    else:
+        tell(f"supervised by process {start_following(loaded.directory)}; log: {loaded.directory.path}/supervisor.log")
 
 
 def _load(config: Path, root: Path | None, overrides: list[str] | None) -> Loaded:

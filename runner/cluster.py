@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from runner import yaml_source
 from runner.errors import ConfigError, UserError
-from runner.experiment import Name, Part
+from runner.experiment import Mebibytes, Name, Part, Seconds
 from runner.validation import problems
 
 
@@ -20,6 +20,14 @@ class LocalCluster(Part):
     max_parallel: int | None = Field(None, ge=1)  # runs at once; null: as many as the cores allow
     cache: str | None = None  # directory of graphs and embeddings; null: RUNNER_CACHE or ~/.cache/runner
     environment: dict[str, str] = {}
+
+
+class Supervisor(Part):
+    """The small job that looks after an experiment (`--supervise`)."""
+
+    partition: Name | None = None  # null: that of the runs
+    time: Seconds = 30 * 60
+    memory: Mebibytes = 4096
 
 
 class SlurmCluster(Part):
@@ -39,6 +47,7 @@ class SlurmCluster(Part):
     max_array_size: int | None = Field(None, ge=1)  # null: as the site says
     max_submit_jobs: int | None = Field(None, ge=1)  # array tasks in the queue at once; null: no limit known
     max_parallel: int | None = Field(None, ge=1)  # array tasks that run at once, where the experiment says nothing
+    supervisor: Supervisor = Supervisor()
     python: str | None = None  # interpreter on the compute nodes; null: the one in use here
     cache: str | None = None  # directory on the shared file system
 

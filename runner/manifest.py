@@ -60,6 +60,7 @@ def write(directory: ExperimentDir, expansion: Expansion, task_name: str) -> Non
             "select": experiment.select.model_dump(mode="json"),
             "health": experiment.health,
             "retry": experiment.retry.model_dump(mode="json"),
+            "promoted": experiment.promoted,
             "next": experiment.next.model_dump(mode="json") if experiment.next else None,
             "runs": [
                 {"run_id": r.run_id, "variant": r.variant, "seed": r.seed, "axes": r.axes, "params": r.params}

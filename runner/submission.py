@@ -96,7 +96,7 @@ def _within_limit(arrays: Arrays, cluster: Cluster) -> tuple[Arrays, int]:
     return [(resources, tasks) for resources, tasks in kept if tasks], total - sum(len(tasks) for _, tasks in kept)
 
 
-def _environment(cluster: Cluster, resources: Resources) -> dict[str, str]:
+def environment(cluster: Cluster, resources: Resources) -> dict[str, str]:
     """What every worker is told through its environment."""
     cache = cluster.cache or os.environ.get("RUNNER_CACHE")
     told = {"RUNNER_CACHE": str(Path(cache).expanduser().absolute())} if cache else {}
@@ -115,7 +115,7 @@ def _send_local(directory: ExperimentDir, number: int, tasks: int, experiment: E
     token = secrets.token_hex(8)
     chunk = {"submission": number, "token": token, "first": 0, "count": tasks}
     manifest.log_submission(directory, {"event": "sending", **chunk})
-    pid = local.start(directory, number, count, _environment(cluster, experiment.resources) | cluster.environment)
+    pid = local.start(directory, number, count, environment(cluster, experiment.resources) | cluster.environment)
     manifest.log_submission(directory, {"event": "sent", "submission": number, "token": token, "job_id": pid})
     return [pid]
 
@@ -136,8 +136,8 @@ def _send_slurm(
     first = 0
     for resources, part in chunks:
         token = secrets.token_hex(8)
-        environment = _environment(cluster, resources)
-        params = slurm.parameters(experiment.experiment, token, resources, experiment.array, cluster, environment)
+        told = environment(cluster, resources)
+        params = slurm.parameters(experiment.experiment, token, resources, experiment.array, cluster, told)
         if jobs and experiment.array.max_parallel:  # the limit holds over all chunks only when they take turns
             params["dependency"] = f"afterany:{jobs[-1]}"
         sending = {"event": "sending", "submission": number, "token": token, "first": first, "count": len(part)}

@@ -114,7 +114,7 @@ def time_limit_minutes(resources: Resources) -> int:
 
 
 def parameters(
-    name: str, token: str, resources: Resources, array: Array, cluster: SlurmCluster, environment: dict[str, str]
+    name: str, token: str, resources: Resources, array: Array | None, cluster: SlurmCluster, environment: dict[str, str]
 ) -> dict[str, Any]:
     """The parameters of submitit's SlurmExecutor for one array."""
     exports = [f"export {key}={shlex.quote(value)}" for key, value in (environment | cluster.environment).items()]
@@ -133,7 +133,7 @@ def parameters(
         "cpus_per_task": resources.cpus,
         "mem": f"{resources.memory}M" if resources.memory else None,
         "gpus_per_node": resources.gpus if resources.gpus and cluster.gpus_option == "gpus-per-node" else None,
-        "array_parallelism": array.max_parallel or cluster.max_parallel or 10**6,
+        "array_parallelism": (array.max_parallel if array else None) or cluster.max_parallel or 10**6,
         "signal_delay_s": cluster.signal_seconds,
         "stderr_to_stdout": True,
         "setup": [*cluster.setup, *exports],
