@@ -44,9 +44,7 @@ class TinyTask:
     Params = TinyParams
     seed_key = "train.seed"
 
-    def prepare(
-        self, params: Sequence[TinyParams], cache_root: Path, log: Callable[[str], None]
-    ) -> list[Preparation]:
+    def prepare(self, params: Sequence[TinyParams], cache_root: Path, log: Callable[[str], None]) -> list[Preparation]:
         return [Preparation("nothing", ready=True)]
 
     def run(self, params: TinyParams, context: RunContext) -> Outcome:
