@@ -16,7 +16,7 @@ from analysis.run_record import ReadingOptions, RunRecord
 from runner.files import write_text
 from runner.layout import ExperimentDir
 
-Signature = tuple[tuple[str, int, int], ...]  # (file name, mtime in ns, size) of every file that is read
+Signature = str  # "name mtime_ns size" of every file that is read, joined by "/"; empty: no such run directory
 Entry = tuple[Signature, RunRecord]
 RULES = ("reading", "run_record", "predictions", "health", "fusion_health", "stream_health", "training_health")
 
@@ -26,14 +26,23 @@ def load_cache(directory: ExperimentDir, options: ReadingOptions) -> dict[str, E
     content = json_object(directory.record_cache)
     if content is None or content.get("rules") != _rules(options):
         return {}
-    return {run_id: (_signature(signature), _record(values)) for run_id, signature, values in content["entries"]}
+    return {run_id: (signature, _record(values)) for run_id, signature, values in content["entries"]}
 
 
-def save_cache(directory: ExperimentDir, options: ReadingOptions, entries: dict[str, Entry]) -> None:
-    """Replace the cache; raises OSError where the directory cannot be written."""
+def save_cache(directory: ExperimentDir, options: ReadingOptions, entries: dict[str, Entry]) -> str:
+    """Replace the cache; returns why it cannot be written, as in a read-only copy, or nothing."""
     rows = [(run_id, signature, _plain(record)) for run_id, (signature, record) in entries.items()]
     content = {"rules": _rules(options), "entries": rows}
-    write_text(directory.record_cache, json.dumps(content, separators=(",", ":")))
+    return write_cache(directory.record_cache, content)
+
+
+def write_cache(path: Path, content: dict[str, Any]) -> str:
+    """Replace a cache file; returns why it cannot be written, or nothing: a summary does not need its cache."""
+    try:
+        write_text(path, json.dumps(content, separators=(",", ":")))
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    return ""
 
 
 def _rules(options: ReadingOptions) -> str:
@@ -42,10 +51,6 @@ def _rules(options: ReadingOptions) -> str:
     for module in RULES:
         digest.update(Path(__file__).with_name(f"{module}.py").read_bytes())
     return digest.hexdigest()
-
-
-def _signature(value: list[list[Any]]) -> Signature:
-    return tuple((name, mtime, size) for name, mtime, size in value)
 
 
 def _plain(record: RunRecord) -> dict[str, Any]:

@@ -27,6 +27,7 @@ WATCHED = frozenset(
         "predictions.csv",
     }
 )
+PRESENT = frozenset({"config.yaml", "attempts.jsonl"})  # it matters only that they are there
 PARALLEL_FROM = 200  # runs to read; below, starting a process costs more than it saves
 CHUNK = 100  # runs handed to a process at a time
 
@@ -38,6 +39,7 @@ class CollectedRun:
     plan: PlannedRun
     record: RunRecord
     state: str
+    signature: Signature = ""  # time and size of its files
 
     @property
     def run_id(self) -> str:
@@ -62,7 +64,8 @@ def collect(path: Path, *, now: float | None = None, cache: bool = True) -> Coll
     options = ReadingOptions(manifest.select.metric, manifest.select.mode, manifest.thresholds)
     known = load_cache(directory, options) if cache else {}
     present = _names(directory.runs)
-    signatures = {run.run_id: _signature(directory.run(run.run_id).path, present) for run in manifest.runs}
+    folder = str(directory.runs)
+    signatures = {run.run_id: _signature(folder, run.run_id) if run.run_id in present else "" for run in manifest.runs}
     entries = {
         run_id: known[run_id]
         for run_id, signature in signatures.items()
@@ -73,14 +76,12 @@ def collect(path: Path, *, now: float | None = None, cache: bool = True) -> Coll
         entries[record.run_id] = (signatures[record.run_id], record)
     error = ""
     if cache and (changed or len(known) != len(entries)):
-        try:
-            save_cache(directory, options, entries)
-        except OSError as problem:
-            error = f"{directory.record_cache.parent}: {problem.strerror}"
+        error = save_cache(directory, options, entries)
     moment = time.time() if now is None else now
-    runs = (
-        CollectedRun(run, entries[run.run_id][1], state_of(entries[run.run_id][1], moment)) for run in manifest.runs
-    )
+    runs = []
+    for run in manifest.runs:
+        signature, record = entries[run.run_id]
+        runs.append(CollectedRun(run, record, state_of(record, moment), signature))
     unplanned = tuple(sorted(present - signatures.keys()))
     return Collection(directory, manifest, tuple(runs), unplanned, error)
 
@@ -94,22 +95,28 @@ def _names(path: Path) -> set[str]:
         return set()
 
 
-def _signature(path: Path, present: set[str]) -> Signature:
-    if path.name not in present:
-        return ()
+def _signature(folder: str, run_id: str) -> Signature:
+    """Time and size of every watched file of a run; paths are texts here, because there may be many thousands."""
     found = []
-    with os.scandir(path) as entries:
+    with os.scandir(f"{folder}/{run_id}") as entries:
         for entry in entries:
             if entry.name in WATCHED:
                 status = entry.stat()
-                found.append((entry.name, status.st_mtime_ns, status.st_size))
-    return tuple(sorted(found))
+                found.append(f"{entry.name} {status.st_mtime_ns} {status.st_size}")
+            elif entry.name in PRESENT:
+                found.append(entry.name)
+    return "/".join(sorted(found))
+
+
+def _files(signature: Signature) -> frozenset[str]:
+    """The names of the files in a signature."""
+    return frozenset(part.split(" ")[0] for part in signature.split("/"))
 
 
 def _read_all(
     directory: ExperimentDir, runs: Sequence[PlannedRun], signatures: dict[str, Signature], options: ReadingOptions
 ) -> Iterable[RunRecord]:
-    work = [(run.run_id, signatures[run.run_id], initial_scale(run.params)) for run in runs]
+    work = [(run.run_id, _files(signatures[run.run_id]), initial_scale(run.params)) for run in runs]
     chunks = [work[start : start + CHUNK] for start in range(0, len(work), CHUNK)]
     workers = min(2, os.cpu_count() or 1)
     if len(work) < PARALLEL_FROM or workers < 2:
@@ -123,9 +130,6 @@ def _read_all(
 
 
 def _read_chunk(
-    directory: ExperimentDir, chunk: Sequence[tuple[str, Signature, float | None]], options: ReadingOptions
+    directory: ExperimentDir, chunk: Sequence[tuple[str, frozenset[str], float | None]], options: ReadingOptions
 ) -> list[RunRecord]:
-    return [
-        read_run(directory.run(run_id), frozenset(name for name, _, _ in signature), scale, options)
-        for run_id, signature, scale in chunk
-    ]
+    return [read_run(directory.run(run_id), files, scale, options) for run_id, files, scale in chunk]

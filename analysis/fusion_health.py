@@ -14,6 +14,7 @@ from analysis.findings import Finding, number
 from analysis.thresholds import Thresholds
 
 Quantities = Mapping[str, Any]
+LATE = "late"  # the layer name of a late fusion; middle fusions are named by their ALIGNN layer
 
 
 def quantity(values: Quantities, name: str) -> float | None:
@@ -25,11 +26,14 @@ def quantity(values: Quantities, name: str) -> float | None:
 
 
 def weight_ratio(values: Quantities) -> float | None:
-    """(1 + w_graph) / w_text; equal weights give 3. The logged ratio where the weights are not logged."""
-    graph, text = quantity(values, "w_graph"), quantity(values, "w_text")
-    if graph is None or text is None:
-        return quantity(values, "ratio")
-    return (1 + graph) / text if text > 0 else None
+    """(1 + w_graph) / w_text of the layers that log a `ratio`; equal weights give 3.
+
+    Computed from the weights where they are logged too, so that of several seeds it is the ratio of the means.
+    """
+    ratio, graph, text = (quantity(values, name) for name in ("ratio", "w_graph", "w_text"))
+    if ratio is None or graph is None or text is None:
+        return ratio
+    return (1 + graph) / text if text > 0 else ratio
 
 
 def judged_ratio(values: Quantities, t: Thresholds) -> float | None:
@@ -60,7 +64,7 @@ def ratio_findings(values: Quantities, t: Thresholds, layer: str | None = None) 
     advice = (
         "more dropout or a smaller hidden_dim in the fusion; fewer fused layers"
         if low
-        else "start from a larger initial_scale, or add train.contrastive_weight: 0.1; or drop the text"
+        else "check what the texts say, or add train.contrastive_weight: 0.1; or drop the text"
     )
     if ratio < t.ratio_suspect_low or ratio > t.ratio_suspect_high:
         advice = "check the descriptions, then hidden_dim and dropout of the fusion; " + advice
@@ -101,7 +105,7 @@ def text_scale_findings(
 
 
 def gate_findings(values: Quantities, t: Thresholds, layer: str | None = None) -> list[Finding]:
-    """Suppressed or saturated effective gate, low text quality."""
+    """Suppressed or saturated effective gate of a late fusion, low text quality."""
     findings = []
     gate = quantity(values, "gate_mean")
     if gate is not None and gate < t.gate_suppressed:
@@ -112,7 +116,7 @@ def gate_findings(values: Quantities, t: Thresholds, layer: str | None = None) -
         message = f"the gate is saturated: mean {number(gate)} is above {number(t.gate_saturated)}"
         advice = "gate_warmup, or a smaller learning rate"
         findings.append(Finding("warning", "gate_saturated", gate, t.gate_saturated, message, advice, layer))
-    quality = quantity(values, "gate_quality")
+    quality = quantity(values, "quality")
     if quality is not None and quality < t.gate_quality_low:
         message = f"the text is judged poor: quality gate {number(quality)} is below {number(t.gate_quality_low)}"
         advice = "text_quality: true"
@@ -130,9 +134,9 @@ def gate_stability_findings(gates: Sequence[float], t: Thresholds, layer: str | 
 
 
 def alpha_findings(values: Quantities, t: Thresholds, layer: str | None = None) -> list[Finding]:
-    """Flat, expressive or extreme distribution of alpha (alpha_std, alpha_min, alpha_max, alpha_low, alpha_high)."""
+    """Flat, expressive or extreme alpha, the gate of a middle fusion over the atoms."""
     findings = []
-    spread, low, high = (quantity(values, name) for name in ("alpha_std", "alpha_min", "alpha_max"))
+    spread, low, high = (quantity(values, name) for name in ("gate_std", "gate_min", "gate_max"))
     if spread is not None and low is not None and high is not None:
         width = high - low
         seen = f"sd {number(spread)}, range {number(width)}"
@@ -143,10 +147,10 @@ def alpha_findings(values: Quantities, t: Thresholds, layer: str | None = None) 
         elif spread >= t.alpha_expressive_std and width >= t.alpha_expressive_range:
             message = f"alpha is expressive: {seen}"
             findings.append(Finding("info", "alpha_expressive", spread, t.alpha_expressive_std, message, "", layer))
-    shares = [quantity(values, name) for name in ("alpha_low", "alpha_high")]
+    shares = [quantity(values, name) for name in ("gate_share_below_0.1", "gate_share_above_0.9")]
     extreme = sum(share for share in shares if share is not None)
     if extreme > t.alpha_extreme_share:
-        message = f"alpha is closed or saturated: {extreme:.0%} of its values are below 0.1 or above 0.9"
+        message = f"alpha is closed or saturated: {extreme:.0%} of the atoms are below 0.1 or above 0.9"
         advice = "gate_norm: true, or a smaller learning rate"
         findings.append(Finding("warning", "alpha_extreme", extreme, t.alpha_extreme_share, message, advice, layer))
     return findings

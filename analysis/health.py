@@ -7,6 +7,7 @@ from typing import Any
 
 from analysis.findings import Finding, by_severity
 from analysis.fusion_health import (
+    LATE,
     Quantities,
     alpha_findings,
     gate_findings,
@@ -37,19 +38,18 @@ def fusion_findings(
     for layer, values in layers.items():
         findings += ratio_findings(values, t, layer)
         findings += text_scale_findings(values, t, layer, initial_scale)
-        for rule in (gate_findings, alpha_findings):
-            findings += rule(values, t, layer)
+        findings += (gate_findings if layer == LATE else alpha_findings)(values, t, layer)
         for rule in (norm_findings, text_norm_findings, cosine_findings, change_findings):
             findings += rule(values, t, layer)
     return findings
 
 
 def gate_history_findings(fusion_rows: Sequence[Quantities], t: Thresholds = DEFAULT) -> list[Finding]:
-    """Gates that are still moving; `fusion_rows`: the rows of fusion_weights.csv, numbers as numbers."""
+    """A late gate that is still moving; `fusion_rows`: the rows of fusion_weights.csv, numbers as numbers."""
     by_layer: dict[str, list[float]] = {}
     for row in fusion_rows:
         gate = quantity(row, "gate_mean")
-        if gate is not None:
+        if gate is not None and row.get("layer") == LATE:
             by_layer.setdefault(str(row.get("layer")), []).append(gate)
     return [found for layer, gates in by_layer.items() for found in gate_stability_findings(gates, t, layer)]
 

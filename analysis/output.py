@@ -22,11 +22,12 @@ def stdout_console() -> Console:
     return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
 
-def written(files: Mapping[Path, str]) -> None:
-    """Write each file in one step and name it on stderr; raises CommandFailed where the place cannot be written."""
+def written(files: Mapping[Path, str], *, quiet: bool = False) -> None:
+    """Write each file in one step and name it on stderr unless `quiet`; CommandFailed where that is impossible."""
     for path, text in files.items():
         try:
             write_text(path, text)
         except OSError as error:
             raise CommandFailed(f"cannot write {path}: {error.strerror}") from None
-        sys.stderr.write(f"wrote {path}\n")
+        if not quiet:
+            sys.stderr.write(f"wrote {path}\n")

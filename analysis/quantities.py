@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 
@@ -47,3 +48,9 @@ def minutes(seconds: float | None) -> str:
 def plural(count: int, noun: str) -> str:
     """`1 run`, `2 runs`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
+    """A sort key by which `10` stands after `9`, and words after numbers."""
+    parts = re.split(r"(\d+)", text)
+    return tuple((not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts if part)

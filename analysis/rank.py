@@ -51,8 +51,11 @@ class Variant:
 
     @property
     def health(self) -> str:
-        """ok, info, warning or blocking; blank while nothing is known."""
-        return (worst(self.findings) or "ok") if self.val or self.findings else ""
+        """ok, warning or blocking; blank while nothing is known. Information alone is ok."""
+        if not self.val and not self.findings:
+            return ""
+        level = worst(self.findings)
+        return "ok" if level in (None, "info") else str(level)
 
     @property
     def blocking(self) -> tuple[Finding, ...]:

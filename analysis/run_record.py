@@ -8,8 +8,10 @@ from typing import Any
 
 from analysis import reading
 from analysis.findings import Finding, by_severity
+from analysis.fusion_health import LATE
 from analysis.health import finished_findings, fusion_findings, gate_history_findings, latest_layers, live_findings
 from analysis.predictions import Spread, read_predictions, spread
+from analysis.quantities import plural
 from analysis.thresholds import Thresholds
 from runner.layout import RunDir
 
@@ -35,7 +37,8 @@ class RunRecord:
     last: dict[str, float] = field(default_factory=dict)  # finite metrics of that epoch
     mean_predictor: float | None = None  # validation error of predicting the mean
     failure: dict[str, Any] | None = None  # kind, message, attempt, time
-    heartbeat: dict[str, Any] | None = None  # attempt, time
+    heartbeat: dict[str, Any] | None = None  # attempt, time, ended, interval
+    begun: bool = False  # a process was started for it at some time
     cancelled: bool = False
     findings: list[Finding] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # what could not be read
@@ -56,8 +59,9 @@ def read_run(run: RunDir, files: frozenset[str], initial_scale: float | None, op
     _read_result(record, run, files)
     _read_failure(record, run, files)
     beat = reading.json_object(run.heartbeat) if run.heartbeat.name in files else None
-    record.heartbeat = beat and {key: beat.get(key) for key in ("attempt", "time", "epoch")}
+    record.heartbeat = beat and {key: beat.get(key) for key in ("attempt", "time", "ended", "interval")}
     record.cancelled = run.cancelled.name in files
+    record.begun = not files.isdisjoint({run.config.name, run.heartbeat.name, run.attempts.name})
     _read_logs(record, run, files, initial_scale, options)
     return record
 
@@ -116,13 +120,13 @@ def _read_logs(
     history, broken = reading.json_lines(reading.read_bytes(run.metrics)) if run.metrics.name in files else ([], 0)
     history = newest_epochs(history)
     if broken:
-        record.problems.append(f"metrics.jsonl: {broken} unreadable lines")
+        record.problems.append(f"metrics.jsonl: {plural(broken, 'unreadable line')}")
     if history:
         record.last = reading.finite_items(history[-1])
         record.epoch = _whole(record.last, "epoch")
     rows, broken = _fusion_rows(run, files)
     if broken:
-        record.problems.append(f"fusion_weights.csv: {broken} unreadable lines")
+        record.problems.append(f"fusion_weights.csv: {plural(broken, 'unreadable line')}")
     tail = reading.read_tail(run.diagnostics) if run.diagnostics.name in files else b""
     diagnostics = reading.json_lines(tail)[0][-1:]
     if not record.completed:
@@ -162,9 +166,9 @@ def newest_epochs(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _fusion_rows(run: RunDir, files: frozenset[str]) -> tuple[list[dict[str, Any]], int]:
-    """The newest rows of fusion_weights.csv; all of them where a gate was logged, whose history is judged."""
+    """The newest rows of fusion_weights.csv; all of them where a late gate was logged, whose history is judged."""
     data = reading.read_bytes(run.fusion_weights) if run.fusion_weights.name in files else b""
     rows, broken = reading.table_rows(data, LAST_ROWS)
-    if any("gate_mean" in row for row in rows):
+    if any(row["layer"] == LATE and "gate_mean" in row for row in rows if "layer" in row):
         rows, broken = reading.table_rows(data)
     return rows, broken

@@ -7,7 +7,8 @@ from typing import Any
 
 from analysis.run_record import RunRecord
 
-STALE_AFTER = 180.0  # seconds; a heartbeat is written every 30
+HEARTBEAT_SECONDS = 30.0
+STALE_INTERVALS = 3  # so many missed heartbeats mean that a run is dead
 
 
 def state_of(record: RunRecord, now: float) -> str:
@@ -16,13 +17,19 @@ def state_of(record: RunRecord, now: float) -> str:
         return "completed"
     beat = seconds_since_1970((record.heartbeat or {}).get("time"))
     ended = record.failure is not None and not _started_after_failure(record, beat)
-    if record.heartbeat is not None and not ended and beat is not None and now - beat < STALE_AFTER:
+    if not ended and _beats(record.heartbeat or {}, beat, now):
         return "running"
     if ended:
-        return "failed"
+        return "cancelled" if (record.failure or {})["kind"] == "cancelled" else "failed"
     if record.cancelled:
         return "cancelled"
-    return "lost" if record.heartbeat is not None else "new"
+    return "lost" if record.begun else "new"
+
+
+def _beats(heartbeat: dict[str, Any], beat: float | None, now: float) -> bool:
+    interval = heartbeat.get("interval")
+    seconds = interval if isinstance(interval, (int, float)) and interval > 0 else HEARTBEAT_SECONDS
+    return beat is not None and not heartbeat.get("ended") and now - beat <= STALE_INTERVALS * seconds
 
 
 def _started_after_failure(record: RunRecord, beat: float | None) -> bool:

@@ -61,7 +61,9 @@ def paired_bootstrap(
     """Percentile interval of the mean difference losses − other, over crystals and seeds together.
 
     losses, other: (S, C) loss of C crystals in S seeds, paired in both. The same crystals are drawn for every seed and
-    for both variants, and the seeds are drawn too where there are several (Efron & Tibshirani 1993, ch. 13).
+    for both variants, and the seeds are drawn too where there are several: the pigeonhole bootstrap (Owen, Ann. Appl.
+    Stat. 1, 386, 2007), mildly conservative. Deviations of seeds are widened by √(S/(S−1)), which makes the variance
+    over S resampled seeds unbiased; three seeds that differ by chance alone still look different 2 times in 10.
     `root`: the metric is the square root of the mean loss (RMSE). The resampling is the same in every call.
     """
     if losses.shape != other.shape or losses.ndim != 2 or losses.shape[1] < SMALLEST_SAMPLE:
@@ -75,6 +77,9 @@ def paired_bootstrap(
     else:
         by_seed = by_crystal @ (reduced - reduced_other).T
         difference = float((losses - other).mean())
+    if seeds > 1:
+        centre = by_seed.mean(axis=1, keepdims=True)
+        by_seed = centre + (by_seed - centre) * (seeds / (seeds - 1)) ** 0.5
     drawn = (by_seed * _weights(seeds, resamples, seed + 1)).sum(axis=1)
     outside = (1 - LEVEL) / 2
     low, high = np.quantile(drawn, [outside, 1 - outside])
@@ -99,7 +104,7 @@ def grouped(losses: Array, items: int = MAX_ITEMS) -> Array:
 
 def paired_t(values: Sequence[float], other: Sequence[float]) -> Interval:
     """Student's interval of the mean difference of paired seeds; needs two of them."""
-    from scipy.special import stdtrit  # type: ignore[import-untyped]
+    from scipy.special import stdtrit
 
     difference = np.asarray(values, dtype=float) - np.asarray(other, dtype=float)
     n = len(difference)

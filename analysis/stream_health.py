@@ -8,7 +8,7 @@ from analysis.thresholds import Thresholds
 
 
 def norm_findings(values: Quantities, t: Thresholds, layer: str | None = None) -> list[Finding]:
-    """`norm_ratio` = mean‖h‖/mean‖u‖; the measured value is what `initial_scale` should be."""
+    """`norm_ratio` = mean‖h‖/mean‖ũ‖ of atoms and scaled text; the scale that balances them is proposed."""
     ratio = quantity(values, "norm_ratio")
     if ratio is None or t.norm_ratio_low <= ratio <= t.norm_ratio_high:
         return []
@@ -16,15 +16,16 @@ def norm_findings(values: Quantities, t: Thresholds, layer: str | None = None) -
     threshold = t.norm_ratio_low if ratio < t.norm_ratio_low else t.norm_ratio_high
     balanced = f"{number(t.norm_ratio_low)} to {number(t.norm_ratio_high)}"
     message = f"graph and text differ in size: norm ratio {number(ratio)}; balanced is {balanced}"
-    advice = f"middle_fusion.initial_scale: {number(ratio)}"
+    balancing = ratio * (quantity(values, "text_scale") or 1.0)
+    advice = f"initial_scale: {number(balancing)} (fusions middle and improved)"
     return [Finding("warning" if far else "info", "norm_ratio", ratio, threshold, message, advice, layer)]
 
 
 def text_norm_findings(values: Quantities, t: Thresholds, layer: str | None = None) -> list[Finding]:
-    """`text_norm_in`, `text_norm_out`: mean norm of the text before and after its projection."""
+    """`t_norm`, `u_norm`: mean length of the text vector as it comes in and as it is projected."""
     borders = {
-        "text_norm_in": (t.text_norm_in_low, t.text_norm_in_high),
-        "text_norm_out": (t.text_norm_out_low, t.text_norm_out_high),
+        "t_norm": (t.text_norm_in_low, t.text_norm_in_high),
+        "u_norm": (t.text_norm_out_low, t.text_norm_out_high),
     }
     findings = []
     for name, (low, high) in borders.items():

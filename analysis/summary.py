@@ -80,6 +80,10 @@ def summarize(path: Path, *, now: float | None = None, cache: bool = True) -> Su
     ties = tie_set(ranked, comparison) if ranked else {}
     choice = _choose(ranked, ties, manifest.select.metric, manifest.select.mode) if ranked else None
     baseline, note = _against_baseline(variants, manifest.baseline, choice, comparison)
+    notes = _notes(collection)
+    problem = collection.cache_error or (comparison.cache.save() if cache else "")
+    if problem:
+        notes.append(f"nothing was cached, so the next call is as slow: {problem}")
     top = manifest.next_stage.get("top", PROMOTED)
     return Summary(
         collection=collection,
@@ -92,7 +96,7 @@ def summarize(path: Path, *, now: float | None = None, cache: bool = True) -> Su
         baseline_note=note,
         promoted=tuple(promoted(variants, choice, top if isinstance(top, int) else PROMOTED) if choice else ()),
         steps=tuple(next_steps(collection, variants, choice)),
-        notes=tuple(_notes(collection)),
+        notes=tuple(notes),
         moment=moment,
     )
 
@@ -167,6 +171,4 @@ def _notes(collection: Collection) -> list[str]:
     notes += [f"{run_id}: {problem}" for run_id, problem in troubled[:10]]
     if len(troubled) > 10:
         notes.append(f"{plural(len(troubled) - 10, 'more unreadable file')}")
-    if collection.cache_error:
-        notes.append(f"nothing could be cached, so the next call is as slow: {collection.cache_error}")
     return notes

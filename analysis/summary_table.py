@@ -17,8 +17,9 @@ from analysis.statistics import MeanSd
 from analysis.summary import Summary
 
 ROWS = 50  # variants shown
+AXIS = 1  # how much the column of an axis is worth keeping: the name of the variant says its values too
 RUNS = 20  # unfinished runs shown
-STYLES = {"ok": "green", "info": "green", "warning": "yellow", "blocking": "red"}
+STYLES = {"ok": "green", "warning": "yellow", "blocking": "red"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def columns(summary: Summary) -> list[Column]:
     return [
         Column("#", lambda variant: str(variant.rank or "–"), 99),
         Column("variant", lambda variant: variant.name, 99, right=False),
-        *(Column(name.rsplit(".", 1)[-1], axis(name), 1, right=False) for name in manifest.axes),
+        *(Column(name.rsplit(".", 1)[-1], axis(name), AXIS, right=False) for name in manifest.axes),
         Column("seeds", seeds, 90),
         Column(select.metric, lambda variant: over_seeds(variant.val), 98),
         Column(f"{select.test_metric} †", lambda variant: over_seeds(variant.test), 80),

@@ -93,8 +93,8 @@ def overridden(values: Mapping[str, Any] | None, ratio: Any = None, *, file: str
         if name not in types:
             found = Problem("no such threshold", f"health.{name}", file, nearest=nearest(str(name), types))
             problems.append(found)
-        elif types[name] is bool and isinstance(value, bool):
-            accepted[name] = value
+        elif types[name] is bool and value in (True, False):
+            accepted[name] = bool(value)
         elif types[name] is float and _is_number(value):
             accepted[name] = float(value)
         else:

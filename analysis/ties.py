@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.interval_cache import IntervalCache
 from analysis.manifest import Select
 from analysis.predictions import read_predictions
 from analysis.rank import Variant
@@ -46,6 +47,7 @@ class Comparison:
     def __init__(self, directory: ExperimentDir, select: Select) -> None:
         self.directory = directory
         self.select = select
+        self.cache = IntervalCache(directory, select.metric)
         self._kept: tuple[str, dict[int | None, SeedLosses]] | None = None
 
     def losses(self, variant: Variant) -> dict[int | None, SeedLosses]:
@@ -64,6 +66,12 @@ class Comparison:
 
         Over crystals and seeds from the predictions; without predictions over two or more common seeds.
         """
+        key = self.cache.key((variant.scored, other.scored))
+        if key not in self.cache:
+            self.cache.put(key, self._interval(variant, other))
+        return self.cache.get(key)
+
+    def _interval(self, variant: Variant, other: Variant) -> Interval | None:
         if self._kept is None or self._kept[0] != other.name:
             self._kept = (other.name, self.losses(other))
         paired = paired_losses(self.losses(variant), self._kept[1])

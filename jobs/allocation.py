@@ -9,9 +9,12 @@ import re
 import signal
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from jobs.log import say
+
+_FACTS = "JobState|Restarts|PreemptTime|RunTime|TimeLimit|EndTime"
 _ASK_S = 5  # scontrol hangs when the controller is away, and we have little time
 _REQUEUE_S = 60
 # Slurm looks at time limits every 30 s and sends --signal up to that much early or late.
@@ -19,11 +22,19 @@ _SLACK_S = 65.0
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """Why Slurm sent a signal."""
+
+    reason: str  # timeout, preempted or cancelled
+    requeued: bool = False  # Slurm will run this array task again by itself
+
+
+@dataclass(frozen=True)
 class Allocation:
     """What Slurm has given to this parent process."""
 
     job_id: str | None = None  # as Slurm writes it: 123 or 123_4
-    raw_id: str | None = None  # the number of this array task alone, for scontrol show
+    in_slurm: bool = False
     array_task_id: int | None = None
     restarts: int = 0  # how often Slurm has requeued it
     end: float | None = None  # Unix seconds when the time limit is reached
@@ -44,7 +55,7 @@ class Allocation:
             end = now + float(environ["RUNNER_TIME_LIMIT_S"])
         return cls(
             job_id=f"{array}_{task}" if array and task else raw,
-            raw_id=raw,
+            in_slurm=True,
             array_task_id=int(task) if task else None,
             restarts=int(environ.get("SLURM_RESTART_COUNT", 0)),
             end=end,
@@ -62,28 +73,38 @@ class Allocation:
             return "timeout"
         return "cancelled"
 
-    def ask_reason(self, number: int, now: float) -> str | None:
+    def ask(self, number: int, now: float) -> Verdict | None:
         """The same from Slurm itself; None when there is no Slurm, or it does not answer."""
-        if self.raw_id is None or number == signal.SIGINT:
+        if not self.in_slurm or number == signal.SIGINT:
             return None
+        # not SLURM_JOB_ID: one task of every array has the array's own number, under which all its tasks are shown
+        command = ["scontrol", "--oneliner", "show", "job", str(self.job_id)]
         try:
-            shown = subprocess.run(
-                ["scontrol", "--oneliner", "show", "job", self.raw_id], capture_output=True, text=True, timeout=_ASK_S
-            )
+            shown = subprocess.run(command, capture_output=True, text=True, timeout=_ASK_S)
         except (OSError, subprocess.TimeoutExpired) as error:
-            print(f"scontrol did not tell why signal {number} came: {error}", flush=True)
+            say(f"scontrol did not tell why signal {number} came: {error}")
             return None
-        return self._reason_shown(shown.stdout, number, now) if shown.returncode == 0 else None
+        if shown.returncode:
+            say(f"scontrol did not tell why signal {number} came: {shown.stderr.strip()}")
+            return None
+        facts = dict(re.findall(rf"\b({_FACTS})=(\S+)", shown.stdout))
+        say("Slurm says " + " ".join(f"{name}={value}" for name, value in facts.items()))
+        return self.judge(facts, number, now)
 
-    def _reason_shown(self, shown: str, number: int, now: float) -> str:
-        facts = dict(re.findall(r"(JobState|PreemptTime|EndTime)=(\S+)", shown))
+    def judge(self, facts: Mapping[str, str], number: int, now: float) -> Verdict:
+        """What `scontrol show job` means while the signal is fresh."""
         state = facts.get("JobState", "")
-        if state in ("CANCELLED", "TIMEOUT", "PREEMPTED"):
-            return {"CANCELLED": "cancelled", "TIMEOUT": "timeout", "PREEMPTED": "preempted"}[state]
-        if state in ("PENDING", "REQUEUED", "REQUEUE_HOLD") or _unix(facts.get("PreemptTime")) is not None:
-            return "preempted"  # PENDING: Slurm has queued it again already
+        if int(facts.get("Restarts", 0)) > self.restarts or state in ("PENDING", "REQUEUED", "REQUEUE_HOLD"):
+            return Verdict("preempted", requeued=True)
+        if state == "PREEMPTED" or _unix(facts.get("PreemptTime")) is not None:
+            return Verdict("preempted")
+        if state in ("CANCELLED", "TIMEOUT"):
+            return Verdict({"CANCELLED": "cancelled", "TIMEOUT": "timeout"}[state])
+        if state == "COMPLETING":  # hides whether it is cancelled or out of time
+            ran, limit = _seconds(facts.get("RunTime")), _seconds(facts.get("TimeLimit"))
+            return Verdict("timeout" if ran is not None and limit is not None and ran >= limit else "cancelled")
         end = _unix(facts.get("EndTime")) or self.end
-        return Allocation(end=end, signal_delay=self.signal_delay).guess_reason(number, now)
+        return Verdict(replace(self, end=end).guess_reason(number, now))
 
     def requeue(self) -> str | None:
         """Ask Slurm to run this array task again; what went wrong, or None.
@@ -104,3 +125,12 @@ def _unix(text: str | None) -> float | None:
     if text is None or not text[:1].isdigit():
         return None
     return datetime.fromisoformat(text).timestamp()
+
+
+def _seconds(text: str | None) -> float | None:
+    """Slurm's duration ([days-]hours:minutes:seconds) in seconds; None for None and UNLIMITED."""
+    if text is None or not text[:1].isdigit():
+        return None
+    days, _, clock = text.rpartition("-")
+    hours, minutes, seconds = (int(part) for part in clock.split(":"))
+    return int(days or 0) * 86400 + hours * 3600 + minutes * 60 + seconds

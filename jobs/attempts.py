@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.processes import host_name
 from runner.files import append_json, read_json, read_json_lines
 from runner.layout import RunDir
 
@@ -43,7 +43,7 @@ def begin_attempt(directory: RunDir, job_id: str | None, pid: int) -> Attempt:
             _close_lost(directory, attempt)
     now = time.time()
     number = past[-1].number + 1 if past else 1
-    line = {"attempt": number, "time": now, "host": socket.gethostname(), "job_id": job_id, "pid": pid}
+    line = {"attempt": number, "time": now, "host": host_name(), "job_id": job_id, "pid": pid}
     append_json(directory.attempts, line)
     return Attempt(number, now, None)
 

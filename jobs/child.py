@@ -20,6 +20,8 @@ from jobs.attempts import read_attempts, seconds_before
 from jobs.context import RunContext, as_json
 from jobs.failure import Kind, RunFailure, Stopped, failure_of_exception
 from jobs.heartbeat import Heartbeat, interval_from_environment
+from jobs.log import say
+from jobs.processes import host_name
 from jobs.provenance import provenance
 from jobs.registry import load_task
 from jobs.run_config import RunConfig, problems_of, read_run_config
@@ -76,7 +78,7 @@ def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
     _listen(context, options.lifeline)
     heartbeat.start()
     try:
-        context.say(f"{config.run_id}: attempt {options.attempt} on {os.uname().nodename}, process {os.getpid()}")
+        context.say(f"{config.run_id}: attempt {options.attempt} on {host_name()}, process {os.getpid()}")
         outcome = _run(directory, config, context)
         result = result_of(outcome, config, directory, options.attempt)
     finally:
@@ -155,7 +157,7 @@ def _leave_if_taken(directory: RunDir, options: argparse.Namespace) -> None:
         return
     claim = read_json(directory.claim)
     if claim is not None and claim.get("token") != options.claim:
-        print(f"taken over by process {claim.get('pid')} on {claim.get('host')}: leaving", flush=True)
+        say(f"taken over by process {claim.get('pid')} on {claim.get('host')}: leaving")
         os._exit(EXIT_SUPERSEDED)
 
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from jobs.processes import is_alive, machine, start_time
+from jobs.processes import host_name, is_alive, machine, start_time
 from runner.files import read_json, write_json
 from runner.layout import RunDir
 
@@ -38,7 +37,7 @@ class Holder:
     def here(cls, job_id: str | None) -> Holder:
         """This process."""
         pid = os.getpid()
-        return cls(secrets.token_hex(8), socket.gethostname(), machine(), pid, start_time(pid), job_id, time.time())
+        return cls(secrets.token_hex(8), host_name(), machine(), pid, start_time(pid), job_id, time.time())
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}" + (f" (job {self.job_id})" if self.job_id else "")

@@ -14,6 +14,7 @@ from typing import Any
 
 from jobs.failure import STOP_REASONS, Stopped
 from jobs.heartbeat import Heartbeat
+from jobs.log import say
 from runner.files import append_json, append_line, read_json_lines, write_text
 from runner.layout import RunDir
 
@@ -73,7 +74,7 @@ class RunContext:
 
     def say(self, text: str) -> None:
         """One line in the log, with the time."""
-        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}", flush=True)
+        say(text)
 
     def warn(self, text: str) -> None:
         """A line in the log that something deserves attention."""

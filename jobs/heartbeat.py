@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import resource
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-from jobs.processes import start_time
+from jobs.log import say
+from jobs.processes import host_name, start_time
 from runner.files import write_json
 from runner.layout import RunDir
 
@@ -46,7 +46,7 @@ class Heartbeat:
         self._ended = threading.Event()
         self._progress: dict[str, Any] = {"epoch": None, "epochs": None, "metric": None, "value": None}
         pid = os.getpid()
-        who = {"host": socket.gethostname(), "pid": pid, "start_time": start_time(pid), "parent_pid": os.getppid()}
+        who = {"host": host_name(), "pid": pid, "start_time": start_time(pid), "parent_pid": os.getppid()}
         self._facts = {**who, **facts, "interval": interval}
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -73,4 +73,4 @@ class Heartbeat:
             try:
                 self.beat()
             except OSError as error:  # a full disk must not end the run: the next beat may succeed
-                print(f"heartbeat not written: {error}", flush=True)
+                say(f"heartbeat not written: {error}")

@@ -58,7 +58,7 @@ def evidence(peak: int, others: int, limit: int | None, kills: int) -> str | Non
 
 def _folders(cgroups: Path) -> list[Path]:
     """Our memory cgroup and those around it, the innermost first."""
-    for line in _text(Path("/proc/self/cgroup")).splitlines():
+    for line in _own_cgroups().splitlines():
         number, controllers, path = line.split(":", 2)
         if "memory" in controllers.split(","):
             root = cgroups / "memory"
@@ -70,6 +70,10 @@ def _folders(cgroups: Path) -> list[Path]:
         around = [folder for folder in inner.parents if folder.is_relative_to(root)]
         return [folder for folder in (inner, *around) if folder.is_dir()]
     return []
+
+
+def _own_cgroups() -> str:
+    return _text(Path("/proc/self/cgroup"))
 
 
 def _text(path: Path) -> str:

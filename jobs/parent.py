@@ -20,6 +20,7 @@ from jobs.child import EXIT_STOPPED
 from jobs.claim import Held
 from jobs.failure import Kind
 from jobs.heartbeat import interval_from_environment
+from jobs.log import say
 from jobs.run_process import Refused, RunProcess, begin
 from jobs.signals import Signals
 from runner.layout import RunDir
@@ -74,6 +75,7 @@ class Shift:
     deadline: float = 0.0  # Unix seconds at which runs that do not stop are killed
     failed: bool = False
     wants_requeue: bool = False
+    requeued: bool = False  # by Slurm itself, which will run this array task again
 
     def work(self, directories: list[RunDir]) -> None:
         """Until every run has ended or been left to somebody else."""
@@ -97,27 +99,27 @@ class Shift:
 
     def requeue(self) -> None:
         """Ask Slurm to run this array task again. Last of all, since it may end this process."""
-        if self.wants_requeue and self.allocation.may_requeue:
-            _say(f"requeue of job {self.allocation.job_id}")
+        if self.wants_requeue and self.allocation.may_requeue and not self.requeued:
+            say(f"requeue of job {self.allocation.job_id}")
             problem = self.allocation.requeue()
             if problem:
-                _say(f"not requeued: {problem}")
+                say(f"not requeued: {problem}")
 
     def _start(self, directory: RunDir, earlier: Waiting | None = None) -> None:
         started = begin(directory, self.allocation, self.interval)
         if isinstance(started, RunProcess):
-            _say(f"{directory.run_id}: attempt {started.attempt.number} started, process {started.pid}")
+            say(f"{directory.run_id}: attempt {started.attempt.number} started, process {started.pid}")
             self.running.append(started)
         elif isinstance(started, Refused):
-            _say(f"{directory.run_id}: {started.why}")
+            say(f"{directory.run_id}: {started.why}")
             self.failed |= started.failed
         elif self._is_worth_waiting(started, earlier):
             if earlier is None:
-                _say(f"{directory.run_id}: held by {started.holder}; waiting to see whether it still lives")
+                say(f"{directory.run_id}: held by {started.holder}; waiting to see whether it still lives")
             until = time.monotonic() + _PATIENCE * self.interval
             self.waiting.append(earlier or Waiting(directory, started, until))
         else:
-            _say(f"{directory.run_id}: left to {started.holder}, which runs it")
+            say(f"{directory.run_id}: left to {started.holder}, which runs it")
 
     def _is_worth_waiting(self, held: Held, earlier: Waiting | None) -> bool:
         """Could the holder be dying? An earlier start of this array task may be (Slurm does not always wait for its
@@ -138,12 +140,15 @@ class Shift:
             self._tell(self.allocation.guess_reason(number, now), now)
         elif number != signal.SIGTERM:
             return
-        exact = self.allocation.ask_reason(number, now)
-        if exact and exact != self.reason and (first or exact == "cancelled"):
-            self._tell(exact, now)
+        verdict = self.allocation.ask(number, now)
+        if verdict is None:
+            return
+        self.requeued = verdict.requeued
+        if verdict.reason != self.reason and (first or verdict.reason == "cancelled"):
+            self._tell(verdict.reason, now)
 
     def _tell(self, reason: str, now: float) -> None:
-        _say(f"asked to stop ({reason})")
+        say(f"asked to stop ({reason})")
         self.reason = reason
         end = self.allocation.end
         grace = float(os.environ.get("RUNNER_GRACE_S", _GRACE_S))
@@ -153,7 +158,7 @@ class Shift:
             try:
                 run.ask_to_stop(reason)
             except OSError as error:  # it has been told; only failure.json is missing
-                _say(f"{run.directory.run_id}: {error}")
+                say(f"{run.directory.run_id}: {error}")
 
     def _reap(self) -> None:
         for run in [run for run in self.running if run.has_ended()]:
@@ -164,18 +169,14 @@ class Shift:
             try:
                 run.settle(self.reason, sum(memory.resident_bytes(other.pid) for other in self.running))
             except OSError as error:  # a full disk: the runs beside it may still be saved
-                _say(f"{run.directory.run_id}: its end could not be written: {error}")
+                say(f"{run.directory.run_id}: its end could not be written: {error}")
                 self.failed = True
                 continue
-            _say(f"{run.directory.run_id}: {run.ending}")
+            say(f"{run.directory.run_id}: {run.ending}")
             if run.failure is not None:
                 self.failed = True
                 unfinished = run.failure.kind in (Kind.TIMEOUT, Kind.PREEMPTED)
                 self.wants_requeue |= unfinished and run.attempt.number < run.config.retry.max_attempts
-
-
-def _say(text: str) -> None:
-    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,11 @@ def machine() -> str:
     return f"{socket.gethostname()}/{boot.strip()}"
 
 
+def host_name() -> str:
+    """This machine as Slurm calls it, else as it calls itself."""
+    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+
+
 def start_time(pid: int) -> str | None:
     """When process `pid` of this machine started, in a form only to be compared; None: it is dead or a zombie."""
     if sys.platform == "linux":

@@ -6,7 +6,6 @@ import os
 import platform
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import jobs
+from jobs.log import say
+from jobs.processes import host_name
 
 _PACKAGES = (
     "torch", "numpy", "scipy", "pandas", "pydantic", "submitit", "transformers", "tokenizers", "safetensors",
@@ -41,7 +42,7 @@ def provenance(code_path: Path | None = None) -> dict[str, Any]:
         "python": platform.python_version(),
         "executable": sys.executable,
         "versions": _versions(),
-        "host": socket.gethostname(),
+        "host": host_name(),
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cpus": os.cpu_count(),
@@ -104,6 +105,6 @@ def _answer(command: list[str]) -> str | None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_ANSWER_S)
     except (OSError, subprocess.TimeoutExpired) as error:
-        print(f"provenance: {error}", flush=True)
+        say(f"provenance: {error}")
         return None
     return done.stdout.strip() if done.returncode == 0 else None

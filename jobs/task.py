@@ -44,9 +44,7 @@ class Task(Protocol):
     Params: ClassVar[type[BaseModel]]  # frozen, extra="forbid"
     seed_key: ClassVar[str]  # dotted key that the experiment's `seeds` set
 
-    def prepare(
-        self, params: Sequence[BaseModel], cache_root: Path, log: Callable[[str], None]
-    ) -> list[Preparation]:
+    def prepare(self, params: Sequence[BaseModel], cache_root: Path, log: Callable[[str], None]) -> list[Preparation]:
         """Fetch data and fill the caches for all `params`; runs on a node with internet."""
 
     def run(self, params: BaseModel, context: RunContext) -> Outcome:

@@ -33,7 +33,7 @@ class PaddedAtoms(Keys):
     @classmethod
     def of(cls, atoms: Tensor, graph: GraphBatch) -> PaddedAtoms:
         """atoms (N, d)."""
-        largest = int(graph.crystal_offsets.diff().max())
+        largest = int(graph.crystal_offsets.diff().max())  # a GPU is waited for here, once a fusion
         position = torch.arange(graph.num_atoms, device=atoms.device) - graph.crystal_offsets[graph.crystal]
         states = atoms.new_zeros(graph.num_crystals, largest, atoms.shape[1])
         states = states.index_put((graph.crystal, position), atoms)
@@ -58,7 +58,7 @@ class CrossAttention(nn.Module):
         self.heads = heads
         self.dropout = dropout
         self.query = nn.Linear(query, hidden)
-        self.key = nn.Linear(key, hidden)
+        self.key = nn.Linear(key, hidden, bias=False)  # a bias would add the same to every key of a query: no effect
         self.value = nn.Linear(key, hidden)
         self.out = nn.Linear(hidden, out)
 

@@ -20,6 +20,7 @@ from models.fusion.interface import NO_TEXT, GraphSide, LateFusion, MiddleFusion
 from models.fusion.records import LATE_LAYER, Records
 from models.fusion.registry import LATE, MIDDLE
 from models.options import AlignnOptions, FusionOptions, MiddleOptions, NoEncoder
+from models.projection import ProjectionHead
 from models.segment import weighted_mean
 
 
@@ -30,22 +31,6 @@ class Output:
     prediction: Tensor  # (B,), or (B, outputs) where there are several
     graph_vector: Tensor | None  # (B, projection_dim) g; None unless a late fusion or the contrastive loss reads it
     text_vector: Tensor | None  # (B, projection_dim) t; None without text
-
-
-class ProjectionHead(nn.Module):
-    """(B, width_in) → (B, width): p = Linear(x); LN(p + Dropout(Linear(GELU(p))))."""
-
-    def __init__(self, width_in: int, width: int, dropout: float) -> None:
-        super().__init__()
-        self.first = nn.Linear(width_in, width)
-        self.second = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
-        self.norm = nn.LayerNorm(width)
-
-    def forward(self, vector: Tensor) -> Tensor:
-        projected = self.first(vector)
-        result: Tensor = self.norm(projected + self.dropout(self.second(nn.functional.gelu(projected))))
-        return result
 
 
 class CrystalModel(nn.Module):
@@ -163,8 +148,13 @@ class CrystalModel(nn.Module):
 def _make_encoder(options: AlignnOptions) -> Alignn:
     if options.backend == "torch":
         return Alignn(options)
-    from models.dgl_backend import DglAlignn  # dgl is imported only when it is asked for
-
+    try:
+        from models.dgl_backend import DglAlignn  # dgl is imported only when it is asked for
+    except ImportError as error:
+        raise ValueError(
+            f"encoder.backend dgl needs the package dgl 1.1.3, which exists for Linux on x86-64 and Python 3.11 "
+            f"({error}); backend torch computes the same everywhere"
+        ) from error
     return DglAlignn(options)
 
 

@@ -18,14 +18,8 @@ from models.convolution import GATE_EPSILON, EdgeGatedConvolution
 
 os.environ.setdefault("DGLBACKEND", "pytorch")  # otherwise dgl writes a file into the home directory and prints
 
-try:
-    import dgl
-    from dgl import function as fn
-except ImportError as error:
-    raise ImportError(
-        f"model.encoder.backend: dgl needs dgl 1.1.3, which has wheels for Linux on x86-64 and Python 3.11 or older "
-        f"({error}); backend: torch computes the same everywhere"
-    ) from error
+import dgl
+from dgl import function as fn
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,9 @@ class TextEncoder:
         Raises EncoderMissing when the encoder is not on this machine.
         """
         from transformers import AutoModel, AutoTokenizer  # seconds to import
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()  # type: ignore[no-untyped-call]  # logs are files
 
         if download and _folder(name) is None:
             _fetch(name, revision)
@@ -59,6 +62,13 @@ class TextEncoder:
     @property
     def width(self) -> int:
         return int(self._model.config.hidden_size)
+
+    @property
+    def longest(self) -> int:
+        """The most tokens of a text that it can read."""
+        positions = getattr(self._model.config, "max_position_embeddings", None)
+        limits = (self._tokenizer.model_max_length, positions)
+        return int(min(limit for limit in limits if limit is not None))
 
     def to(self, device: torch.device | str) -> TextEncoder:
         self._model.to(device)
@@ -74,8 +84,15 @@ class TextEncoder:
         batch_size: int = 32,
         want_tokens: bool = False,
     ) -> EncodedTexts:
-        """Texts longer than `max_length` tokens are cut. The order of `texts` is kept."""
-        ids = [self._tokenizer(text, truncation=True, max_length=max_length)["input_ids"] for text in texts]
+        """Texts longer than `max_length` tokens are cut. The order of `texts` is kept.
+
+        Raises ValueError when `max_length` is more than the encoder can read.
+        """
+        if max_length > self.longest:
+            raise ValueError(
+                f"max_length {max_length} is more than the {self.longest} tokens that {self.identity} reads"
+            )
+        ids = self._tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"] if texts else []
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))  # texts of like length need little padding
         longest = len(ids[order[-1]]) if order else 0
         pooled = torch.zeros(len(ids), self.width)

@@ -118,6 +118,16 @@ class ExperimentDir:
     def submission(self, number: int) -> Path:
         return self.submissions / str(number)
 
+    def pool_tasks(self, number: int) -> Path:
+        """What the local pool has to do: {"tasks": [[run_id, …], …]}, one list an array task."""
+        return self.submission(number) / "tasks.json"
+
+    def pool_state(self, number: int) -> Path:
+        return self.submission(number) / "pool.json"
+
+    def pool_log(self, number: int) -> Path:
+        return self.submission(number) / "pool.log"
+
     @property
     def runs(self) -> Path:
         return self.path / "runs"
@@ -153,3 +163,8 @@ class ExperimentDir:
     def record_cache(self) -> Path:
         """What `analysis` has read of every run; can be deleted at any time."""
         return self.analysis / "cache" / "runs.json"
+
+    @property
+    def interval_cache(self) -> Path:
+        """Intervals between variants; can be deleted at any time."""
+        return self.analysis / "cache" / "intervals.json"

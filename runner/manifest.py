@@ -110,6 +110,10 @@ class Submission:
     tasks: list[list[str]]
     chunks: list[Chunk]
 
+    def alone(self, run_id: str) -> bool:
+        """Whether no other run shares the array task of `run_id`."""
+        return all(len(task) == 1 for task in self.tasks if run_id in task)
+
 
 def next_number(directory: ExperimentDir) -> int:
     """The number of the next submission, counted from 1."""

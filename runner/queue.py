@@ -18,6 +18,8 @@ class Place:
     job: str  # 12_3, or pool 4711
     submission: int
     reason: str = ""
+    alone: bool = True  # no other run shares the array task
+    since: float = 0.0  # Unix seconds when the array task was (last) started or sent
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ def _look_at_pool(directory: ExperimentDir, submission: Submission, places: dict
         return
     for started, run_ids in ((False, report.get("pending", [])), (True, report.get("running", []))):
         for run_id in run_ids:
-            places[run_id] = Place(started, f"pool {report['pid']}", submission.number)
+            alone = submission.alone(run_id)
+            places[run_id] = Place(started, f"pool {report['pid']}", submission.number, "", alone, submission.time)
 
 
 def _look_at_slurm(sent: list[Submission], places: dict[str, Place]) -> None:
@@ -73,5 +76,7 @@ def _look_at_slurm(sent: list[Submission], places: dict[str, Place]) -> None:
             continue
         started = element.state not in slurm.PENDING
         name = f"{element.job_id}_{element.index}" if chunk.count > 1 else element.job_id
-        for run_id in submission.tasks[position]:
-            places[run_id] = Place(started, name, submission.number, "" if started else element.reason)
+        task = submission.tasks[position]
+        reason = "" if started else element.reason
+        for run_id in task:
+            places[run_id] = Place(started, name, submission.number, reason, len(task) == 1, element.start)

@@ -62,8 +62,7 @@ def run_state(run: RunDir, place: Place | None = None, now: float | None = None)
     if _lives(heartbeat, now):
         return RunState("running", **facts)
     failure = (read_json(run.failure) if run.failure.name in names else None) or {}
-    if place and not (place.started and failure and heartbeat.get("ended")):
-        # an array task that has started keeps its place while its other runs go on: a failure then counts
+    if place and not _failed_beside_others(place, failure):
         started = place.started and heartbeat and not heartbeat.get("ended")
         return RunState("running" if started else "queued", message=place.reason or None, **facts)
     if failure:
@@ -74,6 +73,11 @@ def run_state(run: RunDir, place: Place | None = None, now: float | None = None)
     if names & {run.config.name, run.heartbeat.name, run.attempts.name}:
         return RunState("lost", "node_failure", "its process is gone and left no word", **facts)
     return RunState("new", **facts)
+
+
+def _failed_beside_others(place: Place, failure: dict[str, Any]) -> bool:
+    """Whether a run has failed while its array task goes on for the other runs in it."""
+    return place.started and not place.alone and float(failure.get("time") or 0) >= place.since
 
 
 def _lives(heartbeat: dict[str, Any], now: float) -> bool:

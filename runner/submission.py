@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ import yaml
 from runner import manifest
 from runner.cluster import Cluster, SlurmCluster
 from runner.expansion import Expansion, Run
-from runner.experiment import Experiment
+from runner.experiment import Experiment, Resources
 from runner.files import write_json, write_text
 from runner.layout import ExperimentDir
 from runner.queue import Queue, look
@@ -113,14 +114,16 @@ def send(
     return Sent(number, jobs, len(tasks), waiting)
 
 
-def _environment(cluster: Cluster) -> dict[str, str]:
+def _environment(cluster: Cluster, resources: Resources) -> dict[str, str]:
     """What every worker is told through its environment."""
     cache = cluster.cache or os.environ.get("RUNNER_CACHE")
     told = {"RUNNER_CACHE": str(Path(cache).expanduser().absolute())} if cache else {}
+    told["RUNNER_SUBMITTED_AT"] = str(time.time())
     if isinstance(cluster, SlurmCluster):
-        # compute nodes have no internet; and a folder named runner, jobs or models where the person stands when
-        # submitting must not hide ours (python -m would put it first on sys.path)
-        told |= {"PYTHONSAFEPATH": "1", "HF_HUB_OFFLINE": "1", "RUNNER_REQUEUE": "1" if cluster.requeue else "0"}
+        told["HF_HUB_OFFLINE"] = "1"  # compute nodes have no internet
+        told["RUNNER_REQUEUE"] = "1" if cluster.requeue else "0"
+        told["RUNNER_SIGNAL_DELAY_S"] = str(cluster.signal_seconds)
+        told["RUNNER_TIME_LIMIT_S"] = str(slurm.time_limit_minutes(resources) * 60)
     return told
 
 
@@ -130,7 +133,7 @@ def _send_local(directory: ExperimentDir, number: int, tasks: int, experiment: E
     token = secrets.token_hex(8)
     chunk = {"submission": number, "token": token, "first": 0, "count": tasks}
     manifest.log_submission(directory, {"event": "sending", **chunk})
-    pid = local.start(directory, number, count, _environment(cluster) | cluster.environment)
+    pid = local.start(directory, number, count, _environment(cluster, experiment.resources) | cluster.environment)
     manifest.log_submission(directory, {"event": "sent", "submission": number, "token": token, "job_id": pid})
     return [pid]
 
@@ -149,7 +152,12 @@ def _send_slurm(
         part = tasks[first : first + size]
         token = secrets.token_hex(8)
         params = slurm.parameters(
-            experiment.experiment, token, experiment.resources, experiment.array, cluster, _environment(cluster)
+            experiment.experiment,
+            token,
+            experiment.resources,
+            experiment.array,
+            cluster,
+            _environment(cluster, experiment.resources),
         )
         if jobs and experiment.array.max_parallel:  # the limit holds over all chunks only when they take turns
             params["dependency"] = f"afterany:{jobs[-1]}"

@@ -1,8 +1,52 @@
-"""Shared settings of the tests."""
+"""Shared settings of the tests, and a real Slurm for those marked `slurm`."""
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 sys.path.append(str(Path(__file__).parent))  # the modules that tests share; last, so that ours win
+
+from slurm_cluster import SlurmCluster, SlurmMissing
+
+_missing = pytest.StashKey[str]()
+
+
+@pytest.fixture(scope="session")
+def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[SlurmCluster]:
+    """A Slurm that is started once; RUNNER_TEST_SLURM=STATE_DIR uses one that `slurm-cluster up` has started.
+
+    Where Slurm can be neither installed nor started the tests are skipped, and the summary says so; with
+    REQUIRE_SLURM=1 they fail.
+    """
+    running = os.environ.get("RUNNER_TEST_SLURM")
+    if running:
+        yield SlurmCluster(Path(running))
+        return
+    try:
+        cluster = SlurmCluster.start()
+    except SlurmMissing as error:
+        if os.environ.get("REQUIRE_SLURM") == "1":
+            pytest.fail(f"REQUIRE_SLURM=1, but there is no Slurm: {error}", pytrace=False)
+        request.config.stash[_missing] = str(error)
+        pytest.skip(f"no Slurm: {error}")
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def slurm(slurm_cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmCluster]:
+    """The cluster, with SLURM_CONF set; empty again after the test."""
+    monkeypatch.setenv("SLURM_CONF", str(slurm_cluster.conf))
+    yield slurm_cluster
+    slurm_cluster.clear()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if _missing in config.stash:
+        terminalreporter.section("NO SLURM: the tests marked slurm were not run", sep="!", red=True)
+        terminalreporter.line(config.stash[_missing])

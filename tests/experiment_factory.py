@@ -35,6 +35,7 @@ class PlannedVariant:
     diagnostics: Mapping[str, Any] = field(default_factory=dict)  # quantities of diagnostics.jsonl
     axes: Mapping[str, Any] | None = None  # default: the layers
     states: Mapping[int, str] = field(default_factory=dict)  # seed → state; default completed
+    seed_shifts: Mapping[int, float] = field(default_factory=dict)  # seed → added to its mean error
     metrics: Mapping[str, float] = field(default_factory=dict)  # replaces entries of result.json's metrics
 
 
@@ -97,7 +98,7 @@ def write_run(run: RunDir, variant: PlannedVariant, seed: int, plan: Plan, rando
     run.path.mkdir(parents=True, exist_ok=True)
     beat = NOW - (5 if state == "running" else 5000)
     run.heartbeat.write_text(json.dumps({"host": "n1", "attempt": 1, "epoch": 3, "time": beat}))
-    shift = plan.seed_noise * random.standard_normal()
+    shift = plan.seed_noise * random.standard_normal() + variant.seed_shifts.get(seed, 0.0)
     errors = _errors(variant.error + shift, plan, random)
     tests = _errors((variant.test_error or variant.error) + shift, plan, random)
     epochs = plan.epochs if state == "completed" else 3

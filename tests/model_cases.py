@@ -6,8 +6,8 @@ from functools import cache
 from typing import Any
 
 import torch
-from crystals import RECORDS, batch, graph, quotient, structure
 
+from crystals import RECORDS, batch, graph, quotient, structure
 from models.batch import GraphBatch, TextBatch
 from models.crystal_model import CrystalModel
 from models.fusion.registry import LATE, MIDDLE

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from crystals import RECORDS, Structure, batch, graph, permuted, structure, supercell
 from model_cases import SMALL, merged, whole
-
 from models.alignn import Alignn, Counts
 from models.basis import GaussianBasis
 from models.batch import GraphBatch

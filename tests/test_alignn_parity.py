@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
+import sys
 
 import pytest
 import torch
 from alignn.models.alignn_atomwise_pure import ALIGNNAtomWisePure, ALIGNNAtomWisePureConfig
 from alignn.torch_graph_builder import TorchGraph
-from crystals import RECORDS, batch, graph, structure
-from model_cases import SMALL, merged, model, whole
 from torch import nn
 
+from crystals import RECORDS, batch, graph, structure
+from model_cases import SMALL, merged, model, whole
 from models.alignn import Alignn
 from models.alignn_weights import load_alignn_weights
 from models.batch import GraphBatch
@@ -171,3 +172,10 @@ def test_alignn_weights_of_another_size_are_refused() -> None:
         ValueError, match=r"atom_embedding\.layer\.0\.weight: expected \(16, 92\) in all, found \(32, 92\)"
     ):
         load_alignn_weights(ours.encoder, ours.head, wide)
+
+
+def test_missing_dgl_names_the_backend_that_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dgl", None)
+    monkeypatch.delitem(sys.modules, "models.dgl_backend")
+    with pytest.raises(ValueError, match=r"needs the package dgl 1\.1\.3.*backend torch computes the same"):
+        model(encoder=SMALL.model_copy(update={"backend": "dgl"}), text_dim=None)

@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_experiment import environment
 
 from jobs.claim import Claim, Held, Holder, acquire
 from jobs.processes import start_time
 from runner.files import read_json, write_json
 from runner.layout import RunDir
+from tiny_experiment import environment
 
 INTERVAL = 0.4
 

@@ -30,7 +30,7 @@ class TinyParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     train: TrainParams = TrainParams()
-    mischief: str | None = None  # raise, nan, not_finite, allocate, kill, segfault, exit
+    mischief: str | None = None  # raise, nan, not_finite, allocate, kill, segfault, exit; wait: until asked to stop
     at_epoch: int = 1  # in which the mischief is done
     first_attempts: int = 1000  # mischief only in attempts up to this one
     allocate_mib: int = 0
@@ -54,7 +54,7 @@ class TinyTask:
         context.rewind(epoch)
         context.say(f"starts after epoch {epoch}")
         while epoch < params.train.epochs:
-            self._wait(params, context)
+            self._wait(params, context, epoch + 1)
             if context.stop_reason is not None and not params.deaf:
                 time.sleep(params.checkpoint_seconds)
                 context.say(f"stops after epoch {epoch}")
@@ -70,8 +70,9 @@ class TinyTask:
         loss = float("nan") if params.mischief == "not_finite" else total
         return Outcome({"val_loss": loss}, best_epoch=epoch, epochs=epoch, parameters=1)
 
-    def _wait(self, params: TinyParams, context: RunContext) -> None:
-        until = time.monotonic() + params.train.epoch_seconds
+    def _wait(self, params: TinyParams, context: RunContext, epoch: int) -> None:
+        endless = params.mischief == "wait" and epoch == params.at_epoch and context.attempt <= params.first_attempts
+        until = time.monotonic() + (1e9 if endless else params.train.epoch_seconds)
         while time.monotonic() < until and (params.deaf or context.stop_reason is None):
             time.sleep(0.01)
 

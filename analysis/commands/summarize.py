@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from analysis.commands.options import DEFAULT_ROOT, Experiment, Format, FormatOption, Root
 from analysis.locate import locate
 from analysis.output import stdout_console, written
+from analysis.report import is_current, report_key, to_html
 from analysis.summary import Summary, summarize
+from analysis.summary_latex import to_latex
 from analysis.summary_markdown import to_markdown
 from analysis.summary_records import to_csv, to_json
 from analysis.summary_table import show
 
+ReportOption = Annotated[
+    bool, typer.Option("--report/--no-report", help="Write report.html and figures/, when something changed.")
+]
 
-def command(experiment: Experiment = None, root: Root = DEFAULT_ROOT, format: FormatOption = Format.table) -> None:
+
+def command(
+    experiment: Experiment = None,
+    root: Root = DEFAULT_ROOT,
+    format: FormatOption = Format.table,
+    report: ReportOption = True,
+) -> None:
     """Rank the variants, judge their health, choose one, and say what to do next."""
     summary = summarize(locate(experiment, root))
     if format is Format.json:
@@ -23,10 +38,27 @@ def command(experiment: Experiment = None, root: Root = DEFAULT_ROOT, format: Fo
         sys.stdout.write(to_csv(summary))
     else:
         show(summary, stdout_console())
-    save(summary)
-
-
-def save(summary: Summary) -> None:
-    """Write results_summary.csv and summary.md into the experiment's analysis/."""
+    sys.stdout.flush()  # before the files: a pipe sees the result at once
     directory = summary.collection.directory
-    written({directory.summary_csv: to_csv(summary), directory.summary_markdown: to_markdown(summary)})
+    written(
+        {
+            directory.summary_csv: to_csv(summary),
+            directory.summary_markdown: to_markdown(summary),
+            directory.summary_latex: to_latex(summary),
+        }
+    )
+    if report:
+        save_report(summary)
+
+
+def save_report(summary: Summary) -> None:
+    """Write report.html and figures/ unless the report there was made from the same."""
+    directory, key = summary.collection.directory, report_key(summary)
+    if is_current(directory.report, key):
+        return
+    from analysis.plots.gallery import gallery  # matplotlib, only when there is something to draw
+
+    plots = gallery(summary)
+    files: dict[Path, str] = {directory.figures / f"{plot.name}.svg": plot.svg for plot in plots}
+    written(files, quiet=True)
+    written({directory.report: to_html(summary, plots, key)})

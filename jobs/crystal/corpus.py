@@ -46,7 +46,7 @@ class Corpus:
     def items(self, positions: np.ndarray, hidden: Tensor | None = None) -> Items:
         """The crystals at `positions`; where `hidden` (B,) is true the text is treated as missing."""
         chosen = torch.from_numpy(positions).to(self.target.device)
-        text = self.texts.batch(chosen) if self.texts is not None else None
+        text = self.texts.batch(positions) if self.texts is not None else None
         if text is not None and hidden is not None:
             text = TextBatch(text.vector, text.present & ~hidden, text.tokens, text.token_mask)
         graph = self.graphs.batch(positions) if self.graphs is not None else None
@@ -58,7 +58,7 @@ class Corpus:
 
 
 def gather(
-    params: CrystalParams, cache_root: Path, device: torch.device, workers: int, log: Callable[[str], None], tokens: bool
+    params: CrystalParams, cache_root: Path, device: torch.device, workers: int, log: Callable[[str], None]
 ) -> Corpus:
     """Read, split, describe and embed the crystals of `params`; whatever was computed before comes from the cache.
 
@@ -78,7 +78,7 @@ def gather(
         ids=[crystal.material_id for crystal in crystals],
         places=places,
         graphs=_graphs(params, crystals, cache_root, device, workers, log),
-        texts=_texts(params, crystals, cache_root, device, log, tokens),
+        texts=_texts(params, crystals, cache_root, device, log),
         target=torch.tensor(target, dtype=torch.float32, device=device),
         mean=float(train.mean()),
         deviation=float(train.std()) or 1.0,  # all targets equal: nothing to scale
@@ -105,9 +105,8 @@ def _texts(
     cache_root: Path,
     device: torch.device,
     log: Callable[[str], None],
-    tokens: bool,
 ) -> Embeddings | None:
-    if not (params.model.uses_text or params.train.contrastive_weight):
+    if not params.reads_text:
         return None
     texts = describe(crystals, params.text.describe, cache_root, log)
-    return embed(texts, params.text, cache_root, want_tokens=tokens, device=device, log=log)
+    return embed(texts, params.text, cache_root, want_tokens=params.model.reads_tokens, device=device, log=log)

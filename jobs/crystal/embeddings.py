@@ -2,12 +2,19 @@
 
 Vectors are found by encoder, pooling, length limit and text; so a second description, target or seed encodes only
 texts that were never seen. Token embeddings are kept apart, in float16, because they are some hundred times larger.
+
+On a CPU each text is encoded by itself in one thread. That costs no more than batches do there, and the numbers of a
+text do not depend on which others were encoded with it: a run can be repeated bit for bit with a cache that was filled
+in another order.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -23,6 +30,7 @@ from runner.errors import UserError
 
 VERSION = 1  # of the arrays; raised when they change, so that old shards are not read
 SHARD = 2048  # texts a shard at most, so that an interrupted build keeps what it has
+WORTH_PROCESSES = 256  # texts; fewer are encoded before further processes have loaded the encoder
 ON_DEVICE = 4 << 30  # bytes; more tokens than this stay on disk, memory-mapped, and are copied batch by batch
 
 
@@ -47,14 +55,17 @@ def embed(
     want_tokens: bool = False,
     device: torch.device | str = "cpu",
     download: bool = False,
+    workers: int = 1,
     log: Callable[[str], None] = lambda text: None,
 ) -> Embeddings:
     """The embedding of each text, from the cache below `root`; new texts are encoded on `device` and kept.
 
+    Many new texts are shared among `workers` processes where `device` is the CPU.
+
     None, a crystal without description, gets zeros and counts as absent. Raises UserError where the encoder is not on
     this machine (with `download`, where it cannot be fetched), CommandFailed where the cache cannot be written.
     """
-    cache = _Cache(choice, root, device, download)
+    cache = _Cache(choice, root, device, download, workers)
     by_key = {text_key(text): text for text in texts if text is not None}
     vectors, tokens = cache.fill(by_key, want_tokens, log)
     keys = [None if text is None else text_key(text) for text in texts]
@@ -76,6 +87,10 @@ class Embeddings:
         self.vector = vector.to(device)  # (C, d) float32; zeros where there is no text
         self.present = present.to(device)  # (C,) bool
         self.tokens = tokens
+
+    @property
+    def width(self) -> int:
+        return int(self.vector.shape[1])
 
     def batch(self, positions: Sequence[int] | NDArray[np.integer[Any]] | Tensor) -> TextBatch:
         """The crystals at `positions`. Positions on the host spare a wait for the device where tokens are read."""
@@ -137,12 +152,12 @@ def text_key(text: str) -> str:
 class _Cache:
     """The shards of one encoder, pooling and length limit."""
 
-    def __init__(self, choice: TextChoice, root: Path, device: torch.device | str, download: bool) -> None:
-        self.choice, self.root, self.device = choice, root, device
+    def __init__(
+        self, choice: TextChoice, root: Path, device: torch.device | str, download: bool, workers: int
+    ) -> None:
+        self.choice, self.root, self.device, self.workers = choice, root, torch.device(device), workers
         try:
-            if download:
-                TextEncoder.load(choice.encoder, choice.revision, download=True)
-            _, self.identity = locate(choice.encoder, choice.revision)
+            _, self.identity = _located(choice, download)
         except EncoderMissing as error:
             raise UserError(str(error), next_command="runner prepare CONFIG, on the login node") from error
         name = choice.encoder.rstrip("/").rsplit("/", 1)[-1]
@@ -160,31 +175,36 @@ class _Cache:
         no_vector = [key for key in texts if key not in known and key not in set(no_tokens)]
         if no_tokens or no_vector:
             log(f"encoding {len(no_tokens) + len(no_vector):,} descriptions with {self.choice.encoder}")
-            encoder = TextEncoder.load(self.choice.encoder, self.choice.revision).to(self.device)
             for keys, with_tokens in ((no_tokens, True), (no_vector, False)):
                 for start in range(0, len(keys), SHARD):
-                    self._write(encoder, keys[start : start + SHARD], texts, with_tokens, known)
+                    self._write(keys[start : start + SHARD], texts, with_tokens, known)
         return find_in_shards(texts, self.vectors), self._token_slices(texts) if want_tokens else {}
 
-    def _write(
-        self, encoder: TextEncoder, keys: list[str], texts: dict[str, str], with_tokens: bool, known: dict[str, Any]
-    ) -> None:
+    def _write(self, keys: list[str], texts: dict[str, str], with_tokens: bool, known: dict[str, Any]) -> None:
         """Encode one shard's texts; vectors that are known already are not written again."""
-        encoded = encoder.encode(
-            [texts[key] for key in keys],
-            pooling=self.choice.pooling,
-            max_length=self.choice.max_length,
-            want_tokens=with_tokens,
-        )
-        if encoded.tokens is not None and encoded.token_mask is not None:
-            flat = encoded.tokens[encoded.token_mask].to(torch.float16).numpy()
-            tables = {"tokens": flat, "sizes": encoded.token_mask.sum(1).numpy()}
+        pooled_rows, tables = self._encode([texts[key] for key in keys], with_tokens)
+        if tables:
             publish_shard(self.tokens, self.root, "token embeddings", keys, lambda folder: save_arrays(folder, tables))
         fresh = [row for row, key in enumerate(keys) if key not in known]
         if fresh:
-            pooled = {"pooled": encoded.pooled[fresh].numpy()}
+            pooled = {"pooled": pooled_rows[fresh]}
             fresh_keys = [keys[row] for row in fresh]
             publish_shard(self.vectors, self.root, "embeddings", fresh_keys, lambda folder: save_arrays(folder, pooled))
+
+    def _encode(self, texts: list[str], with_tokens: bool) -> Encoded:
+        """Encode `texts`, in several processes where that pays."""
+        job = (self.choice.encoder, self.choice.revision, self.choice.pooling, self.choice.max_length, with_tokens)
+        if self.device.type != "cpu" or self.workers < 2 or len(texts) < WORTH_PROCESSES:
+            return encode(texts, *job, str(self.device))
+        parts = [list(part) for part in np.array_split(np.array(texts, dtype=object), self.workers)]
+        # spawned, not forked: a forked child inherits the locks of torch's threads and may wait for one for ever
+        with ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn")) as pool:
+            encoded = [waiting.result() for waiting in [pool.submit(encode, part, *job, "cpu") for part in parts]]
+        names = encoded[0][1]
+        return (
+            np.concatenate([pooled for pooled, _ in encoded]),
+            {name: np.concatenate([tables[name] for _, tables in encoded]) for name in names},
+        )
 
     def _token_slices(self, texts: dict[str, str]) -> dict[str, Slice]:
         found = find_in_shards(texts, self.tokens)
@@ -194,3 +214,51 @@ class _Cache:
             key: (shard, int(ends[shard][row] - sizes[shard][row]), int(sizes[shard][row]))
             for key, (shard, row) in found.items()
         }
+
+
+def _located(choice: TextChoice, download: bool) -> tuple[Path, str]:
+    """The encoder's folder and identity; fetched first where it is missing and may be fetched."""
+    try:
+        return locate(choice.encoder, choice.revision)
+    except EncoderMissing:
+        if not download:
+            raise
+        TextEncoder.load(choice.encoder, choice.revision, download=True)
+        return locate(choice.encoder, choice.revision)
+
+
+Encoded = tuple[NDArray[np.float32], dict[str, NDArray[Any]]]  # (n, d) vectors; tables of tokens, empty if not wanted
+
+
+def encode(
+    texts: list[str],
+    name: str,
+    revision: str | None,
+    pooling: Literal["cls", "mean"],
+    max_length: int,
+    want_tokens: bool,
+    device: str,
+) -> Encoded:
+    """Vectors of `texts`, and their tokens one after the other in float16 with the number of each text's."""
+    encoder = TextEncoder.load(name, revision).to(device)
+    on_cpu = torch.device(device).type == "cpu"
+    with _one_thread(on_cpu):
+        encoded = encoder.encode(
+            texts, pooling=pooling, max_length=max_length, batch_size=1 if on_cpu else 64, want_tokens=want_tokens
+        )
+    tables: dict[str, NDArray[Any]] = {}
+    if encoded.tokens is not None and encoded.token_mask is not None:
+        flat = encoded.tokens[encoded.token_mask].to(torch.float16).numpy()
+        tables = {"tokens": flat, "sizes": encoded.token_mask.sum(1).numpy()}
+    return encoded.pooled.numpy(), tables
+
+
+@contextmanager
+def _one_thread(wanted: bool) -> Iterator[None]:
+    threads = torch.get_num_threads()
+    if wanted:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

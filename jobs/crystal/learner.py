@@ -51,7 +51,7 @@ class CrystalLearner:
             with self._autocast():
                 output = self.model(items.graph, items.text)
             loss, mae = self._loss(output, items)
-            (loss * (len(positions) / len(batch))).backward()
+            torch.autograd.backward(loss * (len(positions) / len(batch)))
             for name, value in (("loss", loss), ("mae", mae)):
                 sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach() * len(positions)
         return sums

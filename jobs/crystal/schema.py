@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from models.fusion.registry import MIDDLE, LateFusionOptions, MiddleFusionOptions
+from models.fusion.registry import LateFusionOptions, MiddleFusionOptions
 from models.options import AlignnOptions, NoEncoder
 
 
@@ -59,8 +59,8 @@ class ModelParams(Section):
     """Encoder, fusions, head."""
 
     encoder: Annotated[AlignnOptions | NoEncoder, Field(discriminator="name")] = AlignnOptions()
-    middle_fusion: MiddleFusionOptions = Field(default_factory=lambda: MIDDLE["none"].options(name="none"))
-    late_fusion: LateFusionOptions = Field(default_factory=lambda: {"name": "none"}, validate_default=True)
+    middle_fusion: MiddleFusionOptions = Field({"name": "none"}, validate_default=True)
+    late_fusion: LateFusionOptions = Field({"name": "none"}, validate_default=True)
     projection_dim: int = Field(64, ge=1)  # width of g and t
     dropout: float = Field(0.1, ge=0, lt=1)  # of the projection heads
 
@@ -86,6 +86,11 @@ class ModelParams(Section):
     @property
     def uses_text(self) -> bool:
         return not self.uses_graph or self.middle_fusion.name != "none" or self.late_fusion.name != "none"
+
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether a fusion attends to the tokens of the texts."""
+        return any(getattr(part, "reads_tokens", False) for part in (self.middle_fusion, self.late_fusion))
 
 
 class TrainParams(Section):
@@ -121,14 +126,28 @@ class CrystalParams(Section):
 
     @model_validator(mode="after")
     def _contrast_needs_both(self) -> CrystalParams:
-        if self.train.contrastive_weight and not (self.model.uses_graph and self.model.uses_text):
-            raise misfit(
-                ("train", "contrastive_weight"), "compares graph and text; this model has only one of them", "0"
-            )
+        if self.train.contrastive_weight and not self.model.uses_graph:
+            raise misfit(("train", "contrastive_weight"), "compares graph and text; this model has no graph", "0")
+        return self
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether the descriptions take part: in the model, or in the contrastive loss alone."""
+        return self.model.uses_text or self.train.contrastive_weight > 0
+
+    @model_validator(mode="after")
+    def _warmup_is_short(self) -> CrystalParams:
+        wanted, train = self.train.warmup_steps, self.train
+        if wanted is not None and self.data.train is not None:
+            steps = -(-self.data.train // train.batch_size) * train.epochs
+            if wanted > steps / 2:
+                raise misfit(
+                    ("train", "warmup_steps"),
+                    f"found {wanted}; more than half of the run's {steps} steps would be warm-up",
+                    f"0 to {steps // 2}",
+                )
         return self
 
     def without_effect(self) -> set[str]:
         """Sections that cannot change the result of this run; they take no part in its identity."""
-        return ({"text"} if not self.model.uses_text else set()) | ({"graph"} if not self.model.uses_graph else set())
-
-
+        return ({"text"} if not self.reads_text else set()) | ({"graph"} if not self.model.uses_graph else set())

@@ -30,7 +30,7 @@ class CrystalTask:
         from jobs.data.check import check_data
 
         whole = CrystalParams.model_validate(params)
-        return check_data(whole.data, whole.text.describe if whole.model.uses_text else None)
+        return check_data(whole.data, whole.text.describe if whole.reads_text else None)
 
     def prepare(
         self, params: Sequence[CrystalParams], cache_root: Path, log: Callable[[str], None]
@@ -50,10 +50,10 @@ class CrystalTask:
 
         device = choose_device(context.gpus)
         torch.set_num_threads(context.threads)
-        torch.manual_seed(params.train.seed)
-        model, reads_tokens = build_model(params)
-        corpus = gather(params, context.cache_root, device, context.threads, context.say, reads_tokens)
+        corpus = gather(params, context.cache_root, device, context.threads, context.say)
         write_json(context.directory.splits, {name: [corpus.ids[i] for i in r] for name, r in corpus.places.items()})
+        torch.manual_seed(params.train.seed)
+        model = build_model(params, corpus.texts.width if corpus.texts is not None else None)
         learner = CrystalLearner(model.to(device), corpus, params.train)
         for line in banner(params, corpus, learner, device):
             context.say(line)
@@ -87,23 +87,19 @@ def choose_device(gpus: int) -> Any:
     return torch.device("cuda")
 
 
-def build_model(params: CrystalParams) -> Any:
-    """The model, freshly initialised, and whether it reads the tokens of the texts."""
+def build_model(params: CrystalParams, text_width: int | None) -> Any:
+    """The model, freshly initialised; `text_width` is that of the text encoder's vectors."""
     from models.crystal_model import CrystalModel
-    from models.text import width_of
 
-    contrastive = params.train.contrastive_weight > 0
-    reads_text = params.model.uses_text or contrastive
-    model = CrystalModel(
+    return CrystalModel(
         params.model.encoder,
         params.model.middle_fusion,
         params.model.late_fusion,
-        text_dim=width_of(params.text.encoder, params.text.revision) if reads_text else None,
+        text_dim=text_width,
         projection_dim=params.model.projection_dim,
         dropout=params.model.dropout,
-        contrastive=contrastive,
+        contrastive=params.train.contrastive_weight > 0,
     )
-    return model, model.reads_tokens
 
 
 def banner(params: CrystalParams, corpus: Corpus, learner: CrystalLearner, device: Any) -> list[str]:
@@ -114,7 +110,7 @@ def banner(params: CrystalParams, corpus: Corpus, learner: CrystalLearner, devic
         f"data: {data.dataset}, {data.target}; {sizes} ({data.split} split, seed {data.seed}); "
         f"train mean {corpus.mean:.4g}, standard deviation {corpus.deviation:.4g}"
     ]
-    if params.model.uses_text:
+    if params.reads_text:
         lines.append(f"text: {params.text.describe} descriptions, {params.text.encoder}, {params.text.pooling} pooling")
     lines += learner.model.describe()
     lines.append(

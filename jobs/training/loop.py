@@ -1,4 +1,4 @@
-"""The training loop: epochs of batches, validation, logs, checkpoints; it can stop at any batch and go on from there."""
+"""The training loop: batches, validation, logs, checkpoints; it can stop at any batch and go on from there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from jobs.context import RunContext
+from jobs.context import FUSION_COLUMNS, RunContext
 from jobs.failure import Kind, RunFailure, Stopped
 from jobs.training import checkpoint
 from jobs.training.optimisation import optimiser_for, schedule_for
@@ -49,9 +49,17 @@ class Validation:
 class Learner(Protocol):
     """What is trained. Losses are means over the items of a batch."""
 
-    model: nn.Module
-    metric: str  # of `validate`, which says which epoch is the best
-    mode: str  # min or max
+    @property
+    def model(self) -> nn.Module: ...
+    @property
+    def metric(self) -> str:
+        """Of `validate`: says which epoch is the best."""
+        ...
+
+    @property
+    def mode(self) -> str:
+        """Whether the best metric is the `min` or the `max`."""
+        ...
 
     def batches(self, epoch: int) -> Sequence[Any]:
         """The batches of an epoch (counted from 1), each a sequence of items; the same at every call."""
@@ -146,7 +154,7 @@ class Fit:
         p.seconds += time.perf_counter() - began
 
     def _end_epoch(self) -> None:
-        """Validate, log, remember the best, write the checkpoint: in this order, so that a crash repeats whole epochs."""
+        """Validate, log, remember the best, write the checkpoint; in this order a crash repeats the whole epoch."""
         p = self.progress
         train = {f"train_{name}": float(total) / self.items for name, total in self.sums.items()}
         began = time.perf_counter()
@@ -174,17 +182,21 @@ class Fit:
             p = self.progress
             raise RunFailure(
                 Kind.DIVERGED,
-                f"epoch {p.epoch}, step {p.step}: {', '.join(wrong)}; a smaller learning rate or gradient_clip may help",
+                f"epoch {p.epoch}, step {p.step}: {', '.join(wrong)}; try a smaller learning rate or gradient_clip",
             )
 
     def _log(self, metrics: dict[str, float], found: Validation, better: bool) -> None:
         p = self.progress
         rate = self.optimiser.param_groups[0]["lr"]
-        self.context.record(
-            {"epoch": p.epoch, "step": p.step, "seconds": p.seconds, "learning_rate": rate, **metrics}
-        )
-        if found.fusion:
-            self.context.record_fusion(p.epoch, found.fusion)
+        self.context.record({"epoch": p.epoch, "step": p.step, "seconds": p.seconds, "learning_rate": rate, **metrics})
+        reported = {layer: values for layer, values in found.fusion.items() if values}
+        if reported:
+            columns = {
+                layer: {name: value for name, value in values.items() if name in FUSION_COLUMNS}
+                for layer, values in reported.items()
+            }
+            self.context.record_fusion(p.epoch, columns)
+            self.context.record_diagnostics({"epoch": p.epoch, "layers": reported})
         name = self.learner.metric
         mark = "  best" if better else f"  (best {p.best_value:.4f} in epoch {p.best_epoch})"
         self.context.say(
@@ -200,7 +212,9 @@ class Fit:
         reason = self.context.stop_reason
         assert reason is not None
         self._save()
-        self.context.say(f"stopped ({reason}) in epoch {self.progress.epoch}, batch {self.progress.batch}; checkpoint written")
+        self.context.say(
+            f"stopped ({reason}) in epoch {self.progress.epoch}, batch {self.progress.batch}; checkpoint written"
+        )
         raise Stopped(reason)
 
     def _save(self, best: bool = False) -> None:

@@ -27,7 +27,9 @@ def warmup_steps(wanted: int | None, total: int) -> int:
     if wanted is None:
         return min(WARMUP_STEPS, int(WARMUP_SHARE * total))
     if wanted > total / 2:
-        raise ValueError(f"warmup_steps {wanted} is more than half of the run's {total} steps; allowed: 0 to {total // 2}")
+        raise ValueError(
+            f"warmup_steps {wanted} is more than half of the run's {total} steps; allowed: 0 to {total // 2}"
+        )
     return wanted
 
 

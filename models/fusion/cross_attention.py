@@ -39,8 +39,8 @@ class TokenExchange(nn.Module):
 
 def _over_tokens(values: Tensor, text: TextSide) -> Tensor:
     """(B, L, …) → (B, …) mean over the tokens of each text."""
-    share = text.token_mask / text.token_mask.sum(1, keepdim=True)
-    return torch.einsum("bl,bl...->b...", share.to(values.dtype), values)
+    mask = text.token_mask.to(values.dtype)
+    return torch.einsum("bl,bl...->b...", mask / mask.sum(1, keepdim=True), values)
 
 
 class PooledExchange(nn.Module):

@@ -96,8 +96,8 @@ class Records:
         return self._layers.setdefault(name, LayerRecord())
 
     def summary(self) -> dict[str, dict[str, float]]:
-        """Layer → quantity → value. Quantities that a fusion does not have are absent."""
-        columns = {layer: record._columns() for layer, record in self._layers.items()}
+        """Layer → quantity → value. Quantities that a fusion does not have, and layers without any, are absent."""
+        columns = {layer: values for layer, record in self._layers.items() if (values := record._columns())}
         scalars = [value for layer in columns.values() for value in layer.values()]
         if not scalars:
             return {}

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from jobs.registry import load_task
-
 from jobs.task import Task
 from runner import cluster as clusters
 from runner import experiment
@@ -58,7 +57,7 @@ def _task_problems(task: Task, expansion: Expansion) -> list[Problem]:
     problems, seen = [], set()
     for run in expansion.runs:
         # equal sections of runs are one object, so identity tells which were looked at
-        key = tuple(id(run.params[name]) for name in task.checked_sections)
+        key = tuple(id(run.params[name]) for name in getattr(task, "checked_sections", run.params))
         if key in seen:
             continue
         seen.add(key)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jobs.context import default_cache_root
-
 from jobs.task import Preparation
 from runner.cluster import Cluster
 from runner.commands.loading import Loaded

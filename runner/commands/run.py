@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from runner import manifest
@@ -13,6 +14,8 @@ from runner.layout import RunDir
 from runner.selection import choose_run
 from runner.states import run_state
 from runner.submission import write_run
+
+POLL_SECONDS = 0.1
 
 
 def prepare(loaded: Loaded, name: str) -> RunDir:
@@ -27,6 +30,33 @@ def prepare(loaded: Loaded, name: str) -> RunDir:
 
 
 def execute(run: RunDir) -> int:
-    """Run it in a parent of its own, whose log goes to this terminal as well; its exit status."""
-    command = [sys.executable, "-m", "jobs.parent", "--echo", str(run.path.absolute())]
-    return subprocess.call(command, env=os.environ | {"PYTHONSAFEPATH": "1"}, cwd=Path.cwd())
+    """Start a parent for it and print its log until it ends; the parent's exit status.
+
+    Ctrl-C reaches the parent too, which lets the run write its checkpoint; a second one is not waited for.
+    """
+    before = set(run.logs.glob("*.log"))
+    command = [sys.executable, "-m", "jobs.parent", str(run.path.absolute())]
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONSAFEPATH": "1"}, stdout=subprocess.DEVNULL)
+    try:
+        _echo(run, before, process)
+    except KeyboardInterrupt:
+        process.wait()
+    return process.wait()
+
+
+def _echo(run: RunDir, before: set[Path], process: subprocess.Popen[bytes]) -> None:
+    """Copy the log of the attempt that has just started to this terminal."""
+    new: set[Path] = set()
+    while not new and process.poll() is None:
+        time.sleep(POLL_SECONDS)
+        new = set(run.logs.glob("*.log")) - before
+    if not new:
+        return
+    with max(new).open(encoding="utf-8", errors="replace") as log:
+        while True:
+            ended = process.poll() is not None  # looked at before reading, so that nothing is missed
+            sys.stdout.write(log.read())
+            sys.stdout.flush()
+            if ended:
+                return
+            time.sleep(POLL_SECONDS)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.parent import ArrayTask
-
 from runner import manifest, submission
 from runner.cluster import Cluster, SlurmCluster
 from runner.commands.loading import Loaded

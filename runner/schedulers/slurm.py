@@ -30,6 +30,7 @@ class Element:
     state: str  # Slurm's word: PENDING, RUNNING, …
     comment: str
     reason: str
+    start: float  # Unix seconds of its (expected) start; 0 where Slurm does not know
 
 
 def _call(command: list[str], timeout: float = 60) -> str:
@@ -53,11 +54,12 @@ def _call(command: list[str], timeout: float = 60) -> str:
 
 def queue() -> list[Element]:
     """Every element of this user's jobs that Slurm still knows, with one squeue."""
-    output = _call(["squeue", "--me", "-r", "-h", "-o", "%F|%K|%T|%r|%k"])
+    output = _call(["squeue", "--me", "-r", "-h", "-o", "%F|%K|%T|%S|%r|%k"])
     elements = []
     for line in output.splitlines():
-        job_id, index, state, reason, comment = line.strip().split("|", 4)
-        elements.append(Element(job_id, int(index) if index.isdigit() else 0, state, comment, reason))
+        job_id, index, state, start, reason, comment = line.strip().split("|", 5)
+        number, since = (int(text) if text.isdigit() else 0 for text in (index, start))
+        elements.append(Element(job_id, number, state, comment, reason, float(since)))
     return elements
 
 
@@ -90,6 +92,11 @@ def check(resources: Resources, cluster: SlurmCluster, config: Path) -> None:
             )
 
 
+def time_limit_minutes(resources: Resources) -> int:
+    """The time limit in the whole minutes that submitit takes, rounded up."""
+    return -(-(resources.time or 0) // 60)
+
+
 def parameters(
     name: str, token: str, resources: Resources, array: Array, cluster: SlurmCluster, environment: dict[str, str]
 ) -> dict[str, Any]:
@@ -106,7 +113,7 @@ def parameters(
         "account": cluster.account,
         "qos": cluster.qos,
         "constraint": cluster.constraint,
-        "time": -(-(resources.time or 0) // 60),  # whole minutes
+        "time": time_limit_minutes(resources),
         "cpus_per_task": resources.cpus,
         "mem": f"{resources.memory}M" if resources.memory else None,
         "gpus_per_node": resources.gpus if resources.gpus and cluster.gpus_option == "gpus-per-node" else None,
@@ -127,7 +134,8 @@ def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], p
     from submitit.slurm.slurm import SlurmExecutor
 
     folder.mkdir(parents=True, exist_ok=True)
-    executor = SlurmExecutor(folder=folder, python=python or shlex.quote(sys.executable))
+    # -P: a folder named runner, jobs or models where the person stands when submitting must not hide ours
+    executor = SlurmExecutor(folder=folder, python=(python or shlex.quote(sys.executable)) + " -P")
     try:
         executor.update_parameters(**params)
         jobs = executor.submit_array(tasks)

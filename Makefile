@@ -1,0 +1,67 @@
+# `make demo` and `make test` set up everything they need in .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip
+INSTALL := $(PIP) install --quiet --disable-pip-version-check -c constraints.txt
+TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
+
+# A machine without an NVIDIA GPU takes the CPU build of torch, which spares gigabytes of CUDA packages.
+# Another place for wheels: make demo TORCH_INDEX=URL
+ifeq ($(shell command -v nvidia-smi 2>/dev/null),)
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TORCH_BUILD := torch==$(TORCH)+cpu
+else
+TORCH_BUILD := torch==$(TORCH)
+endif
+
+.PHONY: demo test check format lint types imports docs acceptance bench install install-dev clean
+
+demo: install
+	$(BIN)/runner prepare configs/demo.yaml
+	$(BIN)/runner submit configs/demo.yaml --wait
+	$(BIN)/analysis summarize demo
+
+test: install-dev
+	$(BIN)/python -m pytest
+
+# While working: everything that needs no Slurm and takes no longer than a few minutes.
+check: install-dev format lint types imports
+	$(BIN)/python -m pytest -q -m "not slurm and not slow"
+
+format:
+	$(BIN)/ruff format --check .
+
+lint:
+	$(BIN)/ruff check .
+
+types:
+	$(BIN)/mypy
+
+imports:
+	$(BIN)/lint-imports
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "array-runner needs Python 3.11; set PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+# torch first: wheels that pip was told of (PIP_FIND_LINKS) are preferred, then the index of its CPU builds
+$(VENV)/.torch: constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV); a few minutes the first time"
+	$(PIP) install --quiet --disable-pip-version-check --no-deps --no-index $(TORCH_BUILD) 2>/dev/null || \
+	  $(PIP) install --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH_BUILD)
+	@touch $@
+
+$(VENV)/.installed: setup.cfg pyproject.toml | $(VENV)/.torch
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: setup.cfg pyproject.toml | $(VENV)/.installed
+	$(INSTALL) -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,54 @@
+"""The cache of intervals between variants, which cost a bootstrap each; rebuildable like the cache of the runs."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+
+from analysis.cache import write_cache
+from analysis.collect import CollectedRun
+from analysis.reading import json_object
+from analysis.statistics import Interval
+from runner.layout import ExperimentDir
+
+RULES = ("statistics", "predictions", "ties")
+Pair = tuple[tuple[CollectedRun, ...], tuple[CollectedRun, ...]]
+
+
+class IntervalCache:
+    """Intervals by what they were computed from: metric, rules, and time and size of the files of both sides."""
+
+    def __init__(self, directory: ExperimentDir, metric: str) -> None:
+        self.path = directory.interval_cache
+        sources = (Path(__file__).with_name(f"{module}.py").read_bytes() for module in RULES)
+        self._rules = hashlib.sha256(b"".join(sources) + metric.encode()).hexdigest()
+        content = json_object(self.path) or {}
+        self._known: dict[str, Interval | None] = {}
+        if content.get("rules") == self._rules:
+            self._known = {key: value and Interval(**value) for key, value in content["intervals"].items()}
+        self._stored = frozenset(self._known)
+        self._used: dict[str, Interval | None] = {}
+
+    def key(self, pair: Pair) -> str:
+        """What the interval between two variants depends on."""
+        seen = [[(run.run_id, run.plan.seed, run.signature) for run in side] for side in pair]
+        return hashlib.sha256(repr(seen).encode()).hexdigest()[:32]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._known
+
+    def get(self, key: str) -> Interval | None:
+        """A cached interval; None is a pair that nothing pairs."""
+        self._used[key] = self._known[key]
+        return self._known[key]
+
+    def put(self, key: str, interval: Interval | None) -> None:
+        self._known[key] = self._used[key] = interval
+
+    def save(self) -> str:
+        """Keep what was used since the start, where it changed; returns why it cannot be written, or nothing."""
+        if self._stored == self._used.keys():
+            return ""
+        content = {key: interval and asdict(interval) for key, interval in self._used.items()}
+        return write_cache(self.path, {"rules": self._rules, "intervals": content})

@@ -1,0 +1,105 @@
+"""The look of all figures, and their SVG: transparent, with text in the colour of the page around it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+INK = "#111213"  # stands for the colour of the text; a page may replace it
+RULE = "#a8a9aa"  # stands for the colour of grid lines and frames
+COLOURS = ("#2f7ed8", "#e0702c", "#3a9d5d", "#c44e9b", "#8a6fd1", "#b8902a", "#1fa3a3", "#d24b4b")  # for light and dark
+HEALTHY = "#3a9d5d"
+
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "font.family": "DejaVu Sans",  # ships with matplotlib
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "axes.grid": True,
+    "grid.color": RULE,
+    "grid.alpha": 0.35,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "lines.linewidth": 1.6,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A finished figure."""
+
+    name: str  # of its file
+    title: str
+    caption: str  # what is shown, with units and what a reader should see
+    svg: str
+
+    @property
+    def inline(self) -> str:
+        """For a page: text and rules in the colours of the page."""
+        return self.svg.replace(INK, "currentColor").replace(RULE, "var(--rule, #a8a9aa)")
+
+
+def colour(position: int) -> str:
+    return COLOURS[position % len(COLOURS)]
+
+
+def styled() -> AbstractContextManager[None]:
+    """Inside it, figures have this look."""
+    return matplotlib.rc_context(STYLE)
+
+
+def canvas(columns: int = 1, rows: int = 1, *, width: float = 8.0, height: float = 3.7) -> tuple[Figure, list[Axes]]:
+    """A figure with axes in reading order; inches. Made without pyplot, which keeps figures alive."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, list(axes.flat)
+
+
+def finish(figure: Figure, name: str, title: str, caption: str) -> Plot:
+    """Draw the figure as SVG. Ids are salted with the name, so that several figures can share a page."""
+    text = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    svg = text.getvalue().replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")  # of about equal width
+    return Plot(name, title, caption, svg[svg.index("<svg") :])
+
+
+def legend_beside(axes: Axes, entries: int) -> None:
+    """A legend to the right of the axes; none for a single line."""
+    if entries > 1:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.02), borderaxespad=0)
+
+
+def shortened(names: Sequence[str], length: int = 28) -> list[str]:
+    """Names as a figure has room for: the middle is left out, because names of variants differ at both ends."""
+    tail = length * 2 // 5
+    return [name if len(name) <= length else f"{name[: length - 1 - tail]}…{name[-tail:]}" for name in names]
+
+
+def over_epochs(axes: Axes) -> None:
+    """An x axis of epochs: whole numbers."""
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -1,0 +1,80 @@
+"""What can be done before the runs start: data sets and encoders fetched, graphs built, texts embedded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jobs.crystal.descriptions import describe
+from jobs.crystal.embeddings import embed
+from jobs.crystal.graph_store import GraphStore
+from jobs.crystal.schema import CrystalParams, DataParams
+from jobs.data import sources
+from jobs.data.crystals import Crystal
+from jobs.data.splits import choose
+from jobs.task import Preparation
+from runner.errors import UserError
+
+Log = Callable[[str], None]
+
+
+def prepare(params: Sequence[CrystalParams], cache_root: Path, log: Log) -> list[Preparation]:
+    """Fetch and fill what `params` need, each thing once; what cannot be had is reported, not raised."""
+    found = []
+    for data in _distinct(p.data for p in params):
+        wanted = [p for p in params if p.data == data]
+        try:
+            crystals = _crystals(data, cache_root)
+        except UserError as error:
+            found.append(Preparation(f"data set {data.dataset}", False, error.message))
+            continue
+        found.append(Preparation(f"data set {data.dataset}, {data.target}", True, f"{len(crystals):,} crystals"))
+        found += _graphs(wanted, crystals, cache_root, log)
+        found += _texts(wanted, crystals, cache_root, log)
+    return found
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    return list(dict.fromkeys(values))
+
+
+def _crystals(data: DataParams, cache_root: Path) -> list[Crystal]:
+    """The crystals that some run will read."""
+    whole = sources.load(data.dataset, data.target, cache_root)
+    wanted = set(choose(whole.crystals, data, data.dataset).all_ids)
+    return [crystal for crystal in whole.crystals if crystal.material_id in wanted]
+
+
+def _graphs(params: Sequence[CrystalParams], crystals: list[Crystal], root: Path, log: Log) -> list[Preparation]:
+    found = []
+    for graph in _distinct(p.graph for p in params if p.model.uses_graph):
+        what = f"graphs ({graph.strategy}, {len(crystals):,} crystals)"
+        try:
+            store = GraphStore.open(crystals, graph, root, workers=cores(), log=log)
+        except UserError as error:
+            found.append(Preparation(what, False, error.message))
+        else:
+            found.append(Preparation(what, True, f"{store.nbytes / 1e6:,.0f} MB in memory"))
+    return found
+
+
+def _texts(params: Sequence[CrystalParams], crystals: list[Crystal], root: Path, log: Log) -> list[Preparation]:
+    found = []
+    for text, tokens in _distinct((p.text, p.model.reads_tokens) for p in params if p.reads_text):
+        what = f"descriptions ({text.describe}) as {text.encoder} reads them"
+        try:
+            texts = describe(crystals, text.describe, root, log)
+            embed(texts, text, root, want_tokens=tokens, download=True, workers=cores(), log=log)
+        except (UserError, OSError) as error:
+            found.append(Preparation(what, False, str(error)))
+        else:
+            missing = sum(item is None for item in texts)
+            found.append(Preparation(what, True, f"{missing} crystals without one" if missing else ""))
+    return found
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,134 @@
+"""The training loop on a small linear problem: order of epochs, stopping, resuming bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from jobs.context import RunContext
+from jobs.failure import RunFailure, Stopped
+from jobs.training.loop import Fit, Fitted, Validation
+from runner.files import read_json_lines
+from runner.layout import RunDir
+
+OPTIONS: dict[str, Any] = {
+    "epochs": 6,
+    "learning_rate": 0.05,
+    "weight_decay": 0.01,
+    "schedule": "onecycle",
+    "pct_start": 0.3,
+    "warmup_steps": None,
+    "gradient_clip": 1.0,
+    "patience": None,
+}
+
+
+class LineLearner:
+    """Learns y = 2x with dropout, so that the random state matters."""
+
+    metric, mode = "val_mae", "min"
+
+    def __init__(self, stop_at: tuple[RunContext, int] | None = None, poison_epoch: int | None = None) -> None:
+        torch.manual_seed(0)
+        self.model = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.3), nn.Linear(8, 1))
+        generator = torch.Generator().manual_seed(1)
+        self.x = torch.randn(20, 3, generator=generator)
+        self.y = 2 * self.x.sum(1)
+        self.stop_at, self.poison_epoch, self.steps, self.epoch = stop_at, poison_epoch, 0, 0
+
+    def batches(self, epoch: int) -> list[Tensor]:
+        self.epoch = epoch
+        order = torch.randperm(20, generator=torch.Generator().manual_seed(epoch))
+        return list(order.split(6))
+
+    def size(self, batch: Tensor) -> int:
+        return len(batch)
+
+    def backward(self, batch: Tensor) -> dict[str, Tensor]:
+        loss = (self.model(self.x[batch]).squeeze(1) - self.y[batch]).abs().mean()
+        if self.poison_epoch == self.epoch:
+            loss = loss * torch.nan
+        torch.autograd.backward(loss)
+        self.steps += 1
+        if self.stop_at and self.steps == self.stop_at[1]:
+            self.stop_at[0].ask_to_stop("preempted")
+        return {"loss": loss.detach() * len(batch)}
+
+    def validate(self) -> Validation:
+        error = (self.model(self.x).squeeze(1) - self.y).abs().mean()
+        return Validation({"val_mae": float(error)}, {"1": {"w_graph": 0.5}})
+
+
+def context_at(path: Path) -> RunContext:
+    path.mkdir(exist_ok=True)
+    return RunContext(RunDir(path))
+
+
+def fit(path: Path, **changes: Any) -> Fitted:
+    return Fit(LineLearner(), SimpleNamespace(**{**OPTIONS, **changes}), context_at(path)).run()
+
+
+def comparable(path: Path) -> list[dict[str, Any]]:
+    changing = ("time", "seconds", "attempt")
+    return [{k: v for k, v in line.items() if k not in changing} for line in read_json_lines(RunDir(path).metrics)]
+
+
+@pytest.mark.parametrize("step", [1, 4, 5, 11])
+def test_stopped_and_resumed_training_equals_an_undisturbed_one(tmp_path: Path, step: int) -> None:
+    whole = fit(tmp_path / "whole")
+    context = context_at(tmp_path / "stopped")
+    with pytest.raises(Stopped, match="preempted"):
+        Fit(LineLearner((context, step)), SimpleNamespace(**OPTIONS), context).run()
+    resumed = fit(tmp_path / "stopped")
+    assert resumed == whole
+    assert comparable(tmp_path / "stopped") == comparable(tmp_path / "whole")
+    first, second = (torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("whole", "stopped"))
+    for name, value in first["model"].items():
+        assert torch.equal(value, second["model"][name]), name
+
+
+def test_truncated_last_checkpoint_falls_back_to_the_best(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = fit(tmp_path / "whole")
+    context = context_at(tmp_path / "damaged")
+    with pytest.raises(Stopped):
+        Fit(LineLearner((context, 18)), SimpleNamespace(**OPTIONS), context).run()
+    last = tmp_path / "damaged" / "last.pt"
+    last.write_bytes(last.read_bytes()[:1000])
+    assert fit(tmp_path / "damaged") == whole
+    assert "last.pt is not a whole checkpoint" in capsys.readouterr().out
+
+
+def test_resuming_a_finished_training_trains_nothing_more(tmp_path: Path) -> None:
+    first = fit(tmp_path / "run")
+    before = (tmp_path / "run" / "last.pt").read_bytes()
+    assert fit(tmp_path / "run") == first
+    assert (tmp_path / "run" / "last.pt").read_bytes() == before
+
+
+def test_non_finite_loss_ends_as_diverged_and_keeps_the_last_good_state(tmp_path: Path) -> None:
+    learner = LineLearner(poison_epoch=3)
+    with pytest.raises(RunFailure, match="epoch 3, step 12: train_loss = nan"):
+        Fit(learner, SimpleNamespace(**OPTIONS), context_at(tmp_path / "run")).run()
+    kept = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    assert kept["progress"]["epoch"] == 3
+    assert all(torch.isfinite(value).all() for value in kept["model"].values())
+
+
+def test_early_stopping_counts_epochs_without_gain(tmp_path: Path) -> None:
+    fitted = fit(tmp_path / "run", epochs=200, patience=2, learning_rate=0.5, schedule="constant")
+    assert fitted.stopped_early
+    assert fitted.epochs == fitted.best_epoch + 2
+
+
+def test_epoch_lines_hold_what_others_rely_on(tmp_path: Path) -> None:
+    fit(tmp_path / "run")
+    lines = read_json_lines(RunDir(tmp_path / "run").metrics)
+    wanted = {"epoch", "step", "attempt", "time", "seconds", "learning_rate", "train_loss", "val_mae"}
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert all(wanted <= set(line) for line in lines)
+    assert [line["step"] for line in lines] == [4, 8, 12, 16, 20, 24]
