@@ -194,7 +194,7 @@ def jarvis_minerals(wheel: Path, leaderboard: Leaderboard, texts: int) -> list[R
         prototypes = json.loads(inner.read("mineral_name_prototype.json"))
     rows: dict[str, Row] = {}
     for mineral, _, material_id, atoms in (entry for entries in prototypes.values() for entry in entries):
-        if material_id in labels["formation_energy_peratom"] and material_id not in rows:
+        if material_id in labels["formation_energy_peratom"]:  # under several names: the last one
             layout = rounded(atoms["lattice_mat"], atoms["elements"], atoms["coords"])
             layout["cartesian"] = bool(atoms["cartesian"])
             split = labels["formation_energy_peratom"][material_id][0]
