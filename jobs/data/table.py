@@ -8,7 +8,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobs.caches import content_key
 from jobs.data.crystals import Crystal
+from jobs.data.parsed import VERSION
 from jobs.data.records import crystal_from, number, split_name
 from jobs.data.summary import UNSPLIT, Summary
 from runner.errors import UserError
@@ -55,6 +57,14 @@ def load(path: Path) -> list[Crystal]:
         )
         for row, (material_id, layout) in enumerate(zip(frame[identifier], frame[structure], strict=True))
     ]
+
+
+def content(path: Path) -> str:
+    """A key that changes with the file."""
+    try:
+        return content_key(VERSION, path.read_bytes())
+    except OSError as error:
+        raise UserError(f"data.dataset: cannot read {path}: {error}") from error
 
 
 def summary(path: Path) -> Summary:
