@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobs import memory
+from jobs.admission import Refused, begin
 from jobs.allocation import Allocation
 from jobs.child import EXIT_STOPPED
 from jobs.claim import Held
 from jobs.failure import Kind
 from jobs.heartbeat import interval_from_environment
 from jobs.log import say
-from jobs.run_process import Refused, RunProcess, begin
+from jobs.run_process import RunProcess
 from jobs.signals import Signals
 from runner.layout import RunDir
 

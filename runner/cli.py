@@ -88,7 +88,7 @@ def prepare(config: Config, root: Root = None, set_: Set = None, cluster: Cluste
     from runner.commands.loading import load_cluster
 
     loaded = _load(config, root, set_)
-    found = command.prepare(loaded, load_cluster(loaded, cluster), tell)
+    found = command.prepare(loaded, load_cluster(loaded, cluster)[0], tell)
     for item in found:
         print(f"{'ready  ' if item.ready else 'MISSING'}  {item.what}" + (f": {item.detail}" if item.detail else ""))
     if not all(item.ready for item in found):
@@ -105,18 +105,60 @@ def submit(
     only: Annotated[str | None, typer.Option("--only", help="Runs that match this pattern.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, send nothing.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Show progress until all runs have ended.")] = False,
+    supervise: Annotated[
+        bool, typer.Option("--supervise", help="Retry, summarise and go on to the next stage with nobody logged in.")
+    ] = False,
 ) -> None:
     """Send new and lost runs, and failed ones that the policy may retry."""
     from runner.commands import submit as command
     from runner.commands.loading import load_cluster
+    from runner.plan import Policy
+    from runner.submission import Origin
 
     loaded = _load(config, root, set_)
-    chosen = load_cluster(loaded, cluster)
-    outcome = command.submit(loaded, chosen, only, dry_run)
+    chosen, text = load_cluster(loaded, cluster)
+    origin = Origin(set_ or [], text, str(Path.cwd()))
+    outcome = command.submit(loaded, chosen, origin, command.chosen(loaded, only), Policy(), dry_run)
     for line in command.lines(outcome, loaded, chosen, dry_run):
         tell(line)
+    if supervise and not dry_run:
+        _supervise(loaded, chosen)
     if wait and not dry_run:
         _wait(loaded)
+
+
+@app.command()
+def resubmit(
+    experiment: Experiment = None,
+    root: Root = None,
+    cluster: ClusterName = None,
+    kind: Annotated[list[str] | None, typer.Option("--kind", help="Failures of this kind (may be repeated).")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also what the policy leaves to a person.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent; send nothing.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Show progress until all runs have ended.")] = False,
+) -> None:
+    """Send again what failed or was lost, with more of what it ran out of."""
+    from runner.commands import resubmit as command
+    from runner.commands.submit import lines
+    from runner.selection import experiment_directory, root_directory
+
+    again = command.reload(experiment_directory(experiment, root_directory(root)), cluster)
+    outcome = command.resubmit(again, kind or [], force, dry_run)
+    for line in lines(outcome, again.loaded, again.cluster, dry_run):
+        tell(line)
+    if wait and not dry_run:
+        _wait(again.loaded)
+
+
+@app.command()
+def failures(experiment: Experiment = None, root: Root = None) -> None:
+    """Say of each failed run why it failed, with its last lines and the next command."""
+    from runner.commands import failures as command
+    from runner.commands.status import take
+    from runner.selection import experiment_directory, root_directory
+
+    found = list(command.blocks(take(experiment_directory(experiment, root_directory(root)))))
+    print("\n\n".join(found) if found else "no run has failed")
 
 
 @app.command()
@@ -189,6 +231,41 @@ def cancel(
     for planned in chosen:
         print(planned.run_id)
     tell(f"{len(chosen)} runs cancelled")
+
+
+@app.command()
+def promote(
+    experiment: Experiment = None,
+    root: Root = None,
+    next_: Annotated[str | None, typer.Option("--next", help="Template of the next stage; else `next.config`.")] = None,
+    top: Annotated[int | None, typer.Option("--top", help="How many variants go on; else `next.top`.")] = None,
+    incomplete: Annotated[bool, typer.Option("--incomplete", help="Although runs have not completed.")] = False,
+) -> None:
+    """Write the next stage's experiment file from the variants that the summary promotes."""
+    from runner.commands import promote as command
+    from runner.selection import experiment_directory, root_directory
+
+    path = command.promote(experiment_directory(experiment, root_directory(root)), next_, top, incomplete)
+    print(path)
+    tell(f"next: runner submit {path}")
+
+
+@app.command()
+def supervise(experiment: Experiment = None, root: Root = None) -> None:
+    """Look after an experiment in this process: wait, retry, summarise, go on to the next stage."""
+    from runner.commands.supervise import follow
+    from runner.selection import experiment_directory, root_directory
+
+    follow(experiment_directory(experiment, root_directory(root)))
+
+
+def _supervise(loaded: Loaded, cluster: Any) -> None:
+    from runner.commands.supervise import start_following, watch
+
+    if cluster.kind == "slurm":
+        watch(loaded.directory, cluster)
+    else:
+        tell(f"supervised by process {start_following(loaded.directory)}; log: {loaded.directory.path}/supervisor.log")
 
 
 def _load(config: Path, root: Path | None, overrides: list[str] | None) -> Loaded:

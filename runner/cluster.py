@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from runner import yaml_source
 from runner.errors import ConfigError, UserError
-from runner.experiment import Name, Part
+from runner.experiment import Mebibytes, Name, Part, Seconds
 from runner.validation import problems
 
 
@@ -20,6 +20,14 @@ class LocalCluster(Part):
     max_parallel: int | None = Field(None, ge=1)  # runs at once; null: as many as the cores allow
     cache: str | None = None  # directory of graphs and embeddings; null: RUNNER_CACHE or ~/.cache/runner
     environment: dict[str, str] = {}
+
+
+class Supervisor(Part):
+    """The small job that looks after an experiment (`--supervise`)."""
+
+    partition: Name | None = None  # null: that of the runs
+    time: Seconds = 30 * 60
+    memory: Mebibytes = 4096
 
 
 class SlurmCluster(Part):
@@ -39,12 +47,23 @@ class SlurmCluster(Part):
     max_array_size: int | None = Field(None, ge=1)  # null: as the site says
     max_submit_jobs: int | None = Field(None, ge=1)  # array tasks in the queue at once; null: no limit known
     max_parallel: int | None = Field(None, ge=1)  # array tasks that run at once, where the experiment says nothing
+    supervisor: Supervisor = Supervisor()
     python: str | None = None  # interpreter on the compute nodes; null: the one in use here
     cache: str | None = None  # directory on the shared file system
 
 
 Cluster = LocalCluster | SlurmCluster
 _KINDS: dict[str, type[LocalCluster] | type[SlurmCluster]] = {"local": LocalCluster, "slurm": SlurmCluster}
+
+
+def text_of(name: str, beside: Path) -> str:
+    """What a submission keeps of its cluster: `local`, or the text of the file."""
+    return name if name == "local" else find(name, beside).read_text(encoding="utf-8")
+
+
+def parse(text: str, path: Path) -> Cluster:
+    """The cluster that `text_of` kept; `path` is named in errors."""
+    return LocalCluster() if text == "local" else _checked(yaml_source.parse(text, path))
 
 
 def load(name: str, beside: Path) -> Cluster:
@@ -54,7 +73,10 @@ def load(name: str, beside: Path) -> Cluster:
     """
     if name == "local":
         return LocalCluster()
-    source = yaml_source.read(find(name, beside))
+    return _checked(yaml_source.read(find(name, beside)))
+
+
+def _checked(source: yaml_source.Source) -> Cluster:
     kind = source.value.get("kind")
     if kind not in _KINDS:
         what = "missing; it must be given" if kind is None else f"found {kind!r}"

@@ -132,6 +132,7 @@ class Experiment(Part):
     health: dict[str, float] = {}  # thresholds that replace the defaults
     keep: Keep = Keep()
     next: Next | None = None
+    promoted: dict[Name, dict[str, Any]] = {}  # variant → where it came from; written by `runner promote`
 
 
 @dataclass(frozen=True)

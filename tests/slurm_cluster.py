@@ -52,6 +52,8 @@ class SlurmCluster:
 
     def stop(self) -> None:
         self._script("down", "--purge", timeout=120)
+        if self.state.is_dir() and not any(self.state.iterdir()):  # it was never up
+            self.state.rmdir()
 
     @property
     def conf(self) -> Path:

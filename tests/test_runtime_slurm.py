@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from jobs.failure import Failure, Kind, read_failure
-from jobs.processes import start_time
 from runner.files import read_json, read_json_lines
 from runner.layout import RunDir
+from runner.processes import start_time
 from slurm_cluster import SlurmCluster
 from tiny_experiment import wait_until, write_run
 

@@ -3,28 +3,19 @@ import io
 import json
 import os
 import shutil
-import sys
 
 import pytest
 
-from analysis import cli
 from analysis.summary import summarize
+from analysis_command import analysis_command
 from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
 from runner.layout import ExperimentDir
 
 
 @pytest.fixture
 def analysis(monkeypatch, capsys):
-    """Run the command line; returns (exit status, stdout, stderr)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["analysis", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out = capsys.readouterr()
-        return ended.value.code or 0, out.out, out.err
-
-    return run
+    run = analysis_command(monkeypatch, capsys)
+    return lambda *arguments: run(*arguments, "--no-report")  # the report has tests of its own
 
 
 def summary_of(tmp_path, *variants, **plan):

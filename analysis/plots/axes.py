@@ -93,7 +93,7 @@ def heat_map(variants: Sequence[Variant], axes: Sequence[str], select: Select) -
                 ink = "#ffffff" if dark else "#000000"
                 axes_.text(column, row, f"{value:.3g}", ha="center", va="center", fontsize=7.5, color=ink)
     figure.colorbar(image, ax=axes_, label=select.metric)
-    caption = "Mean over seeds, and over the variants of a cell where other axes vary too. White: not run."
+    caption = "Mean over seeds, and over the variants of a cell where other axes vary too. Blank: not run."
     return finish(figure, "heat_map", f"{short_axis(first)} and {short_axis(second)}", caption)
 
 

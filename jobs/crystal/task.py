@@ -32,6 +32,18 @@ class CrystalTask:
         whole = CrystalParams.model_validate(params)
         return check_data(whole.data, whole.text.describe if whole.reads_text else None)
 
+    def shrink(self, params: Mapping[str, Any], factor: float) -> dict[str, Any]:
+        """Smaller pieces of a batch, for a GPU that is too small; UserError where that would change the result."""
+        whole = CrystalParams.model_validate(params)
+        for applies, part in (
+            (whole.train.contrastive_weight > 0, "the contrastive loss compares all crystals of a batch"),
+            (getattr(whole.model.encoder, "norm", "") == "batch", "BatchNorm averages over a batch"),
+        ):
+            if applies:
+                raise UserError(f"{part}, so it cannot be computed in parts; set a smaller train.batch_size yourself")
+        pieces = whole.train.micro_batch or whole.train.batch_size
+        return {"train.micro_batch": max(1, int(pieces * factor))}
+
     def prepare(
         self, params: Sequence[CrystalParams], cache_root: Path, log: Callable[[str], None]
     ) -> list[Preparation]:

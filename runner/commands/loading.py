@@ -68,6 +68,7 @@ def _task_problems(task: Task, expansion: Expansion) -> list[Problem]:
     return problems
 
 
-def load_cluster(loaded: Loaded, name: str | None) -> clusters.Cluster:
-    """The cluster of --cluster, else the one that the experiment file names."""
-    return clusters.load(name or loaded.experiment.cluster, loaded.expansion.file.path)
+def load_cluster(loaded: Loaded, name: str | None) -> tuple[clusters.Cluster, str]:
+    """The cluster of --cluster, else the one that the experiment file names; and what a submission keeps of it."""
+    wanted, beside = name or loaded.experiment.cluster, loaded.expansion.file.path
+    return clusters.load(wanted, beside), clusters.text_of(wanted, beside)
