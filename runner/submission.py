@@ -80,6 +80,40 @@ def send(
     return Sent(number, jobs, sum(len(tasks) for _, tasks in arrays), waiting)
 
 
+def settle_orphans(directory: ExperimentDir) -> list[str]:
+    """Find arrays whose id was not saved because `runner submit` died after sbatch; what was done with each.
+
+    One whose callables are all in place is taken over; another one could never start and is cancelled, so that its runs
+    are sent again. Call it under `manifest.submit_lock`.
+    """
+    open_chunks = [
+        chunk
+        for sent in manifest.submissions(directory)
+        if sent.kind == "slurm"
+        for chunk in sent.chunks
+        if not chunk.job_id
+    ]
+    if not open_chunks:
+        return []
+    elements = slurm.queue()
+    told = []
+    for chunk in open_chunks:
+        jobs = {element.job_id for element in elements if element.comment == slurm.comment(chunk.token)}
+        for job in jobs:
+            if slurm.is_whole(_slurm_folder(directory, chunk.submission), job, chunk.count):
+                sent = {"event": "sent", "submission": chunk.submission, "token": chunk.token, "job_id": job}
+                manifest.log_submission(directory, sent)
+                told.append(f"took over Slurm array {job}, whose id an interrupted submission had not saved")
+            else:
+                slurm.cancel([job])
+                told.append(f"cancelled Slurm array {job}, which an interrupted submission had left without its files")
+    return told
+
+
+def _slurm_folder(directory: ExperimentDir, number: int) -> Path:
+    return directory.submission(number).absolute() / "slurm"
+
+
 Arrays = list[tuple[Resources, list[list[str]]]]  # the array tasks of each resource class
 
 
@@ -144,8 +178,7 @@ def _send_slurm(
         manifest.log_submission(directory, sending)
         runs = directory.path.absolute() / directory.runs.name
         callables = [make_task(tuple(str(runs / run_id) for run_id in task)) for task in part]
-        logs = directory.submission(number).absolute() / "slurm"
-        job_id = slurm.send(logs, callables, params, cluster.python)
+        job_id = slurm.send(_slurm_folder(directory, number), callables, params, cluster.python)
         manifest.log_submission(directory, {"event": "sent", "submission": number, "token": token, "job_id": job_id})
         jobs.append(job_id)
         first += len(part)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jobs.parent import ArrayTask
@@ -24,6 +24,7 @@ class Outcome:
 
     plan: Plan
     sent: submission.Sent | None
+    settled: list[str] = field(default_factory=list)  # what an interrupted submission had left behind
 
 
 def submit(
@@ -35,6 +36,7 @@ def submit(
     if dry_run:
         return Outcome(plan(loaded.directory, runs, experiment, policy), None)
     with manifest.submit_lock(loaded.directory):
+        settled = submission.settle_orphans(loaded.directory)
         planned = plan(loaded.directory, runs, experiment, policy)
         if planned.queue.unanswered:
             raise UserError(f"Slurm does not answer, so nothing was submitted: {planned.queue.unanswered}")
@@ -42,7 +44,7 @@ def submit(
         sent = None
         if planned.send:
             sent = submission.send(loaded.directory, loaded.expansion, cluster, planned, _task, origin)
-    return Outcome(planned, sent)
+    return Outcome(planned, sent, settled)
 
 
 def chosen(loaded: Loaded, only: str | None) -> list[Run]:
@@ -65,7 +67,7 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
     """What happened, in words, with the next command."""
     done, sent = outcome.plan, outcome.sent
     name = loaded.experiment.experiment
-    told = []
+    told = list(outcome.settled)
     if sent is not None:
         where = (
             f"Slurm array {', '.join(sent.jobs)}" if cluster.kind == "slurm" else f"local pool (process {sent.jobs[0]})"
