@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class CrystalTask:
-    """Regression of a property of crystals from graph, text, or both."""
+    """Regression of a property of crystals from graph, text, or both; or whether it is above a threshold."""
 
     Params: ClassVar[type[CrystalParams]] = CrystalParams
     seed_key: ClassVar[str] = "train.seed"
@@ -81,7 +81,12 @@ class CrystalTask:
             stopped_early=fitted.stopped_early,
             parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
             fusion=fitted.best_fusion,
-            extra={"device": str(device), "train_mean": corpus.mean, "train_deviation": corpus.deviation},
+            extra={
+                "device": str(device),
+                "train_mean": corpus.mean,
+                "train_deviation": corpus.deviation,
+                "threshold": params.data.classify.threshold if params.data.classify else None,
+            },
         )
 
 
@@ -120,7 +125,7 @@ def banner(params: CrystalParams, corpus: Corpus, learner: CrystalLearner, devic
     sizes = ", ".join(f"{name} {len(places):,}" for name, places in corpus.places.items())
     lines = [
         f"data: {data.dataset}, {data.target}; {sizes} ({data.split} split, seed {data.seed}); "
-        f"train mean {corpus.mean:.4g}, standard deviation {corpus.deviation:.4g}"
+        + _of_targets(params, corpus)
     ]
     if params.reads_text:
         lines.append(f"text: {params.text.describe} descriptions, {params.text.encoder}, {params.text.pooling} pooling")
@@ -133,9 +138,16 @@ def banner(params: CrystalParams, corpus: Corpus, learner: CrystalLearner, devic
     return lines
 
 
+def _of_targets(params: CrystalParams, corpus: Corpus) -> str:
+    classify = params.data.classify
+    if classify is None:
+        return f"train mean {corpus.mean:.4g}, standard deviation {corpus.deviation:.4g}"
+    positive = float(corpus.target[corpus.places["train"].start : corpus.places["train"].stop].mean())
+    return f"{positive:.1%} of train above {classify.threshold:g}"
+
+
 def evaluate(learner: CrystalLearner, context: RunContext) -> dict[str, float]:
-    """Load the best epoch, write predictions.csv of val and test, return the test errors: the only use of test."""
-    from jobs.crystal.learner import errors
+    """Load the best epoch, write predictions.csv of val and test, return the test metrics: the only use of test."""
     from jobs.training import checkpoint
 
     best = checkpoint.load(context.directory.best_checkpoint, learner.corpus.target.device)
@@ -147,8 +159,11 @@ def evaluate(learner: CrystalLearner, context: RunContext) -> dict[str, float]:
         ids = [learner.corpus.ids[i] for i in learner.corpus.places[split]]
         rows += [[i, split, repr(float(t)), repr(float(p))] for i, t, p in zip(ids, targets, predictions, strict=True)]
         if split == "test":
-            metrics |= errors("test", predictions, targets)
-        metrics[f"{split}_mae_of_mean"] = float(abs(targets - learner.corpus.mean).mean())
+            metrics |= learner.metrics("test", predictions, targets)
+        if learner.corpus.classes:
+            metrics[f"{split}_accuracy_of_majority"] = float(max(targets.mean(), 1 - targets.mean()))
+        else:
+            metrics[f"{split}_mae_of_mean"] = float(abs(targets - learner.corpus.mean).mean())
     with replacing(context.directory.predictions) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([["id", "split", "target", "prediction"], *rows])
     return metrics
