@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jobs.caches import load_array
+from jobs.caches import by_shard, load_array
 from jobs.crystal.embedding_cache import EmbeddingCache, Slice, TextChoice, text_key
 from models.batch import TextBatch
 from models.text import width_of
@@ -42,10 +42,8 @@ def embed(
     vectors, tokens = cache.fill(by_key, want_tokens, log)
     keys = [None if text is None else text_key(text) for text in texts]
     pooled = np.zeros((len(texts), width_of(choice.encoder, choice.revision)), dtype=np.float32)
-    for shard in {shard for shard, _ in vectors.values()}:
-        here = [(place, vectors[key][1]) for place, key in enumerate(keys) if key and vectors[key][0] == shard]
-        places, rows = np.array(here).T
-        pooled[places] = load_array(shard, "pooled")[rows]
+    for shard, (here, rows) in by_shard(None if key is None else vectors[key] for key in keys).items():
+        pooled[here] = load_array(shard, "pooled")[rows]
     present = torch.tensor([key is not None for key in keys])
     slices = [tokens[key] if key else None for key in keys] if want_tokens else None
     table = None if slices is None else Tokens(slices, pooled.shape[1], device)
