@@ -25,7 +25,8 @@ from torch import Tensor
 
 from jobs.caches import content_key, find_in_shards, load_array, publish_shard, save_arrays
 from models.batch import TextBatch
-from models.text import EncoderMissing, TextEncoder, locate, width_of
+from models.text import TextEncoder
+from models.text_folder import EncoderMissing, locate, width_of
 from runner.errors import UserError
 
 VERSION = 1  # of the arrays; raised when they change, so that old shards are not read
