@@ -23,7 +23,8 @@ import torch
 from numpy.typing import NDArray
 
 from jobs.caches import content_key, find_in_shards, load_array, publish_shard, save_arrays
-from models.text import EncoderMissing, TextEncoder, locate
+from models.text import TextEncoder
+from models.text_folder import EncoderMissing, locate
 from runner.errors import UserError
 
 VERSION = 1  # of the arrays; raised when they change, so that old shards are not read

@@ -14,7 +14,7 @@ from torch import Tensor
 from jobs.caches import by_shard, load_array
 from jobs.crystal.embedding_cache import EmbeddingCache, Slice, TextChoice, text_key
 from models.batch import TextBatch
-from models.text import width_of
+from models.text_folder import width_of
 
 ON_DEVICE = 4 << 30  # bytes; more tokens than this stay on disk, memory-mapped, and are copied batch by batch
 
