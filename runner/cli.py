@@ -111,11 +111,12 @@ def submit(
 ) -> None:
     """Send new and lost runs, and failed ones that the policy may retry."""
     from runner.commands import submit as command
-    from runner.commands.loading import load_cluster
+    from runner.commands.loading import load_cluster, refuse_missing
     from runner.plan import Policy
     from runner.submission import Origin
 
     loaded = _load(config, root, set_)
+    refuse_missing(loaded)
     chosen, text = load_cluster(loaded, cluster)
     origin = Origin(set_ or [], text, str(Path.cwd()))
     outcome = command.submit(loaded, chosen, origin, command.chosen(loaded, only), Policy(), dry_run)

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from runner import manifest
+from runner import manifest, snapshot
 from runner.cluster import Cluster, SlurmCluster
 from runner.expansion import Expansion, Run
 from runner.experiment import Experiment, Resources
@@ -65,18 +65,20 @@ def send(
     folder = directory.submission(number)
     folder.mkdir(parents=True)
     write_text(folder / "experiment.yaml", expansion.file.source.text)
+    code = snapshot.take(directory, experiment.task, Path(origin.folder))
     classes: dict[Resources, list[Run]] = {}
     for run in plan.send:
         classes.setdefault(plan.needs[run.run_id].resources, []).append(run)
     arrays = [(needed, array_tasks(runs, experiment.array.runs_per_task)) for needed, runs in classes.items()]
     arrays, waiting = _within_limit(arrays, cluster)
     write_json(folder / "tasks.json", {"tasks": [task for _, tasks in arrays for task in tasks]}, indent=None)
-    begun = {"submission": number, "event": "begun", "kind": cluster.kind, "runs": len(plan.send), **asdict(origin)}
+    begun = {"submission": number, "event": "begun", "kind": cluster.kind, "runs": len(plan.send), "code": code.name}
+    begun |= asdict(origin)
     manifest.log_submission(directory, begun)
     if isinstance(cluster, SlurmCluster):
-        jobs = _send_slurm(directory, number, arrays, experiment, cluster, make_task)
+        jobs = _send_slurm(directory, number, arrays, experiment, cluster, make_task, code)
     else:
-        jobs = _send_local(directory, number, sum(len(tasks) for _, tasks in arrays), experiment, cluster)
+        jobs = _send_local(directory, number, sum(len(tasks) for _, tasks in arrays), experiment, cluster, code)
     return Sent(number, jobs, sum(len(tasks) for _, tasks in arrays), waiting)
 
 
@@ -130,11 +132,13 @@ def _within_limit(arrays: Arrays, cluster: Cluster) -> tuple[Arrays, int]:
     return [(resources, tasks) for resources, tasks in kept if tasks], total - sum(len(tasks) for _, tasks in kept)
 
 
-def environment(cluster: Cluster, resources: Resources) -> dict[str, str]:
-    """What every worker is told through its environment."""
+def environment(cluster: Cluster, resources: Resources, code: Path | None = None) -> dict[str, str]:
+    """What every worker is told through its environment; `code` is the snapshot that it runs."""
     cache = cluster.cache or os.environ.get("RUNNER_CACHE")
     told = {"RUNNER_CACHE": str(Path(cache).expanduser().absolute())} if cache else {}
     told["RUNNER_SUBMITTED_AT"] = str(time.time())
+    if code is not None:
+        told["PYTHONPATH"] = os.pathsep.join(p for p in (str(code), os.environ.get("PYTHONPATH", "")) if p)
     if isinstance(cluster, SlurmCluster):
         told["HF_HUB_OFFLINE"] = "1"  # compute nodes have no internet
         told["RUNNER_REQUEUE"] = "1" if cluster.requeue else "0"
@@ -143,13 +147,15 @@ def environment(cluster: Cluster, resources: Resources) -> dict[str, str]:
     return told
 
 
-def _send_local(directory: ExperimentDir, number: int, tasks: int, experiment: Experiment, cluster: Any) -> list[str]:
+def _send_local(
+    directory: ExperimentDir, number: int, tasks: int, experiment: Experiment, cluster: Any, code: Path
+) -> list[str]:
     array = experiment.array
     count = local.parallel(cluster.max_parallel, experiment.resources.cpus, array.runs_per_task, array.max_parallel)
     token = secrets.token_hex(8)
     chunk = {"submission": number, "token": token, "first": 0, "count": tasks}
     manifest.log_submission(directory, {"event": "sending", **chunk})
-    pid = local.start(directory, number, count, environment(cluster, experiment.resources) | cluster.environment)
+    pid = local.start(directory, number, count, environment(cluster, experiment.resources, code) | cluster.environment)
     manifest.log_submission(directory, {"event": "sent", "submission": number, "token": token, "job_id": pid})
     return [pid]
 
@@ -161,6 +167,7 @@ def _send_slurm(
     experiment: Experiment,
     cluster: SlurmCluster,
     make_task: ArrayTask,
+    code: Path,
 ) -> list[str]:
     size = slurm.max_array_size(cluster)
     chunks = [
@@ -170,7 +177,7 @@ def _send_slurm(
     first = 0
     for resources, part in chunks:
         token = secrets.token_hex(8)
-        told = environment(cluster, resources)
+        told = environment(cluster, resources, code)
         params = slurm.parameters(experiment.experiment, token, resources, experiment.array, cluster, told)
         if jobs and experiment.array.max_parallel:  # the limit holds over all chunks only when they take turns
             params["dependency"] = f"afterany:{jobs[-1]}"

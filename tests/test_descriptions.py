@@ -123,6 +123,7 @@ def test_robocrys_texts_are_mended() -> None:
     assert [clean_robocrys(text) for text in shipped] == shipped
 
 
+@pytest.mark.slow
 def test_processes_describe_in_the_same_order(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(descriptions, "WORTH_PROCESSES", 1)
     crystals = [replace(it, texts={}) for it in load("mp6k", None).crystals[40:43]]

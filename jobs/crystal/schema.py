@@ -147,16 +147,19 @@ class CrystalParams(Section):
 
     @model_validator(mode="after")
     def _parts_of_a_batch_suffice(self) -> CrystalParams:
-        """InfoNCE and BatchNorm see the whole batch; with a part of it they would compute something else."""
-        if self.train.micro_batch is not None and (whole := self._sees_the_batch()):
-            raise misfit(("train", "micro_batch"), f"{whole} needs the batch as a whole, not in parts", "null")
+        if self.train.micro_batch is not None and self.why_whole_batches:
+            raise misfit(
+                ("train", "micro_batch"), f"{self.why_whole_batches}, so it cannot be computed in parts", "null"
+            )
         return self
 
-    def _sees_the_batch(self) -> str | None:
+    @property
+    def why_whole_batches(self) -> str | None:
+        """What would compute something else with a part of a batch; None where micro_batch changes nothing."""
         if self.train.contrastive_weight:
-            return "the contrastive loss (train.contrastive_weight)"
+            return "the contrastive loss compares all crystals of a batch"
         batch_norm = isinstance(self.model.encoder, AlignnOptions) and self.model.encoder.norm == "batch"
-        return "BatchNorm (model.encoder.norm: batch)" if batch_norm else None
+        return "BatchNorm averages over a batch" if batch_norm else None
 
     @property
     def reads_text(self) -> bool:

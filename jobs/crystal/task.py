@@ -23,7 +23,7 @@ class CrystalTask:
 
     Params: ClassVar[type[CrystalParams]] = CrystalParams
     seed_key: ClassVar[str] = "train.seed"
-    checked_sections: ClassVar[tuple[str, ...]] = ("data", "text", "model")  # what `check` reads
+    checked: ClassVar[tuple[str, ...]] = ("data", "text", "model", "train.contrastive_weight")  # what `check` reads
 
     def check(self, params: Mapping[str, Any]) -> list[Problem]:
         """What the data set does not have: the target, so many crystals, the text column."""
@@ -32,15 +32,24 @@ class CrystalTask:
         whole = CrystalParams.model_validate(params)
         return check_data(whole.data, whole.text.describe if whole.reads_text else None)
 
+    def missing(self, params: Mapping[str, Any]) -> list[Problem]:
+        """What `prepare` has to fetch before a run can start, as far as a look at this machine can tell."""
+        from models.text_folder import EncoderMissing, find
+
+        whole = CrystalParams.model_validate(params)
+        if whole.reads_text:
+            try:
+                find(whole.text.encoder, whole.text.revision)
+            except EncoderMissing as error:
+                return [Problem(str(error), key="text.encoder")]
+        return []
+
     def shrink(self, params: Mapping[str, Any], factor: float) -> dict[str, Any]:
         """Smaller pieces of a batch, for a GPU that is too small; UserError where that would change the result."""
         whole = CrystalParams.model_validate(params)
-        for applies, part in (
-            (whole.train.contrastive_weight > 0, "the contrastive loss compares all crystals of a batch"),
-            (getattr(whole.model.encoder, "norm", "") == "batch", "BatchNorm averages over a batch"),
-        ):
-            if applies:
-                raise UserError(f"{part}, so it cannot be computed in parts; set a smaller train.batch_size yourself")
+        if whole.why_whole_batches:
+            reason = f"{whole.why_whole_batches}, so it cannot be computed in parts"
+            raise UserError(f"{reason}; set a smaller train.batch_size yourself")
         pieces = whole.train.micro_batch or whole.train.batch_size
         return {"train.micro_batch": max(1, int(pieces * factor))}
 

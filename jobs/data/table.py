@@ -90,7 +90,12 @@ def _frame(path: Path) -> pd.DataFrame:
         if name.endswith(".parquet"):
             return pd.read_parquet(path)
         return pd.DataFrame(_json_rows(path, lines=name.endswith(".jsonl")))
-    except (OSError, ValueError, ImportError) as error:  # pandas and pyarrow raise ValueErrors for bad content
+    except ImportError as error:
+        raise UserError(
+            f"data.dataset: reading {path} needs a package that is not installed: {str(error).splitlines()[0]}",
+            next_command="pip install pyarrow",
+        ) from error
+    except (OSError, ValueError) as error:  # pandas and pyarrow raise ValueErrors for bad content
         raise UserError(f"data.dataset: cannot read {path}: {error}") from error
 
 

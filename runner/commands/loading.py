@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jobs.registry import load_task
 from jobs.task import Task
@@ -49,23 +49,37 @@ def load(config: Path, root: Path, overrides: Sequence[str] = ()) -> Loaded:
     return Loaded(task, expansion, ExperimentDir(root / file.experiment.experiment))
 
 
-def _task_problems(task: Task, expansion: Expansion) -> list[Problem]:
+def refuse_missing(loaded: Loaded) -> None:
+    """Raise ConfigError where the runs need what is not on this machine, but could be fetched before they start."""
+    if problems := _task_problems(loaded.task, loaded.expansion, "missing"):
+        raise ConfigError(problems, next_command=f"runner prepare {loaded.expansion.file.path}")
+
+
+def _task_problems(task: Task, expansion: Expansion, method: Literal["check", "missing"] = "check") -> list[Problem]:
     """What the task itself finds: a target that the data lacks, more crystals than there are."""
-    check = getattr(task, "check", None)
-    if check is None:
+    look = getattr(task, method, None)
+    if look is None:
         return []
     problems, seen = [], set()
     for run in expansion.runs:
-        # equal sections of runs are one object, so identity tells which were looked at
-        key = tuple(id(run.params[name]) for name in getattr(task, "checked_sections", run.params))
+        key = tuple(_part(run.params, name) for name in getattr(task, "checked", run.params))
         if key in seen:
             continue
         seen.add(key)
         report = expansion.reporter(run.variant)
-        for problem in check(run.params):
+        for problem in look(run.params):
             where = tuple(problem.key.split(".")) if problem.key else ()
             problems.append(report(where, problem.what, allowed=problem.allowed, nearest=problem.nearest))
     return problems
+
+
+def _part(params: Mapping[str, Any], name: str) -> Any:
+    """Stands for a section of the parameters, or for one plain value of it (`train.epochs`).
+
+    Equal sections of runs are one object, so identity tells which were looked at.
+    """
+    section, _, key = name.partition(".")
+    return params[section][key] if key else id(params[section])
 
 
 def load_cluster(loaded: Loaded, name: str | None) -> tuple[clusters.Cluster, str]:

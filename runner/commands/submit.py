@@ -10,7 +10,7 @@ from jobs.parent import ArrayTask
 from runner import manifest, submission
 from runner.cluster import Cluster, SlurmCluster
 from runner.commands.loading import Loaded
-from runner.errors import UserError
+from runner.errors import CommandFailed
 from runner.expansion import Run
 from runner.plan import Plan, Policy, plan
 from runner.retry import Limits
@@ -39,7 +39,7 @@ def submit(
         settled = submission.settle_orphans(loaded.directory)
         planned = plan(loaded.directory, runs, experiment, policy)
         if planned.queue.unanswered:
-            raise UserError(f"Slurm does not answer, so nothing was submitted: {planned.queue.unanswered}")
+            raise _unanswered(planned.queue.unanswered)
         manifest.write(loaded.directory, loaded.expansion, experiment.task)
         sent = None
         if planned.send:
@@ -56,7 +56,14 @@ def _limits(loaded: Loaded, cluster: Cluster) -> Limits:
     if not isinstance(cluster, SlurmCluster):
         return Limits()
     slurm.check(loaded.experiment.resources, cluster, loaded.expansion.file.path)
-    return slurm.limits(loaded.experiment.resources, cluster)
+    try:
+        return slurm.limits(loaded.experiment.resources, cluster)
+    except CommandFailed as error:
+        raise _unanswered(error.message) from None
+
+
+def _unanswered(why: str) -> CommandFailed:
+    return CommandFailed(f"Slurm does not answer, so nothing was submitted: {why}")
 
 
 def _task(run_dirs: tuple[str, ...]) -> Callable[[], Any]:
