@@ -82,6 +82,7 @@ class RunProcess:
     _peak: int = 0  # bytes
     _kills_before: int = field(default_factory=memory.oom_kills)
     _killed_for: str | None = None
+    _memory_noted: bool = False
 
     @property
     def directory(self) -> RunDir:
@@ -101,6 +102,18 @@ class RunProcess:
         kind = STOP_REASONS[reason]
         message = f"asked to stop ({reason}); it had not left yet when this was written"
         self._failure(kind, message, "asked", provisional=True).write(self.directory)
+
+    def note_memory(self, used: int) -> None:
+        """Leave a failure.json when memory becomes scarce: where Slurm itself watches it, it kills us and the child.
+
+        used: bytes that this parent and all its runs have resident.
+        """
+        if self._memory_noted or self.memory_limit is None or used < memory.NEAR * self.memory_limit:
+            return
+        self._memory_noted = True
+        shown = f"{used >> 20} of {self.memory_limit >> 20} MiB allowed"
+        message = f"memory was scarce ({shown}); the process had not ended when this was written"
+        self._failure(Kind.OUT_OF_MEMORY, message, "scarce", provisional=True).write(self.directory)
 
     def kill(self, why: str) -> None:
         """End the child and everything it has started."""
@@ -126,7 +139,7 @@ class RunProcess:
     def settle(self, reason: str | None, beside: int) -> None:
         """Write down how the run ended, and release it.
 
-        reason: why it was asked to stop, if it was. beside: bytes that the other runs of this parent have resident.
+        reason: why it was asked to stop, if it was. beside: bytes that this parent and its other runs have resident.
         """
         if self.status == EXIT_SUPERSEDED or not self.claim.is_ours():
             self.ending = "taken over by another process; nothing written"

@@ -200,6 +200,9 @@ def _resolve_all(
                 break
             if run_digest in runs:
                 left_out += 1
+                if point.name:  # of two names for one run, one would be missing from every table
+                    same = f"is the same run as {runs[run_digest].variant!r}"
+                    problems.append(file.source.problem(("matrix", "named", point.name), same))
                 continue
             name = run_id(variant, seed, run_digest)
             runs[run_digest] = Run(len(runs) + 1, name, variant, seed, point.overrides, params, run_digest)

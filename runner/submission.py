@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from runner import manifest
+from runner import manifest, snapshot
 from runner.cluster import Cluster, SlurmCluster
 from runner.expansion import Expansion, Run
 from runner.experiment import Experiment, Resources
@@ -65,19 +65,55 @@ def send(
     folder = directory.submission(number)
     folder.mkdir(parents=True)
     write_text(folder / "experiment.yaml", expansion.file.source.text)
+    code = snapshot.take(directory, experiment.task, Path(origin.folder))
     classes: dict[Resources, list[Run]] = {}
     for run in plan.send:
         classes.setdefault(plan.needs[run.run_id].resources, []).append(run)
     arrays = [(needed, array_tasks(runs, experiment.array.runs_per_task)) for needed, runs in classes.items()]
     arrays, waiting = _within_limit(arrays, cluster)
     write_json(folder / "tasks.json", {"tasks": [task for _, tasks in arrays for task in tasks]}, indent=None)
-    begun = {"submission": number, "event": "begun", "kind": cluster.kind, "runs": len(plan.send), **asdict(origin)}
+    begun = {"submission": number, "event": "begun", "kind": cluster.kind, "runs": len(plan.send), "code": code.name}
+    begun |= asdict(origin)
     manifest.log_submission(directory, begun)
     if isinstance(cluster, SlurmCluster):
-        jobs = _send_slurm(directory, number, arrays, experiment, cluster, make_task)
+        jobs = _send_slurm(directory, number, arrays, experiment, cluster, make_task, code)
     else:
-        jobs = _send_local(directory, number, sum(len(tasks) for _, tasks in arrays), experiment, cluster)
+        jobs = _send_local(directory, number, sum(len(tasks) for _, tasks in arrays), experiment, cluster, code)
     return Sent(number, jobs, sum(len(tasks) for _, tasks in arrays), waiting)
+
+
+def settle_orphans(directory: ExperimentDir) -> list[str]:
+    """Find arrays whose id was not saved because `runner submit` died after sbatch; what was done with each.
+
+    One whose callables are all in place is taken over; another one could never start and is cancelled, so that its runs
+    are sent again. Call it under `manifest.submit_lock`.
+    """
+    open_chunks = [
+        chunk
+        for sent in manifest.submissions(directory)
+        if sent.kind == "slurm"
+        for chunk in sent.chunks
+        if not chunk.job_id
+    ]
+    if not open_chunks:
+        return []
+    elements = slurm.queue()
+    told = []
+    for chunk in open_chunks:
+        jobs = {element.job_id for element in elements if element.comment == slurm.comment(chunk.token)}
+        for job in jobs:
+            if slurm.is_whole(_slurm_folder(directory, chunk.submission), job, chunk.count):
+                sent = {"event": "sent", "submission": chunk.submission, "token": chunk.token, "job_id": job}
+                manifest.log_submission(directory, sent)
+                told.append(f"took over Slurm array {job}, whose id an interrupted submission had not saved")
+            else:
+                slurm.cancel([job])
+                told.append(f"cancelled Slurm array {job}, which an interrupted submission had left without its files")
+    return told
+
+
+def _slurm_folder(directory: ExperimentDir, number: int) -> Path:
+    return directory.submission(number).absolute() / "slurm"
 
 
 Arrays = list[tuple[Resources, list[list[str]]]]  # the array tasks of each resource class
@@ -96,11 +132,13 @@ def _within_limit(arrays: Arrays, cluster: Cluster) -> tuple[Arrays, int]:
     return [(resources, tasks) for resources, tasks in kept if tasks], total - sum(len(tasks) for _, tasks in kept)
 
 
-def environment(cluster: Cluster, resources: Resources) -> dict[str, str]:
-    """What every worker is told through its environment."""
+def environment(cluster: Cluster, resources: Resources, code: Path | None = None) -> dict[str, str]:
+    """What every worker is told through its environment; `code` is the snapshot that it runs."""
     cache = cluster.cache or os.environ.get("RUNNER_CACHE")
     told = {"RUNNER_CACHE": str(Path(cache).expanduser().absolute())} if cache else {}
     told["RUNNER_SUBMITTED_AT"] = str(time.time())
+    if code is not None:
+        told["PYTHONPATH"] = os.pathsep.join(p for p in (str(code), os.environ.get("PYTHONPATH", "")) if p)
     if isinstance(cluster, SlurmCluster):
         told["HF_HUB_OFFLINE"] = "1"  # compute nodes have no internet
         told["RUNNER_REQUEUE"] = "1" if cluster.requeue else "0"
@@ -109,13 +147,15 @@ def environment(cluster: Cluster, resources: Resources) -> dict[str, str]:
     return told
 
 
-def _send_local(directory: ExperimentDir, number: int, tasks: int, experiment: Experiment, cluster: Any) -> list[str]:
+def _send_local(
+    directory: ExperimentDir, number: int, tasks: int, experiment: Experiment, cluster: Any, code: Path
+) -> list[str]:
     array = experiment.array
     count = local.parallel(cluster.max_parallel, experiment.resources.cpus, array.runs_per_task, array.max_parallel)
     token = secrets.token_hex(8)
     chunk = {"submission": number, "token": token, "first": 0, "count": tasks}
     manifest.log_submission(directory, {"event": "sending", **chunk})
-    pid = local.start(directory, number, count, environment(cluster, experiment.resources) | cluster.environment)
+    pid = local.start(directory, number, count, environment(cluster, experiment.resources, code) | cluster.environment)
     manifest.log_submission(directory, {"event": "sent", "submission": number, "token": token, "job_id": pid})
     return [pid]
 
@@ -127,6 +167,7 @@ def _send_slurm(
     experiment: Experiment,
     cluster: SlurmCluster,
     make_task: ArrayTask,
+    code: Path,
 ) -> list[str]:
     size = slurm.max_array_size(cluster)
     chunks = [
@@ -136,7 +177,7 @@ def _send_slurm(
     first = 0
     for resources, part in chunks:
         token = secrets.token_hex(8)
-        told = environment(cluster, resources)
+        told = environment(cluster, resources, code)
         params = slurm.parameters(experiment.experiment, token, resources, experiment.array, cluster, told)
         if jobs and experiment.array.max_parallel:  # the limit holds over all chunks only when they take turns
             params["dependency"] = f"afterany:{jobs[-1]}"
@@ -144,8 +185,7 @@ def _send_slurm(
         manifest.log_submission(directory, sending)
         runs = directory.path.absolute() / directory.runs.name
         callables = [make_task(tuple(str(runs / run_id) for run_id in task)) for task in part]
-        logs = directory.submission(number).absolute() / "slurm"
-        job_id = slurm.send(logs, callables, params, cluster.python)
+        job_id = slurm.send(_slurm_folder(directory, number), callables, params, cluster.python)
         manifest.log_submission(directory, {"event": "sent", "submission": number, "token": token, "job_id": job_id})
         jobs.append(job_id)
         first += len(part)

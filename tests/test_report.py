@@ -7,6 +7,7 @@ from analysis.curves import read_logs
 from analysis.plots.axes import values_of
 from analysis.plots.figure import INK, shortened
 from analysis.plots.gallery import gallery
+from analysis.quantities import axis_label
 from analysis.report import is_current, report_key, to_html
 from analysis.summary import summarize
 from analysis.summary_latex import escaped, to_latex
@@ -183,6 +184,11 @@ def test_quantities_of_a_layer_come_from_both_logs(summary):
 
 def test_numbers_of_an_axis_are_in_order_of_size(summary):
     assert values_of(summary.variants, "train.learning_rate") == ["0.002", "0.01"]
+
+
+def test_a_mapping_as_the_value_of_an_axis_is_short():
+    assert axis_label({"layers": [2], "name": "middle"}) == "name=middle layers=[2]"
+    assert axis_label([1, 2]) == "[1, 2]"
 
 
 def test_long_names_keep_both_ends():

@@ -150,6 +150,12 @@ def test_weak_and_alike_variants_are_said_for_all_together(tmp_path):
     assert [finding.rule for finding in summary.findings] == ["all_alike", "all_weak"]
 
 
+def test_the_logged_error_of_the_mean_counts_before_that_of_the_validation_targets(tmp_path):
+    variants = [PlannedVariant(name, 0.3, metrics={"val_mae_of_mean": 0.4}) for name in ("1", "2")]
+    (_, weak) = summary_of(tmp_path, *variants).findings
+    assert weak.value == pytest.approx(0.75)
+
+
 def test_promoted_variants_are_the_chosen_one_then_healthy_ones_by_rank(tmp_path):
     variants = [SIMPLE, LEADER, PlannedVariant("3", error=0.2, weights=(0.95, 0.05)), PlannedVariant("1", error=0.3)]
     assert summary_of(tmp_path / "a", *variants).promoted == ("2", "2,3", "1")

@@ -47,6 +47,7 @@ def command(
     folder = output or directory.analysis
     if to is Target.leaderboard:
         path = write_leaderboard(folder, directory, named, summary.collection.manifest.select)
+        sys.stderr.write("note: the leaderboard accepts its own data sets with all their test crystals only\n")
     else:
         rows = prediction_rows(directory, named, SPLITS)
         path = folder / f"predictions.{to.value}"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jobs.parent import ArrayTask
 from runner import manifest, submission
 from runner.cluster import Cluster, SlurmCluster
 from runner.commands.loading import Loaded
-from runner.errors import UserError
+from runner.errors import CommandFailed
 from runner.expansion import Run
 from runner.plan import Plan, Policy, plan
 from runner.retry import Limits
@@ -24,6 +24,7 @@ class Outcome:
 
     plan: Plan
     sent: submission.Sent | None
+    settled: list[str] = field(default_factory=list)  # what an interrupted submission had left behind
 
 
 def submit(
@@ -35,14 +36,15 @@ def submit(
     if dry_run:
         return Outcome(plan(loaded.directory, runs, experiment, policy), None)
     with manifest.submit_lock(loaded.directory):
+        settled = submission.settle_orphans(loaded.directory)
         planned = plan(loaded.directory, runs, experiment, policy)
         if planned.queue.unanswered:
-            raise UserError(f"Slurm does not answer, so nothing was submitted: {planned.queue.unanswered}")
+            raise _unanswered(planned.queue.unanswered)
         manifest.write(loaded.directory, loaded.expansion, experiment.task)
         sent = None
         if planned.send:
             sent = submission.send(loaded.directory, loaded.expansion, cluster, planned, _task, origin)
-    return Outcome(planned, sent)
+    return Outcome(planned, sent, settled)
 
 
 def chosen(loaded: Loaded, only: str | None) -> list[Run]:
@@ -54,7 +56,14 @@ def _limits(loaded: Loaded, cluster: Cluster) -> Limits:
     if not isinstance(cluster, SlurmCluster):
         return Limits()
     slurm.check(loaded.experiment.resources, cluster, loaded.expansion.file.path)
-    return slurm.limits(loaded.experiment.resources, cluster)
+    try:
+        return slurm.limits(loaded.experiment.resources, cluster)
+    except CommandFailed as error:
+        raise _unanswered(error.message) from None
+
+
+def _unanswered(why: str) -> CommandFailed:
+    return CommandFailed(f"Slurm does not answer, so nothing was submitted: {why}")
 
 
 def _task(run_dirs: tuple[str, ...]) -> Callable[[], Any]:
@@ -65,7 +74,7 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
     """What happened, in words, with the next command."""
     done, sent = outcome.plan, outcome.sent
     name = loaded.experiment.experiment
-    told = []
+    told = list(outcome.settled)
     if sent is not None:
         where = (
             f"Slurm array {', '.join(sent.jobs)}" if cluster.kind == "slurm" else f"local pool (process {sent.jobs[0]})"

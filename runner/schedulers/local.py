@@ -34,11 +34,21 @@ def start(directory: ExperimentDir, number: int, max_parallel: int, environment:
     log = folder / "pool.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "jobs.pool", str(directory.path), str(number), "--max-parallel", str(max_parallel)],
+            [
+                sys.executable,
+                "-P",
+                "-u",
+                "-m",
+                "jobs.pool",
+                str(directory.path),
+                str(number),
+                "--max-parallel",
+                str(max_parallel),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=os.environ | environment | {"PYTHONSAFEPATH": "1"},
+            env=os.environ | environment,
             start_new_session=True,
         )
     deadline = time.monotonic() + START_SECONDS

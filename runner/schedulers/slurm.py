@@ -124,7 +124,7 @@ def parameters(
         further["gres"] = f"gpu:{resources.gpus}"
     chosen: dict[str, Any] = {
         "job_name": name,
-        "comment": f"runner:{token}",
+        "comment": comment(token),
         "partition": resources.partition or cluster.partition,
         "account": cluster.account,
         "qos": cluster.qos,
@@ -140,6 +140,17 @@ def parameters(
         "additional_parameters": further,
     }
     return {key: value for key, value in chosen.items() if value is not None}
+
+
+def comment(token: str) -> str:
+    """What --comment says of an array, so that it is found without its id."""
+    return f"runner:{token}"
+
+
+def is_whole(folder: Path, job_id: str, count: int) -> bool:
+    """Whether submitit has put the callable of every element in place, which it does after sbatch."""
+    names = [job_id] if count == 1 else [f"{job_id}_{index}" for index in range(count)]
+    return all((folder / f"{name}_submitted.pkl").exists() for name in names)
 
 
 def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], python: str | None) -> str:
