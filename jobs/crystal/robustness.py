@@ -1,4 +1,4 @@
-"""What a finished model makes of wrong texts: the right ones, none, those of other crystals, the first half of what is read.
+"""What a finished model makes of wrong texts: none, those of other crystals, half of each; beside the right ones.
 
 A model that reads its text does worse without it, and no better with another crystal's than without any.
 """
