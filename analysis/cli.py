@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from analysis.commands import compare, diagnose, export, fusion, robustness, summarize
+from analysis.commands import alpha, compare, diagnose, export, fusion, robustness, summarize
 from runner.errors import UserError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command("compare")(compare.command)
 app.command("weights")(fusion.weights)
 app.command("scale")(fusion.scale)
 app.command("diagnose")(diagnose.command)
+app.command("alpha")(alpha.command)
 app.command("export")(export.command)
 app.command("robustness")(robustness.command)
 

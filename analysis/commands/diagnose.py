@@ -20,10 +20,11 @@ from analysis.selection import runs_meant, thresholds_of
 from runner.errors import CommandFailed
 from runner.layout import RunDir
 
-COLUMNS = (
-    "layer", "split", "norm_ratio", "t_norm", "u_norm", "cosine", "relative_change", "gate_mean", "gate_std", "ratio",
-    "contribution_ratio", "quality",
-)  # fmt: skip  # of the table for people; all of them are in --format csv and in diagnosis.json
+COLUMNS = {
+    "layer": "layer", "split": "split", "norm_ratio": "norm ratio", "t_norm": "‖t‖", "u_norm": "‖u‖",
+    "cosine": "cosine", "relative_change": "change", "gate_mean": "gate", "gate_std": "gate sd", "ratio": "ratio",
+    "contribution_ratio": "terms", "quality": "quality",
+}  # fmt: skip  # of the table for people; all quantities are in --format csv and in diagnosis.json
 
 Found = dict[str, dict[str, dict[str, float]]]  # split → layer → quantities
 
@@ -67,7 +68,7 @@ def command(
         console.print(f"{run.run_id}: {diagnosis.verdict}", soft_wrap=True)
         if diagnosis.next_step:
             console.print(f"  next: {diagnosis.next_step}", soft_wrap=True)
-        its = [{name: row.get(name) for name in COLUMNS} for row in rows if row["run"] == run.run_id]
+        its = [{title: row.get(name) for name, title in COLUMNS.items()} for row in rows if row["run"] == run.run_id]
         write_rows(its, filled_columns(its), format)
         console.print()
 
