@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from analysis.commands import alpha, compare, diagnose, export, fusion, robustness, summarize
+from analysis.commands import alpha, compare, diagnose, export, fusion, predict, refine, rescale, robustness, summarize
 from runner.errors import UserError
 
 app = typer.Typer(
@@ -23,6 +23,9 @@ app.command("scale")(fusion.scale)
 app.command("diagnose")(diagnose.command)
 app.command("alpha")(alpha.command)
 app.command("export")(export.command)
+app.command("rescale")(rescale.command)
+app.command("predict")(predict.command)
+app.command("refine")(refine.command)
 app.command("robustness")(robustness.command)
 
 
