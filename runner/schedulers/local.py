@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 from runner.errors import CommandFailed
 from runner.files import read_json
 from runner.layout import ExperimentDir
+from runner.processes import is_alive, machine
 
 START_SECONDS = 30
 
@@ -30,8 +30,7 @@ def start(directory: ExperimentDir, number: int, max_parallel: int, environment:
 
     Raises CommandFailed when it does not report within half a minute.
     """
-    folder = directory.submission(number)
-    log = folder / "pool.log"
+    log = directory.pool_log(number)
     with log.open("ab") as output:
         process = subprocess.Popen(
             [
@@ -53,7 +52,7 @@ def start(directory: ExperimentDir, number: int, max_parallel: int, environment:
         )
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        report = read_json(folder / "pool.json")
+        report = read_json(directory.pool_state(number))
         if isinstance(report, dict) and report.get("pid") == process.pid:
             return str(process.pid)
         if process.poll() is not None:
@@ -69,29 +68,19 @@ def _tail(path: Path) -> str:
 
 def report(directory: ExperimentDir, number: int) -> dict[str, Any] | None:
     """What the pool of submission `number` says: {pid, pending, running}; None when it does not live any more."""
-    found = read_json(directory.submission(number) / "pool.json")
+    found = read_json(directory.pool_state(number))
     if not isinstance(found, dict) or found.get("ended"):
         return None
-    if found.get("host") == socket.gethostname():
-        return found if _alive(found.get("pid")) else None
+    if found.get("machine") == machine():
+        return found if is_alive(found.get("pid"), found.get("start_time")) else None
     age = time.time() - float(found.get("time") or 0)
     return found if age < 3 * float(found.get("interval") or 30) else None
-
-
-def _alive(pid: Any) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except PermissionError:
-        return True
-    except (ProcessLookupError, TypeError, ValueError):
-        return False
-    return True
 
 
 def stop(directory: ExperimentDir, number: int) -> bool:
     """Ask the pool of submission `number` to stop its runs and end; False when it does not live here."""
     found = report(directory, number)
-    if found is None or found.get("host") != socket.gethostname():
+    if found is None or found.get("machine") != machine():
         return False
     os.kill(int(found["pid"]), signal.SIGTERM)
     return True

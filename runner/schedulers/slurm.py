@@ -79,6 +79,11 @@ def cancel(job_ids: list[str]) -> None:
         _call(["scancel", *job_ids[start : start + 200]])
 
 
+def send_signal(job_id: str) -> None:
+    """The signal that Slurm sends before a time limit, to the steps of a job."""
+    _call(["scancel", "--signal=USR2", job_id])
+
+
 def check(resources: Resources, cluster: SlurmCluster, config: Path) -> None:
     """Raise ConfigError or UserError for what can be known to fail before anything is sent."""
     if resources.time is None:
