@@ -15,6 +15,9 @@ from slurm_cluster import SlurmCluster, SlurmMissing
 
 _missing = pytest.StashKey[str]()
 
+if not os.environ.get("ACCEPTANCE"):  # set by `make acceptance`
+    collect_ignore = ["acceptance"]
+
 
 @pytest.fixture(scope="session")
 def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[SlurmCluster]:
