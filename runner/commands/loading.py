@@ -44,24 +44,26 @@ def load(config: Path, root: Path, overrides: Sequence[str] = ()) -> Loaded:
             [file.source.problem(("task",), p.what, allowed=p.allowed, nearest=p.nearest) for p in error.problems]
         ) from None
     expansion = expand(file, task.Params, task.seed_key)
-    if problems := _task_problems(task, expansion):
+    if problems := _task_problems(task, expansion, expansion.runs, "check"):
         raise ConfigError(problems)
     return Loaded(task, expansion, ExperimentDir(root / file.experiment.experiment))
 
 
-def refuse_missing(loaded: Loaded) -> None:
-    """Raise ConfigError where the runs need what is not on this machine, but could be fetched before they start."""
-    if problems := _task_problems(loaded.task, loaded.expansion, "missing"):
+def refuse_missing(loaded: Loaded, runs: Sequence[Run]) -> None:
+    """Raise ConfigError where `runs` need what is not on this machine, but could be fetched before they start."""
+    if problems := _task_problems(loaded.task, loaded.expansion, runs, "missing"):
         raise ConfigError(problems, next_command=f"runner prepare {loaded.expansion.file.path}")
 
 
-def _task_problems(task: Task, expansion: Expansion, method: Literal["check", "missing"] = "check") -> list[Problem]:
+def _task_problems(
+    task: Task, expansion: Expansion, runs: Sequence[Run], method: Literal["check", "missing"]
+) -> list[Problem]:
     """What the task itself finds: a target that the data lacks, more crystals than there are."""
     look = getattr(task, method, None)
     if look is None:
         return []
     problems, seen = [], set()
-    for run in expansion.runs:
+    for run in runs:
         key = tuple(_part(run.params, name) for name in getattr(task, "checked", run.params))
         if key in seen:
             continue
