@@ -5,8 +5,11 @@ Modules are imported inside the commands, so that `runner --help` answers at onc
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -85,10 +88,8 @@ def expand(
 def prepare(config: Config, root: Root = None, set_: Set = None, cluster: ClusterName = None) -> None:
     """Fetch data and encoders and fill the caches, on a machine with internet; or say what is missing."""
     from runner.commands import prepare as command
-    from runner.commands.loading import load_cluster
 
-    loaded = _load(config, root, set_)
-    found = command.prepare(loaded, load_cluster(loaded, cluster), tell)
+    found = command.prepare(_load_for_cluster(config, root, set_, cluster), tell)
     for item in found:
         print(f"{'ready  ' if item.ready else 'MISSING'}  {item.what}" + (f": {item.detail}" if item.detail else ""))
     if not all(item.ready for item in found):
@@ -108,12 +109,10 @@ def submit(
 ) -> None:
     """Send new and lost runs, and failed ones that the policy may retry."""
     from runner.commands import submit as command
-    from runner.commands.loading import load_cluster
 
-    loaded = _load(config, root, set_)
-    chosen = load_cluster(loaded, cluster)
-    outcome = command.submit(loaded, chosen, only, dry_run)
-    for line in command.lines(outcome, loaded, chosen, dry_run):
+    loaded = _load_for_cluster(config, root, set_, cluster)
+    outcome = command.submit(loaded, only, dry_run)
+    for line in command.lines(outcome, loaded, dry_run):
         tell(line)
     if wait and not dry_run:
         _wait(loaded)
@@ -195,7 +194,27 @@ def _load(config: Path, root: Path | None, overrides: list[str] | None) -> Loade
     from runner.commands.loading import load
     from runner.selection import root_directory
 
-    return load(config, root_directory(root), overrides or [])
+    with _collector_paused():
+        return load(config, root_directory(root), overrides or [])
+
+
+def _load_for_cluster(config: Path, root: Path | None, overrides: list[str] | None, cluster: str | None) -> Loaded:
+    from runner.commands.loading import load_for_cluster
+    from runner.selection import root_directory
+
+    with _collector_paused():
+        return load_for_cluster(config, root_directory(root), overrides or [], cluster)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Without Python's cycle collector, which would walk 100,000 runs again and again; they stay to the end anyway."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _console(stderr: bool = False) -> Any:

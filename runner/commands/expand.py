@@ -32,16 +32,20 @@ def as_csv(loaded: Loaded) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["number", "run_id", "variant", "seed", *axes])
-    writer.writerows([r.number, r.run_id, r.variant, r.seed, *_cells(r, axes)] for r in loaded.expansion.runs)
+    made: dict[int, str] = {}  # values of the matrix are few objects in many runs
+    for run in loaded.expansion.runs:
+        cells = [_cell(run.axes[key], made) if key in run.axes else "" for key in axes]
+        writer.writerow([run.number, run.run_id, run.variant, run.seed, *cells])
     return buffer.getvalue()
 
 
-def _cells(run: Run, axes: list[str]) -> list[Any]:
-    return [_cell(run.axes[key]) if key in run.axes else "" for key in axes]
-
-
-def _cell(value: Any) -> Any:
-    return value if isinstance(value, str) else json.dumps(value)
+def _cell(value: Any, made: dict[int, str]) -> str:
+    if isinstance(value, str):
+        return value
+    text = made.get(id(value))
+    if text is None:
+        text = made[id(value)] = json.dumps(value)
+    return text
 
 
 def as_table(loaded: Loaded) -> tuple[Table, list[str]]:

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import runner
 from runner.errors import CommandFailed
 from runner.files import read_json
 from runner.layout import ExperimentDir
+from runner.processes import is_alive, machine
 
 START_SECONDS = 30
 
 
 def parallel(limit: int | None, cpus: int, runs_per_task: int, asked: int | None) -> int:
-    """How many array tasks run at once: as many as the cores allow, within the limits of site and experiment."""
+    """How many array tasks run at once: the machine's limit, else as many as its cores allow, else fewer if asked."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    by_cores = max(1, cores // (cpus * runs_per_task))
-    return min(value for value in (limit or by_cores, asked or by_cores) if value)
+    most = limit or max(1, cores // (cpus * runs_per_task))
+    return min(most, asked or most)
 
 
 def start(directory: ExperimentDir, number: int, max_parallel: int, environment: dict[str, str]) -> str:
@@ -30,20 +31,20 @@ def start(directory: ExperimentDir, number: int, max_parallel: int, environment:
 
     Raises CommandFailed when it does not report within half a minute.
     """
-    folder = directory.submission(number)
-    log = folder / "pool.log"
+    log = directory.pool_log(number)
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "jobs.pool", str(directory.path), str(number), "--max-parallel", str(max_parallel)],
+            # -P: a folder named runner, jobs or models where the person stands must not hide ours
+            [sys.executable, "-P", "-m", "jobs.pool", directory.path, str(number), "--max-parallel", str(max_parallel)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=os.environ | environment | {"PYTHONSAFEPATH": "1"},
+            env=os.environ | environment | {"PYTHONPATH": _python_path()},
             start_new_session=True,
         )
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        report = read_json(folder / "pool.json")
+        report = read_json(directory.pool_state(number))
         if isinstance(report, dict) and report.get("pid") == process.pid:
             return str(process.pid)
         if process.poll() is not None:
@@ -57,31 +58,27 @@ def _tail(path: Path) -> str:
     return "\n".join(path.read_text(errors="replace").splitlines()[-5:])
 
 
+def _python_path() -> str:
+    """PYTHONPATH with our code, which need not be installed."""
+    ours = str(Path(runner.__file__).resolve().parent.parent)
+    return os.pathsep.join([ours, *(entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry)])
+
+
 def report(directory: ExperimentDir, number: int) -> dict[str, Any] | None:
     """What the pool of submission `number` says: {pid, pending, running}; None when it does not live any more."""
-    found = read_json(directory.submission(number) / "pool.json")
+    found = read_json(directory.pool_state(number))
     if not isinstance(found, dict) or found.get("ended"):
         return None
-    if found.get("host") == socket.gethostname():
-        return found if _alive(found.get("pid")) else None
+    if found.get("machine") == machine():
+        return found if is_alive(found.get("pid"), found.get("start_time")) else None
     age = time.time() - float(found.get("time") or 0)
     return found if age < 3 * float(found.get("interval") or 30) else None
-
-
-def _alive(pid: Any) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except PermissionError:
-        return True
-    except (ProcessLookupError, TypeError, ValueError):
-        return False
-    return True
 
 
 def stop(directory: ExperimentDir, number: int) -> bool:
     """Ask the pool of submission `number` to stop its runs and end; False when it does not live here."""
     found = report(directory, number)
-    if found is None or found.get("host") != socket.gethostname():
+    if found is None or found.get("machine") != machine():
         return False
     os.kill(int(found["pid"]), signal.SIGTERM)
     return True
