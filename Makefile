@@ -41,6 +41,14 @@ types:
 imports:
 	$(BIN)/lint-imports
 
+# What takes longer than tests may: the whole demo from a clean clone, on this machine and on a real Slurm.
+acceptance: install-dev
+	ACCEPTANCE=1 $(BIN)/python -m pytest tests/acceptance -v -p no:cacheprovider | tee docs/acceptance.log
+
+# One script a question; the results go to benchmarks/results/cpu.json.
+bench: install-dev
+	$(BIN)/python -m benchmarks
+
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 

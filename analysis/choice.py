@@ -79,7 +79,7 @@ def _opening(chosen: Candidate, best: Candidate, ties: Sequence[Candidate], metr
     if len(ties) == 1:
         return f"{head}: the best, and no other variant is tied with it."
     if chosen is best:
-        return f"{head}: the best of {len(ties)} tied variants by the rules below."
+        return f"{head}: the best of {len(ties)} tied variants."
     return (
         f"{head}. {best.name} has the best {metric} ({_score(best)}), but {chosen.name} is tied: {chosen.tie_reason}."
     )

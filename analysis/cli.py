@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from analysis.commands import summarize
+from analysis.commands import compare, export, fusion, summarize
 from runner.errors import UserError
 
 app = typer.Typer(
@@ -17,6 +17,10 @@ app = typer.Typer(
     help="What came out of an experiment: ranking, health, choice, reports.",
 )
 app.command("summarize")(summarize.command)
+app.command("compare")(compare.command)
+app.command("weights")(fusion.weights)
+app.command("scale")(fusion.scale)
+app.command("export")(export.command)
 
 
 @app.callback()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ class Manifest:
     target_mae: Mapping[str, float]  # {good, acceptable}: the user's own goal, shown only
     config: str | None  # the experiment file that was submitted
 
-    @property
+    @cached_property
     def axes(self) -> tuple[str, ...]:
         """Every axis in the order of its first use."""
         return tuple(dict.fromkeys(axis for run in self.runs for axis in run.axes))

@@ -33,6 +33,14 @@ def axis_value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def axis_label(value: Any) -> str:
+    """The value of an axis as a figure has room for: `name=middle layers=[2]` for a mapping."""
+    if not isinstance(value, dict):
+        return axis_value(value)
+    keys = sorted(value, key=lambda key: key != "name")
+    return " ".join(f"{key}={axis_value(value[key])}" for key in keys)
+
+
 def parameter_count(value: int | None) -> str:
     """`4.03 M`; blank for none."""
     if value is None:

@@ -136,7 +136,7 @@ def _read_logs(
     for layer, values in record.fusion.items():
         layers.setdefault(layer, {}).update(values)
     found = spread(read_predictions(run.predictions, "val")) if run.predictions.name in files else UNKNOWN_SPREAD
-    record.mean_predictor = found.mean_predictor
+    record.mean_predictor = record.metrics.get("val_mae_of_mean", found.mean_predictor)
     record.findings = by_severity(
         finished_findings(
             history,

@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.processes import host_name
 from runner.files import append_json, read_json, read_json_lines
 from runner.layout import RunDir
+from runner.processes import host_name
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,17 @@ def find_in_shards(keys: Iterable[str], folder: Path) -> dict[str, tuple[Path, i
     return found
 
 
+def by_shard(places: Iterable[tuple[Path, int] | None]) -> dict[Path, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """For each shard, which of `places` lie in it and in which of its rows; None lies nowhere."""
+    found: dict[Path, tuple[list[int], list[int]]] = {}
+    for number, place in enumerate(places):
+        if place is not None:
+            numbers, rows = found.setdefault(place[0], ([], []))
+            numbers.append(number)
+            rows.append(place[1])
+    return {shard: (np.array(numbers), np.array(rows)) for shard, (numbers, rows) in found.items()}
+
+
 def record_build(root: Path, kind: str, path: Path, items: int, seconds: float) -> None:
     """Add a line to the log of builds: `items` things were computed and lie in `path`, below `root`."""
     line = {"time": time.time(), "kind": kind, "path": str(path.relative_to(root)), "items": items}

@@ -21,7 +21,6 @@ from jobs.context import RunContext, as_json
 from jobs.failure import Kind, RunFailure, Stopped, failure_of_exception
 from jobs.heartbeat import Heartbeat, interval_from_environment
 from jobs.log import say
-from jobs.processes import host_name
 from jobs.provenance import provenance
 from jobs.registry import load_task
 from jobs.run_config import RunConfig, problems_of, read_run_config
@@ -29,6 +28,7 @@ from jobs.task import Outcome
 from runner.errors import ConfigError
 from runner.files import read_json, write_json
 from runner.layout import RunDir
+from runner.processes import host_name
 
 EXIT_FAILED = 1  # failure.json says why
 EXIT_STOPPED = 75  # asked to stop, checkpoint written
@@ -93,7 +93,7 @@ def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
 def _run(directory: RunDir, config: RunConfig, context: RunContext) -> Outcome:
     task = load_task(config.task, config.code_path)
     try:
-        params = task.Params.model_validate(config.params)
+        params = task.Params.model_validate(config.adjusted())
     except ValidationError as error:
         raise ConfigError(problems_of(error, str(directory.config), "params")) from None
     write_json(directory.provenance, provenance(config.code_path))

@@ -8,15 +8,16 @@ steps is followed and taken over in the same way.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from jobs.processes import host_name, is_alive, machine, start_time
 from runner.files import read_json, write_json
 from runner.layout import RunDir
+from runner.processes import host_name, is_alive, machine, start_time
 
 STALE_INTERVALS = 3  # a holder on another machine is dead when it missed so many heartbeats
 
@@ -91,8 +92,9 @@ def acquire(directory: RunDir, holder: Holder, interval: float) -> Claim | Held:
             if _link(proposal, directory.claim):
                 return Claim(directory, holder)
             chain = _chain(directory)
-            if not chain:
-                continue  # released in this moment
+            if not chain:  # released in this moment
+                _refuse_damaged(directory.claim)
+                continue
             held = _judge(directory, chain, interval)
             if held is not None:
                 return held
@@ -120,6 +122,16 @@ def _successor(directory: RunDir, token: str) -> Path:
 def _read(path: Path) -> Holder | None:
     found = read_json(path)
     return None if found is None else Holder(**{name: found.get(name) for name in Holder.__dataclass_fields__})
+
+
+def _refuse_damaged(path: Path) -> None:
+    """Claims appear complete: one that cannot be read was damaged, and waiting for its end would be in vain."""
+    try:
+        json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return
+    except ValueError as error:
+        raise OSError(f"{path} is damaged ({error}); delete it if no process runs this run") from error
 
 
 def _chain(directory: RunDir) -> list[Holder]:

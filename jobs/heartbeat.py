@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from jobs.log import say
-from jobs.processes import host_name, start_time
 from runner.files import write_json
 from runner.layout import RunDir
+from runner.processes import host_name, start_time
 
 INTERVAL_S = 30.0
 

@@ -45,6 +45,7 @@ def python_path(environ: Mapping[str, str]) -> str:
 def child_environment(environ: Mapping[str, str], threads: int) -> dict[str, str]:
     """The environment of a run. What the user has set for the allocator stays."""
     changed = {**environ, "PYTHONPATH": python_path(environ)}
+    changed.pop("PYTHONSAFEPATH", None)  # the run has -P; a script that its task starts may need its own folder
     changed.update({name: str(threads) for name in _THREAD_VARIABLES})
     if sys.platform == "linux":
         changed = {**_ALLOCATOR, **changed}

@@ -9,16 +9,18 @@ from pathlib import Path
 NEAR = 0.9  # of the limit: the last sample before a kill is seldom exactly at it
 _UNLIMITED = 1 << 60  # cgroup v1 writes a number above this for "no limit"
 _MIB = 1 << 20
+_CGROUPS = Path("/sys/fs/cgroup")
+_OURS = Path("/proc/self/cgroup")  # which cgroups this process is in
 
 
-def limit_bytes(environ: Mapping[str, str], cgroups: Path = Path("/sys/fs/cgroup")) -> int | None:
+def limit_bytes(environ: Mapping[str, str], cgroups: Path = _CGROUPS, ours: Path = _OURS) -> int | None:
     """The smallest limit that Slurm or a cgroup sets; None: there is none."""
     limits = []
     if environ.get("SLURM_MEM_PER_NODE", "0").isdecimal() and int(environ.get("SLURM_MEM_PER_NODE", "0")):
         limits.append(int(environ["SLURM_MEM_PER_NODE"]) * _MIB)
     elif environ.get("SLURM_MEM_PER_CPU", "").isdecimal() and environ.get("SLURM_CPUS_ON_NODE", "").isdecimal():
         limits.append(int(environ["SLURM_MEM_PER_CPU"]) * int(environ["SLURM_CPUS_ON_NODE"]) * _MIB)
-    for folder in _folders(cgroups):
+    for folder in _folders(cgroups, ours):
         for name in ("memory.max", "memory.limit_in_bytes"):
             text = _text(folder / name).strip()
             if text.isdecimal() and int(text) < _UNLIMITED:
@@ -26,9 +28,9 @@ def limit_bytes(environ: Mapping[str, str], cgroups: Path = Path("/sys/fs/cgroup
     return min((limit for limit in limits if limit), default=None)
 
 
-def oom_kills(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+def oom_kills(cgroups: Path = _CGROUPS, ours: Path = _OURS) -> int:
     """How many processes of our cgroup the kernel has killed for memory so far; 0 where it does not say."""
-    for folder in _folders(cgroups)[:1]:
+    for folder in _folders(cgroups, ours)[:1]:
         for name in ("memory.events", "memory.oom_control"):
             for line in _text(folder / name).splitlines():
                 key, _, count = line.partition(" ")
@@ -56,9 +58,9 @@ def evidence(peak: int, others: int, limit: int | None, kills: int) -> str | Non
     return None
 
 
-def _folders(cgroups: Path) -> list[Path]:
+def _folders(cgroups: Path, ours: Path) -> list[Path]:
     """Our memory cgroup and those around it, the innermost first."""
-    for line in _own_cgroups().splitlines():
+    for line in _text(ours).splitlines():
         number, controllers, path = line.split(":", 2)
         if "memory" in controllers.split(","):
             root = cgroups / "memory"
@@ -70,10 +72,6 @@ def _folders(cgroups: Path) -> list[Path]:
         around = [folder for folder in inner.parents if folder.is_relative_to(root)]
         return [folder for folder in (inner, *around) if folder.is_dir()]
     return []
-
-
-def _own_cgroups() -> str:
-    return _text(Path("/proc/self/cgroup"))
 
 
 def _text(path: Path) -> str:

@@ -6,22 +6,24 @@ was. Slurm starts `ArrayTask` through submitit, the local pool starts `python -m
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobs import memory
+from jobs.admission import Refused, begin
 from jobs.allocation import Allocation
 from jobs.child import EXIT_STOPPED
 from jobs.claim import Held
 from jobs.failure import Kind
 from jobs.heartbeat import interval_from_environment
 from jobs.log import say
-from jobs.run_process import Refused, RunProcess, begin
+from jobs.run_process import RunProcess
 from jobs.signals import Signals
 from runner.layout import RunDir
 
@@ -86,6 +88,7 @@ class Shift:
             for number in self.signals.wait(_POLL_S):
                 self._stop(number)
             self._reap()
+            self._watch_memory()
             again, self.waiting = self.waiting, []
             for wait in again:
                 self._start(wait.directory, wait)
@@ -155,10 +158,18 @@ class Shift:
         enough = reason == "timeout" and end is not None and end - _MARGIN_S > now
         self.deadline = end - _MARGIN_S if enough and end is not None else now + grace
         for run in self.running:
-            try:
+            with _reported(run):  # it has been told; only failure.json may be missing
                 run.ask_to_stop(reason)
-            except OSError as error:  # it has been told; only failure.json is missing
-                say(f"{run.directory.run_id}: {error}")
+
+    def _resident(self) -> int:
+        """Bytes of this parent and its runs, which one limit holds together."""
+        return sum(memory.resident_bytes(pid) for pid in (os.getpid(), *(run.pid for run in self.running)))
+
+    def _watch_memory(self) -> None:
+        used = self._resident()
+        for run in self.running:
+            with _reported(run):
+                run.note_memory(used)
 
     def _reap(self) -> None:
         for run in [run for run in self.running if run.has_ended()]:
@@ -167,7 +178,7 @@ class Shift:
                     self._stop(number)
             self.running.remove(run)
             try:
-                run.settle(self.reason, sum(memory.resident_bytes(other.pid) for other in self.running))
+                run.settle(self.reason, self._resident())
             except OSError as error:  # a full disk: the runs beside it may still be saved
                 say(f"{run.directory.run_id}: its end could not be written: {error}")
                 self.failed = True
@@ -177,6 +188,15 @@ class Shift:
                 self.failed = True
                 unfinished = run.failure.kind in (Kind.TIMEOUT, Kind.PREEMPTED)
                 self.wants_requeue |= unfinished and run.attempt.number < run.config.retry.max_attempts
+
+
+@contextlib.contextmanager
+def _reported(run: RunProcess) -> Iterator[None]:
+    """A file that could not be written is told and not more: the runs beside it go on."""
+    try:
+        yield
+    except OSError as error:
+        say(f"{run.directory.run_id}: {error}")
 
 
 if __name__ == "__main__":

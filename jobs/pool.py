@@ -20,39 +20,17 @@ from pathlib import Path
 
 from jobs.heartbeat import interval_from_environment
 from jobs.launch import module_command, python_path
-from jobs.processes import host_name, is_alive, machine, start_time
 from jobs.run_config import read_run_config
 from jobs.signals import Signals
-from runner.errors import CommandFailed, UserError
+from runner.errors import UserError
 from runner.files import read_json, write_json
 from runner.layout import ExperimentDir, RunDir
+from runner.processes import host_name, is_alive, machine, start_time
 
 _POLL_S = 1.0
 
 
-def start_pool(experiment: ExperimentDir, number: int, max_parallel: int) -> int:
-    """Start the pool of submission `number` as a process that outlives this one and its terminal; its pid.
-
-    Returns when pool.json shows it, so that whoever looks next sees its runs as queued. Raises CommandFailed when the
-    pool leaves at once.
-    """
-    with open(experiment.pool_log(number), "ab") as log:
-        process = subprocess.Popen(
-            module_command("jobs.pool", str(experiment.path), str(number), "--max-parallel", str(max_parallel)),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={**os.environ, "PYTHONPATH": python_path(os.environ)},
-        )
-    while (read_json(experiment.pool_state(number)) or {}).get("pid") != process.pid:
-        time.sleep(0.02)
-        if process.poll():
-            raise CommandFailed(f"the local pool did not start; see {experiment.pool_log(number)}")
-    return process.pid
-
-
-def pool_is_alive(experiment: ExperimentDir, number: int) -> bool:
+def _has_pool(experiment: ExperimentDir, number: int) -> bool:
     """Does the pool of submission `number` work, on this machine?"""
     state = read_json(experiment.pool_state(number)) or {}
     return state.get("machine") == machine() and is_alive(state.get("pid"), state.get("start_time"))
@@ -178,7 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
     if tasks is None:
         print(f"no tasks in {experiment.pool_tasks(options.number)}", file=sys.stderr)
         return 2
-    if pool_is_alive(experiment, options.number):
+    if _has_pool(experiment, options.number):
         print(f"submission {options.number} has a pool already", file=sys.stderr)
         return 2
     with Signals() as signals:

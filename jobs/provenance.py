@@ -16,7 +16,7 @@ from typing import Any
 
 import jobs
 from jobs.log import say
-from jobs.processes import host_name
+from runner.processes import host_name
 
 _PACKAGES = (
     "torch", "numpy", "scipy", "pandas", "pydantic", "submitit", "transformers", "tokenizers", "safetensors",

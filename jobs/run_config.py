@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,6 +46,18 @@ class RunConfig(BaseModel):
     retry: Retry = Retry()
     stop_after_same_error: int | None = Field(None, ge=1)
     code_path: Path | None = None
+    adjustments: dict[str, Any] = {}  # dotted key of params → value for this run's next attempt only
+
+    def adjusted(self) -> dict[str, Any]:
+        """The parameters with the adjustments that an earlier failure made necessary."""
+        params = copy.deepcopy(self.params)
+        for key, value in self.adjustments.items():
+            *path, last = key.split(".")
+            place = params
+            for part in path:
+                place = place[part]
+            place[last] = value
+        return params
 
 
 def read_run_config(directory: RunDir) -> RunConfig:

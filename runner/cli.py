@@ -19,7 +19,9 @@ import typer
 from runner.errors import EXIT_FAILED, CommandFailed, UserError
 
 if TYPE_CHECKING:
-    from runner.commands.loading import Loaded
+    from rich.console import Console
+
+    from runner.commands.loading import Destination, Loaded
     from runner.commands.status import Status
 
 app = typer.Typer(
@@ -77,9 +79,11 @@ def expand(
 
     loaded = _load(config, root, set_)
     if format_ is Format.table:
-        table, lines = command.as_table(loaded)
-        _console().print(table)
-        print("\n".join(lines))
+        console = _console()
+        console.print(command.as_table(loaded, console.width))
+        console.print()
+        for line in command.lines(loaded):
+            console.print(line)
     else:
         sys.stdout.write(command.as_json(loaded) + "\n" if format_ is Format.json else command.as_csv(loaded))
 
@@ -89,7 +93,8 @@ def prepare(config: Config, root: Root = None, set_: Set = None, cluster: Cluste
     """Fetch data and encoders and fill the caches, on a machine with internet; or say what is missing."""
     from runner.commands import prepare as command
 
-    found = command.prepare(_load_for_cluster(config, root, set_, cluster), tell)
+    loaded, destination = _load_with_cluster(config, root, set_, cluster)
+    found = command.prepare(loaded, destination.cluster, tell)
     for item in found:
         print(f"{'ready  ' if item.ready else 'MISSING'}  {item.what}" + (f": {item.detail}" if item.detail else ""))
     if not all(item.ready for item in found):
@@ -106,16 +111,61 @@ def submit(
     only: Annotated[str | None, typer.Option("--only", help="Runs that match this pattern.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, send nothing.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Show progress until all runs have ended.")] = False,
+    supervise: Annotated[
+        bool, typer.Option("--supervise", help="Retry, summarise and go on to the next stage with nobody logged in.")
+    ] = False,
 ) -> None:
     """Send new and lost runs, and failed ones that the policy may retry."""
     from runner.commands import submit as command
+    from runner.commands.loading import refuse_missing
+    from runner.plan import Policy
+    from runner.submission import Origin
 
-    loaded = _load_for_cluster(config, root, set_, cluster)
-    outcome = command.submit(loaded, only, dry_run)
-    for line in command.lines(outcome, loaded, dry_run):
+    loaded, destination = _load_with_cluster(config, root, set_, cluster)
+    refuse_missing(loaded)
+    chosen = destination.cluster
+    origin = Origin(set_ or [], destination.text, str(Path.cwd()))
+    outcome = command.submit(loaded, chosen, origin, command.chosen(loaded, only), Policy(), dry_run)
+    for line in command.lines(outcome, loaded, chosen, dry_run):
         tell(line)
+    if supervise and not dry_run:
+        _supervise(loaded, chosen)
     if wait and not dry_run:
         _wait(loaded)
+
+
+@app.command()
+def resubmit(
+    experiment: Experiment = None,
+    root: Root = None,
+    cluster: ClusterName = None,
+    kind: Annotated[list[str] | None, typer.Option("--kind", help="Failures of this kind (may be repeated).")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also what the policy leaves to a person.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent; send nothing.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Show progress until all runs have ended.")] = False,
+) -> None:
+    """Send again what failed or was lost, with more of what it ran out of."""
+    from runner.commands import resubmit as command
+    from runner.commands.submit import lines
+    from runner.selection import experiment_directory, root_directory
+
+    again = command.reload(experiment_directory(experiment, root_directory(root)), cluster)
+    outcome = command.resubmit(again, kind or [], force, dry_run)
+    for line in lines(outcome, again.loaded, again.cluster, dry_run):
+        tell(line)
+    if wait and not dry_run:
+        _wait(again.loaded)
+
+
+@app.command()
+def failures(experiment: Experiment = None, root: Root = None) -> None:
+    """Say of each failed run why it failed, with its last lines and the next command."""
+    from runner.commands import failures as command
+    from runner.commands.status import take
+    from runner.selection import experiment_directory, root_directory
+
+    found = list(command.blocks(take(experiment_directory(experiment, root_directory(root)))))
+    print("\n\n".join(found) if found else "no run has failed")
 
 
 @app.command()
@@ -190,6 +240,41 @@ def cancel(
     tell(f"{len(chosen)} runs cancelled")
 
 
+@app.command()
+def promote(
+    experiment: Experiment = None,
+    root: Root = None,
+    next_: Annotated[str | None, typer.Option("--next", help="Template of the next stage; else `next.config`.")] = None,
+    top: Annotated[int | None, typer.Option("--top", help="How many variants go on; else `next.top`.")] = None,
+    incomplete: Annotated[bool, typer.Option("--incomplete", help="Although runs have not completed.")] = False,
+) -> None:
+    """Write the next stage's experiment file from the variants that the summary promotes."""
+    from runner.commands import promote as command
+    from runner.selection import experiment_directory, root_directory
+
+    path = command.promote(experiment_directory(experiment, root_directory(root)), next_, top, incomplete)
+    print(path)
+    tell(f"next: runner submit {path}")
+
+
+@app.command()
+def supervise(experiment: Experiment = None, root: Root = None) -> None:
+    """Look after an experiment in this process: wait, retry, summarise, go on to the next stage."""
+    from runner.commands.supervise import follow
+    from runner.selection import experiment_directory, root_directory
+
+    follow(experiment_directory(experiment, root_directory(root)))
+
+
+def _supervise(loaded: Loaded, cluster: Any) -> None:
+    from runner.commands.supervise import start_following, watch
+
+    if cluster.kind == "slurm":
+        watch(loaded.directory, cluster)
+    else:
+        tell(f"supervised by process {start_following(loaded.directory)}; log: {loaded.directory.path}/supervisor.log")
+
+
 def _load(config: Path, root: Path | None, overrides: list[str] | None) -> Loaded:
     from runner.commands.loading import load
     from runner.selection import root_directory
@@ -198,12 +283,14 @@ def _load(config: Path, root: Path | None, overrides: list[str] | None) -> Loade
         return load(config, root_directory(root), overrides or [])
 
 
-def _load_for_cluster(config: Path, root: Path | None, overrides: list[str] | None, cluster: str | None) -> Loaded:
-    from runner.commands.loading import load_for_cluster
+def _load_with_cluster(
+    config: Path, root: Path | None, overrides: list[str] | None, cluster: str | None
+) -> tuple[Loaded, Destination]:
+    from runner.commands.loading import load_with_cluster
     from runner.selection import root_directory
 
     with _collector_paused():
-        return load_for_cluster(config, root_directory(root), overrides or [], cluster)
+        return load_with_cluster(config, root_directory(root), overrides or [], cluster)
 
 
 @contextmanager
@@ -217,10 +304,10 @@ def _collector_paused() -> Iterator[None]:
         gc.enable()
 
 
-def _console(stderr: bool = False) -> Any:
-    from rich.console import Console
+def _console(stderr: bool = False) -> Console:
+    from runner.commands.tables import console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+    return console(stderr)
 
 
 def _print_status(taken: Status, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from runner import yaml_source
 from runner.errors import ConfigError, Mistakes, Problem, nearest
-from runner.experiment import Part, Words
+from runner.experiment import Mebibytes, Part, Seconds, Words
 from runner.validation import problems
 from runner.yaml_source import SUFFIXES
 
@@ -74,6 +74,14 @@ class LocalCluster(Part):
     environment: Environment = {}
 
 
+class Supervisor(Part):
+    """The small job that looks after an experiment (`--supervise`)."""
+
+    partition: Words | None = None  # null: that of the runs
+    time: Seconds = 30 * 60
+    memory: Mebibytes = 4096
+
+
 class SlurmCluster(Part):
     """A Slurm site."""
 
@@ -91,12 +99,23 @@ class SlurmCluster(Part):
     max_array_size: int | None = Field(None, ge=1)  # null: as the site says
     max_submit_jobs: int | None = Field(None, ge=1)  # array tasks in the queue at once; null: no limit known
     max_parallel: int | None = Field(None, ge=1)  # array tasks that run at once, where the experiment says nothing
+    supervisor: Supervisor = Supervisor()
     python: Line | None = None  # interpreter on the compute nodes; null: the one in use here
     cache: Line | None = None  # directory on the shared file system
 
 
 Cluster = LocalCluster | SlurmCluster
-KINDS: dict[str, type[LocalCluster] | type[SlurmCluster]] = {"local": LocalCluster, "slurm": SlurmCluster}
+_KINDS: dict[str, type[LocalCluster] | type[SlurmCluster]] = {"local": LocalCluster, "slurm": SlurmCluster}
+
+
+def text_of(name: str, beside: Path) -> str:
+    """What a submission keeps of its cluster: `local`, or the text of the file."""
+    return name if name == "local" else find(name, beside).read_text(encoding="utf-8")
+
+
+def parse(text: str, path: Path) -> Cluster:
+    """The cluster that `text_of` kept; `path` is named in errors."""
+    return LocalCluster() if text == "local" else _checked(yaml_source.parse(text, path, strict=False))
 
 
 def load(name: str, beside: Path) -> Cluster:
@@ -106,17 +125,21 @@ def load(name: str, beside: Path) -> Cluster:
     """
     if name == "local":
         return LocalCluster()
-    source = yaml_source.read(find(name, beside), strict=False)
-    mistakes = Mistakes(source.mistakes)
+    return _checked(yaml_source.read(find(name, beside), strict=False))
+
+
+def _checked(source: yaml_source.Source) -> Cluster:
+    mistakes = Mistakes(list(source.mistakes))
     kind = source.value.get("kind")
     if kind not in ("local", "slurm"):
         what = "missing; it must be given" if kind is None else f"found {kind!r}"
-        mistakes.problems.append(source.problem(("kind",), what, allowed="local, slurm", nearest=nearest(str(kind), KINDS)))
+        guess = nearest(str(kind), _KINDS)
+        mistakes.problems.append(source.problem(("kind",), what, allowed="local, slurm", nearest=guess))
         kind = "slurm"  # which has all the keys that there are
     try:
-        cluster = KINDS[kind].model_validate(source.value | {"kind": kind})
+        cluster = _KINDS[kind].model_validate(source.value | {"kind": kind})
     except ValidationError as error:
-        mistakes.problems += problems(KINDS[kind], error, source.problem)
+        mistakes.problems += problems(_KINDS[kind], error, source.problem)
     mistakes.refuse()
     return cluster
 

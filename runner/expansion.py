@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -130,6 +130,9 @@ def _resolve_all(
             earlier = result.runs.get(resolved.digest)
             if earlier is not None:
                 result.shared.append((variant, seed, earlier.run_id))
+                if point.name:  # of two names for one run, one would be missing from every table
+                    what = f"is the same run as {earlier.variant!r}"
+                    result.problems[file.source.problem(("matrix", "named", point.name), what)] = None
                 continue
             result.runs[resolved.digest] = Run(
                 len(result.runs) + 1,
@@ -205,7 +208,9 @@ def _override_problems(file: ExperimentFile) -> list[Problem]:
         for axis in axes if place[0] == "params" else []:
             if name == axis or name.startswith(f"{axis}."):
                 allowed = f"--set matrix.axes.{axis}=[…], or --only for some of the runs"
-                problems.append(Problem(f"{axis} is an axis of the matrix, so this has no effect", flag, allowed=allowed))
+                problems.append(
+                    Problem(f"{axis} is an axis of the matrix, so this has no effect", flag, allowed=allowed)
+                )
     return problems
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from runner import quantities, yaml_source
-from runner.errors import ConfigError, Mistakes, Problem
+from runner.errors import Mistakes, Problem
 from runner.overrides import override
 from runner.validation import problems
 from runner.yaml_source import Source
@@ -169,6 +169,7 @@ class Experiment(Part):
     target_mae: TargetMae | None = None
     keep: Keep = Keep()
     next: Next | None = None
+    promoted: dict[Name, dict[str, Any]] = {}  # variant → where it came from; written by `runner promote`
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from runner.files import read_json, write_json
+from runner.files import read_mapping, write_json
 from runner.processes import is_alive, machine, start_time
 
 RENEW_SECONDS = 60.0
@@ -53,7 +53,7 @@ def locked(path: Path) -> Iterator[None]:
     finally:
         done.set()
         renewal.join()
-        if (read_json(path) or {}).get("token") == token:
+        if read_mapping(path).get("token") == token:
             path.unlink(missing_ok=True)
 
 
@@ -83,7 +83,7 @@ def _taken_over(proposal: Path, path: Path) -> bool:
     successor = _successor(path, chain[-1])
     if not _link(proposal, successor):
         return False
-    if (read_json(path) or {}).get("token") != chain[0].get("token"):
+    if read_mapping(path).get("token") != chain[0].get("token"):
         successor.unlink()
         return False
     os.rename(proposal, path)
@@ -97,10 +97,10 @@ def _chain(path: Path) -> list[dict[str, Any]]:
     chain: list[dict[str, Any]] = []
     there = path
     while there.exists():
-        holder = read_json(there)
-        if not isinstance(holder, dict) or "token" not in holder:
-            return [*chain, {}]  # not written by us: nobody's, so dead
+        holder = read_mapping(there)
         chain.append(holder)
+        if "token" not in holder:  # not written by us: nobody's, so dead
+            break
         there = _successor(path, holder)
     return chain
 

@@ -57,6 +57,7 @@ def write(directory: ExperimentDir, expansion: Expansion, task_name: str) -> Non
             "health": experiment.health,
             "target_mae": experiment.target_mae.model_dump() if experiment.target_mae else None,
             "retry": experiment.retry.model_dump(mode="json"),
+            "promoted": experiment.promoted,
             "next": experiment.next.model_dump(mode="json") if experiment.next else None,
             "runs": [
                 {"run_id": r.run_id, "variant": r.variant, "seed": r.seed, "axes": r.axes, "params": r.params}
@@ -106,6 +107,7 @@ class Submission:
     time: float
     tasks: list[list[str]]
     chunks: list[Chunk]
+    origin: dict[str, Any]  # overrides, cluster and working directory, to repeat it
 
     def alone(self, run_id: str) -> bool:
         """Whether no other run shares the array task of `run_id`."""
@@ -143,7 +145,9 @@ def submissions(directory: ExperimentDir) -> list[Submission]:
     for number, record in sorted(found.items()):
         tasks = read_json(directory.submission(number) / "tasks.json")
         own = [chunk for (of, _), chunk in chunks.items() if of == number]
-        result.append(Submission(number, record["kind"], record["time"], tasks["tasks"] if tasks else [], own))
+        origin = {name: record.get(name) for name in ("overrides", "cluster", "folder")}
+        found_tasks = tasks["tasks"] if tasks else []
+        result.append(Submission(number, record["kind"], record["time"], found_tasks, own, origin))
     return result
 
 

@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,7 @@ class _Dimension:
     """An axis, or a group of axes that advance together: each step sets the keys to new values."""
 
     keys: tuple[str, ...]
-    steps: list[tuple[Overrides, tuple[Key, ...]]]
+    steps: Sequence[tuple[Overrides, tuple[Key, ...]]]
 
     def positions(self, wanted: Overrides) -> set[int]:
         """The steps that agree with `wanted` in this dimension's keys."""
@@ -48,7 +48,10 @@ def points(matrix: Matrix, source: Source, *, complete: bool = True) -> tuple[li
     problems = _axes_problems(matrix, source) + _seed_problems(matrix, source)
     runs = math.prod(len(dimension.steps) for dimension in dimensions) * len(matrix.seeds)
     if runs > MOST_RUNS:
-        return [], [*problems, source.problem(("matrix",), f"describes {runs:,} runs", allowed=f"{MOST_RUNS:,} at most")]
+        return [], [
+            *problems,
+            source.problem(("matrix",), f"describes {runs:,} runs", allowed=f"{MOST_RUNS:,} at most"),
+        ]
     excluded, more = _excluded(matrix, dimensions, source)
     found = list(_product(matrix, dimensions, excluded))
     for position, overrides in enumerate(matrix.include):

@@ -65,7 +65,7 @@ def _look_at_pool(directory: ExperimentDir, submission: Submission, places: dict
 
 def _look_at_slurm(sent: list[Submission], places: dict[str, Place]) -> None:
     by_job = {chunk.job_id: (submission, chunk) for submission in sent for chunk in submission.chunks if chunk.job_id}
-    by_token = {f"runner:{chunk.token}": (submission, chunk) for submission in sent for chunk in submission.chunks}
+    by_token = {slurm.comment(chunk.token): (submission, chunk) for submission in sent for chunk in submission.chunks}
     for element in slurm.queue():
         found = by_job.get(element.job_id) or by_token.get(element.comment)
         if found is None:

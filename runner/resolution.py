@@ -186,8 +186,9 @@ class Resolver:
 def _adapters(schema: type[BaseModel]) -> dict[str, tuple[type[BaseModel], TypeAdapter[Any]]]:
     """The sections of `schema` that can be checked alone; none where it looks at its input before they are checked."""
     decorators = schema.__pydantic_decorators__
-    validators = [*decorators.model_validators.values(), *decorators.field_validators.values()]
-    if any(validator.info.mode != "after" for validator in validators):
+    modes = [validator.info.mode for validator in decorators.model_validators.values()]
+    modes += [validator.info.mode for validator in decorators.field_validators.values()]  # type: ignore[misc]
+    if any(mode != "after" for mode in modes):
         return {}
     if any(info.validation_alias or info.alias for info in schema.model_fields.values()):
         return {}

@@ -4,67 +4,22 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from runner import manifest
+from runner import manifest, snapshot
 from runner.cluster import Cluster, SlurmCluster
 from runner.expansion import Expansion, Run
 from runner.experiment import Experiment, Resources
 from runner.files import write_json, write_text
 from runner.layout import ExperimentDir
-from runner.queue import Queue, look
+from runner.plan import Plan
 from runner.schedulers import local, slurm
-from runner.states import RunState, run_state
-
-RETRIED = ("out_of_memory", "gpu_out_of_memory", "timeout", "preempted", "node_failure", "killed")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a submission would send, and why it leaves the rest."""
-
-    send: list[Run]
-    states: dict[str, RunState]  # run id → state before
-    completed: list[Run] = field(default_factory=list)
-    under_way: list[Run] = field(default_factory=list)
-    held_back: list[Run] = field(default_factory=list)  # failed or cancelled; need a person, or --force
-    queue: Queue = field(default_factory=Queue)
-
-
-def plan(directory: ExperimentDir, runs: Sequence[Run], experiment: Experiment, force: bool = False) -> Plan:
-    """Sort `runs` by what is to be done with them: new and lost ones are sent, failed ones where the policy retries."""
-    files_only = {run.run_id: run_state(directory.run(run.run_id)) for run in runs}
-    queue = look(directory, {run_id for run_id, state in files_only.items() if state.state != "completed"})
-    result = Plan([], {}, queue=queue)
-    for run in runs:
-        state = files_only[run.run_id]
-        if state.state != "completed" and run.run_id in queue.places:
-            state = run_state(directory.run(run.run_id), queue.places[run.run_id])
-        result.states[run.run_id] = state
-        if state.state == "completed":
-            result.completed.append(run)
-        elif state.state in ("running", "queued"):
-            result.under_way.append(run)
-        elif force or _may_send(state, experiment):
-            result.send.append(run)
-        else:
-            result.held_back.append(run)
-    return result
-
-
-def _may_send(state: RunState, experiment: Experiment) -> bool:
-    if state.state == "new":
-        return True
-    if state.state == "cancelled":
-        return False
-    return (state.state == "lost" or state.kind in RETRIED) and state.attempt < experiment.retry.max_attempts
 
 
 def array_tasks(runs: Sequence[Run], runs_per_task: int) -> list[list[str]]:
@@ -86,39 +41,104 @@ class Sent:
     waiting: int = 0  # array tasks that the site's limit left for a later submission
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a submission comes from, kept so that `resubmit` can repeat it from anywhere."""
+
+    overrides: list[str]  # of --set
+    cluster: str  # local, or the text of the cluster file
+    folder: str  # the working directory, against which relative paths of data and code are meant
+
+
 def send(
-    directory: ExperimentDir, expansion: Expansion, cluster: Cluster, to_send: Sequence[Run], make_task: ArrayTask
+    directory: ExperimentDir, expansion: Expansion, cluster: Cluster, plan: Plan, make_task: ArrayTask, origin: Origin
 ) -> Sent:
     """Write the run directories and send the array tasks; call it under `manifest.submit_lock`.
 
-    A token is saved before every sbatch and the job id after it, so that an array whose id was not saved is found.
+    Runs with the same resources share an array. A token is saved before every sbatch and the job id after it, so that
+    an array whose id was not saved is found.
     """
     experiment = expansion.file.experiment
-    for run in to_send:
-        write_run(directory, expansion, run)
+    for run in plan.send:
+        write_run(directory, expansion, run, plan.needs[run.run_id].adjustments, origin.folder)
     number = manifest.next_number(directory)
     folder = directory.submission(number)
     folder.mkdir(parents=True)
-    shutil.copyfile(expansion.file.path, folder / "experiment.yaml")
-    tasks = array_tasks(to_send, experiment.array.runs_per_task)
-    waiting = 0
-    if isinstance(cluster, SlurmCluster) and cluster.max_submit_jobs:
-        tasks, waiting = tasks[: cluster.max_submit_jobs], max(0, len(tasks) - cluster.max_submit_jobs)
-    write_json(folder / "tasks.json", {"tasks": tasks}, indent=None)
-    begun = {"submission": number, "event": "begun", "kind": cluster.kind, "runs": len(to_send)}
+    write_text(folder / "experiment.yaml", expansion.file.source.text)
+    code = snapshot.take(directory, experiment.task, Path(origin.folder))
+    classes: dict[Resources, list[Run]] = {}
+    for run in plan.send:
+        classes.setdefault(plan.needs[run.run_id].resources, []).append(run)
+    arrays = [(needed, array_tasks(runs, experiment.array.runs_per_task)) for needed, runs in classes.items()]
+    arrays, waiting = _within_limit(arrays, cluster)
+    write_json(folder / "tasks.json", {"tasks": [task for _, tasks in arrays for task in tasks]}, indent=None)
+    begun = {"submission": number, "event": "begun", "kind": cluster.kind, "runs": len(plan.send), "code": code.name}
+    begun |= asdict(origin)
     manifest.log_submission(directory, begun)
     if isinstance(cluster, SlurmCluster):
-        jobs = _send_slurm(directory, number, tasks, experiment, cluster, make_task)
+        jobs = _send_slurm(directory, number, arrays, experiment, cluster, make_task, code)
     else:
-        jobs = _send_local(directory, number, len(tasks), experiment, cluster)
-    return Sent(number, jobs, len(tasks), waiting)
+        jobs = _send_local(directory, number, sum(len(tasks) for _, tasks in arrays), experiment, cluster, code)
+    return Sent(number, jobs, sum(len(tasks) for _, tasks in arrays), waiting)
 
 
-def _environment(cluster: Cluster, resources: Resources) -> dict[str, str]:
-    """What every worker is told through its environment."""
+def settle_orphans(directory: ExperimentDir) -> list[str]:
+    """Find arrays whose id was not saved because `runner submit` died after sbatch; what was done with each.
+
+    One whose callables are all in place is taken over; another one could never start and is cancelled, so that its runs
+    are sent again. Call it under `manifest.submit_lock`.
+    """
+    open_chunks = [
+        chunk
+        for sent in manifest.submissions(directory)
+        if sent.kind == "slurm"
+        for chunk in sent.chunks
+        if not chunk.job_id
+    ]
+    if not open_chunks:
+        return []
+    elements = slurm.queue()
+    told = []
+    for chunk in open_chunks:
+        jobs = {element.job_id for element in elements if element.comment == slurm.comment(chunk.token)}
+        for job in jobs:
+            if slurm.is_whole(_slurm_folder(directory, chunk.submission), job, chunk.count):
+                sent = {"event": "sent", "submission": chunk.submission, "token": chunk.token, "job_id": job}
+                manifest.log_submission(directory, sent)
+                told.append(f"took over Slurm array {job}, whose id an interrupted submission had not saved")
+            else:
+                slurm.cancel([job])
+                told.append(f"cancelled Slurm array {job}, which an interrupted submission had left without its files")
+    return told
+
+
+def _slurm_folder(directory: ExperimentDir, number: int) -> Path:
+    return directory.submission(number).absolute() / "slurm"
+
+
+Arrays = list[tuple[Resources, list[list[str]]]]  # the array tasks of each resource class
+
+
+def _within_limit(arrays: Arrays, cluster: Cluster) -> tuple[Arrays, int]:
+    """As many array tasks as the site takes at once, and how many have to wait for a later submission."""
+    left = cluster.max_submit_jobs if isinstance(cluster, SlurmCluster) else None
+    if left is None:
+        return arrays, 0
+    kept: Arrays = []
+    for resources, tasks in arrays:
+        kept.append((resources, tasks[:left]))
+        left -= len(kept[-1][1])
+    total = sum(len(tasks) for _, tasks in arrays)
+    return [(resources, tasks) for resources, tasks in kept if tasks], total - sum(len(tasks) for _, tasks in kept)
+
+
+def environment(cluster: Cluster, resources: Resources, code: Path | None = None) -> dict[str, str]:
+    """What every worker is told through its environment; `code` is the snapshot that it runs."""
     cache = cluster.cache or os.environ.get("RUNNER_CACHE")
     told = {"RUNNER_CACHE": str(Path(cache).expanduser().absolute())} if cache else {}
     told["RUNNER_SUBMITTED_AT"] = str(time.time())
+    if code is not None:
+        told["PYTHONPATH"] = os.pathsep.join(p for p in (str(code), os.environ.get("PYTHONPATH", "")) if p)
     if isinstance(cluster, SlurmCluster):
         told["HF_HUB_OFFLINE"] = "1"  # compute nodes have no internet
         told["RUNNER_REQUEUE"] = "1" if cluster.requeue else "0"
@@ -127,13 +147,15 @@ def _environment(cluster: Cluster, resources: Resources) -> dict[str, str]:
     return told
 
 
-def _send_local(directory: ExperimentDir, number: int, tasks: int, experiment: Experiment, cluster: Any) -> list[str]:
+def _send_local(
+    directory: ExperimentDir, number: int, tasks: int, experiment: Experiment, cluster: Any, code: Path
+) -> list[str]:
     array = experiment.array
     count = local.parallel(cluster.max_parallel, experiment.resources.cpus, array.runs_per_task, array.max_parallel)
     token = secrets.token_hex(8)
     chunk = {"submission": number, "token": token, "first": 0, "count": tasks}
     manifest.log_submission(directory, {"event": "sending", **chunk})
-    pid = local.start(directory, number, count, _environment(cluster, experiment.resources) | cluster.environment)
+    pid = local.start(directory, number, count, environment(cluster, experiment.resources, code) | cluster.environment)
     manifest.log_submission(directory, {"event": "sent", "submission": number, "token": token, "job_id": pid})
     return [pid]
 
@@ -141,39 +163,36 @@ def _send_local(directory: ExperimentDir, number: int, tasks: int, experiment: E
 def _send_slurm(
     directory: ExperimentDir,
     number: int,
-    tasks: list[list[str]],
+    arrays: Arrays,
     experiment: Experiment,
     cluster: SlurmCluster,
     make_task: ArrayTask,
+    code: Path,
 ) -> list[str]:
     size = slurm.max_array_size(cluster)
+    chunks = [
+        (resources, tasks[start : start + size]) for resources, tasks in arrays for start in range(0, len(tasks), size)
+    ]
     jobs: list[str] = []
-    for first in range(0, len(tasks), size):
-        part = tasks[first : first + size]
+    first = 0
+    for resources, part in chunks:
         token = secrets.token_hex(8)
-        params = slurm.parameters(
-            experiment.experiment,
-            token,
-            experiment.resources,
-            experiment.array,
-            cluster,
-            _environment(cluster, experiment.resources),
-        )
+        told = environment(cluster, resources, code)
+        params = slurm.parameters(experiment.experiment, token, resources, experiment.array, cluster, told)
         if jobs and experiment.array.max_parallel:  # the limit holds over all chunks only when they take turns
             params["dependency"] = f"afterany:{jobs[-1]}"
-        manifest.log_submission(
-            directory, {"event": "sending", "submission": number, "token": token, "first": first, "count": len(part)}
-        )
+        sending = {"event": "sending", "submission": number, "token": token, "first": first, "count": len(part)}
+        manifest.log_submission(directory, sending)
         runs = directory.path.absolute() / directory.runs.name
         callables = [make_task(tuple(str(runs / run_id) for run_id in task)) for task in part]
-        logs = directory.submission(number).absolute() / "slurm"
-        job_id = slurm.send(logs, callables, params, cluster.python)
+        job_id = slurm.send(_slurm_folder(directory, number), callables, params, cluster.python)
         manifest.log_submission(directory, {"event": "sent", "submission": number, "token": token, "job_id": job_id})
         jobs.append(job_id)
+        first += len(part)
     return jobs
 
 
-def run_config(expansion: Expansion, run: Run) -> dict[str, Any]:
+def run_config(expansion: Expansion, run: Run, adjustments: Mapping[str, Any], code_path: str) -> dict[str, Any]:
     """The content of a run's config.yaml."""
     experiment = expansion.file.experiment
     return {
@@ -188,17 +207,21 @@ def run_config(expansion: Expansion, run: Run) -> dict[str, Any]:
         "keep": experiment.keep.model_dump(),
         "retry": {"max_attempts": experiment.retry.max_attempts},
         "stop_after_same_error": experiment.stop_after_same_error,
-        "code_path": str(Path.cwd()),
+        "code_path": code_path,
+        "adjustments": dict(adjustments),
         "params": run.params,
     }
 
 
-def write_run(directory: ExperimentDir, expansion: Expansion, run: Run) -> None:
+def write_run(
+    directory: ExperimentDir, expansion: Expansion, run: Run, adjustments: Mapping[str, Any], code_path: str
+) -> None:
     """Make the directory of one run with its config.yaml."""
     target = directory.run(run.run_id)
     target.path.mkdir(parents=True, exist_ok=True)
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # five times as fast, where libyaml is there
-    text = yaml.dump(run_config(expansion, run), Dumper=_without_aliases(dumper), sort_keys=False, allow_unicode=True)
+    content = run_config(expansion, run, adjustments, code_path)
+    text = yaml.dump(content, Dumper=_without_aliases(dumper), sort_keys=False, allow_unicode=True)
     write_text(target.config, text)
     target.cancelled.unlink(missing_ok=True)
 

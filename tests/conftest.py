@@ -15,6 +15,9 @@ from slurm_cluster import SlurmCluster, SlurmMissing
 
 _missing = pytest.StashKey[str]()
 
+if not os.environ.get("ACCEPTANCE"):  # set by `make acceptance`
+    collect_ignore = ["acceptance"]
+
 
 @pytest.fixture(scope="session")
 def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[SlurmCluster]:
@@ -27,15 +30,21 @@ def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[SlurmCluster]:
     if running:
         yield SlurmCluster(Path(running))
         return
-    try:
-        cluster = SlurmCluster.start()
-    except SlurmMissing as error:
+    cluster = _start_cluster()
+    if isinstance(cluster, SlurmMissing):
         if os.environ.get("REQUIRE_SLURM") == "1":
-            pytest.fail(f"REQUIRE_SLURM=1, but there is no Slurm: {error}", pytrace=False)
-        request.config.stash[_missing] = str(error)
-        pytest.skip(f"no Slurm: {error}")
+            pytest.fail(f"REQUIRE_SLURM=1, but there is no Slurm: {cluster}", pytrace=False)
+        request.config.stash[_missing] = str(cluster)
+        pytest.skip(f"no Slurm: {cluster}")
     yield cluster
     cluster.stop()
+
+
+def _start_cluster() -> SlurmCluster | SlurmMissing:
+    try:
+        return SlurmCluster.start()
+    except SlurmMissing as error:
+        return error
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -52,6 +53,8 @@ class SlurmCluster:
 
     def stop(self) -> None:
         self._script("down", "--purge", timeout=120)
+        if self.state.is_dir() and not any(self.state.iterdir()):  # it was never up
+            self.state.rmdir()
 
     @property
     def conf(self) -> Path:
@@ -60,6 +63,15 @@ class SlurmCluster:
     def control(self, *words: str) -> str:
         """One of the script's commands: node-crash, node-start, timeout-now, …"""
         return self._checked([str(SCRIPT), words[0], "--state", str(self.state), *words[1:]])
+
+    def kill_controller(self) -> None:
+        """SIGKILL slurmctld; `repair` starts it again."""
+        os.kill(int(self.control("pid", "slurmctld")), signal.SIGKILL)
+
+    def repair(self) -> None:
+        """Start whatever is down."""
+        done = self._script("up", *_SETTINGS, timeout=_UP_S)
+        assert done.returncode == 0, done.stderr
 
     def run(self, *command: str) -> str:
         """What a Slurm command prints."""

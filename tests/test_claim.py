@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from jobs.claim import Claim, Held, Holder, acquire
-from jobs.processes import start_time
 from runner.files import read_json, write_json
 from runner.layout import RunDir
+from runner.processes import start_time
 from tiny_experiment import environment
 
 INTERVAL = 0.4
@@ -177,3 +177,10 @@ def test_one_who_lost_the_directory_notices_and_does_not_release_it(tmp_path: Pa
     assert not mine.renew()
     mine.release()
     assert directory.claim.exists()
+
+
+def test_damaged_claim_is_named(tmp_path: Path) -> None:
+    directory = RunDir(tmp_path)
+    directory.claim.write_text('{"token": "ab')
+    with pytest.raises(OSError, match=r"claim\.json is damaged .* delete it"):
+        acquire(directory, Holder.here(None), INTERVAL)

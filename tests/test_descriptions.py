@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -31,6 +32,7 @@ def test_shipped_descriptions_are_those_that_jarvis_tools_writes() -> None:
         assert describe_jarvis(it) == it.texts["jarvis"]
 
 
+@pytest.mark.slow
 def test_descriptions_are_the_same_in_every_process() -> None:
     """jarvis-tools lists Wyckoff letters in the order of a set, which changes with PYTHONHASHSEED."""
     program = (
@@ -39,7 +41,11 @@ def test_descriptions_are_the_same_in_every_process() -> None:
     )
     printed = {
         subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
         ).stdout
         for seed in ("1", "3")
     }
@@ -110,5 +116,16 @@ def test_robocrys_texts_are_mended() -> None:
     assert clean_robocrys(raw) == (
         "in the (0, -1, 1) direction. Ar is bonded in a 1-coordinate geometry to neighbouring atoms."
     )
+    assert clean_robocrys("a mixture of corner and edge-sharing, corner, face, and edge-sharing, edge-sharing") == (
+        "a mixture of edge and corner-sharing, face, edge, and corner-sharing, edge-sharing"
+    )
     shipped = [it.texts["robocrys"] for it in load("jarvis_minerals", None).crystals]
     assert [clean_robocrys(text) for text in shipped] == shipped
+
+
+@pytest.mark.slow
+def test_processes_describe_in_the_same_order(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(descriptions, "WORTH_PROCESSES", 1)
+    crystals = [replace(it, texts={}) for it in load("mp6k", None).crystals[40:43]]
+    shipped = [it.texts["jarvis"] for it in load("mp6k", None).crystals[40:43]]
+    assert describe(crystals, "jarvis", tmp_path, workers=2) == shipped

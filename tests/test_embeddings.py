@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from jobs import caches
-from jobs.crystal import embeddings
+from jobs.crystal import embedding_cache, embeddings
 from jobs.crystal.embeddings import embed
 from jobs.crystal.schema import TextParams
 from models.text import TextEncoder
@@ -87,7 +87,7 @@ def test_what_changes_the_vectors_changes_their_place(change, tmp_path) -> None:
 
 
 def test_texts_are_encoded_in_shards(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(embeddings, "SHARD", 2)
+    monkeypatch.setattr(embedding_cache, "SHARD", 2)
     whole = embed([f"crystal {number}" for number in range(5)], PARAMS, tmp_path, want_tokens=True)
     assert [items for kind, items in built(tmp_path) if kind == "embeddings"] == [2, 2, 1]
     alone = embed(["crystal 3"], PARAMS, tmp_path, want_tokens=True)

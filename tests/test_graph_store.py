@@ -118,6 +118,7 @@ def test_pairs_of_counts_what_a_batch_holds(crystals, tmp_path) -> None:
     assert len(store) == len(crystals)
 
 
+@pytest.mark.slow
 def test_processes_build_the_same_shards(crystals, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(graph_shards, "WORTH_PROCESSES", 1)
     monkeypatch.setattr(graph_shards, "CHUNK", 4)
@@ -129,6 +130,7 @@ def test_processes_build_the_same_shards(crystals, tmp_path, monkeypatch) -> Non
         np.testing.assert_array_equal(spawned.tables[name], table)
 
 
+@pytest.mark.slow
 def test_two_builders_at_once_leave_one_shard(crystals, tmp_path) -> None:
     program = (
         "import sys; from pathlib import Path; from jobs.crystal.graph_store import GraphStore;"
@@ -137,9 +139,9 @@ def test_two_builders_at_once_leave_one_shard(crystals, tmp_path) -> None:
         "print(s.sizes.sum())"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
-    builders = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    builders = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     printed = {builder.communicate()[0] for builder in builders}
-    assert [builder.returncode for builder in builders] == [0, 0, 0]
+    assert [builder.returncode for builder in builders] == [0, 0]
     assert printed == {f"{GraphStore.open(crystals, MERGED, tmp_path).sizes.sum()}\n"}
     assert len(list(shard_folder(MERGED, tmp_path).iterdir())) == 1
 

@@ -240,3 +240,21 @@ def test_two_atoms_in_one_place_are_refused() -> None:
     twice = crystal("double", np.eye(3) * 4, ["Na", "Na"], [[0, 0, 0], [0, 0, 1e-4]])
     with pytest.raises(UserError, match=r"'double': atoms . and . are 0.0004 Å apart"):
         crystal_graph(twice, SHELL)
+
+
+@pytest.mark.slow
+def test_undirected_holds_every_bond_of_the_2021_package(crystals, monkeypatch) -> None:
+    """Theirs cuts shells where distances differ in the last bits, and lists bonds between an atom's images twice."""
+    monkeypatch.setenv("DGLBACKEND", "pytorch")  # otherwise dgl writes a file into the home directory
+    from alignn.graphs import build_undirected_edgedata, nearest_neighbor_edges
+
+    equal = 0
+    for it in crystals:
+        atoms = Atoms(lattice_mat=it.lattice, coords=it.fractional, elements=it.symbols, cartesian=False)
+        edges, _ = nearest_neighbor_edges(atoms=atoms, cutoff=8, max_neighbors=12, use_canonize=True)
+        src, dst, vectors, _ = build_undirected_edgedata(atoms, edges)
+        graph = crystal_graph(it, GraphParams(strategy="undirected"))
+        apart = cdist(np.column_stack((src, dst, vectors)), np.column_stack((graph.src, graph.dst, graph.vector)))
+        assert apart.min(axis=1).max() < 1e-4
+        equal += apart.min(axis=0).max() < 1e-4
+    assert equal >= 5

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
-
 from jobs import memory
 
 MIB = 1 << 20
@@ -19,26 +17,26 @@ def test_slurms_limit_is_of_the_node_or_of_its_cpus(tmp_path: Path) -> None:
     assert memory.limit_bytes({}, tmp_path) is None
 
 
-def test_smallest_cgroup_limit_on_the_way_up_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_smallest_cgroup_limit_on_the_way_up_counts(tmp_path: Path) -> None:
     step = tmp_path / "job_1" / "step_0"
     step.mkdir(parents=True)
     (step / "memory.max").write_text("max\n")
     (tmp_path / "job_1" / "memory.max").write_text(f"{500 * MIB}\n")
     (step / "memory.events").write_text("low 0\nmax 12\noom 2\noom_kill 3\n")
-    monkeypatch.setattr(memory, "_own_cgroups", lambda: "0::/job_1/step_0\n")
-    assert memory.limit_bytes({"SLURM_MEM_PER_NODE": "1000"}, tmp_path) == 500 * MIB
-    assert memory.oom_kills(tmp_path) == 3
+    (ours := tmp_path / "ours").write_text("0::/job_1/step_0\n")
+    assert memory.limit_bytes({"SLURM_MEM_PER_NODE": "1000"}, tmp_path, ours) == 500 * MIB
+    assert memory.oom_kills(tmp_path, ours) == 3
 
 
-def test_version_1_cgroups_are_read_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_version_1_cgroups_are_read_too(tmp_path: Path) -> None:
     job = tmp_path / "memory" / "slurm" / "job_1"
     job.mkdir(parents=True)
     (job / "memory.limit_in_bytes").write_text(f"{700 * MIB}")
     (job.parent / "memory.limit_in_bytes").write_text("9223372036854771712")  # no limit
     (job / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n")
-    monkeypatch.setattr(memory, "_own_cgroups", lambda: "5:cpu:/\n4:memory:/slurm/job_1\n0::/\n")
-    assert memory.limit_bytes({}, tmp_path) == 700 * MIB
-    assert memory.oom_kills(tmp_path) == 1
+    (ours := tmp_path / "ours").write_text("5:cpu:/\n4:memory:/slurm/job_1\n0::/\n")
+    assert memory.limit_bytes({}, tmp_path, ours) == 700 * MIB
+    assert memory.oom_kills(tmp_path, ours) == 1
 
 
 def test_evidence_is_the_kernels_word_or_a_peak_near_the_limit() -> None:

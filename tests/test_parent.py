@@ -13,9 +13,9 @@ import pytest
 
 from jobs.claim import Holder
 from jobs.failure import Failure, Kind, read_failure
-from jobs.processes import start_time
 from runner.files import read_json, read_json_lines, write_json
 from runner.layout import RunDir
+from runner.processes import start_time
 from tiny_experiment import environment, parent_command, wait_until, write_run
 
 
@@ -246,6 +246,20 @@ def test_run_that_completes_while_it_is_asked_to_stop_is_completed(tmp_path: Pat
     assert not directory.failure.exists()
 
 
+def test_run_that_failed_just_before_it_was_asked_to_stop_keeps_its_own_failure(tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "exp", train={"epochs": 5, "epoch_seconds": 0.2}, mischief="raise", at_epoch=3)
+    parent = start_parent(directory)
+    child = running_epoch(directory)["pid"]
+    parent.send_signal(signal.SIGSTOP)
+    wait_until(lambda: start_time(child) is None, what="end of the child")
+    parent.send_signal(signal.SIGTERM)
+    parent.send_signal(signal.SIGCONT)
+    parent.communicate(timeout=20)
+    failure = read_failure(directory)
+    assert failure is not None
+    assert (failure.kind, failure.message) == (Kind.EXCEPTION, "the task was told to raise")
+
+
 def test_child_of_a_killed_parent_checkpoints_and_leaves(tmp_path: Path) -> None:
     directory = write_run(tmp_path / "exp", train={"epochs": 1000, "epoch_seconds": 0.05})
     parent = start_parent(directory)
@@ -287,6 +301,16 @@ def test_second_parent_leaves_and_says_who_runs_it(tmp_path: Path) -> None:
     first.terminate()
     first.communicate(timeout=20)
     assert len(ended_attempts(directory)) == 1
+
+
+def test_of_parents_started_at_once_one_runs_the_run(tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "exp", train={"epochs": 30, "epoch_seconds": 0.1})
+    parents = [start_parent(directory) for _ in range(6)]
+    outputs = [parent.communicate(timeout=30)[0] for parent in parents]
+    assert [parent.returncode for parent in parents] == [0] * 6, outputs
+    assert sum("tiny-0: attempt 1 started" in output for output in outputs) == 1
+    assert sum("tiny-0: left to process" in output for output in outputs) == 5
+    assert epochs(directory) == list(range(1, 31))
 
 
 def test_requeued_task_waits_for_its_dying_former_self(tmp_path: Path) -> None:

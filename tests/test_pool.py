@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from jobs.failure import Kind, read_failure
-from jobs.pool import Pool, pool_is_alive, start_pool, visible_gpus
-from jobs.processes import start_time
+from jobs.pool import Pool, visible_gpus
 from runner.errors import CommandFailed
 from runner.files import read_json, write_json
 from runner.layout import ExperimentDir
+from runner.processes import start_time
+from runner.schedulers import local
 from tiny_experiment import wait_until, write_run
 
 ENDLESS = {"epochs": 1000, "epoch_seconds": 0.05}
@@ -28,6 +29,10 @@ def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExperimentDir
 
 def write_tasks(experiment: ExperimentDir, tasks: list[list[str]]) -> None:
     write_json(experiment.pool_tasks(1), {"tasks": tasks})
+
+
+def start_pool(experiment: ExperimentDir, max_parallel: int = 1) -> int:
+    return int(local.start(experiment, 1, max_parallel, {}))
 
 
 def state(experiment: ExperimentDir) -> dict[str, Any]:
@@ -45,7 +50,7 @@ def test_pool_completes_every_task(experiment: ExperimentDir) -> None:
     for name in names:
         write_run(experiment.path, name)
     write_tasks(experiment, [names[:2], names[2:3], names[3:]])
-    wait_for_end(start_pool(experiment, 1, max_parallel=2))
+    wait_for_end(start_pool(experiment, 2))
     assert all(experiment.run(name).result.exists() for name in names)
     assert (state(experiment)["pending"], state(experiment)["running"], state(experiment)["ended"]) == ([], [], True)
     assert "r4: completed" in experiment.pool_log(1).read_text()
@@ -55,14 +60,14 @@ def test_pool_runs_no_more_than_it_may_and_stops_on_sigterm(experiment: Experime
     for name in ("a", "b", "c"):
         write_run(experiment.path, name, train=ENDLESS)
     write_tasks(experiment, [["a"], ["b"], ["c"]])
-    pid = start_pool(experiment, 1, max_parallel=2)
+    pid = start_pool(experiment, 2)
     wait_until(lambda: experiment.run("a").metrics.exists() and experiment.run("b").metrics.exists(), what="two runs")
     assert (state(experiment)["running"], state(experiment)["pending"]) == (["a", "b"], ["c"])
     assert state(experiment)["pid"] == pid
-    assert pool_is_alive(experiment, 1)
+    assert local.report(experiment, 1) is not None
     os.kill(pid, signal.SIGTERM)
     wait_for_end(pid)
-    assert not pool_is_alive(experiment, 1)
+    assert local.report(experiment, 1) is None
     for name in ("a", "b"):
         failure = read_failure(experiment.run(name))
         assert failure is not None
@@ -77,7 +82,7 @@ def test_run_cancelled_while_it_waits_is_skipped(experiment: ExperimentDir) -> N
     write_run(experiment.path, "second")
     write_run(experiment.path, "third")
     write_tasks(experiment, [["first"], ["second"], ["third"]])
-    pid = start_pool(experiment, 1, max_parallel=1)
+    pid = start_pool(experiment)
     wait_until(experiment.run("first").metrics.exists, what="first run")
     write_json(experiment.run("second").cancelled, {})
     wait_for_end(pid)
@@ -89,7 +94,7 @@ def test_failing_run_does_not_stop_the_others(experiment: ExperimentDir) -> None
     write_run(experiment.path, "bad", mischief="kill")
     write_run(experiment.path, "good")
     write_tasks(experiment, [["absent"], ["bad"], ["good"]])
-    wait_for_end(start_pool(experiment, 1, max_parallel=1))
+    wait_for_end(start_pool(experiment))
     assert read_failure(experiment.run("bad")) is not None
     assert experiment.run("good").result.exists()
 
@@ -97,10 +102,10 @@ def test_failing_run_does_not_stop_the_others(experiment: ExperimentDir) -> None
 def test_second_pool_of_a_submission_leaves(experiment: ExperimentDir) -> None:
     write_run(experiment.path, "a", train=ENDLESS)
     write_tasks(experiment, [["a"]])
-    first = start_pool(experiment, 1, max_parallel=1)
+    first = start_pool(experiment)
     wait_until(lambda: state(experiment).get("running") == ["a"], what="first pool")
-    with pytest.raises(CommandFailed, match=r"did not start; see .*pool\.log"):
-        start_pool(experiment, 1, max_parallel=1)
+    with pytest.raises(CommandFailed, match="did not start"):
+        start_pool(experiment)
     assert "submission 1 has a pool already" in experiment.pool_log(1).read_text()
     assert state(experiment)["pid"] == first
     os.kill(first, signal.SIGTERM)
@@ -111,11 +116,11 @@ def test_runs_outlive_a_killed_pool(experiment: ExperimentDir) -> None:
     write_run(experiment.path, "a", train={"epochs": 10, "epoch_seconds": 0.1})
     write_run(experiment.path, "b")
     write_tasks(experiment, [["a"], ["b"]])
-    pid = start_pool(experiment, 1, max_parallel=1)
+    pid = start_pool(experiment)
     wait_until(experiment.run("a").metrics.exists, what="first run")
     os.kill(pid, signal.SIGKILL)
     wait_for_end(pid)
-    assert not pool_is_alive(experiment, 1)
+    assert local.report(experiment, 1) is None
     wait_until(experiment.run("a").result.exists, what="end of the run")
     assert not experiment.run("b").attempts.exists()
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from jobs.failure import Failure, Kind, read_failure
-from jobs.processes import start_time
 from runner.files import read_json, read_json_lines
 from runner.layout import RunDir
+from runner.processes import start_time
 from slurm_cluster import SlurmCluster
 from tiny_experiment import wait_until, write_run
 
@@ -104,6 +104,16 @@ def test_scancel_leaves_a_checkpoint_and_the_kind(slurm: SlurmCluster, tmp_path:
     assert read_json(directory.last_checkpoint)["epoch"] == 4
     assert slurm.wait_for(job, "CANCELLED") == "CANCELLED"
     assert not directory.claim.exists()
+
+
+def test_run_whose_memory_slurm_ends_with_its_parent_is_out_of_memory(slurm: SlurmCluster, tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "exp", mischief="hoard", allocate_mib=850)
+    job = slurm.submit([[directory]], mem="1000M")
+    slurm.wait_for(job, "FAILED", "OUT_OF_MEMORY", "CANCELLED")
+    failure = read_failure(directory)
+    assert failure is not None
+    assert failure.kind is Kind.OUT_OF_MEMORY
+    assert "of 1000 MiB allowed" in failure.message
 
 
 def test_run_of_a_crashed_node_goes_on_elsewhere(slurm: SlurmCluster, tmp_path: Path) -> None:

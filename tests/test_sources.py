@@ -13,7 +13,10 @@ from ase import Atoms
 from ase.io import write
 from jarvis.db import figshare
 
+from jobs.caches import builds
 from jobs.data import jarvis_sets, shipped_sets
+from jobs.data.official_splits import official_split
+from jobs.data.records import SPLITS
 from jobs.data.sources import kind_of, load, summary_of
 from jobs.data.summary import summarize
 from runner.errors import CommandFailed, ConfigError, UserError
@@ -140,6 +143,24 @@ def test_a_molecule_without_cell_is_refused(tmp_path) -> None:
 def test_a_folder_without_id_prop_is_named(tmp_path) -> None:
     with pytest.raises(UserError, match=r"has no id_prop\.csv"):
         load(str(tmp_path), "gap")
+
+
+def test_a_folder_is_parsed_once_until_it_changes(tmp_path) -> None:
+    folder = make_folder(tmp_path / "data", "POSCAR-a.vasp,1.5\nb.cif,na\nc,0.25\n")
+    (folder / "description.csv").write_text("c,salt\n")
+    once, again = (load(str(folder), "gap", tmp_path / "cache") for _ in range(2))
+    assert [build["items"] for build in builds(tmp_path / "cache")] == [3]
+    for data in (once, again):
+        plain = load(str(folder), "gap")
+        assert data.notes == plain.notes
+        for ours, its in zip(data.crystals, plain.crystals, strict=True):
+            assert ours.structure_key == its.structure_key
+            assert (ours.material_id, ours.texts, ours.split) == (its.material_id, its.texts, its.split)
+            assert ours.targets == its.targets
+    (folder / "c.xyz").write_text((folder / "c.xyz").read_text().replace("2.8", "2.9"))
+    changed = load(str(folder), "gap", tmp_path / "cache").crystals
+    assert changed[1].volume > once.crystals[1].volume
+    assert len(builds(tmp_path / "cache")) == 2
 
 
 # table
@@ -279,3 +300,32 @@ def test_a_damaged_archive_is_named(tmp_path) -> None:
     (tmp_path / "jarvis" / f"{file}.zip").write_bytes(b"half")
     with pytest.raises(UserError, match=r"is damaged .*remove it and fetch it again"):
         load("dft_3d", "mbj_bandgap", tmp_path)
+
+
+def test_a_jarvis_target_has_its_own_published_split(tmp_path) -> None:
+    """JVASP-5 (rutile) and JVASP-25 stand in the leaderboard's test and train split; JVASP-1 in none."""
+    rows = [jarvis_row(number, formation_energy_peratom=1.0, ncond=2.0) for number in (5, 25, 1, 25)]
+    put_archive(tmp_path, "dft_3d", rows)
+    data = load("dft_3d", "formation_energy_peratom", tmp_path)
+    assert [(it.material_id, it.split) for it in data.crystals] == [
+        ("JVASP-5", "test"),
+        ("JVASP-25", "train"),
+        ("JVASP-1", None),
+    ]
+    assert data.notes == ["1 rows of dft_3d repeat an id; the first of each was kept"]
+    assert {it.split for it in load("dft_3d", "ncond", tmp_path).crystals} == {None}
+    assert dict(summary_of("dft_3d", tmp_path).targets["ncond"]) == {"none": 3}
+
+
+def test_shipped_minerals_have_the_official_split_of_dft_3d() -> None:
+    published = official_split("dft_3d_2021", "formation_energy_peratom")
+    assert [len([1 for split in published.values() if split == name]) for name in SPLITS] == [44567, 5572, 5572]
+    assert all(published[it.material_id] == it.split for it in load("jarvis_minerals", None).crystals)
+
+
+def test_mp6k_has_the_official_split_of_megnet() -> None:
+    published = official_split("megnet", "e_form")
+    assert len(published) == 69239
+    assert all(published[it.material_id] == it.split for it in load("mp6k", None).crystals)
+    assert official_split("megnet", "gap pbe") == published
+    assert official_split("megnet2", "e_form") == {}

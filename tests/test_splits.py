@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from jobs.crystal.schema import DataParams
@@ -110,3 +113,12 @@ def test_fractions_above_one_are_refused() -> None:
 
 def test_a_jarvis_set_that_was_not_fetched_is_not_refused(tmp_path) -> None:
     assert check_data(DataParams(dataset="dft_3d", target="mbj_bandgap"), "jarvis", tmp_path) == []
+
+
+def test_checking_a_configuration_imports_nothing_heavy() -> None:
+    program = (
+        "import sys; from jobs.crystal.schema import DataParams; from jobs.data.check import check_data;"
+        "assert check_data(DataParams(), 'jarvis') == [];"
+        "print(sorted({'torch', 'jarvis', 'pandas', 'ase', 'vesin', 'scipy'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -3,28 +3,19 @@ import io
 import json
 import os
 import shutil
-import sys
 
 import pytest
 
-from analysis import cli
 from analysis.summary import summarize
+from analysis_command import analysis_command
 from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
 from runner.layout import ExperimentDir
 
 
 @pytest.fixture
 def analysis(monkeypatch, capsys):
-    """Run the command line; returns (exit status, stdout, stderr)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["analysis", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out = capsys.readouterr()
-        return ended.value.code or 0, out.out, out.err
-
-    return run
+    run = analysis_command(monkeypatch, capsys)
+    return lambda *arguments: run(*arguments, "--no-report")  # the report has tests of its own
 
 
 def summary_of(tmp_path, *variants, **plan):
@@ -157,6 +148,12 @@ def test_blocking_findings_of_few_seeds_are_warnings(tmp_path):
 def test_weak_and_alike_variants_are_said_for_all_together(tmp_path):
     summary = summary_of(tmp_path, PlannedVariant("1", error=0.7), PlannedVariant("2", error=0.7))
     assert [finding.rule for finding in summary.findings] == ["all_alike", "all_weak"]
+
+
+def test_the_logged_error_of_the_mean_counts_before_that_of_the_validation_targets(tmp_path):
+    variants = [PlannedVariant(name, 0.3, metrics={"val_mae_of_mean": 0.4}) for name in ("1", "2")]
+    (_, weak) = summary_of(tmp_path, *variants).findings
+    assert weak.value == pytest.approx(0.75)
 
 
 def test_promoted_variants_are_the_chosen_one_then_healthy_ones_by_rank(tmp_path):

@@ -11,7 +11,8 @@ import torch
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from crystals import RECORDS
-from models.text import EncoderMissing, TextEncoder, locate, width_of
+from models.text import TextEncoder
+from models.text_folder import EncoderMissing, locate, width_of
 
 torch.set_num_threads(1)
 TEXTS = [RECORDS[0]["text"], "", "NaCl is halite.", RECORDS[3]["text"] * 3]

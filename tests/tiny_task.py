@@ -30,7 +30,7 @@ class TinyParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     train: TrainParams = TrainParams()
-    mischief: str | None = None  # raise, nan, not_finite, allocate, kill, segfault, exit; wait: until asked to stop
+    mischief: str | None = None  # one of those below; not_finite; wait: until asked to stop
     at_epoch: int = 1  # in which the mischief is done
     first_attempts: int = 1000  # mischief only in attempts up to this one
     allocate_mib: int = 0
@@ -86,6 +86,11 @@ def mischief(params: TinyParams) -> None:
         hoard = bytearray(os.urandom(1)) * (params.allocate_mib << 20)
         time.sleep(0.2)
         print(f"allocated {len(hoard) >> 20} MiB", flush=True)
+    if params.mischief == "hoard":  # close to the limit for a while, then beyond it for ever
+        hoards = [b"x" * (params.allocate_mib << 20)]
+        time.sleep(4)
+        hoards.append(b"x" * (params.allocate_mib << 20))
+        time.sleep(600)
     if params.mischief in ("kill", "allocate"):
         os.kill(os.getpid(), signal.SIGKILL)
     if params.mischief == "segfault":

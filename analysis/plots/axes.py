@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.manifest import Select
 from analysis.plots.figure import Plot, canvas, colour, finish, shortened
-from analysis.quantities import axis_value
+from analysis.quantities import axis_label
 from analysis.rank import Variant
 
 MOST_AXES = 6
@@ -24,7 +24,7 @@ def short_axis(name: str) -> str:
 
 def values_of(variants: Sequence[Variant], axis: str) -> list[str]:
     """The values of an axis among variants that set it: numbers by size, others in the order of the variants."""
-    found = {axis_value(variant.axes[axis]): variant.axes[axis] for variant in variants if axis in variant.axes}
+    found = {axis_label(variant.axes[axis]): variant.axes[axis] for variant in variants if axis in variant.axes}
     if all(isinstance(value, (int, float)) for value in found.values()):
         return sorted(found, key=lambda text: float(found[text]))
     return list(found)
@@ -50,7 +50,7 @@ def axis_effects(variants: Sequence[Variant], axes: Sequence[str], select: Selec
         values = values_of(scored, axis)
         means = []
         for position, value in enumerate(values):
-            found = [v.val.mean for v in scored if v.val and axis in v.axes and axis_value(v.axes[axis]) == value]
+            found = [v.val.mean for v in scored if v.val and axis in v.axes and axis_label(v.axes[axis]) == value]
             panel.scatter([position] * len(found), found, s=12, color=colour(0), alpha=0.5, linewidth=0)
             means.append(sum(found) / len(found))
         panel.plot(range(len(values)), means, color=colour(1), marker="_", markersize=12, linewidth=1)
@@ -93,7 +93,7 @@ def heat_map(variants: Sequence[Variant], axes: Sequence[str], select: Select) -
                 ink = "#ffffff" if dark else "#000000"
                 axes_.text(column, row, f"{value:.3g}", ha="center", va="center", fontsize=7.5, color=ink)
     figure.colorbar(image, ax=axes_, label=select.metric)
-    caption = "Mean over seeds, and over the variants of a cell where other axes vary too. White: not run."
+    caption = "Mean over seeds, and over the variants of a cell where other axes vary too. Blank: not run."
     return finish(figure, "heat_map", f"{short_axis(first)} and {short_axis(second)}", caption)
 
 
@@ -103,7 +103,7 @@ def _grid(variants: Sequence[Variant], first: str, second: str) -> np.ndarray[An
     total, count = np.zeros((len(rows), len(columns))), np.zeros((len(rows), len(columns)))
     for variant in variants:
         if first in variant.axes and second in variant.axes and variant.val:
-            place = rows.index(axis_value(variant.axes[first])), columns.index(axis_value(variant.axes[second]))
+            place = rows.index(axis_label(variant.axes[first])), columns.index(axis_label(variant.axes[second]))
             total[place] += variant.val.mean
             count[place] += 1
     with np.errstate(invalid="ignore"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -81,7 +82,8 @@ def canvas(columns: int = 1, rows: int = 1, *, width: float = 8.0, height: float
 def finish(figure: Figure, name: str, title: str, caption: str) -> Plot:
     """Draw the figure as SVG. Ids are salted with the name, so that several figures can share a page."""
     text = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": name}):
+    with matplotlib.rc_context({"svg.hashsalt": name}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's browser has the font, not matplotlib
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     svg = text.getvalue().replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")  # of about equal width
     return Plot(name, title, caption, svg[svg.index("<svg") :])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from jobs.crystal.descriptions import describe
@@ -19,6 +20,7 @@ from jobs.data.crystals import Crystal
 from jobs.data.records import SPLITS
 from jobs.data.splits import choose
 from models.batch import GraphBatch, TextBatch
+from runner.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Items:
 
     graph: GraphBatch | None
     text: TextBatch | None
-    target: Tensor  # (B,) normalised
+    target: Tensor  # (B,) normalised; a class is 0 or 1
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,10 @@ class Corpus:
     places: dict[str, range]  # split → positions
     graphs: GraphStore | None  # None: the model reads no graph
     texts: Embeddings | None  # None: the model reads no text
-    target: Tensor  # (C,) in the target's own unit
-    mean: float  # of the train split's targets
-    deviation: float  # their standard deviation
+    target: Tensor  # (C,) in the target's own unit; 0 or 1 where it is a class
+    mean: float  # of the train split's targets; 0 for classes
+    deviation: float  # their standard deviation; 1 for classes
+    classes: bool  # two classes; predictions are logits
     notes: list[str]  # what a reader of the results must know
 
     def items(self, positions: np.ndarray, hidden: Tensor | None = None) -> Items:
@@ -53,8 +56,8 @@ class Corpus:
         return Items(graph, text, (self.target[chosen] - self.mean) / self.deviation)
 
     def original(self, normalised: Tensor) -> Tensor:
-        """Predictions in the target's own unit."""
-        return normalised * self.deviation + self.mean
+        """Predictions in the target's own unit; of classes the probability of 1."""
+        return torch.sigmoid(normalised) if self.classes else normalised * self.deviation + self.mean
 
 
 def gather(
@@ -73,6 +76,9 @@ def gather(
         places[name] = range(start, start + len(split.ids[name]))
         start = places[name].stop
     target = np.array([crystal.targets[params.data.target] for crystal in crystals])
+    classify = params.data.classify
+    if classify is not None:
+        target = two_classes(target, classify.threshold, places)
     train = target[places["train"].start : places["train"].stop]
     return Corpus(
         ids=[crystal.material_id for crystal in crystals],
@@ -80,10 +86,25 @@ def gather(
         graphs=_graphs(params, crystals, cache_root, device, workers, log),
         texts=_texts(params, crystals, cache_root, device, log),
         target=torch.tensor(target, dtype=torch.float32, device=device),
-        mean=float(train.mean()),
-        deviation=float(train.std()) or 1.0,  # all targets equal: nothing to scale
+        mean=0.0 if classify else float(train.mean()),
+        deviation=1.0 if classify else float(train.std()) or 1.0,  # all targets equal: nothing to scale
+        classes=classify is not None,
         notes=[*data.notes, *split.notes],
     )
+
+
+def two_classes(values: NDArray[np.float64], threshold: float, places: dict[str, range]) -> NDArray[np.float64]:
+    """1 above `threshold`, else 0; UserError for a split that has one class only, where nothing can be judged."""
+    classes = (values > threshold).astype(np.float64)
+    for split, positions in places.items():
+        if len(set(classes[positions])) < 2:
+            lowest, median, highest = np.percentile(values, (0, 50, 100))
+            side = "above" if classes[positions.start] else "at or below"
+            raise UserError(
+                f"data.classify: all {len(positions)} {split} crystals are {side} {threshold:g}; the values go from "
+                f"{lowest:.4g} to {highest:.4g} with median {median:.4g}: choose another threshold, or more crystals"
+            )
+    return classes
 
 
 def _graphs(

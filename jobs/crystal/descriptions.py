@@ -6,11 +6,15 @@ Descriptions that had to be computed are kept in the cache by structure, so that
 from __future__ import annotations
 
 import importlib.metadata
+import multiprocessing
 import re
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from jobs.caches import content_key, record_build, unwritable
@@ -19,16 +23,22 @@ from runner.errors import ConfigError, Problem, UserError, nearest
 from runner.files import append_json, read_json_lines
 
 PACKAGES = {"jarvis": "jarvis-tools", "robocrys": "robocrys"}  # kinds that can be computed
+WORTH_PROCESSES = 64  # crystals; fewer are described before the processes have started
 CLEANING = 1  # raised when the choice of text or its cleaning changes, so that old texts are not read
 
 
 def describe(
-    crystals: Sequence[Crystal], kind: str, root: Path, log: Callable[[str], None] = lambda text: None
+    crystals: Sequence[Crystal],
+    kind: str,
+    root: Path,
+    log: Callable[[str], None] = lambda text: None,
+    workers: int = 1,
 ) -> list[str | None]:
     """The text of each crystal, None where the data set has none.
 
     `kind` is `jarvis`, `robocrys`, or a text column. A column of the data set is preferred to computing; what must be
-    computed is read from the cache below `root` or added to it. Raises UserError for a column that no crystal has.
+    computed is read from the cache below `root` or added to it, by at most `workers` processes. Raises UserError for a
+    column that no crystal has, and where a package or the right to write is missing.
     """
     if kind not in PACKAGES:
         columns = {name for crystal in crystals for name in crystal.texts}
@@ -41,7 +51,7 @@ def describe(
     if all(kind in crystal.texts for crystal in crystals):
         return [crystal.texts[kind] for crystal in crystals]
     cache = DescriptionCache(root, kind)
-    cache.fill([crystal for crystal in crystals if kind not in crystal.texts], log)
+    cache.fill([crystal for crystal in crystals if kind not in crystal.texts], log, workers)
     return [crystal.texts.get(kind) or cache.texts[crystal.structure_key] for crystal in crystals]
 
 
@@ -55,7 +65,7 @@ class DescriptionCache:
         parts = sorted(self.folder.glob("*.jsonl"))
         self.texts = {line["structure"]: line["text"] for part in parts for line in read_json_lines(part)}
 
-    def fill(self, crystals: Sequence[Crystal], log: Callable[[str], None]) -> None:
+    def fill(self, crystals: Sequence[Crystal], log: Callable[[str], None], workers: int) -> None:
         """Describe those of `crystals` that are not in the cache; an interrupted build goes on where it was."""
         missing = {c.structure_key: c for c in crystals if c.structure_key not in self.texts}
         if not missing:
@@ -65,12 +75,24 @@ class DescriptionCache:
         part = self.folder / f"{uuid.uuid4().hex}.jsonl"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for key, crystal in missing.items():
-                self.texts[key] = self.compute(crystal)
-                append_json(part, {"structure": key, "text": self.texts[key]})
+            with _mapping(workers if len(missing) >= WORTH_PROCESSES else 1) as mapped:
+                for key, text in zip(missing, mapped(self.compute, missing.values()), strict=True):
+                    self.texts[key] = text
+                    append_json(part, {"structure": key, "text": text})
         except OSError as error:
             raise unwritable(self.root, f"{len(missing)} {self.kind} descriptions", error) from error
         record_build(self.root, f"{self.kind} descriptions", part, len(missing), time.perf_counter() - start)
+
+
+@contextmanager
+def _mapping(workers: int) -> Iterator[Callable[..., Iterable[str]]]:
+    """A `map` that works in this process, or in several."""
+    if workers <= 1:
+        yield map
+        return
+    # spawned, not forked: a forked child inherits the locks of torch's threads and may wait for one for ever
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        yield partial(pool.map, chunksize=8)
 
 
 def _version(kind: str) -> str:
@@ -132,10 +154,18 @@ def describe_robocrys(crystal: Crystal) -> str:
 
 
 def clean_robocrys(text: str) -> str:
-    """Write NumPy numbers in directions as plain ones, and fill an empty list of neighbours.
+    """Mend what robocrystallographer 0.2.13 writes, and make it the same in every process.
 
-    robocrystallographer 0.2.13 writes `(np.int64(0), …) direction`, and `geometry to  atoms` where it found none.
+    It writes `(np.int64(0), …) direction`, `geometry to  atoms` where it found no neighbours, and lists the ways in
+    which polyhedra share (`edge, face, and corner-sharing`) in the order of a set, which changes with PYTHONHASHSEED.
     """
     text = re.sub(r"np\.(?:int|float)\d+\((-?[\d.]+)\)", r"\1", text)
     text = re.sub(r"geometry to +atoms", "geometry to neighbouring atoms", text)
+    text = re.sub(r"\b(?:WAY, )*WAY,? and WAY-sharing".replace("WAY", "(?:face|edge|corner)"), _sorted_sharing, text)
     return re.sub(r"\s+", " ", text).strip()
+
+
+def _sorted_sharing(listed: re.Match[str]) -> str:
+    """`edge, corner, and face-sharing` → `face, edge, and corner-sharing`."""
+    ways = [way for way in ("face", "edge", "corner") if way in listed[0]]
+    return (", ".join(ways[:-1]) + ", and " if len(ways) > 2 else f"{ways[0]} and ") + f"{ways[-1]}-sharing"

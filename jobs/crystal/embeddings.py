@@ -1,50 +1,22 @@
-"""What a frozen text encoder makes of the descriptions: encoded once, cached, and batched on the device.
-
-Vectors are found by encoder, pooling, length limit and text; so a second description, target or seed encodes only
-texts that were never seen. Token embeddings are kept apart, in float16, because they are some hundred times larger.
-
-On a CPU each text is encoded by itself in one thread. That costs no more than batches do there, and the numbers of a
-text do not depend on which others were encoded with it: a run can be repeated bit for bit with a cache that was filled
-in another order.
-"""
+"""What a frozen text encoder makes of the descriptions of a data set, as tensors on a device, and batches of it."""
 
 from __future__ import annotations
 
-import hashlib
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jobs.caches import content_key, find_in_shards, load_array, publish_shard, save_arrays
+from jobs.caches import by_shard, load_array
+from jobs.crystal.embedding_cache import EmbeddingCache, Slice, TextChoice, text_key
 from models.batch import TextBatch
-from models.text import EncoderMissing, TextEncoder, locate, width_of
-from runner.errors import UserError
+from models.text_folder import width_of
 
-VERSION = 1  # of the arrays; raised when they change, so that old shards are not read
-SHARD = 2048  # texts a shard at most, so that an interrupted build keeps what it has
-WORTH_PROCESSES = 256  # texts; fewer are encoded before further processes have loaded the encoder
 ON_DEVICE = 4 << 30  # bytes; more tokens than this stay on disk, memory-mapped, and are copied batch by batch
-
-
-class TextChoice(Protocol):
-    """The part of the text parameters that decides the vectors."""
-
-    @property
-    def encoder(self) -> str: ...
-    @property
-    def revision(self) -> str | None: ...
-    @property
-    def pooling(self) -> Literal["cls", "mean"]: ...
-    @property
-    def max_length(self) -> int: ...
 
 
 def embed(
@@ -65,15 +37,13 @@ def embed(
     None, a crystal without description, gets zeros and counts as absent. Raises UserError where the encoder is not on
     this machine (with `download`, where it cannot be fetched), CommandFailed where the cache cannot be written.
     """
-    cache = _Cache(choice, root, device, download, workers)
+    cache = EmbeddingCache(choice, root, device, download, workers)
     by_key = {text_key(text): text for text in texts if text is not None}
     vectors, tokens = cache.fill(by_key, want_tokens, log)
     keys = [None if text is None else text_key(text) for text in texts]
     pooled = np.zeros((len(texts), width_of(choice.encoder, choice.revision)), dtype=np.float32)
-    for shard in {shard for shard, _ in vectors.values()}:
-        here = [(place, vectors[key][1]) for place, key in enumerate(keys) if key and vectors[key][0] == shard]
-        places, rows = np.array(here).T
-        pooled[places] = load_array(shard, "pooled")[rows]
+    for shard, (here, rows) in by_shard(None if key is None else vectors[key] for key in keys).items():
+        pooled[here] = load_array(shard, "pooled")[rows]
     present = torch.tensor([key is not None for key in keys])
     slices = [tokens[key] if key else None for key in keys] if want_tokens else None
     table = None if slices is None else Tokens(slices, pooled.shape[1], device)
@@ -100,9 +70,6 @@ class Embeddings:
             return TextBatch(vector, present)
         tokens, mask = self.tokens.batch(torch.as_tensor(positions).cpu().numpy())
         return TextBatch(vector, present, tokens, mask)
-
-
-Slice = tuple[Path, int, int]  # a shard, the first row and the number of rows in its token table
 
 
 class Tokens:
@@ -142,123 +109,3 @@ class Tokens:
         shard, start, size = its
         rows: NDArray[np.float16] = self._mapped[shard][start : start + size]
         return rows
-
-
-def text_key(text: str) -> str:
-    """32 hex digits that name a text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-class _Cache:
-    """The shards of one encoder, pooling and length limit."""
-
-    def __init__(
-        self, choice: TextChoice, root: Path, device: torch.device | str, download: bool, workers: int
-    ) -> None:
-        self.choice, self.root, self.device, self.workers = choice, root, torch.device(device), workers
-        try:
-            _, self.identity = _located(choice, download)
-        except EncoderMissing as error:
-            raise UserError(str(error), next_command="runner prepare CONFIG, on the login node") from error
-        name = choice.encoder.rstrip("/").rsplit("/", 1)[-1]
-        kept = [self.identity, choice.max_length, VERSION]
-        self.vectors = root / "embeddings" / f"{name}-{content_key([*kept, choice.pooling])}"
-        self.tokens = root / "embeddings" / f"{name}-tokens-{content_key(kept)}"
-
-    def fill(
-        self, texts: dict[str, str], want_tokens: bool, log: Callable[[str], None]
-    ) -> tuple[dict[str, tuple[Path, int]], dict[str, Slice]]:
-        """Encode what is missing; where every vector, and every token slice if wanted, stands."""
-        has_tokens = find_in_shards(texts, self.tokens) if want_tokens else texts
-        no_tokens = [key for key in texts if key not in has_tokens]
-        known = find_in_shards(texts, self.vectors)
-        no_vector = [key for key in texts if key not in known and key not in set(no_tokens)]
-        if no_tokens or no_vector:
-            log(f"encoding {len(no_tokens) + len(no_vector):,} descriptions with {self.choice.encoder}")
-            for keys, with_tokens in ((no_tokens, True), (no_vector, False)):
-                for start in range(0, len(keys), SHARD):
-                    self._write(keys[start : start + SHARD], texts, with_tokens, known)
-        return find_in_shards(texts, self.vectors), self._token_slices(texts) if want_tokens else {}
-
-    def _write(self, keys: list[str], texts: dict[str, str], with_tokens: bool, known: dict[str, Any]) -> None:
-        """Encode one shard's texts; vectors that are known already are not written again."""
-        pooled_rows, tables = self._encode([texts[key] for key in keys], with_tokens)
-        if tables:
-            publish_shard(self.tokens, self.root, "token embeddings", keys, lambda folder: save_arrays(folder, tables))
-        fresh = [row for row, key in enumerate(keys) if key not in known]
-        if fresh:
-            pooled = {"pooled": pooled_rows[fresh]}
-            fresh_keys = [keys[row] for row in fresh]
-            publish_shard(self.vectors, self.root, "embeddings", fresh_keys, lambda folder: save_arrays(folder, pooled))
-
-    def _encode(self, texts: list[str], with_tokens: bool) -> Encoded:
-        """Encode `texts`, in several processes where that pays."""
-        job = (self.choice.encoder, self.choice.revision, self.choice.pooling, self.choice.max_length, with_tokens)
-        if self.device.type != "cpu" or self.workers < 2 or len(texts) < WORTH_PROCESSES:
-            return encode(texts, *job, str(self.device))
-        parts = [list(part) for part in np.array_split(np.array(texts, dtype=object), self.workers)]
-        # spawned, not forked: a forked child inherits the locks of torch's threads and may wait for one for ever
-        with ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn")) as pool:
-            encoded = [waiting.result() for waiting in [pool.submit(encode, part, *job, "cpu") for part in parts]]
-        names = encoded[0][1]
-        return (
-            np.concatenate([pooled for pooled, _ in encoded]),
-            {name: np.concatenate([tables[name] for _, tables in encoded]) for name in names},
-        )
-
-    def _token_slices(self, texts: dict[str, str]) -> dict[str, Slice]:
-        found = find_in_shards(texts, self.tokens)
-        ends = {shard: np.cumsum(load_array(shard, "sizes")) for shard in {shard for shard, _ in found.values()}}
-        sizes = {shard: np.diff(end, prepend=0) for shard, end in ends.items()}
-        return {
-            key: (shard, int(ends[shard][row] - sizes[shard][row]), int(sizes[shard][row]))
-            for key, (shard, row) in found.items()
-        }
-
-
-def _located(choice: TextChoice, download: bool) -> tuple[Path, str]:
-    """The encoder's folder and identity; fetched first where it is missing and may be fetched."""
-    try:
-        return locate(choice.encoder, choice.revision)
-    except EncoderMissing:
-        if not download:
-            raise
-        TextEncoder.load(choice.encoder, choice.revision, download=True)
-        return locate(choice.encoder, choice.revision)
-
-
-Encoded = tuple[NDArray[np.float32], dict[str, NDArray[Any]]]  # (n, d) vectors; tables of tokens, empty if not wanted
-
-
-def encode(
-    texts: list[str],
-    name: str,
-    revision: str | None,
-    pooling: Literal["cls", "mean"],
-    max_length: int,
-    want_tokens: bool,
-    device: str,
-) -> Encoded:
-    """Vectors of `texts`, and their tokens one after the other in float16 with the number of each text's."""
-    encoder = TextEncoder.load(name, revision).to(device)
-    on_cpu = torch.device(device).type == "cpu"
-    with _one_thread(on_cpu):
-        encoded = encoder.encode(
-            texts, pooling=pooling, max_length=max_length, batch_size=1 if on_cpu else 64, want_tokens=want_tokens
-        )
-    tables: dict[str, NDArray[Any]] = {}
-    if encoded.tokens is not None and encoded.token_mask is not None:
-        flat = encoded.tokens[encoded.token_mask].to(torch.float16).numpy()
-        tables = {"tokens": flat, "sizes": encoded.token_mask.sum(1).numpy()}
-    return encoded.pooled.numpy(), tables
-
-
-@contextmanager
-def _one_thread(wanted: bool) -> Iterator[None]:
-    threads = torch.get_num_threads()
-    if wanted:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from jobs.caches import content_key, find_in_shards, load_array, publish_shard, save_arrays
+from jobs.caches import by_shard, content_key, find_in_shards, load_array, publish_shard, save_arrays
 from jobs.crystal.graphs import GraphChoice, crystal_graph
 from jobs.crystal.packing import TABLES, Packed, pack
 from jobs.crystal.quotient import quotient
@@ -104,14 +104,11 @@ def _write_shards(
 
 def _gathered(places: Sequence[tuple[Path, int]]) -> Packed:
     """The crystals at `places`, in this order, from memory-mapped shards."""
-    shards = sorted({shard for shard, _ in places})
     parts, order = [], np.empty(len(places), dtype=np.int64)
     before = 0
-    for shard in shards:
-        here = np.array([row for row, (its_shard, _) in enumerate(places) if its_shard == shard])
+    for shard, (here, rows) in by_shard(places).items():
         order[here] = before + np.arange(len(here))
         before += len(here)
         tables = {name: load_array(shard, name) for name in TABLES}
-        packed = Packed(np.array(load_array(shard, "sizes")), tables)
-        parts.append(packed.taken(np.array([places[row][1] for row in here])))
+        parts.append(Packed(np.array(load_array(shard, "sizes")), tables).taken(rows))
     return parts[0] if len(parts) == 1 else Packed.joined(parts).taken(order)

@@ -71,8 +71,8 @@ class GraphStore:
         atoms = self.tables["atoms"][:, place[ATOMS]]
         bonds = self.tables["bonds"][:, place[BONDS]]
         pairs = self.tables["pairs"][:, place[PAIRS]]
-        bond_base = first[[ATOMS, ATOMS, LENGTHS, BONDS, BONDS]][:, owner[BONDS]]
-        pair_base = first[[BONDS, BONDS, COSINES, PAIRS, PAIRS]][:, owner[PAIRS]]
+        bond_base = _rows(first, ATOMS, ATOMS, LENGTHS, BONDS, BONDS)[:, owner[BONDS]]
+        pair_base = _rows(first, BONDS, BONDS, COSINES, PAIRS, PAIRS)[:, owner[PAIRS]]
         bond_edges, length_index, by_length = self._edges(bonds, bond_base, ends=atoms[2], starts=atoms[3])
         pair_edges, cosine_index, by_cosine = self._edges(pairs, pair_base, ends=bonds[6], starts=bonds[7])
         return GraphBatch(
@@ -101,6 +101,11 @@ class GraphStore:
 
     def _distinct(self, values: str, counts: str, place: Tensor, index: Tensor, by_value: Tensor) -> Distinct:
         return Distinct(self.tables[values][place], index, by_value, _offsets(self.tables[counts][place]))
+
+
+def _rows(table: Tensor, *rows: int) -> Tensor:
+    """Rows by number; indexing with a list would copy the list to the device and wait for it."""
+    return torch.stack([table[row] for row in rows])
 
 
 def _offsets(counts: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ class Neighbours:
 
     def where(self, keep: NDArray[np.bool_] | Ints) -> Neighbours:
         """Those at `keep`, a mask or numbers."""
-        return Neighbours(*(values[keep] for values in self.fields()))
+        return Neighbours(self.atom[keep], self.neighbour[keep], self.cell[keep], self.vector[keep], self.length[keep])
 
     def fields(self) -> tuple[Ints, Ints, Ints, Floats, Floats]:
         return self.atom, self.neighbour, self.cell, self.vector, self.length

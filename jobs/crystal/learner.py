@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jobs.crystal.corpus import Corpus, Items
+from jobs.crystal.metrics import errors, scores
 from jobs.crystal.schema import TrainParams
 from jobs.training.loop import Validation
 from models.crystal_model import CrystalModel, Output
@@ -23,11 +24,10 @@ Positions = NDArray[np.int64]
 class CrystalLearner:
     """Trains a CrystalModel on the train split of a corpus and judges it on the val split."""
 
-    metric = "val_mae"
-    mode = "min"
-
     def __init__(self, model: CrystalModel, corpus: Corpus, train: TrainParams) -> None:
         self.model, self.corpus, self.train = model, corpus, train
+        self.metric = "val_bce" if corpus.classes else "val_mae"  # the error that the loss makes small, smooth in both
+        self.mode = "min"
         self.masked = self._masked()
 
     def batches(self, epoch: int) -> list[Positions]:
@@ -50,21 +50,25 @@ class CrystalLearner:
             items = self.corpus.items(positions, self._hidden(positions))
             with self._autocast():
                 output = self.model(items.graph, items.text)
-            loss, mae = self._loss(output, items)
+            loss = self._loss(output, items)
             torch.autograd.backward(loss * (len(positions) / len(batch)))
-            for name, value in (("loss", loss), ("mae", mae)):
+            for name, value in (("loss", loss), self._error(output, items)):
                 sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach() * len(positions)
         return sums
 
     def validate(self) -> Validation:
-        """MAE and RMSE of the val split in the target's unit, and what the fusions report there."""
+        """Metrics of the val split, and what the fusions report there."""
         records = Records()
         predictions, targets = self.predict("val", records)
-        return Validation(errors("val", predictions, targets), records.summary())
+        return Validation(self.metrics("val", predictions, targets), records.summary())
+
+    def metrics(self, split: str, predictions: NDArray[np.float64], targets: NDArray[np.float64]) -> dict[str, float]:
+        """Errors in the target's unit, or scores of two classes."""
+        return (scores if self.corpus.classes else errors)(split, predictions, targets)
 
     @torch.no_grad()
     def predict(self, split: str, records: Records | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Predictions and targets of a split, in the target's unit and in the order of the corpus."""
+        """Predictions and targets of a split, in the order of the corpus: in the target's unit, or probabilities."""
         self.model.eval()
         positions = np.asarray(self.corpus.places[split])
         size = self.train.micro_batch or self.train.batch_size
@@ -77,11 +81,8 @@ class CrystalLearner:
         predictions = torch.cat(found).double().cpu().numpy()
         return predictions, self.corpus.target[torch.from_numpy(positions)].double().cpu().numpy()
 
-    def _loss(self, output: Output, items: Items) -> tuple[Tensor, Tensor]:
-        """The loss, and the mean absolute error in the target's unit."""
-        prediction = output.prediction.float()
-        loss = LOSSES[self.train.loss](prediction, items.target)
-        mae = F.l1_loss(prediction.detach(), items.target) * self.corpus.deviation
+    def _loss(self, output: Output, items: Items) -> Tensor:
+        loss = LOSSES[self.train.loss](output.prediction.float(), items.target)
         if self.train.contrastive_weight:
             assert output.graph_vector is not None
             assert output.text_vector is not None
@@ -90,7 +91,14 @@ class CrystalLearner:
                 output.graph_vector.float(), output.text_vector.float(), self.train.temperature, items.text.present
             )
             loss = loss + self.train.contrastive_weight * contrast
-        return loss, mae
+        return loss
+
+    def _error(self, output: Output, items: Items) -> tuple[str, Tensor]:
+        """How far off the batch is, by name: in the target's unit, or as the share of right classes."""
+        prediction = output.prediction.detach().float()
+        if self.corpus.classes:
+            return "accuracy", ((prediction > 0) == (items.target > 0.5)).float().mean()
+        return "mae", F.l1_loss(prediction, items.target) * self.corpus.deviation
 
     def _hidden(self, positions: Positions) -> Tensor | None:
         """Which crystals of a training batch go without their text: masked for good, or dropped this time."""
@@ -113,15 +121,6 @@ class CrystalLearner:
     def _autocast(self) -> torch.autocast:
         device = self.corpus.target.device.type
         return torch.autocast(device, dtype=torch.bfloat16, enabled=self.train.precision == "bf16")
-
-
-def errors(split: str, predictions: NDArray[np.float64], targets: NDArray[np.float64]) -> dict[str, float]:
-    """MAE and RMSE of a split in the target's unit."""
-    difference = predictions - targets
-    return {
-        f"{split}_mae": float(np.abs(difference).mean()),
-        f"{split}_rmse": float(np.sqrt((difference**2).mean())),
-    }
 
 
 def _seed(seed: int, purpose: str, number: int) -> int:

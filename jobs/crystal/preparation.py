@@ -65,7 +65,7 @@ def _texts(params: Sequence[CrystalParams], crystals: list[Crystal], root: Path,
     for text, tokens in _distinct((p.text, p.model.reads_tokens) for p in params if p.reads_text):
         what = f"descriptions ({text.describe}) as {text.encoder} reads them"
         try:
-            texts = describe(crystals, text.describe, root, log)
+            texts = describe(crystals, text.describe, root, log, cores())
             embed(texts, text, root, want_tokens=tokens, download=True, workers=cores(), log=log)
         except (UserError, OSError) as error:
             found.append(Preparation(what, False, str(error)))

@@ -22,6 +22,12 @@ def misfit(key: tuple[str, ...], what: str, allowed: str) -> PydanticCustomError
     return PydanticCustomError("misfit", "{what}", {"key": key, "what": what, "allowed": allowed})
 
 
+class Classes(Section):
+    """Makes a question of two classes from a property: is it above the threshold?"""
+
+    threshold: float  # in the target's unit; above it a crystal is positive (1), otherwise negative (0)
+
+
 class DataParams(Section):
     """Which crystals, which property."""
 
@@ -33,6 +39,7 @@ class DataParams(Section):
     seed: int = Field(0, ge=0)  # chooses the subset; subsets are nested
     split: Literal["official", "random", "formula"] = "official"  # formula: one formula never on both sides
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)  # train, val, test of `random` and `formula`
+    classify: Classes | None = Field(None, json_schema_extra={"neutral": None})  # null: regression
 
 
 class GraphParams(Section):
@@ -104,7 +111,7 @@ class TrainParams(Section):
     schedule: Literal["onecycle", "linear_warmup", "constant"] = "onecycle"
     pct_start: float = Field(0.3, gt=0, lt=1)  # share of the steps in which OneCycle rises
     warmup_steps: int | None = Field(None, ge=0)  # linear_warmup; null: 2,000, at most 30 % of all steps
-    loss: Literal["l1", "mse"] = "l1"
+    loss: Literal["l1", "mse", "bce"] = "l1"  # bce: of the two classes that data.classify makes
     contrastive_weight: float = Field(0.0, ge=0)  # of the symmetric InfoNCE loss between g and t
     temperature: float = Field(0.1, gt=0)
     modality_dropout: float = Field(0.0, ge=0, lt=1)  # share of training crystals whose text is replaced by a null text
@@ -129,6 +136,30 @@ class CrystalParams(Section):
         if self.train.contrastive_weight and not self.model.uses_graph:
             raise misfit(("train", "contrastive_weight"), "compares graph and text; this model has no graph", "0")
         return self
+
+    @model_validator(mode="after")
+    def _loss_fits_target(self) -> CrystalParams:
+        if (self.train.loss == "bce") != (self.data.classify is not None):
+            loss, wants = self.train.loss, "data.classify, which makes two classes of the target"
+            what = f"{loss} needs {wants}" if loss == "bce" else f"{loss} does not fit the classes of data.classify"
+            raise misfit(("train", "loss"), what, "l1, mse" if loss == "bce" else "bce")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_of_a_batch_suffice(self) -> CrystalParams:
+        if self.train.micro_batch is not None and self.why_whole_batches:
+            raise misfit(
+                ("train", "micro_batch"), f"{self.why_whole_batches}, so it cannot be computed in parts", "null"
+            )
+        return self
+
+    @property
+    def why_whole_batches(self) -> str | None:
+        """What would compute something else with a part of a batch; None where micro_batch changes nothing."""
+        if self.train.contrastive_weight:
+            return "the contrastive loss compares all crystals of a batch"
+        batch_norm = isinstance(self.model.encoder, AlignnOptions) and self.model.encoder.norm == "batch"
+        return "BatchNorm averages over a batch" if batch_norm else None
 
     @property
     def reads_text(self) -> bool:

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class CrystalTask:
-    """Regression of a property of crystals from graph, text, or both."""
+    """Regression of a property of crystals from graph, text, or both; or whether it is above a threshold."""
 
     Params: ClassVar[type[CrystalParams]] = CrystalParams
     seed_key: ClassVar[str] = "train.seed"
 
     def check_key(self, params: CrystalParams) -> Hashable:
-        """Equal for parameters that `check` says the same of."""
-        return params.data, params.text.describe if params.reads_text else None
+        """Equal for parameters of which `check` and `missing` say the same."""
+        return params.data, params.text if params.reads_text else None
 
     def check(self, params: Mapping[str, Any]) -> list[Problem]:
         """What the data set does not have: the target, so many crystals, the text column."""
@@ -34,6 +34,27 @@ class CrystalTask:
 
         whole = CrystalParams.model_validate(params)
         return check_data(whole.data, whole.text.describe if whole.reads_text else None)
+
+    def missing(self, params: Mapping[str, Any]) -> list[Problem]:
+        """What `prepare` has to fetch before a run can start, as far as a look at this machine can tell."""
+        from models.text_folder import EncoderMissing, find
+
+        whole = CrystalParams.model_validate(params)
+        if whole.reads_text:
+            try:
+                find(whole.text.encoder, whole.text.revision)
+            except EncoderMissing as error:
+                return [Problem(str(error), key="text.encoder")]
+        return []
+
+    def shrink(self, params: Mapping[str, Any], factor: float) -> dict[str, Any]:
+        """Smaller pieces of a batch, for a GPU that is too small; UserError where that would change the result."""
+        whole = CrystalParams.model_validate(params)
+        if whole.why_whole_batches:
+            reason = f"{whole.why_whole_batches}, so it cannot be computed in parts"
+            raise UserError(f"{reason}; set a smaller train.batch_size yourself")
+        pieces = whole.train.micro_batch or whole.train.batch_size
+        return {"train.micro_batch": max(1, int(pieces * factor))}
 
     def prepare(
         self, params: Sequence[CrystalParams], cache_root: Path, log: Callable[[str], None]
@@ -72,7 +93,12 @@ class CrystalTask:
             stopped_early=fitted.stopped_early,
             parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
             fusion=fitted.best_fusion,
-            extra={"device": str(device), "train_mean": corpus.mean, "train_deviation": corpus.deviation},
+            extra={
+                "device": str(device),
+                "train_mean": corpus.mean,
+                "train_deviation": corpus.deviation,
+                "threshold": params.data.classify.threshold if params.data.classify else None,
+            },
         )
 
 
@@ -111,7 +137,7 @@ def banner(params: CrystalParams, corpus: Corpus, learner: CrystalLearner, devic
     sizes = ", ".join(f"{name} {len(places):,}" for name, places in corpus.places.items())
     lines = [
         f"data: {data.dataset}, {data.target}; {sizes} ({data.split} split, seed {data.seed}); "
-        f"train mean {corpus.mean:.4g}, standard deviation {corpus.deviation:.4g}"
+        + _of_targets(params, corpus)
     ]
     if params.reads_text:
         lines.append(f"text: {params.text.describe} descriptions, {params.text.encoder}, {params.text.pooling} pooling")
@@ -124,9 +150,16 @@ def banner(params: CrystalParams, corpus: Corpus, learner: CrystalLearner, devic
     return lines
 
 
+def _of_targets(params: CrystalParams, corpus: Corpus) -> str:
+    classify = params.data.classify
+    if classify is None:
+        return f"train mean {corpus.mean:.4g}, standard deviation {corpus.deviation:.4g}"
+    positive = float(corpus.target[corpus.places["train"].start : corpus.places["train"].stop].mean())
+    return f"{positive:.1%} of train above {classify.threshold:g}"
+
+
 def evaluate(learner: CrystalLearner, context: RunContext) -> dict[str, float]:
-    """Load the best epoch, write predictions.csv of val and test, return the test errors: the only use of test."""
-    from jobs.crystal.learner import errors
+    """Load the best epoch, write predictions.csv of val and test, return the test metrics: the only use of test."""
     from jobs.training import checkpoint
 
     best = checkpoint.load(context.directory.best_checkpoint, learner.corpus.target.device)
@@ -138,8 +171,11 @@ def evaluate(learner: CrystalLearner, context: RunContext) -> dict[str, float]:
         ids = [learner.corpus.ids[i] for i in learner.corpus.places[split]]
         rows += [[i, split, repr(float(t)), repr(float(p))] for i, t, p in zip(ids, targets, predictions, strict=True)]
         if split == "test":
-            metrics |= errors("test", predictions, targets)
-        metrics[f"{split}_mae_of_mean"] = float(abs(targets - learner.corpus.mean).mean())
+            metrics |= learner.metrics("test", predictions, targets)
+        if learner.corpus.classes:
+            metrics[f"{split}_accuracy_of_majority"] = float(max(targets.mean(), 1 - targets.mean()))
+        else:
+            metrics[f"{split}_mae_of_mean"] = float(abs(targets - learner.corpus.mean).mean())
     with replacing(context.directory.predictions) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([["id", "split", "target", "prediction"], *rows])
     return metrics

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from jobs.caches import content_key
 from jobs.data.crystals import Crystal
 from jobs.data.crystals import crystal as checked_crystal
+from jobs.data.parsed import VERSION
 from jobs.data.records import SUFFIXES, number, read_structure
 from jobs.data.summary import UNSPLIT, Summary
 from runner.errors import UserError
@@ -17,15 +19,13 @@ TEXT = "description"  # the name of its text column where it has no header
 UNNAMED = "target"  # the name of the target where id_prop.csv has no header; any name in a configuration matches it
 
 
-def load(folder: Path, target: str | None = None) -> list[Crystal]:
+def load(folder: Path) -> list[Crystal]:
     """Every crystal that id_prop.csv names, with targets and texts.
 
-    Without a header the file's one column of numbers is the `target` of the configuration, whatever its name.
-    Raises UserError, with the line, for a row without a structure file.
+    Without a header a single target is called `target`, several `target_1` and so on. Raises UserError, with the line,
+    for a row without a structure file.
     """
     names, rows = _id_prop(folder)
-    if names == [UNNAMED] and target is not None:
-        names = [target]
     texts = _descriptions(folder)
     crystals = []
     for line, entry, values in rows:
@@ -40,6 +40,15 @@ def load(folder: Path, target: str | None = None) -> list[Crystal]:
             )
         )
     return crystals
+
+
+def content(folder: Path) -> str:
+    """A key that changes with the two CSV files and with the size or time of any structure file."""
+    _, rows = _id_prop(folder)
+    files = [_structure_file(folder, entry, line) for line, entry, _ in rows]
+    stats = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    tables = [path.read_bytes() for path in (folder / ID_PROP, folder / DESCRIPTION) if path.is_file()]
+    return content_key(VERSION, stats, *tables)
 
 
 def summary(folder: Path) -> Summary:

@@ -7,13 +7,18 @@ import io
 import json
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from jobs.caches import content_key
 from jobs.data.crystals import Crystal
+from jobs.data.official_splits import official_split
+from jobs.data.parsed import VERSION, parsed
 from jobs.data.records import crystal_from, number
-from jobs.data.summary import Summary, summarize
+from jobs.data.summary import UNSPLIT, Summary, summarize
 from runner.errors import CommandFailed, UserError
 from runner.files import read_json, replacing, write_json
 
@@ -38,15 +43,29 @@ ID_COLUMNS = ("jid", "id", "SNUMAT_id", "material_id")
 NOT_TARGETS = {"nat", "kpoint_length_unit", "encut", "spg_number", "spg", "crys", "icsd", "search"}
 
 
-def load(name: str, root: Path) -> list[Crystal]:
-    """All crystals of `name`; its file must be in the cache below `root`, or the internet in reach.
+def load(name: str, root: Path) -> tuple[list[Crystal], list[str]]:
+    """All crystals of `name`, and notes; its file must be in the cache below `root`, or the internet in reach.
 
-    Every column of numbers is a target. Raises CommandFailed where the file is missing and cannot be fetched.
+    Every column of numbers is a target. A few ids stand twice in these files; the first row of each is kept. Raises
+    CommandFailed where the file is missing and cannot be fetched.
     """
-    rows = _rows(name, root)
-    crystals = [_crystal(name, row) for row in rows if row.get("atoms")]
-    write_json_once(root / "jarvis" / f"{name}.summary.json", summarize(crystals).to_json())
+    crystals = parsed(name, content_key(VERSION, _file(name)), root, lambda: _read(name, root))
+    unique = _first_of_each_id(crystals)
+    twice = len(crystals) - len(unique)
+    return unique, [f"{twice} rows of {name} repeat an id; the first of each was kept"] if twice else []
+
+
+def _read(name: str, root: Path) -> list[Crystal]:
+    crystals = [_crystal(name, row) for row in _rows(name, root) if row.get("atoms")]
+    write_json(root / "jarvis" / f"{name}.summary.json", _summarized(name, _first_of_each_id(crystals)).to_json())
     return crystals
+
+
+def _first_of_each_id(crystals: list[Crystal]) -> list[Crystal]:
+    first: dict[str, Crystal] = {}
+    for it in crystals:
+        first.setdefault(it.material_id, it)
+    return list(first.values())
 
 
 def summary(name: str, root: Path) -> Summary | None:
@@ -55,15 +74,15 @@ def summary(name: str, root: Path) -> Summary | None:
     return None if value is None else Summary.from_json(value)
 
 
-def is_fetched(name: str, root: Path) -> bool:
-    """Whether the file of `name` lies in the cache."""
-    return (root / "jarvis" / f"{_file(name)}.zip").is_file()
-
-
-def write_json_once(path: Path, value: Any) -> None:
-    """Write beside a cache that may be read-only on a compute node, where the file is not needed."""
-    if not path.exists() and os.access(path.parent, os.W_OK):
-        write_json(path, value)
+def _summarized(name: str, crystals: list[Crystal]) -> Summary:
+    """Counts of each target by its own official split."""
+    whole = summarize(crystals)
+    targets: dict[str, Mapping[str, int]] = dict(whole.targets)
+    for target in whole.targets:
+        if split_of := official_split(name, target):
+            present = (crystal.material_id for crystal in crystals if target in crystal.targets)
+            targets[target] = Counter(split_of.get(material_id, UNSPLIT) for material_id in present)
+    return replace(whole, targets=targets)
 
 
 def _file(name: str) -> str:

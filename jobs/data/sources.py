@@ -9,6 +9,8 @@ from pathlib import Path
 from jobs.caches import cache_root
 from jobs.data import folder, jarvis_sets, shipped_sets, table
 from jobs.data.crystals import Crystal
+from jobs.data.official_splits import official_split
+from jobs.data.parsed import parsed
 from jobs.data.properties import column_of, missing_target
 from jobs.data.summary import Summary
 from runner.errors import ConfigError, Problem, UserError, nearest
@@ -27,22 +29,23 @@ class Dataset:
 def load(dataset: str, target: str | None, root: Path | None = None) -> Dataset:
     """Read `dataset`; with a target, rows without it are left out and counted in the notes.
 
-    `root` is the cache. Raises UserError for an unknown data set or target, a file that is missing or cannot be
-    read, and an id that stands twice.
+    `root` is the cache, where JARVIS sets lie and where parsed folders and tables are kept (without it, they are read
+    anew). Raises UserError for an unknown data set or target, a file that is missing or cannot be read, and an id that
+    stands twice.
     """
     kind = kind_of(dataset)
+    notes: list[str] = []
     if kind == "shipped":
         crystals = shipped_sets.load(dataset)
     elif kind == "jarvis":
-        crystals = jarvis_sets.load(dataset, root or cache_root())
-    elif kind == "folder":
-        crystals = folder.load(Path(dataset).expanduser(), target)
+        crystals, notes = jarvis_sets.load(dataset, root or cache_root())
     else:
-        crystals = table.load(Path(dataset).expanduser())
-    _refuse_duplicates(dataset, crystals)
+        crystals = _from_files(kind, Path(dataset).expanduser(), root)
     if not crystals:
         raise UserError(f"data.dataset: {dataset} holds no crystal")
-    return Dataset(dataset, target, crystals, []) if target is None else _with_target(dataset, target, crystals)
+    if target is None:
+        return Dataset(dataset, target, crystals, notes)
+    return _with_target(Dataset(dataset, target, crystals, notes), target)
 
 
 def summary_of(dataset: str, root: Path | None = None) -> Summary | None:
@@ -81,27 +84,39 @@ def kind_of(dataset: str) -> str:
     raise ConfigError([unknown])
 
 
-def _with_target(dataset: str, target: str, crystals: list[Crystal]) -> Dataset:
-    """Keep the crystals that have the target, under the name the configuration gives it."""
+def _from_files(kind: str, path: Path, root: Path | None) -> list[Crystal]:
+    """The crystals of a folder or table, checked for ids that stand twice."""
+    is_folder = kind == "folder"
+
+    def read() -> list[Crystal]:
+        crystals = folder.load(path) if is_folder else table.load(path)
+        twice = sorted(name for name, count in Counter(it.material_id for it in crystals).items() if count > 1)
+        if twice:
+            shown = ", ".join(twice[:5]) + (", …" if len(twice) > 5 else "")
+            raise UserError(f"data.dataset: {len(twice)} ids stand more than once in {path}: {shown}")
+        return crystals
+
+    if root is None:
+        return read()
+    key = folder.content(path) if is_folder else table.content(path)
+    return parsed(path.name.split(".")[0], key, root, read)
+
+
+def _with_target(data: Dataset, target: str) -> Dataset:
+    """The crystals that have the target, under the name the configuration gives it, and with the target's split."""
+    dataset, crystals, notes = data.name, data.crystals, list(data.notes)
     available = Counter(name for crystal in crystals for name in crystal.targets)
-    column = column_of(target, available)
+    nameless = set(available) == {folder.UNNAMED}  # an id_prop.csv without header: any name means its one target
+    column = folder.UNNAMED if nameless else column_of(target, available)
     if column is None:
         raise ConfigError([missing_target(dataset, target, available)])
     kept = [crystal for crystal in crystals if column in crystal.targets]
-    notes = []
+    if split_of := official_split(dataset, column):
+        kept = [replace(it, split=split_of.get(it.material_id)) for it in kept]
     if column != target:
-        kept = [replace(c, targets={**c.targets, target: c.targets[column]}) for c in kept]
-        notes.append(f"target {target} is called {column} in {dataset}")
+        kept = [replace(it, targets={**it.targets, target: it.targets[column]}) for it in kept]
+        if not nameless:
+            notes.append(f"target {target} is called {column} in {dataset}")
     if len(kept) < len(crystals):
-        notes.append(f"{len(crystals) - len(kept):,} of {len(crystals):,} crystals have no {column} and were left out")
+        notes.append(f"{len(crystals) - len(kept):,} of {len(crystals):,} crystals have no {target} and were left out")
     return Dataset(dataset, target, kept, notes)
-
-
-def _refuse_duplicates(dataset: str, crystals: list[Crystal]) -> None:
-    seen: set[str] = set()
-    twice: set[str] = set()
-    for crystal in crystals:
-        (twice if crystal.material_id in seen else seen).add(crystal.material_id)
-    if twice:
-        shown = ", ".join(sorted(twice)[:5]) + (", …" if len(twice) > 5 else "")
-        raise UserError(f"data.dataset: {len(twice)} ids stand more than once in {dataset}: {shown}")

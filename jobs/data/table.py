@@ -8,7 +8,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobs.caches import content_key
 from jobs.data.crystals import Crystal
+from jobs.data.parsed import VERSION
 from jobs.data.records import crystal_from, number, split_name
 from jobs.data.summary import UNSPLIT, Summary
 from runner.errors import UserError
@@ -57,6 +59,14 @@ def load(path: Path) -> list[Crystal]:
     ]
 
 
+def content(path: Path) -> str:
+    """A key that changes with the file."""
+    try:
+        return content_key(VERSION, path.read_bytes())
+    except OSError as error:
+        raise UserError(f"data.dataset: cannot read {path}: {error}") from error
+
+
 def summary(path: Path) -> Summary:
     """Targets, text columns and splits; reads the table but no structure."""
     frame = _frame(path)
@@ -80,7 +90,12 @@ def _frame(path: Path) -> pd.DataFrame:
         if name.endswith(".parquet"):
             return pd.read_parquet(path)
         return pd.DataFrame(_json_rows(path, lines=name.endswith(".jsonl")))
-    except (OSError, ValueError, ImportError) as error:  # pandas and pyarrow raise ValueErrors for bad content
+    except ImportError as error:
+        raise UserError(
+            f"data.dataset: reading {path} needs a package that is not installed: {str(error).splitlines()[0]}",
+            next_command="pip install pyarrow",
+        ) from error
+    except (OSError, ValueError) as error:  # pandas and pyarrow raise ValueErrors for bad content
         raise UserError(f"data.dataset: cannot read {path}: {error}") from error
 
 

@@ -5,29 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from analysis.thresholds import overridden
 from jobs.registry import load_task
 from jobs.task import Task
 from runner import cluster as clusters
 from runner import experiment
-from runner.cluster import Cluster, LocalCluster, SlurmCluster
-from runner.errors import Mistakes, Problem, UserError
+from runner.cluster import Cluster, SlurmCluster
+from runner.errors import ConfigError, Mistakes, Problem, UserError
 from runner.expansion import Expansion, Run, examine
 from runner.experiment import Experiment, ExperimentFile
 from runner.layout import ExperimentDir
-from runner.schedulers import slurm
+from runner.yaml_source import Key
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A checked experiment: its task, its runs, its directory, where it is sent."""
+    """A checked experiment: its task, its runs, its directory."""
 
     task: Task
     expansion: Expansion
     directory: ExperimentDir
-    cluster: Cluster  # local unless it was asked for
 
     @property
     def experiment(self) -> Experiment:
@@ -38,68 +37,104 @@ class Loaded:
         return [run.model for run in runs]
 
 
+@dataclass(frozen=True)
+class Destination:
+    """Where runs are sent, and what a submission keeps of it to be repeated: `local`, or the text of the file."""
+
+    cluster: Cluster
+    text: str
+
+
 def load(config: Path, root: Path, overrides: Sequence[str] = ()) -> Loaded:
     """Read, check and expand an experiment file; ConfigError with all its mistakes."""
-    loaded, mistakes = _examine(config, root, overrides)
+    _, loaded, mistakes = _examine(config, root, overrides)
     mistakes.refuse()
     assert loaded is not None  # without a task there is a mistake
     return loaded
 
 
-def load_for_cluster(config: Path, root: Path, overrides: Sequence[str], name: str | None) -> Loaded:
-    """The same with the cluster `name`, else the one that the file names, and what must be given to send runs there."""
-    loaded, mistakes = _examine(config, root, overrides)
-    file = experiment.examine(config, list(overrides)) if loaded is None else loaded.expansion.file
-    cluster = None
+def load_with_cluster(
+    config: Path, root: Path, overrides: Sequence[str], name: str | None
+) -> tuple[Loaded, Destination]:
+    """The same with the cluster `name`, else the one that the file names; ConfigError with the mistakes of both."""
+    file, loaded, mistakes = _examine(config, root, overrides)
+    found = None
     if name is not None or "cluster" not in file.spoilt:
-        cluster = _cluster(file, name, mistakes)
+        with mistakes.gathered():
+            found = _destination(file, name)
     mistakes.refuse()
     assert loaded is not None
-    assert cluster is not None
-    if isinstance(cluster, SlurmCluster):
-        slurm.check_commands()
-    return replace(loaded, cluster=cluster)
+    assert found is not None
+    return loaded, found
 
 
-def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[Loaded | None, Mistakes]:
+def load_cluster(loaded: Loaded, name: str | None) -> Destination:
+    """The cluster of --cluster, else the one that the experiment file names."""
+    return _destination(loaded.expansion.file, name)
+
+
+def refuse_missing(loaded: Loaded) -> None:
+    """Raise ConfigError where the runs need what is not on this machine, but could be fetched before they start."""
+    if problems := _task_problems(loaded.task, loaded.expansion, [], "missing"):
+        raise ConfigError(problems, next_command=f"runner prepare {loaded.expansion.file.path}")
+
+
+def refuse_without_time(file: ExperimentFile, cluster: Cluster) -> None:
+    """Raise ConfigError where Slurm would be asked for a job without a time limit."""
+    if isinstance(cluster, SlurmCluster) and file.experiment.resources.time is None:
+        what = "missing; Slurm needs a time limit"
+        raise ConfigError([file.source.problem(("resources", "time"), what, allowed="resources: {time: 30m}")])
+
+
+def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[ExperimentFile, Loaded | None, Mistakes]:
     file = experiment.examine(config, list(overrides))
     mistakes = Mistakes(list(file.mistakes))
-    mistakes.problems += _threshold_problems(file)
-    task = None if "task" in file.spoilt else _task(file, mistakes)
+    with mistakes.gathered():
+        _refuse_unknown_thresholds(file)
+    task = None
+    if "task" not in file.spoilt:
+        with mistakes.gathered():
+            task = _task(file)
     if task is None:
-        return None, mistakes
+        return file, None, mistakes
     expansion, problems, rests = examine(file, task.Params, task.seed_key)
     mistakes.problems += problems + _task_problems(task, expansion, rests)
-    return Loaded(task, expansion, ExperimentDir(root / file.experiment.experiment), LocalCluster()), mistakes
+    return file, Loaded(task, expansion, ExperimentDir(root / file.experiment.experiment)), mistakes
 
 
-def _task(file: ExperimentFile, mistakes: Mistakes) -> Task | None:
+def _task(file: ExperimentFile) -> Task:
     try:
         return load_task(file.experiment.task, Path.cwd())
     except UserError as error:
-        found = getattr(error, "problems", None) or [Problem(error.message)]
-        mistakes.problems += [
-            file.source.problem(("task",), p.what, allowed=p.allowed, nearest=p.nearest) for p in found
-        ]
-        return None
+        raise ConfigError([_at(file, ("task",), p) for p in _problems_of(error)]) from None
 
 
-def _threshold_problems(file: ExperimentFile) -> list[Problem]:
-    """Unknown names under `health`."""
-    gathered = Mistakes()
-    with gathered.gathered():
+def _problems_of(error: UserError) -> list[Problem]:
+    return error.problems if isinstance(error, ConfigError) else [Problem(error.message)]
+
+
+def _at(file: ExperimentFile, key: Key, problem: Problem) -> Problem:
+    return file.source.problem(key, problem.what, allowed=problem.allowed, nearest=problem.nearest)
+
+
+def _refuse_unknown_thresholds(file: ExperimentFile) -> None:
+    try:
         overridden(file.experiment.health)
-    return [
-        file.source.problem(("health", (problem.key or "").partition(".")[2]), problem.what, allowed=problem.allowed,
-                            nearest=problem.nearest)
-        for problem in gathered.problems
-    ]  # fmt: skip
+    except ConfigError as error:
+        raise ConfigError(
+            [_at(file, ("health", (problem.key or "").partition(".")[2]), problem) for problem in error.problems]
+        ) from None
 
 
-def _task_problems(task: Task, expansion: Expansion, rests: Sequence[tuple[str, dict[str, Any]]]) -> list[Problem]:
+def _task_problems(
+    task: Task,
+    expansion: Expansion,
+    rests: Sequence[tuple[str, dict[str, Any]]],
+    method: Literal["check", "missing"] = "check",
+) -> list[Problem]:
     """What the task itself finds: a target that the data lacks, more crystals than there are."""
-    check = getattr(task, "check", None)
-    if check is None:
+    look = getattr(task, method, None)
+    if look is None:
         return []
     problems = []
     distinct: dict[Any, tuple[str, dict[str, Any]]] = {}
@@ -111,26 +146,26 @@ def _task_problems(task: Task, expansion: Expansion, rests: Sequence[tuple[str, 
     distinct |= {id(params): (variant, params) for variant, params in rests}
     for variant, params in distinct.values():
         report = expansion.reporter(variant)
-        for problem in check(params):
+        for problem in look(params):
             where = tuple(problem.key.split(".")) if problem.key else ()
             problems.append(report(where, problem.what, allowed=problem.allowed, nearest=problem.nearest))
     return problems
 
 
-def _cluster(file: ExperimentFile, name: str | None, mistakes: Mistakes) -> Cluster | None:
+def _destination(file: ExperimentFile, name: str | None) -> Destination:
     """The cluster; that its file is missing is a mistake at the key that names it, or at --cluster."""
     wanted = name or file.experiment.cluster
-    found = Mistakes()
-    cluster = None
-    with found.gathered():
+    try:
         cluster = clusters.load(wanted, file.path)
-    for problem in found.problems:
-        if problem.file is None and name is not None:
-            problem = replace(problem, file=f"--cluster {name}")
-        elif problem.file is None:
-            problem = file.source.problem(("cluster",), problem.what, allowed=problem.allowed, nearest=problem.nearest)
-        mistakes.problems.append(problem)
-    if isinstance(cluster, SlurmCluster) and file.experiment.resources.time is None and "resources" not in file.spoilt:
-        what = "missing; Slurm needs a time limit"
-        mistakes.problems.append(file.source.problem(("resources", "time"), what, allowed="resources: {time: 30m}"))
-    return cluster
+    except ConfigError as error:
+        flag = f"--cluster {name}" if name is not None else None
+        raise ConfigError(
+            [
+                p if p.file else replace(p, file=flag) if flag else _at(file, ("cluster",), p)
+                for p in _problems_of(error)
+            ],
+            next_command=error.next_command,
+        ) from None
+    if "resources" not in file.spoilt:
+        refuse_without_time(file, cluster)
+    return Destination(cluster, clusters.text_of(wanted, file.path))

@@ -25,7 +25,7 @@ def prepare(loaded: Loaded, name: str) -> RunDir:
         manifest.write(loaded.directory, loaded.expansion, loaded.experiment.task)
     target = loaded.directory.run(run.run_id)
     if run_state(target).state not in ("completed", "running"):
-        write_run(loaded.directory, loaded.expansion, run)
+        write_run(loaded.directory, loaded.expansion, run, {}, str(Path.cwd()))
     return target
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jobs.parent import ArrayTask
 from runner import manifest, submission
 from runner.cluster import Cluster, SlurmCluster
-from runner.commands.loading import Loaded
-from runner.errors import UserError
+from runner.commands.loading import Loaded, refuse_without_time
+from runner.errors import CommandFailed
 from runner.expansion import Run
+from runner.plan import Plan, Policy, plan
+from runner.retry import Limits
 from runner.schedulers import slurm
 from runner.selection import filter_runs
 
@@ -20,25 +22,49 @@ from runner.selection import filter_runs
 class Outcome:
     """What a submission did, or would do."""
 
-    plan: submission.Plan
+    plan: Plan
     sent: submission.Sent | None
+    settled: list[str] = field(default_factory=list)  # what an interrupted submission had left behind
 
 
-def submit(loaded: Loaded, cluster: Cluster, only: str | None, dry_run: bool, force: bool = False) -> Outcome:
-    """Plan and send under the experiment's lock; with `dry_run` nothing is written."""
+def submit(
+    loaded: Loaded, cluster: Cluster, origin: submission.Origin, runs: Sequence[Run], policy: Policy, dry_run: bool
+) -> Outcome:
+    """Plan and send `runs` under the experiment's lock; with `dry_run` nothing is written."""
     experiment = loaded.experiment
-    if isinstance(cluster, SlurmCluster):
-        slurm.check(experiment.resources, cluster, loaded.expansion.file.path)
-    runs = filter_runs(loaded.expansion.runs, only) if only else loaded.expansion.runs
+    policy = replace(policy, limits=_limits(loaded, cluster), shrink=getattr(loaded.task, "shrink", None))
     if dry_run:
-        return Outcome(submission.plan(loaded.directory, runs, experiment, force), None)
+        return Outcome(plan(loaded.directory, runs, experiment, policy), None)
     with manifest.submit_lock(loaded.directory):
-        plan = submission.plan(loaded.directory, runs, experiment, force)
-        if plan.queue.unanswered:
-            raise UserError(f"Slurm does not answer, so nothing was submitted: {plan.queue.unanswered}")
+        settled = submission.settle_orphans(loaded.directory)
+        planned = plan(loaded.directory, runs, experiment, policy)
+        if planned.queue.unanswered:
+            raise _unanswered(planned.queue.unanswered)
         manifest.write(loaded.directory, loaded.expansion, experiment.task)
-        sent = submission.send(loaded.directory, loaded.expansion, cluster, plan.send, _task) if plan.send else None
-    return Outcome(plan, sent)
+        sent = None
+        if planned.send:
+            sent = submission.send(loaded.directory, loaded.expansion, cluster, planned, _task, origin)
+    return Outcome(planned, sent, settled)
+
+
+def chosen(loaded: Loaded, only: str | None) -> list[Run]:
+    """The runs of --only, else all."""
+    return filter_runs(loaded.expansion.runs, only) if only else loaded.expansion.runs
+
+
+def _limits(loaded: Loaded, cluster: Cluster) -> Limits:
+    if not isinstance(cluster, SlurmCluster):
+        return Limits()
+    refuse_without_time(loaded.expansion.file, cluster)
+    slurm.check_commands()
+    try:
+        return slurm.limits(loaded.experiment.resources, cluster)
+    except CommandFailed as error:
+        raise _unanswered(error.message) from None
+
+
+def _unanswered(why: str) -> CommandFailed:
+    return CommandFailed(f"Slurm does not answer, so nothing was submitted: {why}")
 
 
 def _task(run_dirs: tuple[str, ...]) -> Callable[[], Any]:
@@ -47,28 +73,30 @@ def _task(run_dirs: tuple[str, ...]) -> Callable[[], Any]:
 
 def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> list[str]:
     """What happened, in words, with the next command."""
-    plan, sent = outcome.plan, outcome.sent
+    done, sent = outcome.plan, outcome.sent
     name = loaded.experiment.experiment
-    told = []
+    told = list(outcome.settled)
     if sent is not None:
         where = (
             f"Slurm array {', '.join(sent.jobs)}" if cluster.kind == "slurm" else f"local pool (process {sent.jobs[0]})"
         )
-        told.append(f"{name}: sent {len(plan.send)} runs in {sent.tasks} array tasks to {where}")
+        told.append(f"{name}: sent {len(done.send)} runs in {sent.tasks} array tasks to {where}")
         if sent.waiting:
             told.append(f"{sent.waiting} array tasks wait: the site takes {sent.tasks} at once; submit again later")
-    elif plan.send:
-        told.append(f"{name}: would send {_listed(plan.send)} to {cluster.kind}; nothing was sent (--dry-run)")
+    elif done.send:
+        told.append(f"{name}: would send {_listed(done.send)} to {cluster.kind}; nothing was sent (--dry-run)")
     else:
         told.append(f"{name}: nothing to send")
-    if plan.completed:
-        told.append(f"{len(plan.completed)} completed already")
-    if plan.under_way:
-        told.append(f"{len(plan.under_way)} queued or running")
-    for run in plan.held_back:
-        state = plan.states[run.run_id]
-        told.append(f"{run.run_id}: {state.state} ({state.kind}, attempt {state.attempt}); not retried by the policy")
-    if plan.held_back:
+    if done.completed:
+        told.append(f"{len(done.completed)} completed already")
+    if done.under_way:
+        told.append(f"{len(done.under_way)} queued or running")
+    for run in done.held_back:
+        state = done.states[run.run_id]
+        refused = done.needs[run.run_id].refused if run.run_id in done.needs else None
+        why = refused or "not retried by the policy"
+        told.append(f"{run.run_id}: {state.state} ({state.kind}, attempt {state.attempt}); {why}")
+    if done.held_back:
         told.append(f"next: runner resubmit {name} --force")
     elif not dry_run:
         told.append(f"next: runner status {name}")

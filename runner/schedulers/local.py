@@ -10,9 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import runner
 from runner.errors import CommandFailed
-from runner.files import read_json
+from runner.files import read_json, read_mapping
 from runner.layout import ExperimentDir
 from runner.processes import is_alive, machine
 
@@ -20,7 +19,7 @@ START_SECONDS = 30
 
 
 def parallel(limit: int | None, cpus: int, runs_per_task: int, asked: int | None) -> int:
-    """How many array tasks run at once: the machine's limit, else as many as its cores allow, else fewer if asked."""
+    """How many array tasks run at once: the machine's limit, else as many as its cores allow; fewer if asked."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     most = limit or max(1, cores // (cpus * runs_per_task))
     return min(most, asked or most)
@@ -34,12 +33,21 @@ def start(directory: ExperimentDir, number: int, max_parallel: int, environment:
     log = directory.pool_log(number)
     with log.open("ab") as output:
         process = subprocess.Popen(
-            # -P: a folder named runner, jobs or models where the person stands must not hide ours
-            [sys.executable, "-P", "-m", "jobs.pool", directory.path, str(number), "--max-parallel", str(max_parallel)],
+            [
+                sys.executable,
+                "-P",
+                "-u",
+                "-m",
+                "jobs.pool",
+                str(directory.path),
+                str(number),
+                "--max-parallel",
+                str(max_parallel),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=os.environ | environment | {"PYTHONPATH": _python_path()},
+            env=os.environ | environment,
             start_new_session=True,
         )
     deadline = time.monotonic() + START_SECONDS
@@ -50,7 +58,8 @@ def start(directory: ExperimentDir, number: int, max_parallel: int, environment:
         if process.poll() is not None:
             break
         time.sleep(0.02)
-    process.poll()
+    process.kill()
+    process.wait()
     raise CommandFailed(f"the pool of processes did not start; its log is {log}:\n{_tail(log)}")
 
 
@@ -58,16 +67,10 @@ def _tail(path: Path) -> str:
     return "\n".join(path.read_text(errors="replace").splitlines()[-5:])
 
 
-def _python_path() -> str:
-    """PYTHONPATH with our code, which need not be installed."""
-    ours = str(Path(runner.__file__).resolve().parent.parent)
-    return os.pathsep.join([ours, *(entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry)])
-
-
 def report(directory: ExperimentDir, number: int) -> dict[str, Any] | None:
     """What the pool of submission `number` says: {pid, pending, running}; None when it does not live any more."""
-    found = read_json(directory.pool_state(number))
-    if not isinstance(found, dict) or found.get("ended"):
+    found = read_mapping(directory.pool_state(number))
+    if not found or found.get("ended"):
         return None
     if found.get("machine") == machine():
         return found if is_alive(found.get("pid"), found.get("start_time")) else None

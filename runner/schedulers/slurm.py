@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runner import quantities
 from runner.cluster import SlurmCluster
 from runner.errors import CommandFailed, UserError
 from runner.experiment import Array, Resources
+from runner.retry import Limits
 
 DEFAULT_MAX_ARRAY_SIZE = 1001  # Slurm's own
 PENDING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
@@ -88,13 +90,27 @@ def _missing(command: str) -> UserError:
     )
 
 
+def limits(resources: Resources, cluster: SlurmCluster) -> Limits:
+    """The longest time and the most memory that the partition allows a job, as far as Slurm tells."""
+    partition = resources.partition or cluster.partition
+    shown = _call(["scontrol", "--oneliner", "show", "partition", *([partition] if partition else [])])
+    lines = [line for line in shown.splitlines() if partition or " Default=YES" in line]
+    facts = dict(re.findall(r"(\w+)=(\S+)", lines[0])) if lines else {}
+    longest = facts.get("MaxTime", "UNLIMITED")
+    memory = facts.get("MaxMemPerNode", "UNLIMITED")
+    return Limits(
+        seconds=None if longest in ("UNLIMITED", "INFINITE") else quantities.seconds(longest),
+        mebibytes=int(memory) if memory.isdigit() else None,
+    )
+
+
 def time_limit_minutes(resources: Resources) -> int:
     """The time limit in the whole minutes that submitit takes, rounded up."""
     return -(-(resources.time or 0) // 60)
 
 
 def parameters(
-    name: str, token: str, resources: Resources, array: Array, cluster: SlurmCluster, environment: dict[str, str]
+    name: str, token: str, resources: Resources, array: Array | None, cluster: SlurmCluster, environment: dict[str, str]
 ) -> dict[str, Any]:
     """The parameters of submitit's SlurmExecutor for one array."""
     exports = [f"export {key}={shlex.quote(value)}" for key, value in (environment | cluster.environment).items()]
@@ -105,7 +121,7 @@ def parameters(
         further["gres"] = f"{own},{further['gres']}" if further.get("gres") else own
     chosen: dict[str, Any] = {
         "job_name": name,
-        "comment": f"runner:{token}",
+        "comment": comment(token),
         "partition": resources.partition or cluster.partition,
         "account": cluster.account,
         "qos": cluster.qos,
@@ -114,13 +130,24 @@ def parameters(
         "cpus_per_task": resources.cpus,
         "mem": f"{resources.memory}M" if resources.memory else None,
         "gpus_per_node": resources.gpus if resources.gpus and cluster.gpus_option == "gpus-per-node" else None,
-        "array_parallelism": array.max_parallel or cluster.max_parallel or 10**6,
+        "array_parallelism": (array.max_parallel if array else None) or cluster.max_parallel or 10**6,
         "signal_delay_s": cluster.signal_seconds,
         "stderr_to_stdout": True,
         "setup": [*cluster.setup, *exports],
         "additional_parameters": further,
     }
     return {key: value for key, value in chosen.items() if value is not None}
+
+
+def comment(token: str) -> str:
+    """What --comment says of an array, so that it is found without its id."""
+    return f"runner:{token}"
+
+
+def is_whole(folder: Path, job_id: str, count: int) -> bool:
+    """Whether submitit has put the callable of every element in place, which it does after sbatch."""
+    names = [job_id] if count == 1 else [f"{job_id}_{index}" for index in range(count)]
+    return all((folder / f"{name}_submitted.pkl").exists() for name in names)
 
 
 def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], python: str | None) -> str:

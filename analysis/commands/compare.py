@@ -1,0 +1,73 @@
+"""`analysis compare A B`: two variants or runs, crystal by crystal."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from analysis.commands.options import DEFAULT_ROOT, Format, FormatOption, Root
+from analysis.commands.tables import write_rows
+from analysis.locate import locate
+from analysis.output import stdout_console
+from analysis.pairing import Pairing, pair
+from analysis.quantities import percent, plural
+from analysis.selection import variant_named
+from analysis.summary import summarize
+
+
+class Split(StrEnum):
+    """Where the predictions come from."""
+
+    val = "val"
+    test = "test"
+    train = "train"
+
+
+def command(
+    first: Annotated[str, typer.Argument(metavar="A", help="A variant, a run, or the start of a run's id.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The same.")],
+    experiment: Annotated[
+        str | None,
+        typer.Option("--experiment", "-e", help="Directory, name or file; left out: the most recently submitted."),
+    ] = None,
+    split: Annotated[Split, typer.Option(help="test is shown, never used to choose.")] = Split.val,
+    root: Root = DEFAULT_ROOT,
+    format: FormatOption = Format.table,
+) -> None:
+    """Errors, agreement and a paired bootstrap of A and B on the crystals that both predicted."""
+    summary = summarize(locate(experiment, root))
+    one, two = (variant_named(summary, name) for name in (first, second))
+    found = pair(summary.collection.directory, one, two, split.value)
+    rows = [dataclasses.asdict(item) for item in found.disagreements]
+    if format is Format.json:
+        sys.stdout.write(json.dumps(dataclasses.asdict(found), indent=1, ensure_ascii=False) + "\n")
+        return
+    if format is Format.csv:
+        write_rows(rows, ["id", "target", "first", "second"], format)
+        return
+    console = stdout_console()
+    for line in lines(found):
+        console.print(line, soft_wrap=True)
+    write_rows(rows, ["id", "target", "first", "second"], format)
+
+
+def lines(found: Pairing) -> list[str]:
+    """The comparison in words."""
+    interval, base = found.interval, found.mae[1] or 1.0
+    verdict = "inside the noise" if interval.includes_zero else "beyond the noise"
+    return [
+        f"A = {found.first}",
+        f"B = {found.second}",
+        f"{found.split} split: {found.crystals:,} crystals, {plural(found.seeds, 'paired seed')}",
+        f"MAE   A {found.mae[0]:.4g}   B {found.mae[1]:.4g}   RMSE   A {found.rmse[0]:.4g}   B {found.rmse[1]:.4g}",
+        f"A − B {percent(interval.difference / base)} (95 % interval {percent(interval.low / base)} to "
+        f"{percent(interval.high / base)}, {interval.method}): {verdict}",
+        f"A errs less on {found.first_better:.0%} of the crystals",
+        f"correlation of the predictions {found.agreement:.3f}, of the errors {found.shared_error:.3f}",
+        "largest disagreements:",
+    ]

@@ -1,0 +1,55 @@
+"""`analysis export`: the predictions of a variant as CSV, Parquet, or a leaderboard contribution."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analysis.commands.options import DEFAULT_ROOT, Experiment, Root
+from analysis.export import SPLITS, prediction_rows, write_csv, write_leaderboard, write_parquet
+from analysis.locate import locate
+from analysis.selection import variant_named
+from analysis.summary import summarize
+from runner.errors import CommandFailed
+
+
+class Target(StrEnum):
+    """What the file is for."""
+
+    csv = "csv"
+    parquet = "parquet"
+    leaderboard = "leaderboard"
+
+
+def command(
+    experiment: Experiment = None,
+    variant: Annotated[
+        str | None, typer.Option("--variant", "-v", help="A variant or a run; left out: the choice of summarize.")
+    ] = None,
+    to: Annotated[
+        Target, typer.Option(help="leaderboard: id and prediction of the test split, best run by validation.")
+    ] = Target.csv,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A folder; left out: analysis/ of the experiment.")
+    ] = None,
+    root: Root = DEFAULT_ROOT,
+) -> None:
+    """Write predictions to a file and print its path."""
+    summary = summarize(locate(experiment, root))
+    if variant is None and summary.choice is None:
+        raise CommandFailed("no run has completed, so there is no choice to export", next_command="runner status")
+    named = variant_named(summary, variant or (summary.choice.variant if summary.choice else ""))
+    directory = summary.collection.directory
+    folder = output or directory.analysis
+    if to is Target.leaderboard:
+        path = write_leaderboard(folder, directory, named, summary.collection.manifest.select)
+        sys.stderr.write("note: the leaderboard accepts its own data sets with all their test crystals only\n")
+    else:
+        rows = prediction_rows(directory, named, SPLITS)
+        path = folder / f"predictions.{to.value}"
+        (write_csv if to is Target.csv else write_parquet)(path, rows)
+    sys.stdout.write(f"{path}\n")

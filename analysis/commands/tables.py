@@ -1,0 +1,46 @@
+"""Writing rows to stdout as a table, CSV or JSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from analysis.commands.options import Format
+from analysis.output import stdout_console
+from analysis.quantities import significant
+
+
+def write_rows(
+    rows: Sequence[dict[str, Any]],
+    columns: Sequence[str],
+    format: Format,
+    shown: Sequence[dict[str, Any]] | None = None,
+) -> None:
+    """`shown`: the rows of the table for people, where they are fewer than all."""
+    if format is Format.json:
+        sys.stdout.write(json.dumps(list(rows), indent=1, ensure_ascii=False) + "\n")
+        return
+    if format is Format.csv:
+        writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    visible = rows if shown is None else shown
+    for name in columns:
+        numeric = all(isinstance(row.get(name), (int, float, type(None))) for row in visible)
+        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+    for row in visible:
+        table.add_row(*(Text(cell(row.get(name))) for name in columns))
+    stdout_console().print(table)
+
+
+def cell(value: Any) -> str:
+    """A value as a table shows it."""
+    return significant(value) if isinstance(value, float) else "" if value is None else str(value)

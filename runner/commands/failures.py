@@ -1,0 +1,57 @@
+"""`runner failures`: why each failed run failed, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from runner.commands.status import Status
+from runner.files import read_json
+from runner.identity import short_form
+from runner.layout import RunDir
+from runner.manifest import PlannedRun
+from runner.retry import RETRIED
+from runner.states import RunState
+
+LOG_LINES = 8
+ADVICE = {
+    "out_of_memory": "ask for more memory: resources.memory",
+    "gpu_out_of_memory": "a smaller train.batch_size or train.micro_batch, or a larger GPU",
+    "timeout": "more time: resources.time; the run goes on from its checkpoint",
+    "diverged": "a smaller train.learning_rate, or train.gradient_clip: 1.0",
+    "bad_config": "mend the experiment file and submit it again",
+    "data_missing": "runner prepare, where there is internet",
+    "exception": "read the traceback in its log",
+}
+
+
+def blocks(status: Status) -> Iterator[str]:
+    """One block of lines for each run that failed, was lost or was cancelled."""
+    for run, state in status.rows:
+        if state.state in ("failed", "lost", "cancelled"):
+            yield "\n".join(_lines(status, run, state))
+
+
+def _lines(status: Status, run: PlannedRun, state: RunState) -> list[str]:
+    name, target = status.manifest.experiment, status.directory.run(run.run_id)
+    failure = read_json(target.failure) or {}
+    lines = [
+        f"{run.run_id}: {state.state} ({state.kind}), attempt {state.attempt}",
+        f"  {state.message or ''}".rstrip(),
+    ]
+    if run.axes:
+        lines.append(f"  {short_form(run.axes)}, seed {run.seed}")
+    lines += [f"  | {line}" for line in _tail(target, failure)]
+    if advice := ADVICE.get(state.kind or ""):
+        lines.append(f"  advice: {advice}")
+    force = "" if state.kind in RETRIED else " --force"
+    kind = f" --kind {state.kind}" if state.kind else ""
+    lines.append(f"  next: runner logs {name} {run.run_id}, runner resubmit {name}{kind}{force}")
+    return lines
+
+
+def _tail(run: RunDir, failure: dict[str, object]) -> list[str]:
+    """The last lines of the traceback, else of the log."""
+    if text := str(failure.get("traceback") or ""):
+        return text.rstrip().splitlines()[-LOG_LINES:]
+    logs = sorted(run.logs.glob("attempt-*.log"), key=lambda path: int(path.stem.partition("-")[2]))
+    return logs[-1].read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:] if logs else []

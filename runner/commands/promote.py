@@ -1,0 +1,139 @@
+"""`runner promote`: the next stage of a funnel, from its template and the variants that the summary promotes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from runner import manifest, yaml_source
+from runner.commands.status import take
+from runner.errors import CommandFailed, UserError
+from runner.experiment import load
+from runner.files import write_text
+from runner.identity import axis_names, value_label, variant_label
+from runner.layout import ExperimentDir
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """A variant that goes on, and where it came from."""
+
+    variant: str
+    axes: dict[str, Any]
+    origin: dict[str, Any]  # experiment, rank, metric, value
+
+
+def promote(directory: ExperimentDir, config: str | None, top: int | None, incomplete: bool) -> Path:
+    """Write `experiment.yaml` of the next stage beside this experiment's directory; its path.
+
+    Raises UserError where no next stage is known, where runs are not completed (unless `incomplete`), and where the
+    summary promotes nothing.
+    """
+    plan = manifest.read(directory)
+    following = plan.content.get("next") or {}
+    template = config or following.get("config")
+    if template is None:
+        raise UserError(
+            f"{plan.experiment} names no next stage",
+            next_command="runner promote EXPERIMENT --next configs/stage2.yaml",
+        )
+    _refuse_incomplete(directory, incomplete)
+    promoted = _promoted(directory, top or int(following.get("top", 3)))
+    source = yaml_source.read(_find(template, plan.content.get("config")))
+    content = _content(source.value, promoted)
+    path = directory.path.parent / str(content["experiment"]) / "experiment.yaml"
+    write_text(path, _text(plan.experiment, template, promoted, content))
+    load(path)  # a template that does not fit shows now
+    return path
+
+
+def _find(template: str, config: str | None) -> Path:
+    """The template as it is named, else beside or above the experiment file that names it."""
+    beside = Path(config).absolute().parents if config else ()
+    places = [Path(template), *(folder / template for folder in beside)]
+    return next((place for place in places if place.is_file()), places[0])
+
+
+def _refuse_incomplete(directory: ExperimentDir, allowed: bool) -> None:
+    counts = take(directory).counts
+    left = {state: number for state, number in counts.items() if state != "completed"}
+    if left and not allowed:
+        listed = ", ".join(f"{number} {state}" for state, number in left.items())
+        raise UserError(
+            f"{directory.path.name} is not complete ({listed}); a promotion now could leave out the best",
+            next_command=f"runner status {directory.path.name}, or runner promote {directory.path.name} --incomplete",
+        )
+
+
+def _promoted(directory: ExperimentDir, top: int) -> list[Promoted]:
+    """The variants that `analysis summarize` promotes, best first."""
+    summary = summarize(directory)
+    by_name = {variant["variant"]: variant for variant in summary["variants"]}
+    found = []
+    for name in summary["promoted"][:top]:
+        variant = by_name[name]
+        origin = {
+            "experiment": summary["experiment"],
+            "variant": name,
+            "rank": variant["rank"],
+            summary["metric"]: variant["val"]["mean"],
+        }
+        found.append(Promoted(name, variant["axes"], origin))
+    if not found:
+        raise UserError(f"the summary of {directory.path.name} promotes no variant", next_command="analysis summarize")
+    return found
+
+
+def summarize(directory: ExperimentDir) -> dict[str, Any]:
+    """What `analysis summarize --format json` says; it writes the summary files as well."""
+    command = [sys.executable, "-P", "-m", "analysis.cli", "summarize", str(directory.path), "--format", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise CommandFailed(f"analysis summarize failed: {done.stderr.strip()}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _content(template: dict[str, Any], promoted: list[Promoted]) -> dict[str, Any]:
+    """The template with its axes × the promoted variants as named points."""
+    matrix = dict(template.get("matrix") or {})
+    axes: dict[str, list[Any]] = matrix.pop("axes", None) or {}
+    kept = {name: matrix[name] for name in ("seeds",) if name in matrix}
+    dropped = sorted(set(matrix) - set(kept) - {"named"})
+    if dropped:
+        raise UserError(f"matrix.{dropped[0]} of the next stage's template cannot be combined with promoted variants; "
+                        "allowed: axes, named, seeds")  # fmt: skip
+    names = axis_names(list(axes))
+    named: dict[str, dict[str, Any]] = dict(matrix.get("named") or {})
+    origins: dict[str, Any] = {}
+    for variant in promoted:
+        for values in itertools.product(*axes.values()):
+            settings = dict(zip(axes, values, strict=True))
+            name = _slug(variant.variant, variant_label(settings, names) if settings else "")
+            named[name] = {**variant.axes, **settings}
+            origins[name] = variant.origin
+    content = {**template, "matrix": {"named": named, **kept}, "promoted": origins}
+    if content.get("baseline") not in named:
+        content.pop("baseline", None)  # a baseline of the template's own axes is none of these points
+    return content
+
+
+def _slug(variant: str, settings: str) -> str:
+    parts = [re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-._") for text in (variant, settings) if text]
+    return "--".join(parts)[:100]
+
+
+def _text(previous: str, template: str, promoted: list[Promoted], content: dict[str, Any]) -> str:
+    lines = [f"# Written by `runner promote {previous}` from {template}; promoted:"]
+    for variant in promoted:
+        told = ", ".join(f"{key} {value_label(value)}" for key, value in variant.origin.items())
+        lines.append(f"#   {variant.variant}: {told}")
+    return "\n".join(lines) + "\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)

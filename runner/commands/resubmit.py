@@ -1,0 +1,58 @@
+"""`runner resubmit`: send again what failed, from what the last submission kept of its files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner import cluster as clusters
+from runner import manifest, submission
+from runner.commands.loading import Loaded, load, load_cluster
+from runner.commands.submit import Outcome, submit
+from runner.errors import UserError, nearest
+from runner.layout import ExperimentDir
+from runner.plan import Policy
+from runner.retry import RETRIED
+from runner.states import run_state
+
+KINDS = (*RETRIED, "cancelled", "diverged", "bad_config", "data_missing", "exception", "unknown")
+
+
+@dataclass(frozen=True)
+class Again:
+    """The last submission, loaded again."""
+
+    loaded: Loaded
+    cluster: clusters.Cluster
+    origin: submission.Origin
+
+
+def reload(directory: ExperimentDir, cluster: str | None) -> Again:
+    """Load the experiment as it was last submitted, in the working directory of that submission."""
+    path = ExperimentDir(directory.path.absolute())
+    sent = manifest.submissions(path)
+    if not sent:
+        raise UserError(f"{directory.path} was never submitted", next_command="runner submit CONFIG")
+    origin = submission.Origin(**sent[-1].origin)
+    other = (Path(cluster).absolute() if Path(cluster).exists() else cluster) if cluster else None
+    os.chdir(origin.folder)
+    kept = path.submission(sent[-1].number) / "experiment.yaml"
+    loaded = load(kept, path.path.parent, origin.overrides)
+    if other:
+        chosen = load_cluster(loaded, str(other))
+        return Again(loaded, chosen.cluster, submission.Origin(origin.overrides, chosen.text, origin.folder))
+    return Again(loaded, clusters.parse(origin.cluster, kept.with_name("cluster.yaml")), origin)
+
+
+def resubmit(again: Again, kinds: list[str], force: bool, dry_run: bool) -> Outcome:
+    """Send the runs that failed or were lost; with `force` also those that the policy would leave to a person."""
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        guess = nearest(unknown[0], KINDS)
+        hint = f"; did you mean {guess}?" if guess else ""
+        raise UserError(f"--kind {unknown[0]!r} is no kind of failure; allowed: {', '.join(KINDS)}{hint}")
+    directory = again.loaded.directory
+    ended = ("failed", "cancelled", "lost")
+    runs = [run for run in again.loaded.expansion.runs if run_state(directory.run(run.run_id)).state in ended]
+    return submit(again.loaded, again.cluster, again.origin, runs, Policy(force, tuple(kinds)), dry_run)

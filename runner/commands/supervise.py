@@ -1,0 +1,124 @@
+"""Supervision: when an experiment's arrays have ended, retry what may be retried, else summarise and go on to the next.
+
+On Slurm each turn is a small job that depends on the arrays (`afterany`), so Slurm itself carries the funnel and nobody
+has to stay logged in. On one machine a background process waits instead.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner import manifest, submission
+from runner.cluster import Cluster, SlurmCluster
+from runner.commands.loading import Loaded, load
+from runner.commands.promote import promote, summarize
+from runner.commands.resubmit import reload
+from runner.commands.status import take
+from runner.commands.submit import submit
+from runner.errors import CommandFailed
+from runner.experiment import Resources
+from runner.layout import ExperimentDir
+from runner.plan import Policy
+from runner.queue import look
+from runner.schedulers import slurm
+
+POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What submitit pickles for a supervisor job: the experiment to look after."""
+
+    directory: str
+
+    def __call__(self) -> None:
+        take_turn(ExperimentDir(Path(self.directory)))
+
+
+def take_turn(directory: ExperimentDir) -> ExperimentDir | None:
+    """Send again what may be sent; when nothing is left, summarise and submit the next stage.
+
+    The experiment that has to be waited for next, or None at the end of the funnel.
+    """
+    again = reload(directory, None)
+    directory = again.loaded.directory
+    outcome = submit(again.loaded, again.cluster, again.origin, again.loaded.expansion.runs, Policy(), dry_run=False)
+    if outcome.sent or outcome.plan.under_way:
+        sent = len(outcome.plan.send)
+        _say(f"{directory.path.name}: {sent} runs sent again, {len(outcome.plan.under_way)} still queued or running")
+        watch(directory, again.cluster)
+        return directory
+    found = summarize(directory)
+    _say(f"{directory.path.name}: {found['choice']['reason'] if found['choice'] else 'no variant can be ranked'}")
+    if again.loaded.experiment.next is None:
+        return None
+    path = promote(directory, None, None, incomplete=False)
+    following = load(path.absolute(), directory.path.parent)
+    return start_stage(following, again.cluster, again.origin)
+
+
+def start_stage(loaded: Loaded, cluster: Cluster, origin: submission.Origin) -> ExperimentDir:
+    """Submit a stage and let it be supervised."""
+    fresh = submission.Origin([], origin.cluster, origin.folder)
+    outcome = submit(loaded, cluster, fresh, loaded.expansion.runs, Policy(), dry_run=False)
+    _say(f"{loaded.experiment.experiment}: {len(outcome.plan.send)} runs sent")
+    watch(loaded.directory, cluster)
+    return loaded.directory
+
+
+def watch(directory: ExperimentDir, cluster: Cluster) -> None:
+    """Arrange for the next turn once the arrays that are under way have ended; locally, `follow` does so itself."""
+    if not isinstance(cluster, SlurmCluster):
+        return
+    path = ExperimentDir(directory.path.absolute())
+    sent = manifest.submissions(path)
+    jobs = {chunk.job_id for chunk in sent[-1].chunks if chunk.job_id}
+    jobs |= {place.job.partition("_")[0] for place in look(path).places.values()}
+    params = slurm.parameters(
+        f"{path.path.name}-supervisor",
+        f"supervise-{sent[-1].number}",
+        Resources(
+            time=cluster.supervisor.time, memory=cluster.supervisor.memory, partition=cluster.supervisor.partition
+        ),
+        None,
+        cluster,
+        submission.environment(cluster, Resources(time=cluster.supervisor.time)),
+    )
+    params |= {"dependency": f"afterany:{':'.join(sorted(jobs))}", "use_srun": False}
+    job = slurm.send(path.submission(sent[-1].number) / "supervisor", [Turn(str(path.path))], params, cluster.python)
+    manifest.log_submission(path, {"event": "supervised", "submission": sent[-1].number, "job_id": job})
+    _say(f"{path.path.name}: job {job} supervises it")
+
+
+def follow(directory: ExperimentDir) -> None:
+    """Take turns in this process until the funnel has ended."""
+    current: ExperimentDir | None = directory
+    while current is not None:
+        while not take(current).finished:
+            time.sleep(POLL_SECONDS)
+        current = take_turn(current)
+
+
+def start_following(directory: ExperimentDir) -> int:
+    """`follow` in a background process of its own; its process id."""
+    log = directory.path / "supervisor.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-u", "-m", "runner.cli", "supervise", str(directory.path.absolute())],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    time.sleep(0.2)
+    if process.poll() is not None:
+        raise CommandFailed(f"the supervisor did not start; see {log}")
+    return process.pid
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}", flush=True)

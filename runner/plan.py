@@ -1,0 +1,69 @@
+"""What a submission would send, and why it leaves the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from runner.expansion import Run
+from runner.experiment import Experiment
+from runner.layout import ExperimentDir
+from runner.queue import Queue, look
+from runner.retry import RETRIED, Limits, Needs, Shrink, needs
+from runner.states import RunState, run_state
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a submission would send, and why it leaves the rest."""
+
+    send: list[Run]
+    states: dict[str, RunState]  # run id → state before
+    completed: list[Run] = field(default_factory=list)
+    under_way: list[Run] = field(default_factory=list)
+    held_back: list[Run] = field(default_factory=list)  # failed or cancelled; need a person, or --force
+    needs: dict[str, Needs] = field(default_factory=dict)  # run id → what it is sent with
+    queue: Queue = field(default_factory=Queue)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What decides whether and how a failed run is sent again."""
+
+    force: bool = False  # also what a person should look at first
+    kinds: tuple[str, ...] = ()  # only failures of these kinds; empty: all
+    limits: Limits = field(default_factory=Limits)
+    shrink: Shrink | None = None
+
+
+def plan(directory: ExperimentDir, runs: Sequence[Run], experiment: Experiment, policy: Policy) -> Plan:
+    """Sort `runs` by what is to be done with them: new and lost ones are sent, failed ones where the policy retries."""
+    files_only = {run.run_id: run_state(directory.run(run.run_id)) for run in runs}
+    queue = look(directory, {run_id for run_id, state in files_only.items() if state.state != "completed"})
+    result = Plan([], {}, queue=queue)
+    for run in runs:
+        state = files_only[run.run_id]
+        if state.state != "completed" and run.run_id in queue.places:
+            state = run_state(directory.run(run.run_id), queue.places[run.run_id])
+        result.states[run.run_id] = state
+        if state.state == "completed":
+            result.completed.append(run)
+        elif state.state in ("running", "queued"):
+            result.under_way.append(run)
+        elif policy.kinds and state.kind not in policy.kinds:
+            continue
+        elif policy.force or _may_send(state, experiment):
+            found = needs(directory.run(run.run_id), run.params, experiment, policy.limits, policy.shrink)
+            result.needs[run.run_id] = found
+            (result.held_back if found.refused and not policy.force else result.send).append(run)
+        else:
+            result.held_back.append(run)
+    return result
+
+
+def _may_send(state: RunState, experiment: Experiment) -> bool:
+    if state.state == "new":
+        return True
+    if state.state == "cancelled":
+        return False
+    return (state.state == "lost" or state.kind in RETRIED) and state.attempt < experiment.retry.max_attempts

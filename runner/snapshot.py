@@ -1,0 +1,66 @@
+"""The code that a submission runs: copied, so that an array that waits for days runs what it was submitted with."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from runner.layout import ExperimentDir
+
+PACKAGES = ("runner", "jobs", "models", "analysis")
+LEFT_OUT = ("__pycache__", "starters")
+
+
+def take(directory: ExperimentDir, task: str, code_path: Path) -> Path:
+    """Copy our packages, and the user's where `task` is `package.module:Class`, below the experiment; the copy's path.
+
+    Equal code is copied once. Files are written beside and renamed, so two submissions at once do no harm.
+    """
+    sources = dict(_sources(task, code_path))
+    digest = hashlib.sha256()
+    for name, path in sorted(sources.items()):
+        digest.update(f"{name}\n".encode() + path.read_bytes())
+    target = directory.path.absolute() / "code" / digest.hexdigest()[:12]
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    for name, path in sources.items():
+        (beside / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, beside / name)
+    beside.chmod(0o755)
+    try:
+        os.rename(beside, target)
+    except OSError:
+        if not target.is_dir():
+            raise
+        shutil.rmtree(beside)  # another submission was faster
+    return target
+
+
+def _sources(task: str, code_path: Path) -> Iterator[tuple[str, Path]]:
+    """Name below the snapshot → file."""
+    for package in PACKAGES:
+        spec = find_spec(package)
+        if spec is None or spec.origin is None:
+            raise RuntimeError(f"our package {package!r} cannot be found")
+        yield from _files(Path(spec.origin).parent)
+    if ":" in task:
+        first = task.partition(":")[0].partition(".")[0]
+        if (folder := code_path / first).is_dir():
+            yield from _files(folder)
+        elif (module := code_path / f"{first}.py").is_file():
+            yield module.name, module
+
+
+def _files(package: Path) -> Iterator[tuple[str, Path]]:
+    for folder, names, files in os.walk(package):
+        names[:] = sorted(name for name in names if name not in LEFT_OUT)
+        for name in sorted(files):
+            path = Path(folder) / name
+            yield str(path.relative_to(package.parent)), path

@@ -1,0 +1,70 @@
+"""A submission runs the code it was sent with."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from runner import snapshot
+from runner.files import read_json
+from runner.layout import ExperimentDir
+from tiny_experiment import environment, wait_until
+
+TASK = """\
+from tiny_task import TinyParams
+from tiny_task import TinyTask as Base
+import time
+from jobs.task import Outcome
+
+class MyTask(Base):
+    def run(self, params, context):
+        time.sleep(params.train.epoch_seconds)
+        from mytask.number import NUMBER
+        return Outcome({"val_loss": float(NUMBER)})
+"""
+
+
+def test_equal_code_is_copied_once_and_changed_code_beside_it(tmp_path: Path) -> None:
+    module = tmp_path / "mine.py"
+    module.write_text("A = 1\n")
+    directory = ExperimentDir(tmp_path / "exp")
+    first = snapshot.take(directory, "mine:Task", tmp_path)
+    assert snapshot.take(directory, "mine:Task", tmp_path) == first
+    module.write_text("A = 2\n")
+    second = snapshot.take(directory, "mine:Task", tmp_path)
+    assert second != first
+    assert (first / "mine.py").read_text() == "A = 1\n"
+    assert (first / "jobs" / "data" / "shipped" / "mp6k.jsonl.gz").exists()
+    assert not list(first.rglob("__pycache__"))
+
+
+def test_code_changed_after_submission_does_not_reach_waiting_runs(tmp_path: Path) -> None:
+    package = tmp_path / "mytask"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "task.py").write_text(TASK)
+    (package / "number.py").write_text("NUMBER = 1\n")
+    content = {
+        "experiment": "pinned",
+        "task": "mytask.task:MyTask",
+        "params": {"train": {"epoch_seconds": 1.0}},
+        "matrix": {"seeds": [0, 1, 2]},
+        "select": {"metric": "val_loss"},
+        "array": {"max_parallel": 1},
+    }
+    (tmp_path / "pinned.yaml").write_text(yaml.safe_dump(content))
+    command = [sys.executable, "-P", "-m", "runner.cli"]
+    env = environment()
+    env["PYTHONPATH"] = f"{Path(__file__).parent}:{env['PYTHONPATH']}"
+    sent = subprocess.run(
+        [*command, "submit", "pinned.yaml"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60
+    )
+    assert sent.returncode == 0, sent.stderr
+    (package / "number.py").write_text("NUMBER = 2\n")
+    runs = ExperimentDir(tmp_path / "runs" / "pinned").runs
+    wait_until(lambda: len(list(runs.glob("*/result.json"))) == 3, 60, "three results")
+    results = [read_json(path / "result.json") for path in runs.iterdir()]
+    assert [result["metrics"]["val_loss"] for result in results] == [1.0, 1.0, 1.0]
