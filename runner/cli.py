@@ -266,6 +266,41 @@ def supervise(experiment: Experiment = None, root: Root = None) -> None:
     follow(experiment_directory(experiment, root_directory(root)))
 
 
+@app.command()
+def doctor(
+    cluster: Annotated[str, typer.Argument(metavar="CLUSTER", help="A cluster file.")],
+    gpus: Annotated[int, typer.Option("--gpus", help="GPUs that the test job asks for.")] = 0,
+    root: Root = None,
+) -> None:
+    """Check in a minute whether a Slurm site can run our arrays, with one small job."""
+    from runner import cluster as clusters
+    from runner.commands.doctor import examine
+    from runner.selection import root_directory
+
+    site = clusters.load(cluster, Path.cwd() / "experiment.yaml")
+    if not isinstance(site, clusters.SlurmCluster):
+        raise UserError(f"{cluster} is no Slurm site", next_command="runner doctor configs/clusters/slurm.yaml")
+    ill = 0
+    for finding in examine(site, gpus, root_directory(root)):
+        print(
+            f"{ {True: 'ok  ', False: 'FAIL', None: 'note'}[finding.good] }  {finding.what}: {finding.detail}",
+            flush=True,
+        )
+        ill += finding.good is False
+    if ill:
+        raise CommandFailed(f"{ill} checks failed; see above")
+
+
+@app.command()
+def schema(
+    task: Annotated[str, typer.Argument(help="A task of ours, or package.module:Class.")] = "crystal",
+) -> None:
+    """Print the JSON schema of the experiment file, for help in editors."""
+    from runner.commands.schema import schema_of
+
+    print(schema_of(task))
+
+
 def _supervise(loaded: Loaded, cluster: Any) -> None:
     from runner.commands.supervise import start_following, watch
 

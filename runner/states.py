@@ -6,7 +6,6 @@ The first that holds: completed, running, queued, failed, cancelled, lost, new.
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -15,6 +14,7 @@ from typing import Any, Literal
 
 from runner.files import read_json
 from runner.layout import RunDir
+from runner.processes import is_alive, machine
 from runner.queue import Place
 
 State = Literal["completed", "running", "queued", "failed", "cancelled", "lost", "new"]
@@ -86,8 +86,8 @@ def _lives(heartbeat: dict[str, Any], now: float) -> bool:
     interval = float(heartbeat.get("interval") or HEARTBEAT_SECONDS)
     if now - float(heartbeat.get("time") or 0) > STALE_INTERVALS * interval:
         return False
-    if heartbeat.get("host") == socket.gethostname() and isinstance(heartbeat.get("pid"), int):
-        return os.path.exists(f"/proc/{heartbeat['pid']}") or not os.path.isdir("/proc/self")
+    if heartbeat.get("machine") == machine():
+        return is_alive(heartbeat.get("pid"), heartbeat.get("start_time"))
     return True
 
 
