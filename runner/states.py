@@ -6,7 +6,6 @@ The first that holds: completed, running, queued, failed, cancelled, lost, new.
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -16,6 +15,7 @@ from typing import Any, Literal
 
 from runner.files import read_json
 from runner.layout import RunDir
+from runner.processes import is_alive, machine
 from runner.queue import Place
 
 State = Literal["completed", "running", "queued", "failed", "cancelled", "lost", "new"]
@@ -128,8 +128,8 @@ def _lives(heartbeat: Mapping[str, Any], now: float) -> bool:
     interval = _number(heartbeat.get("interval")) or HEARTBEAT_SECONDS
     if now - (_number(heartbeat.get("time")) or 0) > STALE_INTERVALS * interval:
         return False
-    if heartbeat.get("host") == socket.gethostname() and isinstance(heartbeat.get("pid"), int):
-        return os.path.exists(f"/proc/{heartbeat['pid']}") or not os.path.isdir("/proc/self")
+    if heartbeat.get("machine") == machine():
+        return is_alive(heartbeat.get("pid"), heartbeat.get("start_time"))
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -79,4 +80,17 @@ def test_encoder_that_only_the_contrastive_loss_reads_is_missed(tmp_path: Path) 
 
 def test_encoder_that_nobody_reads_is_not_missed(tmp_path: Path) -> None:
     its = loaded(tmp_path, "params: {text: {encoder: nobody/nothing}}")
+    refuse_missing(its, its.expansion.runs)
+
+
+def test_describer_that_is_not_installed_is_missed_where_texts_must_be_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "robocrys" else find_spec(name))
+    line = "params: {data: {dataset: %s}, text: {describe: robocrys}, model: {late_fusion: {name: concat}}}"
+    its = loaded(tmp_path, line % "mp6k")
+    wanted = r"text\.describe: mp6k has no robocrys descriptions, and the package .*\n.*allowed: jarvis; or: pip"
+    with pytest.raises(ConfigError, match=wanted):
+        refuse_missing(its, its.expansion.runs)
+    its = loaded(tmp_path, line % "jarvis_minerals")
     refuse_missing(its, its.expansion.runs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,7 +23,10 @@ class CrystalTask:
 
     Params: ClassVar[type[CrystalParams]] = CrystalParams
     seed_key: ClassVar[str] = "train.seed"
-    checked: ClassVar[tuple[str, ...]] = ("data", "text", "model", "train.contrastive_weight")  # what `check` reads
+
+    def check_key(self, params: CrystalParams) -> Hashable:
+        """Equal for parameters of which `check` and `missing` say the same."""
+        return params.data, params.text if params.reads_text else None
 
     def check(self, params: Mapping[str, Any]) -> list[Problem]:
         """What the data set does not have: the target, so many crystals, the text column."""
@@ -33,16 +36,19 @@ class CrystalTask:
         return check_data(whole.data, whole.text.describe if whole.reads_text else None)
 
     def missing(self, params: Mapping[str, Any]) -> list[Problem]:
-        """What `prepare` has to fetch before a run can start, as far as a look at this machine can tell."""
+        """What has to be fetched or installed before a run can start, as far as a look at this machine can tell."""
+        from jobs.data.check import missing_describer
         from models.text_folder import EncoderMissing, find
 
         whole = CrystalParams.model_validate(params)
-        if whole.reads_text:
-            try:
-                find(whole.text.encoder, whole.text.revision)
-            except EncoderMissing as error:
-                return [Problem(str(error), key="text.encoder")]
-        return []
+        if not whole.reads_text:
+            return []
+        problems = missing_describer(whole.data.dataset, whole.text.describe)
+        try:
+            find(whole.text.encoder, whole.text.revision)
+        except EncoderMissing as error:
+            problems.append(Problem(str(error), key="text.encoder"))
+        return problems
 
     def shrink(self, params: Mapping[str, Any], factor: float) -> dict[str, Any]:
         """Smaller pieces of a batch, for a GPU that is too small; UserError where that would change the result."""

@@ -1,4 +1,4 @@
-"""The whole demo as a stranger runs it: a clean clone, an empty home, the README's first command; then on a real Slurm."""
+"""The demo as a stranger runs it: a clean clone, an empty home, the first command of README; then on a real Slurm."""
 
 from __future__ import annotations
 
