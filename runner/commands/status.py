@@ -28,6 +28,9 @@ COLOURS = {
 }
 
 
+HEALTH = {"ok": "green", "warning": "yellow", "blocking": "red"}
+
+
 @dataclass(frozen=True)
 class Status:
     """The runs of an experiment with their states at one moment."""
@@ -76,6 +79,7 @@ def as_json(status: Status) -> str:
             "epochs": state.epochs,
             "metric": state.metric,
             "value": state.value,
+            "health": state.health,
             "age_seconds": state.age,
             "job": state.job,
             "message": state.message,
@@ -92,6 +96,7 @@ def as_table(status: Status) -> Table:
     for name, justify in (("#", "right"), ("run", "left"), ("state", "left"), ("try", "right"), ("epoch", "right")):
         table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     table.add_column(_metric_name(status), justify="right", no_wrap=True)
+    table.add_column("health", no_wrap=True)
     table.add_column("age", justify="right", no_wrap=True)
     table.add_column("note", overflow="fold")
     shown = sorted(status.rows, key=lambda row: STATES.index(row[1].state) if len(status.rows) > TABLE_ROWS else 0)
@@ -122,4 +127,13 @@ def _cells(state: RunState) -> list[str | Text]:
     note = state.message or ""
     if state.state == "queued" and state.job:
         note = f"{state.job} {note}".strip()
-    return [Text(word, COLOURS[state.state]), str(state.attempt or ""), epoch, value, age, note.split("\n")[0][:100]]
+    health = Text(state.health or "", HEALTH.get(state.health or "", ""))
+    return [
+        Text(word, COLOURS[state.state]),
+        str(state.attempt or ""),
+        epoch,
+        value,
+        health,
+        age,
+        note.split("\n")[0][:100],
+    ]
