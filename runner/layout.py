@@ -92,6 +92,22 @@ class RunDir:
     def tensorboard(self) -> Path:
         return self.path / "tensorboard"
 
+    @property
+    def analysis(self) -> Path:
+        """What the tools that open its checkpoint write."""
+        return self.path / "analysis"
+
+    @property
+    def diagnosis(self) -> Path:
+        return self.analysis / "diagnosis.json"
+
+    @property
+    def alpha(self) -> Path:
+        return self.analysis / "alpha.csv"
+
+    def figure(self, name: str) -> Path:
+        return self.analysis / name
+
 
 @dataclass(frozen=True)
 class ExperimentDir:

@@ -6,6 +6,8 @@ many times as the equal atoms it stands for.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -86,14 +88,22 @@ class LayerRecord:
 
 
 class Records:
-    """The records of every fused layer."""
+    """The records of every fused layer; `make` begins one."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[], LayerRecord] = LayerRecord) -> None:
+        self._make = make
         self._layers: dict[str, LayerRecord] = {}
 
     def layer(self, name: str) -> LayerRecord:
         """The record of layer `name`, begun when it is first asked for."""
-        return self._layers.setdefault(name, LayerRecord())
+        if name not in self._layers:
+            self._layers[name] = self._make()
+        return self._layers[name]
+
+    @property
+    def names(self) -> list[str]:
+        """The layers, in the order in which they were begun."""
+        return list(self._layers)
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Layer → quantity → value. Quantities that a fusion does not have, and layers without any, are absent."""
