@@ -12,8 +12,8 @@ from pathlib import Path
 from analysis.cache import Signature, load_cache, save_cache
 from analysis.manifest import Manifest, PlannedRun, initial_scale, read_manifest
 from analysis.run_record import ReadingOptions, RunRecord, read_run
-from analysis.states import state_of
 from runner.layout import ExperimentDir
+from runner.states import state_of
 
 WATCHED = frozenset(
     {
@@ -81,7 +81,7 @@ def collect(path: Path, *, now: float | None = None, cache: bool = True) -> Coll
     runs = []
     for run in manifest.runs:
         signature, record = entries[run.run_id]
-        runs.append(CollectedRun(run, record, state_of(record, moment), signature))
+        runs.append(CollectedRun(run, record, state_of(record.signs, None, moment).state, signature))
     unplanned = tuple(sorted(present - signatures.keys()))
     return Collection(directory, manifest, tuple(runs), unplanned, error)
 

@@ -14,8 +14,10 @@ from analysis.predictions import Spread, read_predictions, spread
 from analysis.quantities import plural
 from analysis.thresholds import Thresholds
 from runner.layout import RunDir
+from runner.states import Signs
 
 UNKNOWN_SPREAD = Spread(None, None, None)
+SIGNS_OF_LIFE = ("attempt", "time", "ended", "interval", "host", "pid")  # kept of a heartbeat
 LAST_ROWS = slice(-32, None)  # more than a model has fused layers
 
 
@@ -37,11 +39,17 @@ class RunRecord:
     last: dict[str, float] = field(default_factory=dict)  # finite metrics of that epoch
     mean_predictor: float | None = None  # validation error of predicting the mean
     failure: dict[str, Any] | None = None  # kind, message, attempt, time
-    heartbeat: dict[str, Any] | None = None  # attempt, time, ended, interval
+    heartbeat: dict[str, Any] | None = None  # as far as the state depends on it
     begun: bool = False  # a process was started for it at some time
     cancelled: bool = False
     findings: list[Finding] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # what could not be read
+
+    @property
+    def signs(self) -> Signs:
+        """What the state of the run follows from."""
+        result: dict[str, Any] | None = {} if self.completed else None
+        return Signs(result, self.heartbeat or {}, self.failure or {}, self.cancelled, self.begun)
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ def read_run(run: RunDir, files: frozenset[str], initial_scale: float | None, op
     _read_result(record, run, files)
     _read_failure(record, run, files)
     beat = reading.json_object(run.heartbeat) if run.heartbeat.name in files else None
-    record.heartbeat = beat and {key: beat.get(key) for key in ("attempt", "time", "ended", "interval")}
+    record.heartbeat = beat and {key: beat.get(key) for key in SIGNS_OF_LIFE}
     record.cancelled = run.cancelled.name in files
     record.begun = not files.isdisjoint({run.config.name, run.heartbeat.name, run.attempts.name})
     _read_logs(record, run, files, initial_scale, options)
@@ -109,6 +117,7 @@ def _read_failure(record: RunRecord, run: RunDir, files: frozenset[str]) -> None
         "message": message.splitlines()[0][:300] if message else "",
         "attempt": failure.get("attempt"),
         "time": failure.get("time"),
+        "provisional": failure.get("provisional", False),
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from jobs.log import say
 from runner.files import write_json
 from runner.layout import RunDir
-from runner.processes import host_name, start_time
+from runner.processes import host_name, machine, start_time
 
 INTERVAL_S = 30.0
 
@@ -46,7 +46,13 @@ class Heartbeat:
         self._ended = threading.Event()
         self._progress: dict[str, Any] = {"epoch": None, "epochs": None, "metric": None, "value": None}
         pid = os.getpid()
-        who = {"host": host_name(), "pid": pid, "start_time": start_time(pid), "parent_pid": os.getppid()}
+        who = {
+            "host": host_name(),
+            "machine": machine(),
+            "pid": pid,
+            "start_time": start_time(pid),
+            "parent_pid": os.getppid(),
+        }
         self._facts = {**who, **facts, "interval": interval}
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 

@@ -5,8 +5,11 @@ Modules are imported inside the commands, so that `runner --help` answers at onc
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +19,9 @@ import typer
 from runner.errors import EXIT_FAILED, CommandFailed, UserError
 
 if TYPE_CHECKING:
-    from runner.commands.loading import Loaded
+    from rich.console import Console
+
+    from runner.commands.loading import Destination, Loaded
     from runner.commands.status import Status
 
 app = typer.Typer(
@@ -74,9 +79,11 @@ def expand(
 
     loaded = _load(config, root, set_)
     if format_ is Format.table:
-        table, lines = command.as_table(loaded)
-        _console().print(table)
-        print("\n".join(lines))
+        console = _console()
+        console.print(command.as_table(loaded, console.width))
+        console.print()
+        for line in command.lines(loaded):
+            console.print(line)
     else:
         sys.stdout.write(command.as_json(loaded) + "\n" if format_ is Format.json else command.as_csv(loaded))
 
@@ -85,10 +92,9 @@ def expand(
 def prepare(config: Config, root: Root = None, set_: Set = None, cluster: ClusterName = None) -> None:
     """Fetch data and encoders and fill the caches, on a machine with internet; or say what is missing."""
     from runner.commands import prepare as command
-    from runner.commands.loading import load_cluster
 
-    loaded = _load(config, root, set_)
-    found = command.prepare(loaded, load_cluster(loaded, cluster)[0], tell)
+    loaded, destination = _load_with_cluster(config, root, set_, cluster)
+    found = command.prepare(loaded, destination.cluster, tell)
     for item in found:
         print(f"{'ready  ' if item.ready else 'MISSING'}  {item.what}" + (f": {item.detail}" if item.detail else ""))
     if not all(item.ready for item in found):
@@ -111,15 +117,15 @@ def submit(
 ) -> None:
     """Send new and lost runs, and failed ones that the policy may retry."""
     from runner.commands import submit as command
-    from runner.commands.loading import load_cluster, refuse_missing
+    from runner.commands.loading import refuse_missing
     from runner.plan import Policy
     from runner.submission import Origin
 
-    loaded = _load(config, root, set_)
+    loaded, destination = _load_with_cluster(config, root, set_, cluster)
     runs = command.chosen(loaded, only)
     refuse_missing(loaded, runs)
-    chosen, text = load_cluster(loaded, cluster)
-    origin = Origin(set_ or [], text, str(Path.cwd()))
+    chosen = destination.cluster
+    origin = Origin(set_ or [], destination.text, str(Path.cwd()))
     outcome = command.submit(loaded, chosen, origin, runs, Policy(), dry_run)
     for line in command.lines(outcome, loaded, chosen, dry_run):
         tell(line)
@@ -261,6 +267,41 @@ def supervise(experiment: Experiment = None, root: Root = None) -> None:
     follow(experiment_directory(experiment, root_directory(root)))
 
 
+@app.command()
+def doctor(
+    cluster: Annotated[str, typer.Argument(metavar="CLUSTER", help="A cluster file.")],
+    gpus: Annotated[int, typer.Option("--gpus", help="GPUs that the test job asks for.")] = 0,
+    root: Root = None,
+) -> None:
+    """Check in a minute whether a Slurm site can run our arrays, with one small job."""
+    from runner import cluster as clusters
+    from runner.commands.doctor import examine
+    from runner.selection import root_directory
+
+    site = clusters.load(cluster, Path.cwd() / "experiment.yaml")
+    if not isinstance(site, clusters.SlurmCluster):
+        raise UserError(f"{cluster} is no Slurm site", next_command="runner doctor configs/clusters/slurm.yaml")
+    ill = 0
+    for finding in examine(site, gpus, root_directory(root)):
+        print(
+            f"{ {True: 'ok  ', False: 'FAIL', None: 'note'}[finding.good] }  {finding.what}: {finding.detail}",
+            flush=True,
+        )
+        ill += finding.good is False
+    if ill:
+        raise CommandFailed(f"{ill} checks failed; see above")
+
+
+@app.command()
+def schema(
+    task: Annotated[str, typer.Argument(help="A task of ours, or package.module:Class.")] = "crystal",
+) -> None:
+    """Print the JSON schema of the experiment file, for help in editors."""
+    from runner.commands.schema import schema_of
+
+    print(schema_of(task))
+
+
 def _supervise(loaded: Loaded, cluster: Any) -> None:
     from runner.commands.supervise import start_following, watch
 
@@ -274,13 +315,35 @@ def _load(config: Path, root: Path | None, overrides: list[str] | None) -> Loade
     from runner.commands.loading import load
     from runner.selection import root_directory
 
-    return load(config, root_directory(root), overrides or [])
+    with _collector_paused():
+        return load(config, root_directory(root), overrides or [])
 
 
-def _console(stderr: bool = False) -> Any:
-    from rich.console import Console
+def _load_with_cluster(
+    config: Path, root: Path | None, overrides: list[str] | None, cluster: str | None
+) -> tuple[Loaded, Destination]:
+    from runner.commands.loading import load_with_cluster
+    from runner.selection import root_directory
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+    with _collector_paused():
+        return load_with_cluster(config, root_directory(root), overrides or [], cluster)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Without Python's cycle collector, which would walk 100,000 runs again and again; they stay to the end anyway."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _console(stderr: bool = False) -> Console:
+    from runner.commands.tables import console
+
+    return console(stderr)
 
 
 def _print_status(taken: Status, as_json: bool) -> None:

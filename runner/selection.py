@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from runner import yaml_source
-from runner.errors import UserError, nearest
+from runner.errors import CommandFailed, ConfigError, Problem, UserError, nearest
 from runner.experiment import checked_name
 from runner.identity import short_form
 from runner.layout import ExperimentDir
@@ -21,35 +21,63 @@ def root_directory(given: Path | None) -> Path:
 
 
 def experiment_directory(name: str | None, root: Path) -> ExperimentDir:
-    """The experiment that is meant: a directory, a name under the root, a config file, or the last one submitted."""
-    known = sorted(path.parent.name for path in root.glob("*/manifest.json"))
+    """The experiment that is meant: a directory, a name under the root, a config file, or the last one submitted.
+
+    Raises UserError, naming what exists, when there is none.
+    """
     if name is None:
         return _latest(root)
     path = Path(name)
-    if (path / "manifest.json").is_file():
-        return ExperimentDir(path)
-    if path.suffix in (".yaml", ".yml") and path.is_file():
-        value = yaml_source.read(path).value.get("experiment")
-        name = str(value)
+    if path.is_file():
+        return _under_root(_name_in(path), root)
+    return ExperimentDir(path) if ExperimentDir(path).manifest.is_file() else _under_root(name, root)
+
+
+def _name_in(config: Path) -> str:
+    name = yaml_source.read(config).value.get("experiment")
+    if not isinstance(name, str):
+        problem = Problem(f"found {name!r}", "experiment", str(config), allowed="the name of the experiment")
+        raise ConfigError([problem])
+    return name
+
+
+def _under_root(name: str, root: Path) -> ExperimentDir:
+    directory = ExperimentDir(root / name)
+    if directory.manifest.is_file():  # a copy may have been given any name
+        return directory
+    for path in (directory.path, Path(name)):
+        if path.is_dir():
+            raise CommandFailed(
+                f"{path} has no manifest.json: not the directory of an experiment, or nothing was submitted",
+                next_command="runner submit CONFIG",
+            )
     try:
-        directory = ExperimentDir(root / checked_name(name))
+        checked_name(name)
     except ValueError as error:
         raise UserError(f"experiment: {error}") from None
-    if directory.manifest.is_file():
-        return directory
+    known = sorted(path.parent.name for path in root.glob("*/manifest.json"))
     guess = nearest(name, known)
     raise UserError(
-        f"no experiment {name!r} under {root}; there: {', '.join(known) or 'none'}"
-        + (f"; did you mean {guess}?" if guess else ""),
+        f"no experiment {name!r} under {root}\n    there are: {', '.join(known) or 'none'}"
+        + (f"\n    did you mean: {guess}" if guess else ""),
         next_command="runner submit CONFIG",
     )
 
 
 def _latest(root: Path) -> ExperimentDir:
-    manifests = sorted(root.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime)
-    if not manifests:
-        raise UserError(f"no experiment under {root}", next_command="runner submit CONFIG")
-    return ExperimentDir(manifests[-1].parent)
+    """The experiment that was submitted last."""
+    found = [ExperimentDir(path.parent) for path in root.glob("*/manifest.json")]
+    if not found:
+        raise CommandFailed(
+            f"no experiment under {root}: nothing was submitted there, or the root is another (--root, RUNNER_ROOT)",
+            next_command="runner submit CONFIG",
+        )
+    return max(found, key=_submitted)
+
+
+def _submitted(directory: ExperimentDir) -> float:
+    log = directory.submission_log
+    return (log if log.is_file() else directory.manifest).stat().st_mtime
 
 
 class Named(Protocol):

@@ -6,21 +6,33 @@ The first that holds: completed, running, queued, failed, cancelled, lost, new.
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from runner.files import read_json
 from runner.layout import RunDir
+from runner.processes import is_alive, machine
 from runner.queue import Place
 
 State = Literal["completed", "running", "queued", "failed", "cancelled", "lost", "new"]
 STATES: tuple[State, ...] = ("completed", "running", "queued", "failed", "cancelled", "lost", "new")
 HEARTBEAT_SECONDS = 30.0
 STALE_INTERVALS = 3  # so many missed heartbeats mean that a run is dead
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What the files of a run say of its state."""
+
+    result: dict[str, Any] | None = None  # of result.json, where it is whole
+    heartbeat: Mapping[str, Any] = field(default_factory=dict)
+    failure: Mapping[str, Any] = field(default_factory=dict)
+    cancelled: bool = False  # cancelled before it started
+    begun: bool = False  # it was sent at some time
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +47,7 @@ class RunState:
     epochs: int | None = None
     metric: str | None = None
     value: float | None = None
+    health: str | None = None  # ok, warning or blocking, of the last epoch
     age: float | None = None  # s since the last sign of life
     job: str | None = None
     result: dict[str, Any] | None = None
@@ -42,53 +55,87 @@ class RunState:
 
 def run_state(run: RunDir, place: Place | None = None, now: float | None = None) -> RunState:
     """The state of one run; `place` is where a scheduler has it, None where none does."""
-    now = time.time() if now is None else now
+    return state_of(read_signs(run), place, time.time() if now is None else now)
+
+
+def read_signs(run: RunDir) -> Signs:
+    """The signs in the directory of `run`; files that are missing or truncated say nothing."""
     try:
         names = set(os.listdir(run.path))
     except (FileNotFoundError, NotADirectoryError):
-        return RunState("queued", job=place.job) if place else RunState("new")
-    heartbeat = (read_json(run.heartbeat) if run.heartbeat.name in names else None) or {}
+        return Signs()
+    result, heartbeat, failure = (_object(path, names) for path in (run.result, run.heartbeat, run.failure))
+    if failure is None and run.failure.name in names:
+        failure = {"kind": "unknown", "message": f"{run.failure.name} is not readable"}
+    return Signs(
+        result,
+        heartbeat or {},
+        failure or {},
+        run.cancelled.name in names,
+        not names.isdisjoint((run.config.name, run.heartbeat.name, run.attempts.name)),
+    )
+
+
+def _object(path: Path, names: set[str]) -> dict[str, Any] | None:
+    value = read_json(path) if path.name in names else None
+    return value if isinstance(value, dict) else None
+
+
+def state_of(signs: Signs, place: Place | None, now: float) -> RunState:
+    """The state that `signs` and `place` mean at the moment `now`, in seconds since 1970."""
+    heartbeat, failure = signs.heartbeat, signs.failure
+    told = _number(heartbeat.get("time"))
     facts: dict[str, Any] = {
         "attempt": heartbeat.get("attempt") or 0,
-        "epoch": heartbeat.get("epoch"),
-        "epochs": heartbeat.get("epochs"),
-        "metric": heartbeat.get("metric"),
-        "value": heartbeat.get("value"),
-        "age": now - heartbeat["time"] if isinstance(heartbeat.get("time"), (int, float)) else None,
+        **{name: heartbeat.get(name) for name in ("epoch", "epochs", "metric", "value", "health")},
+        "age": None if told is None else now - told,
         "job": place.job if place else heartbeat.get("job_id"),
     }
-    if run.result.name in names and isinstance(result := read_json(run.result), dict):
-        return RunState("completed", result=result, **facts)
-    if _lives(heartbeat, now):
+    if signs.result is not None:
+        return RunState("completed", result=signs.result, **facts)
+    if _lives(heartbeat, now) and not _ended_by(failure, heartbeat):
         return RunState("running", **facts)
-    failure = (read_json(run.failure) if run.failure.name in names else None) or {}
     if place and not _failed_beside_others(place, failure):
         started = place.started and heartbeat and not heartbeat.get("ended")
         return RunState("running" if started else "queued", message=place.reason or None, **facts)
     if failure:
         state: State = "cancelled" if failure.get("kind") == "cancelled" else "failed"
-        return RunState(state, failure.get("kind", "unknown"), failure.get("message"), **facts)
-    if run.cancelled.name in names:
+        return RunState(state, failure.get("kind") or "unknown", failure.get("message"), **facts)
+    if signs.cancelled:
         return RunState("cancelled", "cancelled", "cancelled before it started", **facts)
-    if names & {run.config.name, run.heartbeat.name, run.attempts.name}:
+    if signs.begun:
         return RunState("lost", "node_failure", "its process is gone and left no word", **facts)
     return RunState("new", **facts)
 
 
-def _failed_beside_others(place: Place, failure: dict[str, Any]) -> bool:
+def _failed_beside_others(place: Place, failure: Mapping[str, Any]) -> bool:
     """Whether a run has failed while its array task goes on for the other runs in it."""
-    return place.started and not place.alone and float(failure.get("time") or 0) >= place.since
+    late = bool(failure) and (_number(failure.get("time")) or 0) >= place.since
+    return late and place.started and not place.alone
 
 
-def _lives(heartbeat: dict[str, Any], now: float) -> bool:
+def _ended_by(failure: Mapping[str, Any], heartbeat: Mapping[str, Any]) -> bool:
+    """Whether `failure` is the end of the attempt that `heartbeat` is of: a killed process cannot say that it ended."""
+    if failure.get("provisional"):
+        return False  # written while the process is still asked to leave
+    failed, beating = _number(failure.get("attempt")), _number(heartbeat.get("attempt"))
+    return failed is not None and beating is not None and failed >= beating
+
+
+def _lives(heartbeat: Mapping[str, Any], now: float) -> bool:
     if not heartbeat or heartbeat.get("ended"):
         return False
-    interval = float(heartbeat.get("interval") or HEARTBEAT_SECONDS)
-    if now - float(heartbeat.get("time") or 0) > STALE_INTERVALS * interval:
+    interval = _number(heartbeat.get("interval")) or HEARTBEAT_SECONDS
+    if now - (_number(heartbeat.get("time")) or 0) > STALE_INTERVALS * interval:
         return False
-    if heartbeat.get("host") == socket.gethostname() and isinstance(heartbeat.get("pid"), int):
-        return os.path.exists(f"/proc/{heartbeat['pid']}") or not os.path.isdir("/proc/self")
+    if heartbeat.get("machine") == machine():
+        return is_alive(heartbeat.get("pid"), heartbeat.get("start_time"))
     return True
+
+
+def _number(value: Any) -> float | None:
+    """`value` where it is a number; None for what a damaged file may hold in its place."""
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def counts(states: Iterable[RunState]) -> dict[str, int]:

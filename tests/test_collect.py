@@ -86,12 +86,6 @@ def test_a_run_that_failed_a_moment_ago_is_failed(tmp_path):
     assert read(path).state == "failed"
 
 
-def test_times_may_be_iso_texts(tmp_path):
-    path, run = one_run(tmp_path, states={0: "running"})
-    (run / "heartbeat.json").write_text(json.dumps({"attempt": 1, "time": "2026-08-01T00:00:00+00:00"}))
-    assert read(path, now=1785542400.0 + 10).state == "running"
-
-
 def test_half_a_line_is_left_out_and_counted(tmp_path):
     path, run = one_run(tmp_path)
     metrics = run / "metrics.jsonl"

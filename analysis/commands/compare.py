@@ -12,12 +12,12 @@ import typer
 
 from analysis.commands.options import DEFAULT_ROOT, Format, FormatOption, Root
 from analysis.commands.tables import write_rows
-from analysis.locate import locate
 from analysis.output import stdout_console
 from analysis.pairing import Pairing, pair
 from analysis.quantities import percent, plural
 from analysis.selection import variant_named
 from analysis.summary import summarize
+from runner.selection import experiment_directory
 
 
 class Split(StrEnum):
@@ -40,7 +40,7 @@ def command(
     format: FormatOption = Format.table,
 ) -> None:
     """Errors, agreement and a paired bootstrap of A and B on the crystals that both predicted."""
-    summary = summarize(locate(experiment, root))
+    summary = summarize(experiment_directory(experiment, root).path)
     one, two = (variant_named(summary, name) for name in (first, second))
     found = pair(summary.collection.directory, one, two, split.value)
     rows = [dataclasses.asdict(item) for item in found.disagreements]

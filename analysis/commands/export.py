@@ -11,10 +11,10 @@ import typer
 
 from analysis.commands.options import DEFAULT_ROOT, Experiment, Root
 from analysis.export import SPLITS, prediction_rows, write_csv, write_leaderboard, write_parquet
-from analysis.locate import locate
 from analysis.selection import variant_named
 from analysis.summary import summarize
 from runner.errors import CommandFailed
+from runner.selection import experiment_directory
 
 
 class Target(StrEnum):
@@ -39,7 +39,7 @@ def command(
     root: Root = DEFAULT_ROOT,
 ) -> None:
     """Write predictions to a file and print its path."""
-    summary = summarize(locate(experiment, root))
+    summary = summarize(experiment_directory(experiment, root).path)
     if variant is None and summary.choice is None:
         raise CommandFailed("no run has completed, so there is no choice to export", next_command="runner status")
     named = variant_named(summary, variant or (summary.choice.variant if summary.choice else ""))

@@ -11,11 +11,11 @@ from analysis.commands.options import DEFAULT_ROOT, Experiment, Format, FormatOp
 from analysis.commands.tables import write_rows
 from analysis.curves import VariantLogs, read_logs
 from analysis.fusion_table import SCALES, WEIGHTS, filled_columns, fusion_rows, thinned
-from analysis.locate import locate
 from analysis.output import written
 from analysis.selection import variants_named
 from analysis.summary import Summary, summarize
 from runner.errors import CommandFailed
+from runner.selection import experiment_directory
 
 VariantOption = Annotated[
     list[str] | None,
@@ -30,7 +30,7 @@ def weights(
     format: FormatOption = Format.table,
 ) -> None:
     """Weights and ratio of every fused layer by epoch, with its band; draws figures/weights.svg and ratio.svg."""
-    summary = summarize(locate(experiment, root))
+    summary = summarize(experiment_directory(experiment, root).path)
     logs = _logs(summary, variant or [])
     _report(summary, logs, WEIGHTS, format, "weights")
     from analysis.plots import figure, fusion
@@ -46,7 +46,7 @@ def scale(
     format: FormatOption = Format.table,
 ) -> None:
     """text_scale and node_scale of every fused layer by epoch; draws figures/text_scale.svg and node_scale.svg."""
-    summary = summarize(locate(experiment, root))
+    summary = summarize(experiment_directory(experiment, root).path)
     logs = _logs(summary, variant or [])
     _report(summary, logs, SCALES, format, "scales")
     from analysis.plots import figure, fusion

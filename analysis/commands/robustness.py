@@ -9,10 +9,10 @@ import typer
 
 from analysis.commands.options import DEFAULT_ROOT, Format, FormatOption, Root
 from analysis.commands.tables import write_rows
-from analysis.locate import locate
 from analysis.selection import variants_named
 from analysis.summary import summarize
 from runner.errors import CommandFailed
+from runner.selection import experiment_directory
 
 
 def command(
@@ -28,7 +28,7 @@ def command(
     format: FormatOption = Format.table,
 ) -> None:
     """What a trained model makes of wrong texts; healthy: right < deleted ≤ shuffled. Shown, never used to choose."""
-    summary = summarize(locate(experiment, root))
+    summary = summarize(experiment_directory(experiment, root).path)
     manifest, directory = summary.collection.manifest, summary.collection.directory
     runs = {
         variant.name: [directory.run(run.run_id) for run in variant.scored]

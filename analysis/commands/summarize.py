@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from analysis.commands.options import DEFAULT_ROOT, Experiment, Format, FormatOption, Root
-from analysis.locate import locate
 from analysis.output import stdout_console, written
 from analysis.report import is_current, report_key, to_html
 from analysis.summary import Summary, summarize
@@ -18,6 +17,7 @@ from analysis.summary_latex import to_latex
 from analysis.summary_markdown import to_markdown
 from analysis.summary_records import to_csv, to_json
 from analysis.summary_table import show
+from runner.selection import experiment_directory
 
 ReportOption = Annotated[
     bool, typer.Option("--report/--no-report", help="Write report.html and figures/, when something changed.")
@@ -31,7 +31,7 @@ def command(
     report: ReportOption = True,
 ) -> None:
     """Rank the variants, judge their health, choose one, and say what to do next."""
-    summary = summarize(locate(experiment, root))
+    summary = summarize(experiment_directory(experiment, root).path)
     if format is Format.json:
         sys.stdout.write(json.dumps(to_json(summary), indent=1, ensure_ascii=False) + "\n")
     elif format is Format.csv:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -35,8 +34,8 @@ def execute(run: RunDir) -> int:
     Ctrl-C reaches the parent too, which lets the run write its checkpoint; a second one is not waited for.
     """
     before = set(run.logs.glob("*.log"))
-    command = [sys.executable, "-m", "jobs.parent", str(run.path.absolute())]
-    process = subprocess.Popen(command, env=os.environ | {"PYTHONSAFEPATH": "1"}, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-P", "-u", "-m", "jobs.parent", str(run.path.absolute())]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         _echo(run, before, process)
     except KeyboardInterrupt:

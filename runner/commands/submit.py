@@ -9,7 +9,7 @@ from typing import Any
 from jobs.parent import ArrayTask
 from runner import manifest, submission
 from runner.cluster import Cluster, SlurmCluster
-from runner.commands.loading import Loaded
+from runner.commands.loading import Loaded, refuse_without_time
 from runner.errors import CommandFailed
 from runner.expansion import Run
 from runner.plan import Plan, Policy, plan
@@ -55,7 +55,8 @@ def chosen(loaded: Loaded, only: str | None) -> list[Run]:
 def _limits(loaded: Loaded, cluster: Cluster) -> Limits:
     if not isinstance(cluster, SlurmCluster):
         return Limits()
-    slurm.check(loaded.experiment.resources, cluster, loaded.expansion.file.path)
+    refuse_without_time(loaded.expansion.file, cluster)
+    slurm.check_commands()
     try:
         return slurm.limits(loaded.experiment.resources, cluster)
     except CommandFailed as error:

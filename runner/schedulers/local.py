@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import CommandFailed
-from runner.files import read_json
+from runner.files import read_json, read_mapping
 from runner.layout import ExperimentDir
+from runner.processes import is_alive, machine
 
 START_SECONDS = 30
 
 
 def parallel(limit: int | None, cpus: int, runs_per_task: int, asked: int | None) -> int:
-    """How many array tasks run at once: as many as the cores allow, within the limits of site and experiment."""
+    """How many array tasks run at once: the machine's limit, else as many as its cores allow; fewer if asked."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    by_cores = max(1, cores // (cpus * runs_per_task))
-    return min(value for value in (limit or by_cores, asked or by_cores) if value)
+    most = limit or max(1, cores // (cpus * runs_per_task))
+    return min(most, asked or most)
 
 
 def start(directory: ExperimentDir, number: int, max_parallel: int, environment: dict[str, str]) -> str:
@@ -30,8 +30,7 @@ def start(directory: ExperimentDir, number: int, max_parallel: int, environment:
 
     Raises CommandFailed when it does not report within half a minute.
     """
-    folder = directory.submission(number)
-    log = folder / "pool.log"
+    log = directory.pool_log(number)
     with log.open("ab") as output:
         process = subprocess.Popen(
             [
@@ -53,13 +52,14 @@ def start(directory: ExperimentDir, number: int, max_parallel: int, environment:
         )
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        report = read_json(folder / "pool.json")
+        report = read_json(directory.pool_state(number))
         if isinstance(report, dict) and report.get("pid") == process.pid:
             return str(process.pid)
         if process.poll() is not None:
             break
         time.sleep(0.02)
-    process.poll()
+    process.kill()
+    process.wait()
     raise CommandFailed(f"the pool of processes did not start; its log is {log}:\n{_tail(log)}")
 
 
@@ -69,29 +69,19 @@ def _tail(path: Path) -> str:
 
 def report(directory: ExperimentDir, number: int) -> dict[str, Any] | None:
     """What the pool of submission `number` says: {pid, pending, running}; None when it does not live any more."""
-    found = read_json(directory.submission(number) / "pool.json")
-    if not isinstance(found, dict) or found.get("ended"):
+    found = read_mapping(directory.pool_state(number))
+    if not found or found.get("ended"):
         return None
-    if found.get("host") == socket.gethostname():
-        return found if _alive(found.get("pid")) else None
+    if found.get("machine") == machine():
+        return found if is_alive(found.get("pid"), found.get("start_time")) else None
     age = time.time() - float(found.get("time") or 0)
     return found if age < 3 * float(found.get("interval") or 30) else None
-
-
-def _alive(pid: Any) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except PermissionError:
-        return True
-    except (ProcessLookupError, TypeError, ValueError):
-        return False
-    return True
 
 
 def stop(directory: ExperimentDir, number: int) -> bool:
     """Ask the pool of submission `number` to stop its runs and end; False when it does not live here."""
     found = report(directory, number)
-    if found is None or found.get("host") != socket.gethostname():
+    if found is None or found.get("machine") != machine():
         return False
     os.kill(int(found["pid"]), signal.SIGTERM)
     return True

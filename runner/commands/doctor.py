@@ -1,0 +1,126 @@
+"""`runner doctor`: whether a site can run our arrays, checked in about a minute with one small job."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.context import default_cache_root
+from jobs.probe import Probe
+from runner.cluster import SlurmCluster
+from runner.errors import CommandFailed, UserError
+from runner.experiment import Resources
+from runner.files import read_json
+from runner.quantities import human_seconds
+from runner.schedulers import slurm
+from runner.submission import environment
+
+START_SECONDS = 120  # in a queue that is longer, the checks of the compute node are left out, and named
+SEE_SECONDS = 30  # for a file written on a node to be seen here
+SIGNAL_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination."""
+
+    what: str
+    good: bool | None  # None: worth knowing, nothing wrong
+    detail: str
+
+
+def examine(cluster: SlurmCluster, gpus: int, folder: Path) -> Iterator[Finding]:
+    """Look at the commands, the limits and the accounting; then send one job and look at what it saw."""
+    missing = [name for name in ("sbatch", "squeue", "scancel", "scontrol", "srun") if shutil.which(name) is None]
+    yield Finding("Slurm's commands", not missing, f"missing: {', '.join(missing)}" if missing else "all here")
+    if missing:
+        return
+    resources = Resources(gpus=gpus, time=3 * 60, memory=2048)
+    yield from _limits(cluster, resources)
+    yield _accounting()
+    yield from _node(cluster, resources, folder)
+
+
+def _limits(cluster: SlurmCluster, resources: Resources) -> Iterator[Finding]:
+    try:
+        size, limits = slurm.max_array_size(cluster), slurm.limits(resources, cluster)
+        waiting = len(slurm.queue())
+    except (CommandFailed, UserError) as error:
+        yield Finding("slurmctld", False, error.message)
+        return
+    longest = human_seconds(limits.seconds) if limits.seconds else "no limit"
+    yield Finding("slurmctld", True, f"answers; {waiting} array tasks of yours in the queue")
+    yield Finding("limits", None, f"arrays of up to {size:,} tasks; longest run {longest}")
+
+
+def _accounting() -> Finding:
+    if shutil.which("sacct") is None:
+        return Finding("accounting", None, "no sacct; nothing here needs it")
+    done = subprocess.run(["sacct", "-n", "-X", "-S", "now-1hour"], capture_output=True, text=True, timeout=60)
+    return Finding("accounting", None, "sacct works" if done.returncode == 0 else "sacct fails; nothing here needs it")
+
+
+def _node(cluster: SlurmCluster, resources: Resources, folder: Path) -> Iterator[Finding]:
+    folder = folder.absolute() / f"doctor-{secrets.token_hex(4)}"
+    folder.mkdir(parents=True)
+    cache = Path(cluster.cache).expanduser() if cluster.cache else default_cache_root()
+    probe = Probe(str(folder), str(cache.absolute()), resources.gpus > 0)
+    params = slurm.parameters("runner-doctor", "doctor", resources, None, cluster, environment(cluster, resources))
+    try:
+        job = slurm.send(folder / "slurm", [probe], params, cluster.python)
+    except CommandFailed as error:
+        yield Finding("a job", False, error.message)
+        return
+    try:
+        yield from _job(job, folder, resources)
+    finally:
+        slurm.cancel([job])
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _job(job: str, folder: Path, resources: Resources) -> Iterator[Finding]:
+    began = time.monotonic()
+    started = _await(lambda: _state(job) not in slurm.PENDING, START_SECONDS)
+    if not started:
+        reason = next((e.reason for e in slurm.queue() if e.job_id == job), "")
+        yield Finding("a job", None, f"still waits after {START_SECONDS} s ({reason}); the node was not examined")
+        return
+    yield Finding("a job", True, f"job {job} started after {time.monotonic() - began:.0f} s")
+    seen: dict[str, Any] | None = _await(lambda: read_json(folder / "seen.json"), SEE_SECONDS)
+    if seen is None:
+        logs = "; ".join(path.read_text(errors="replace")[-300:] for path in (folder / "slurm").glob("*.out"))
+        yield Finding("shared file system", False, f"what the job wrote to {folder} is not seen here. {logs}".strip())
+        return
+    yield Finding("shared file system", True, f"written on {seen['host']}, seen here; Python {seen['python']} there")
+    lacking = [name for name, found in seen["packages"].items() if not found]
+    yield Finding("packages", not lacking, f"missing there: {', '.join(lacking)}" if lacking else "found there")
+    yield Finding(
+        "cache", seen["cache"] in ("yes", "read-only"), {"yes": "writable there"}.get(seen["cache"], seen["cache"])
+    )
+    if resources.gpus:
+        yield Finding("GPU", not seen["gpu"].startswith("none"), seen["gpu"])
+    slurm.send_signal(job)
+    heard = _await(lambda: (folder / "signal.json").exists(), SIGNAL_SECONDS)
+    told = (
+        "reaches the run, so it can write a checkpoint" if heard else "does not reach the run: it would lose an epoch"
+    )
+    yield Finding("warning signal", bool(heard), told)
+
+
+def _state(job: str) -> str:
+    return next((element.state for element in slurm.queue() if element.job_id == job), "GONE")
+
+
+def _await(look: Callable[[], Any], seconds: float) -> Any:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if found := look():
+            return found
+        time.sleep(1.0)
+    return None
