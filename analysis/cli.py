@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from analysis.commands import compare, export, fusion, summarize
+from analysis.commands import compare, export, fusion, robustness, summarize
 from runner.errors import UserError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command("compare")(compare.command)
 app.command("weights")(fusion.weights)
 app.command("scale")(fusion.scale)
 app.command("export")(export.command)
+app.command("robustness")(robustness.command)
 
 
 @app.callback()

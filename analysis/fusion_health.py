@@ -134,7 +134,7 @@ def gate_stability_findings(gates: Sequence[float], t: Thresholds, layer: str | 
 
 
 def alpha_findings(values: Quantities, t: Thresholds, layer: str | None = None) -> list[Finding]:
-    """Flat, expressive or extreme alpha, the gate of a middle fusion over the atoms."""
+    """Flat, expressive or extreme alpha, the gate of a middle fusion; sd and shares over atoms, not over channels."""
     findings = []
     spread, low, high = (quantity(values, name) for name in ("gate_std", "gate_min", "gate_max"))
     if spread is not None and low is not None and high is not None:

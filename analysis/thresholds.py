@@ -37,12 +37,12 @@ class Thresholds:
     gate_saturated: float = 0.9
     gate_quality_low: float = 0.5
     gate_unstable: float = 0.1  # sd over the last third of the epochs (inferred)
-    # alpha, the gate of `middle` and `improved`, over atoms and channels
+    # alpha, the gate of `middle` and `improved`: over the atoms, of each atom's mean over its channels
     alpha_flat_std: float = 0.03
     alpha_flat_range: float = 0.12
     alpha_expressive_std: float = 0.06
     alpha_expressive_range: float = 0.20
-    alpha_extreme_share: float = 0.5  # share of values < 0.1 or > 0.9 (inferred)
+    alpha_extreme_share: float = 0.5  # share of atoms < 0.1 or > 0.9 (inferred)
     # norms and directions of the two streams
     norm_ratio_low: float = 0.9  # mean‖h‖ / mean‖u‖, balanced from here …
     norm_ratio_high: float = 1.2  # … to here

@@ -131,10 +131,11 @@ def submit(
     from runner.submission import Origin
 
     loaded, destination = _load_with_cluster(config, root, set_, cluster)
-    refuse_missing(loaded)
+    runs = command.chosen(loaded, only)
+    refuse_missing(loaded, runs)
     chosen = destination.cluster
     origin = Origin(set_ or [], destination.text, str(Path.cwd()))
-    outcome = command.submit(loaded, chosen, origin, command.chosen(loaded, only), Policy(), dry_run)
+    outcome = command.submit(loaded, chosen, origin, runs, Policy(), dry_run)
     for line in command.lines(outcome, loaded, chosen, dry_run):
         tell(line)
     if supervise and not dry_run:

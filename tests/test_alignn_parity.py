@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import copy
 import sys
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -12,6 +16,9 @@ from alignn.torch_graph_builder import TorchGraph
 from torch import nn
 
 from crystals import RECORDS, batch, graph, structure
+from jobs.crystal.graph_store import GraphStore
+from jobs.crystal.schema import GraphParams
+from jobs.data.sources import load
 from model_cases import SMALL, merged, model, whole
 from models.alignn import Alignn
 from models.alignn_weights import load_alignn_weights
@@ -22,6 +29,22 @@ from models.dgl_backend import from_dgl, to_dgl
 from models.options import AlignnOptions
 
 torch.set_num_threads(1)
+MIDDLING = AlignnOptions(alignn_layers=2, gcn_layers=2, embedding=16, hidden=32)
+
+
+@cache
+def real(strategy: str, quotient: bool = False) -> GraphStore:
+    """The graphs of 100 crystals of mp6k, 1 to 8 atoms a cell, as a run has them."""
+    crystals = [its for its in load("mp6k", None).crystals if len(its.atomic_numbers) <= 8]
+    chosen = crystals[:: len(crystals) // 100][:100]
+    assert len(chosen) == 100
+    with TemporaryDirectory() as folder:
+        return GraphStore.open(chosen, GraphParams(strategy=strategy, quotient=quotient), Path(folder))
+
+
+def in_float64(graphs: GraphBatch) -> GraphBatch:
+    length, cosine = (replace(its, value=its.value.double()) for its in (graphs.length, graphs.cosine))
+    return replace(graphs, length=length, cosine=cosine)
 
 
 def theirs_for(options: AlignnOptions) -> ALIGNNAtomWisePure:
@@ -97,6 +120,52 @@ def test_parity_with_alignn_at_full_size_in_float32() -> None:
     assert sum(p.numel() for p in theirs.parameters()) == sum(p.numel() for p in ours.parameters()) == 4_026_753
     with torch.no_grad():
         assert relative(ours(graphs).prediction, theirs(their_graphs(graphs, ours.encoder))["out"]) < 1e-5
+
+
+def test_parity_on_100_real_crystals_with_alignn_in_float64() -> None:
+    ours, theirs = pair_of(MIDDLING, torch.float64)
+    target = torch.linspace(-1, 1, 100, dtype=torch.float64)
+    for part in range(0, 100, 25):
+        graphs = in_float64(real("nearest").batch(range(part, part + 25)))
+        prediction, expected = ours(graphs).prediction, theirs(their_graphs(graphs, ours.encoder))["out"]
+        assert relative(prediction, expected) < 1e-10
+        (prediction - target[part : part + 25]).square().sum().backward()
+        (expected - target[part : part + 25]).square().sum().backward()
+    assert_gradients_agree(ours, gradients_in_our_layout(theirs, ours), 1e-8)
+
+
+def test_parity_on_100_real_crystals_with_dgl_kernels_in_float64() -> None:
+    ours = model(encoder=MIDDLING, text_dim=None)
+    theirs = model(encoder=MIDDLING.model_copy(update={"backend": "dgl"}), text_dim=None, seed=1)
+    theirs.load_state_dict(ours.state_dict())
+    for part in range(0, 100, 25):
+        graphs = in_float64(real("shell").batch(range(part, part + 25)))
+        prediction, expected = ours(graphs).prediction, theirs(graphs).prediction
+        assert relative(prediction, expected) < 1e-12
+        prediction.square().sum().backward()
+        expected.square().sum().backward()
+    assert_gradients_agree(ours, {name: p.grad for name, p in theirs.named_parameters()}, 1e-10)
+
+
+def test_parity_on_100_real_crystals_at_full_size_in_float32() -> None:
+    ours, theirs = pair_of(AlignnOptions(), torch.float32)
+    found, expected = [], []
+    with torch.no_grad():
+        for part in range(0, 100, 20):
+            graphs = real("nearest").batch(range(part, part + 20))
+            found.append(ours(graphs).prediction)
+            expected.append(theirs(their_graphs(graphs, ours.encoder))["out"])
+    assert relative(torch.cat(found), torch.cat(expected)) < 1e-5
+
+
+def test_parity_of_the_quotient_of_100_real_crystals_with_the_whole_graphs() -> None:
+    net = model(encoder=MIDDLING, text_dim=None)
+    for part in range(0, 100, 50):
+        merged_ones, whole_ones = (real("shell", quotient).batch(range(part, part + 50)) for quotient in (True, False))
+        assert merged_ones.num_atoms < whole_ones.num_atoms
+        with torch.no_grad():
+            few, all_of_them = net(in_float64(merged_ones)).prediction, net(in_float64(whole_ones)).prediction
+        assert relative(few, all_of_them) < 1e-5
 
 
 def test_parity_of_the_quotient_with_alignn_on_the_whole_graph() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +67,30 @@ def test_missing_encoder_is_said_at_submit_and_leaves_prepare_alone(tmp_path: Pa
     its = loaded(tmp_path, "params: {text: {encoder: nobody/nothing}, model: {late_fusion: {name: concat}}}")
     wanted = r"x\.yaml:2: params\.text\.encoder: text encoder 'nobody/nothing' is not on this machine"
     with pytest.raises(ConfigError, match=wanted) as raised:
-        refuse_missing(its)
+        refuse_missing(its, its.expansion.runs)
     assert raised.value.next_command == f"runner prepare {tmp_path / 'x.yaml'}"
 
 
 def test_encoder_that_only_the_contrastive_loss_reads_is_missed(tmp_path: Path) -> None:
     lines = ["params: {text: {encoder: nobody/nothing}}", "matrix: {axes: {train.contrastive_weight: [0, 0.1]}}"]
+    its = loaded(tmp_path, *lines)
     with pytest.raises(ConfigError, match=r"1 mistake.*\n.*'nobody/nothing' is not on this machine"):
-        refuse_missing(loaded(tmp_path, *lines))
+        refuse_missing(its, its.expansion.runs)
 
 
 def test_encoder_that_nobody_reads_is_not_missed(tmp_path: Path) -> None:
-    refuse_missing(loaded(tmp_path, "params: {text: {encoder: nobody/nothing}}"))
+    its = loaded(tmp_path, "params: {text: {encoder: nobody/nothing}}")
+    refuse_missing(its, its.expansion.runs)
+
+
+def test_describer_that_is_not_installed_is_missed_where_texts_must_be_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "robocrys" else find_spec(name))
+    line = "params: {data: {dataset: %s}, text: {describe: robocrys}, model: {late_fusion: {name: concat}}}"
+    its = loaded(tmp_path, line % "mp6k")
+    wanted = r"text\.describe: mp6k has no robocrys descriptions, and the package .*\n.*allowed: jarvis; or: pip"
+    with pytest.raises(ConfigError, match=wanted):
+        refuse_missing(its, its.expansion.runs)
+    its = loaded(tmp_path, line % "jarvis_minerals")
+    refuse_missing(its, its.expansion.runs)

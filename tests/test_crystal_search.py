@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -61,6 +62,17 @@ def test_test_split_is_evaluated_once_at_the_best_validation_epoch(undisturbed: 
         best = min(lines, key=lambda line: line["val_mae"])
         assert result["best_epoch"] == best["epoch"]
         assert result["metrics"]["val_mae"] == best["val_mae"]
+
+
+def test_wrong_texts_are_tried_on_the_runs_that_read_them(undisturbed: Path, cache: Path) -> None:
+    shown = command("analysis.cli", "robustness", "-e", "small", "--root", undisturbed, "--format", "json", cache=cache)
+    assert shown.returncode == 0, shown.stderr
+    rows = json.loads(shown.stdout)
+    wanted = {(variant, metric) for variant in ("layers=1", "layers=1,2") for metric in ("val_mae", "test_mae")}
+    assert {(row["variant"], row["metric"]) for row in rows} == wanted
+    for row in rows:
+        ran = [its for its in results(undisturbed).values() if its["variant"] == row["variant"]]
+        assert row["right"] == pytest.approx(ran[0]["metrics"][row["metric"]], rel=1e-6)
 
 
 def test_second_submission_sends_and_computes_nothing(undisturbed: Path, cache: Path) -> None:

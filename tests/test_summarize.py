@@ -313,9 +313,7 @@ def test_a_config_file_names_its_experiment(tmp_path, analysis):
     assert out.startswith("stage1:")
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"), [("a: [", "YAML"), ("params: {}", "the name of the experiment")]
-)
+@pytest.mark.parametrize(("text", "expected"), [("a: [", "YAML"), ("params: {}", "the name of the experiment")])
 def test_a_config_that_names_none_is_said(tmp_path, analysis, text, expected):
     config = tmp_path / "x.yaml"
     config.write_text(text)

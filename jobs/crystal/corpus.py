@@ -39,7 +39,8 @@ class Corpus:
     ids: list[str]
     places: dict[str, range]  # split → positions
     graphs: GraphStore | None  # None: the model reads no graph
-    texts: Embeddings | None  # None: the model reads no text
+    descriptions: list[str | None] | None  # what the texts say; None: the model reads no text
+    texts: Embeddings | None  # the descriptions as the encoder sees them
     target: Tensor  # (C,) in the target's own unit; 0 or 1 where it is a class
     mean: float  # of the train split's targets; 0 for classes
     deviation: float  # their standard deviation; 1 for classes
@@ -80,11 +81,13 @@ def gather(
     if classify is not None:
         target = two_classes(target, classify.threshold, places)
     train = target[places["train"].start : places["train"].stop]
+    descriptions = describe(crystals, params.text.describe, cache_root, log) if params.reads_text else None
     return Corpus(
         ids=[crystal.material_id for crystal in crystals],
         places=places,
         graphs=_graphs(params, crystals, cache_root, device, workers, log),
-        texts=_texts(params, crystals, cache_root, device, log),
+        descriptions=descriptions,
+        texts=None if descriptions is None else embedded(descriptions, params, cache_root, device, log),
         target=torch.tensor(target, dtype=torch.float32, device=device),
         mean=0.0 if classify else float(train.mean()),
         deviation=1.0 if classify else float(train.std()) or 1.0,  # all targets equal: nothing to scale
@@ -120,14 +123,13 @@ def _graphs(
     return GraphStore.open(crystals, params.graph, cache_root, workers=workers, device=device, log=log)
 
 
-def _texts(
+def embedded(
+    descriptions: Sequence[str | None],
     params: CrystalParams,
-    crystals: Sequence[Crystal],
     cache_root: Path,
     device: torch.device,
     log: Callable[[str], None],
-) -> Embeddings | None:
-    if not params.reads_text:
-        return None
-    texts = describe(crystals, params.text.describe, cache_root, log)
-    return embed(texts, params.text, cache_root, want_tokens=params.model.reads_tokens, device=device, log=log)
+) -> Embeddings:
+    """The descriptions as the run's encoder sees them, with their tokens where a fusion attends to them."""
+    tokens = params.model.reads_tokens
+    return embed(descriptions, params.text, cache_root, want_tokens=tokens, device=device, log=log)

@@ -36,16 +36,19 @@ class CrystalTask:
         return check_data(whole.data, whole.text.describe if whole.reads_text else None)
 
     def missing(self, params: Mapping[str, Any]) -> list[Problem]:
-        """What `prepare` has to fetch before a run can start, as far as a look at this machine can tell."""
+        """What has to be fetched or installed before a run can start, as far as a look at this machine can tell."""
+        from jobs.data.check import missing_describer
         from models.text_folder import EncoderMissing, find
 
         whole = CrystalParams.model_validate(params)
-        if whole.reads_text:
-            try:
-                find(whole.text.encoder, whole.text.revision)
-            except EncoderMissing as error:
-                return [Problem(str(error), key="text.encoder")]
-        return []
+        if not whole.reads_text:
+            return []
+        problems = missing_describer(whole.data.dataset, whole.text.describe)
+        try:
+            find(whole.text.encoder, whole.text.revision)
+        except EncoderMissing as error:
+            problems.append(Problem(str(error), key="text.encoder"))
+        return problems
 
     def shrink(self, params: Mapping[str, Any], factor: float) -> dict[str, Any]:
         """Smaller pieces of a batch, for a GPU that is too small; UserError where that would change the result."""

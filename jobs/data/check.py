@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Protocol
 
@@ -55,6 +56,17 @@ def check_data(data: DataChoice, describe: str | None = None, root: Path | None 
         counts = {name: summary.count(name) for name in summary.targets}
         return [*problems, missing_target(data.dataset, data.target, counts)]
     return problems + _check_sizes(data, summary, column)
+
+
+def missing_describer(dataset: str, describe: str, root: Path | None = None) -> list[Problem]:
+    """The mistake of descriptions that have to be computed by a package that is not installed."""
+    summary = summary_of(dataset, root)
+    shipped = () if summary is None else summary.texts
+    if describe != "robocrys" or describe in shipped or importlib.util.find_spec("robocrys") is not None:
+        return []
+    what = f"{dataset} has no robocrys descriptions, and the package that computes them is not installed"
+    allowed = ", ".join(sorted({"jarvis", *shipped}))
+    return [Problem(what, key="text.describe", allowed=f"{allowed}; or: pip install robocrys")]
 
 
 def _target_column(target: str, summary: Summary) -> str | None:

@@ -73,9 +73,9 @@ def load_cluster(loaded: Loaded, name: str | None) -> Destination:
     return _destination(loaded.expansion.file, name)
 
 
-def refuse_missing(loaded: Loaded) -> None:
-    """Raise ConfigError where the runs need what is not on this machine, but could be fetched before they start."""
-    if problems := _task_problems(loaded.task, loaded.expansion, [], "missing"):
+def refuse_missing(loaded: Loaded, runs: Sequence[Run]) -> None:
+    """Raise ConfigError where `runs` need what is not on this machine, but could be fetched before they start."""
+    if problems := _task_problems(loaded.task, loaded.expansion, runs, [], "missing"):
         raise ConfigError(problems, next_command=f"runner prepare {loaded.expansion.file.path}")
 
 
@@ -98,7 +98,7 @@ def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[Experi
     if task is None:
         return file, None, mistakes
     expansion, problems, rests = examine(file, task.Params, task.seed_key)
-    mistakes.problems += problems + _task_problems(task, expansion, rests)
+    mistakes.problems += problems + _task_problems(task, expansion, expansion.runs, rests)
     return file, Loaded(task, expansion, ExperimentDir(root / file.experiment.experiment)), mistakes
 
 
@@ -129,6 +129,7 @@ def _refuse_unknown_thresholds(file: ExperimentFile) -> None:
 def _task_problems(
     task: Task,
     expansion: Expansion,
+    runs: Sequence[Run],
     rests: Sequence[tuple[str, dict[str, Any]]],
     method: Literal["check", "missing"] = "check",
 ) -> list[Problem]:
@@ -139,7 +140,7 @@ def _task_problems(
     problems = []
     distinct: dict[Any, tuple[str, dict[str, Any]]] = {}
     key_of = getattr(task, "check_key", None)
-    for run in expansion.runs:
+    for run in runs:
         # equal sections of runs are one object, so identity tells which were looked at
         key = key_of(run.model) if key_of else tuple(map(id, run.params.values()))
         distinct.setdefault(key, (run.variant, run.params))

@@ -1,0 +1,168 @@
+"""Writes the tables of docs/fusions.md: options, parameters and logged quantities of every fusion, from the code.
+
+    python -m benchmarks.parameters
+
+Numbers are those of the default encoder (4 + 4 layers, hidden 256), MiniLM's vectors (384) and the default options.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.alignn import Alignn
+from models.batch import Distinct, Edges, GraphBatch, TextBatch
+from models.crystal_model import CrystalModel
+from models.fusion.records import Records
+from models.fusion.registry import LATE, MIDDLE, Entry
+from models.options import AlignnOptions, FusionOptions
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "fusions.md"
+TEXT_WIDTH = 384
+
+FORMULAS: dict[str, dict[str, str]] = {
+    "middle": {
+        "middle": "a = σ(W[h; ũ]), ũ = text_scale·u; Dropout(LN(h + a⊙ũ))",
+        "improved": "a' = a·(1 + β·σ(MLP(h))); Dropout(LN(node_scale·h + a'⊙ũ))",
+        "dynamic": "(w_graph, w_text) = softmax(W₂·tanh(W₁[h; u])); LN(h + Dropout(w_graph·h + w_text·u))",
+        "atom_attention": "LN(h + what each atom reads from the tokens)",
+    },
+    "late": {
+        "concat": "SiLU(W[g; t])",
+        "gated": "w_g·g + w_t·t, two sigmoids of [g; t] normalised to sum to 1",
+        "bilinear": "Σ_rank (U g)⊙(V t)",
+        "tucker": "LN(W·vec(U g ⊗ V t))",
+        "adaptive": "W(w₁(g + t) + w₂(g⊙t) + w₃(a⊙g + (1 − a)⊙t)), w a softmax, a a gate a channel",
+        "cross_attention": "[g'; t'], atoms and tokens having read each other",
+        "gated_cross_attention": "Dropout(LN((1 − e)g' + e·t' + g)), e = q·f",
+        "simplified_gated": "Dropout(LN(g' + w·t' + g)), w = σ(MLP[g; t])",
+        "balanced_gated": "Dropout(LN((1 − e)g + e·g' + e·t + (1 − e)t')), e = 0.5 + 0.5·q·f",
+    },
+}
+GROUPS = {  # quantities that come together
+    "terms": ("graph_term_norm", "text_term_norm", "contribution_ratio"),
+    "mix": ("h_norm", "scaled_u_norm", "norm_ratio", "change_norm", "relative_change", "cosine"),
+    "text": ("t_norm", "u_norm"),
+    "gate": (
+        "gate_mean", "gate_std", "gate_min", "gate_max", "gate_share_below_0.1", "gate_share_above_0.9",
+        "gate_share_0.3_to_0.7",
+    ),
+}  # fmt: skip
+HEADER = ("name", "formula", "options and defaults", "parameters", "whole model", "logs")
+
+
+def main() -> None:
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def filled(page: str) -> str:
+    """`page` with what stands between its markers `<!-- name -->` and `<!-- end -->` computed anew."""
+    for name, text in {"middle": table("middle"), "late": table("late"), "groups": groups(), "parts": parts()}.items():
+        before, begin, rest = page.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        if not (begin and end):
+            raise ValueError(f"the page has no place for {name!r}: <!-- {name} --> and <!-- end -->")
+        page = before + begin + text + end + after
+    return page
+
+
+def table(side: str) -> str:
+    """A row a fusion of `side`, middle or late."""
+    entries = {name: entry for name, entry in (MIDDLE if side == "middle" else LATE).items() if name != "none"}
+    rows = [_row(side, entry, {}) for entry in entries.values()]
+    rows += [_row(side, entry, {"tokens": "pooled"}) for entry in entries.values() if _attends(entry)]
+    lines = [HEADER, ("---",) * 3 + ("---:",) * 2 + ("---",), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _attends(entry: Entry) -> bool:
+    return "tokens" in entry.options.model_fields
+
+
+def _row(side: str, entry: Entry, changes: dict[str, Any]) -> tuple[str, ...]:
+    options = entry.options.model_validate({"name": entry.name, **changes})
+    net = model(**{side: options})
+    own = net.middle_fusions if side == "middle" else net.late_fusion
+    assert own is not None
+    name = ", ".join([f"`{entry.name}`", *(f"`{key}: {value}`" for key, value in changes.items())])
+    if changes:
+        return name, "the same with one vector a side", "", _count(own), _count(net), logged(net)
+    listed = ", ".join(
+        f"{key} {_plain(value)}" for key, value in options.model_dump().items() if key not in ("name", "layers")
+    )
+    return name, FORMULAS[side][entry.name], listed, _count(own), _count(net), logged(net)
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _count(module: torch.nn.Module) -> str:
+    return f"{sum(parameter.numel() for parameter in module.parameters()):,}"
+
+
+def model(middle: FusionOptions | None = None, late: FusionOptions | None = None, **settings: Any) -> CrystalModel:
+    none = {"name": "none"}
+    return CrystalModel(
+        AlignnOptions(),
+        middle or MIDDLE["none"].options.model_validate(none),
+        late or LATE["none"].options.model_validate(none),
+        **{"text_dim": TEXT_WIDTH, **settings},
+    ).eval()
+
+
+def logged(net: CrystalModel) -> str:
+    """What the fusion of `net` reports, in its own order; groups by their names."""
+    records = Records()
+    with torch.no_grad():
+        net(two_atoms(), one_text(), records=records)
+    (found,) = records.summary().values()
+    shown = [name for name, members in GROUPS.items() if set(members) <= set(found)]
+    single = [name for name in found if not any(name in GROUPS[group] for group in shown)]
+    return ", ".join([*(f"*{name}*" for name in shown), *single])
+
+
+def groups() -> str:
+    """What the names of groups stand for."""
+    return "".join(f"- *{name}*: {', '.join(members)}\n" for name, members in GROUPS.items())
+
+
+def parts() -> str:
+    """The parameters of what fusions share."""
+    whole = model(contrastive=True)
+    assert whole.text_head is not None
+    assert whole.graph_head is not None
+    assert isinstance(whole.encoder, Alignn)
+    alone = model(text_dim=None)
+    rows = (
+        ("graph only: encoder and head", _count(alone)),
+        ("text projection head, wherever t is read", _count(whole.text_head)),
+        ("graph projection head, wherever g is read", _count(whole.graph_head)),
+        ("null text, wherever a text is read", f"{TEXT_WIDTH:,}"),
+    )
+    return "| part | parameters |\n|---|---:|\n" + "".join(f"| {name} | {count} |\n" for name, count in rows)
+
+
+def two_atoms() -> GraphBatch:
+    """One crystal of two atoms that are each other's only neighbours."""
+
+    def edges() -> Edges:
+        ends, offsets = torch.arange(2), torch.arange(3)
+        return Edges(ends.flip(0), ends, offsets, ends.flip(0), offsets)
+
+    def distinct(value: float) -> Distinct:
+        return Distinct(torch.tensor([value]), torch.zeros(2, dtype=torch.int64), torch.arange(2), torch.tensor([0, 2]))
+
+    numbers, crystal, offsets = torch.tensor([11, 17]), torch.zeros(2, dtype=torch.int64), torch.tensor([0, 2])
+    return GraphBatch(numbers, None, crystal, offsets, edges(), edges(), distinct(2.8), distinct(-1.0))
+
+
+def one_text() -> TextBatch:
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    return TextBatch(torch.ones(1, TEXT_WIDTH), torch.ones(1, dtype=torch.bool), torch.ones(1, 3, TEXT_WIDTH), mask)
+
+
+if __name__ == "__main__":
+    main()
