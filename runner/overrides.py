@@ -25,7 +25,7 @@ def override(source: Source, text: str, top_level: Collection[str]) -> None:
     parts = name.strip().split(".")
     if parts[0] not in top_level:
         parts = ["params", *parts]
-    if parts[:2] == ["matrix", "axes"]:
+    if parts[:2] == ["matrix", "axes"] and len(parts) > 2:
         parts = ["matrix", "axes", ".".join(parts[2:])]  # the keys of axes are dotted themselves
     value = _value(written, flag)
     place: dict[str, Any] = source.value
