@@ -141,6 +141,10 @@ class ExperimentDir:
     def pool_state(self, number: int) -> Path:
         return self.submission(number) / "pool.json"
 
+    def slurm_logs(self, number: int) -> Path:
+        """submitit's files of a submission: callables, batch scripts, output of the parents."""
+        return self.submission(number) / "slurm"
+
     def pool_log(self, number: int) -> Path:
         return self.submission(number) / "pool.log"
 

@@ -51,7 +51,7 @@ def test_status_shows_the_health_that_the_heartbeat_tells(tmp_path: Path) -> Non
     status = take(ExperimentDir(path))
     assert [run["health"] for run in json.loads(as_json(status))["runs"]] == ["ok", "blocking", None]
     shown = io.StringIO()
-    Console(file=shown, width=120).print(as_table(status))
+    Console(file=shown, width=120).print(as_table(status, 120))
     lines = shown.getvalue().splitlines()
     assert any("health" in line for line in lines)
     assert [word for line in lines for word in ("ok", "blocking") if f" {word} " in line] == ["ok", "blocking"]
