@@ -73,11 +73,14 @@ class Heartbeat:
         """Write the last one."""
         self._ended.set()
         self._thread.join()
-        self.beat()
+        self._try_to_beat()
 
     def _run(self) -> None:
         while not self._ended.wait(self._interval):
-            try:
-                self.beat()
-            except OSError as error:  # a full disk must not end the run: the next beat may succeed
-                say(f"heartbeat not written: {error}")
+            self._try_to_beat()
+
+    def _try_to_beat(self) -> None:
+        try:
+            self.beat()
+        except OSError as error:  # a full disk must not end the run, nor hide why it ended: the next beat may succeed
+            say(f"heartbeat not written: {error}")

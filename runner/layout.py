@@ -82,6 +82,11 @@ class RunDir:
         return self.path / "cancelled.json"
 
     @property
+    def reserve(self) -> Path:
+        """Holds room on the disk for the last words of an attempt."""
+        return self.path / "reserve.bin"
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 

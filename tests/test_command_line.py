@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from command_line import run
 from runner.files import read_json
 from runner.layout import ExperimentDir
+from runner_main import run
 from tiny_experiment import TESTS, environment, wait_until
 
 NO_TORCH = """\

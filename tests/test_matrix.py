@@ -1,143 +1,126 @@
-"""From a matrix to runs: order, seeds, identity, names."""
+"""From the matrix of an experiment file to its points."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from jobs.crystal.schema import CrystalParams
-from runner.errors import UserError
-from runner.expansion import Expansion, expand
-from runner.experiment import load
-from runner.selection import choose_run, filter_runs
-
-LAYERS = "model.middle_fusion.layers"
+from runner.errors import Problem
+from runner.experiment import Matrix
+from runner.matrix import MOST_RUNS, Point, axis_keys, matches, points
+from runner.yaml_source import parse
 
 
-def expansion(folder: Path, matrix: dict[str, Any], **params: Any) -> Expansion:
-    path = folder / "e.yaml"
-    model = {"middle_fusion": {"name": "dynamic"}, **params.pop("model", {})}
-    content = {"experiment": "e", "params": {"model": model, **params}, "matrix": matrix}
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
-    return expand(load(path), CrystalParams, "train.seed")
+def expand(text: str) -> tuple[list[Point], list[Problem]]:
+    source = parse(text, Path("e.yaml"))
+    return points(Matrix.model_validate(source.value.get("matrix", {})), source)
 
 
-def test_order_is_product_then_zip_then_include_then_named(tmp_path: Path) -> None:
-    found = expansion(
-        tmp_path,
-        {
-            "axes": {LAYERS: [[1], [2]]},
-            "zip": [{"train.epochs": [5, 6], "train.batch_size": [8, 16]}],
-            "exclude": [{LAYERS: [2], "train.epochs": 6}],
-            "include": [{LAYERS: [3]}],
-            "named": {"graph_only": {"model.middle_fusion": {"name": "none"}}},
-        },
-    )
-    assert found.variants == [
-        "layers=1 epochs=5 batch_size=8",
-        "layers=1 epochs=6 batch_size=16",
-        "layers=2 epochs=5 batch_size=8",
-        "layers=3",
-        "graph_only",
+def overrides(text: str) -> list[dict[str, Any]]:
+    found, problems = expand(text)
+    assert not problems
+    return [point.overrides for point in found]
+
+
+def test_no_matrix_is_one_point_of_shared_parameters() -> None:
+    assert overrides("{}") == [{}]
+
+
+def test_axes_multiply_the_last_one_fastest() -> None:
+    assert overrides("matrix: {axes: {a: [1, 2], b: [x, [3]]}}") == [
+        {"a": 1, "b": "x"}, {"a": 1, "b": [3]}, {"a": 2, "b": "x"}, {"a": 2, "b": [3]}
+    ]  # fmt: skip
+
+
+def test_zipped_axes_advance_together_and_multiply_with_the_others() -> None:
+    text = "matrix: {axes: {a: [1, 2]}, zip: [{b: [3, 4], c: [5, 5]}, {d: [6]}]}"
+    assert overrides(text) == [{"a": a, "b": b, "c": 5, "d": 6} for a in (1, 2) for b in (3, 4)]
+
+
+def test_exclude_removes_points_that_match_all_keys_of_an_entry() -> None:
+    text = "matrix: {axes: {a: [1, 2], b: [[1], [2]]}, exclude: [{a: 1, b: [2]}, {a: 2}]}"
+    assert overrides(text) == [{"a": 1, "b": [1]}]
+
+
+def test_exclude_matches_within_a_zip() -> None:
+    assert overrides("matrix: {zip: [{a: [1, 2, 3], b: [x, y, x]}], exclude: [{b: x, a: 3}]}") == [
+        {"a": 1, "b": "x"},
+        {"a": 2, "b": "y"},
     ]
 
 
-def test_every_variant_has_every_seed(tmp_path: Path) -> None:
-    found = expansion(tmp_path, {"axes": {LAYERS: [[1], [2]]}, "seeds": [3, 7]})
-    assert [(run.variant, run.seed) for run in found.runs] == [
-        ("layers=1", 3),
-        ("layers=1", 7),
-        ("layers=2", 3),
-        ("layers=2", 7),
+def test_include_and_named_are_added_after_exclude() -> None:
+    text = "matrix: {axes: {a: [1, 2]}, exclude: [{a: 2}], include: [{a: 2, z: 9}], named: {best: {b: 3}}}"
+    found, _ = expand(text)
+    assert [(point.name, point.overrides) for point in found] == [
+        (None, {"a": 1}), (None, {"a": 2, "z": 9}), ("best", {"b": 3})
+    ]  # fmt: skip
+
+
+def test_hand_picked_points_alone_add_no_point_of_shared_parameters() -> None:
+    assert overrides("matrix: {named: {one: {a: 1}}}") == [{"a": 1}]
+
+
+def test_every_point_knows_where_the_file_sets_its_keys() -> None:
+    found, _ = expand("matrix: {axes: {a: [1]}, zip: [{b: [2], c: [3]}], include: [{a: 2}], named: {n: {a: 3}}}")
+    assert [point.origins for point in found] == [
+        (("matrix", "axes", "a", 0), ("matrix", "zip", 0, "b", 0), ("matrix", "zip", 0, "c", 0)),
+        (("matrix", "include", 0, "a"),),
+        (("matrix", "named", "n", "a"),),
     ]
-    assert [run.params["train"]["seed"] for run in found.runs] == [3, 7, 3, 7]
 
 
-def test_named_points_alone_are_the_whole_matrix(tmp_path: Path) -> None:
-    found = expansion(tmp_path, {"named": {"a": {"train.epochs": 1}, "b": {"train.epochs": 2}}})
-    assert found.variants == ["a", "b"]
+def test_axis_keys_are_listed_once_in_the_order_of_the_file() -> None:
+    source = parse("{axes: {b: [1]}, zip: [{a: [1]}], include: [{c: 1, b: 2}], named: {n: {d: 1}}}", Path("e.yaml"))
+    assert axis_keys(Matrix.model_validate(source.value)) == ["b", "a", "c", "d"]
 
 
-def test_no_matrix_is_one_run(tmp_path: Path) -> None:
-    assert expansion(tmp_path, {}).variants == ["base"]
-
-
-def test_a_mapping_replaces_and_a_longer_key_refines(tmp_path: Path) -> None:
-    point = {"model.middle_fusion.dropout": 0.3, "model.middle_fusion": {"name": "middle", "layers": [4]}}
-    fusion = expansion(tmp_path, {"named": {"x": point}}).runs[0].params["model"]["middle_fusion"]
-    assert (fusion["name"], fusion["layers"], fusion["dropout"]) == ("middle", [4], 0.3)
-
-
-def test_identity_does_not_depend_on_the_order_of_keys(tmp_path: Path) -> None:
-    first = expansion(
-        tmp_path, {"named": {"x": {"train.epochs": 3, LAYERS: [1]}}}, train={"epochs": 1, "batch_size": 8}
-    )
-    other = expansion(
-        tmp_path, {"named": {"x": {LAYERS: [1], "train.epochs": 3}}}, train={"batch_size": 8, "epochs": 1}
-    )
-    assert first.runs[0].run_id == other.runs[0].run_id
+def test_values_match_as_json_does() -> None:
+    point = Point({"a": {"x": 1, "y": [2]}, "b": 1}, ())
+    assert matches(point, {"a": {"y": [2], "x": 1}})
+    assert not matches(point, {"b": True})
+    assert not matches(point, {"b": 1, "c": 1})
 
 
 @pytest.mark.parametrize(
-    "change", [{"train.epochs": 21}, {"data.seed": 1}, {"text.pooling": "cls"}, {"graph.cutoff": 7}]
-)
-def test_every_effective_parameter_makes_another_run(tmp_path: Path, change: dict[str, Any]) -> None:
-    before = expansion(tmp_path, {"named": {"x": {}}}).runs[0].digest
-    assert expansion(tmp_path, {"named": {"x": change}}).runs[0].digest != before
+    ("text", "expected"),
+    [
+        ("matrix:\n  zip:\n  - {a: [1, 2], b: [1]}", "e.yaml:3: matrix.zip[0]: axes that advance together differ in "
+         "length (a: 2, b: 1)"),
+        ("matrix:\n  axes: {a: [1]}\n  zip:\n  - {a: [1, 2]}", "e.yaml:4: matrix.zip[0].a: is an axis already"),
+        ("matrix:\n  zip:\n  - {}", "e.yaml:3: matrix.zip[0]: has no axis"),
+        ("matrix:\n  axes:\n    a: []", "e.yaml:3: matrix.axes.a: has no values"),
+        ("matrix:\n  axes:\n    a:\n    - [1, 2]\n    - 3\n    - [1, 2]", "e.yaml:6: matrix.axes.a[2]: the value [1,2] "
+         "stands twice"),
+        ("matrix:\n  axes: {a: [1]}\n  seeds: [0, 1, 0]", "e.yaml:3: matrix.seeds: the seed 0 stands twice"),
+        ("matrix:\n  axes: {alpha: [1]}\n  exclude:\n  - {alpah: 1}", "e.yaml:4: matrix.exclude[0].alpah: is no axis, "
+         "so it can exclude nothing\n    allowed: alpha\n    did you mean: alpha"),
+        ("matrix:\n  exclude:\n  - {a: 1}", "e.yaml:3: matrix.exclude[0].a: is no axis, so it can exclude nothing\n"
+         "    allowed: no axes"),
+        ("matrix:\n  axes: {a: [1, 2]}\n  exclude:\n  - {a: 3}", 'e.yaml:4: matrix.exclude[0]: matches no point '
+         '({"a":3}), so it excludes nothing\n    allowed: values that stand in the axes'),
+        ("matrix:\n  axes: {a: [1, 2]}\n  exclude:\n  - {}", "e.yaml:4: matrix.exclude[0]: is empty, so it would "
+         "exclude every point"),
+        ("matrix:\n  axes: {a: [1]}\n  exclude: [{a: 1}]", "e.yaml:1: matrix: describes no variant: exclude removes "
+         "every point"),
+    ],
+)  # fmt: skip
+def test_mistakes_of_a_matrix(text: str, expected: str) -> None:
+    assert [str(problem) for problem in expand(text)[1]] == [expected]
 
 
-def test_text_does_not_name_a_run_that_reads_none(tmp_path: Path) -> None:
-    none = {"middle_fusion": {"name": "none"}}
-    first = expansion(tmp_path, {}, model=none, text={"encoder": "minilm"}).runs[0]
-    assert expansion(tmp_path, {}, model=none, text={"encoder": "another"}).runs[0].run_id == first.run_id
+def test_points_that_are_right_are_given_beside_the_mistakes() -> None:
+    found, problems = expand("matrix: {axes: {a: [1, 2], b: []}, zip: [{}, {c: [3, 4], d: [5]}], seeds: [0, 0]}")
+    assert [point.overrides for point in found] == [{"a": 1, "c": 3, "d": 5}, {"a": 2, "c": 3, "d": 5}]
+    assert len(problems) == 4
 
 
-def test_resources_do_not_rename_runs(tmp_path: Path) -> None:
-    path = tmp_path / "e.yaml"
-    ids = []
-    for resources in ({"gpus": 1}, {"gpus": 0, "memory": "4G"}):
-        path.write_text(yaml.safe_dump({"experiment": "e", "resources": resources}))
-        ids.append(expand(load(path), CrystalParams, "train.seed").runs[0].run_id)
-    assert ids[0] == ids[1]
-
-
-def test_run_ids_are_safe_and_short(tmp_path: Path) -> None:
-    values = ["../../etc", "a b;c", "ünïcode", "x" * 500]
-    for run in expansion(tmp_path, {"axes": {"text.encoder": values}}).runs:
-        assert set(run.run_id) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
-        assert not run.run_id.startswith(".")
-        assert len(run.run_id) < 120
-
-
-def test_runs_are_chosen_by_id_axis_values_number_and_prefix(tmp_path: Path) -> None:
-    runs = expansion(tmp_path, {"axes": {LAYERS: [[1], [2, 3]]}, "seeds": [0, 1]}).runs
-    assert choose_run(runs, runs[1].run_id) is runs[1]
-    assert choose_run(runs, "2,3@1") is runs[3]
-    assert choose_run(runs, "layers=1@0") is runs[0]
-    assert choose_run(runs, "#3") is runs[2]
-    assert choose_run(runs, runs[2].run_id[:-2]) is runs[2]
-
-
-def test_ambiguous_and_unknown_runs_are_refused(tmp_path: Path) -> None:
-    runs = expansion(tmp_path, {"axes": {LAYERS: [[1], [2, 3]]}, "seeds": [0, 1]}).runs
-    with pytest.raises(UserError, match=r"'2,3' means 2 runs(.|\n)*2,3@0"):
-        choose_run(runs, "2,3")
-    with pytest.raises(UserError, match="no run 'nonsense' among 4"):
-        choose_run(runs, "nonsense")
-
-
-def test_runs_are_filtered_by_pattern(tmp_path: Path) -> None:
-    runs = expansion(tmp_path, {"axes": {LAYERS: [[1], [2, 3]]}, "seeds": [0, 1]}).runs
-    assert filter_runs(runs, "layers=2*") == runs[2:]
-    assert filter_runs(runs, "*-s1-*") == [runs[1], runs[3]]
-
-
-def test_ten_thousand_runs_are_distinct(tmp_path: Path) -> None:
-    axes = {"train.learning_rate": [i / 1e4 for i in range(1, 101)], "train.epochs": list(range(1, 101))}
-    runs = expansion(tmp_path, {"axes": axes}).runs
-    assert len({run.run_id for run in runs}) == len(runs) == 10_000
-    assert json.dumps(runs[0].params)
+def test_a_matrix_without_end_is_refused_before_it_is_made() -> None:
+    axes = ", ".join(f"k{n}: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]" for n in range(12))
+    found, problems = expand(f"matrix: {{axes: {{{axes}}}}}")
+    assert not found
+    assert [str(p) for p in problems] == [
+        f"e.yaml:1: matrix: describes 1,000,000,000,000 runs\n    allowed: {MOST_RUNS:,} at most"
+    ]

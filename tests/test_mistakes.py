@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import run
+from runner_main import run
 
 GOOD = """\
 experiment: good
