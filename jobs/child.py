@@ -23,6 +23,7 @@ from jobs.heartbeat import Heartbeat, interval_from_environment
 from jobs.log import say
 from jobs.provenance import provenance
 from jobs.registry import load_task
+from jobs.reserve import give_back, is_full_disk
 from jobs.run_config import RunConfig, problems_of, read_run_config
 from jobs.task import Outcome
 from runner.errors import ConfigError
@@ -54,8 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
         status = _attempt(directory, options)
     except Exception as error:
         failure = failure_of_exception(error, options.attempt, options.job_id)
-        print(failure.traceback or failure.message, file=sys.stderr, flush=True)
+        if is_full_disk(error):
+            give_back(directory)
         failure.write(directory)
+        say(failure.traceback or failure.message)
         status = EXIT_STOPPED if isinstance(error, Stopped) else EXIT_FAILED
     _leave_in(_LEAVE_S, status)
     return status
@@ -70,10 +73,10 @@ def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
         "attempt": options.attempt,
         "memory_limit_bytes": options.memory_limit,
     }
-    heartbeat = Heartbeat(directory, facts, interval_from_environment(), lambda: _leave_if_taken(directory, options))
+    heartbeat = Heartbeat(directory, facts, interval_from_environment(), lambda: _look_around(context, options))
     context = RunContext(
         directory, variant=config.variant, seed=config.seed, attempt=options.attempt, threads=config.threads,
-        gpus=config.gpus, heartbeat=heartbeat,
+        gpus=config.gpus, heartbeat=heartbeat, thresholds=config.thresholds(),
     )  # fmt: skip
     _listen(context, options.lifeline)
     heartbeat.start()
@@ -149,6 +152,13 @@ def _leave_in(seconds: float, status: int) -> None:
     timer = threading.Timer(seconds, os._exit, (status,))
     timer.daemon = True
     timer.start()
+
+
+def _look_around(context: RunContext, options: argparse.Namespace) -> None:
+    """Before each heartbeat: is the run still ours, and still wanted? Other runs of the array task may go on."""
+    _leave_if_taken(context.directory, options)
+    if context.stop_reason is None and context.directory.cancelled.exists():
+        context.ask_to_stop("cancelled")
 
 
 def _leave_if_taken(directory: RunDir, options: argparse.Namespace) -> None:

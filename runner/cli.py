@@ -5,10 +5,13 @@ Modules are imported inside the commands, so that `runner --help` answers at onc
 
 from __future__ import annotations
 
+import errno
 import gc
+import shutil
 import sys
+import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +26,12 @@ if TYPE_CHECKING:
 
     from runner.commands.loading import Destination, Loaded
     from runner.commands.status import Status
+
+# What the machine refuses, and a person can do something about
+_MACHINE_ERRORS = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG,
+    errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ESTALE,
+}  # fmt: skip
 
 app = typer.Typer(
     name="runner",
@@ -232,13 +241,14 @@ def cancel(
 ) -> None:
     """Stop runs that are queued or running."""
     from runner.commands import cancel as command
+    from runner.quantities import counted
     from runner.selection import experiment_directory, root_directory
 
     directory = experiment_directory(experiment, root_directory(root))
     chosen = command.cancel(directory, only, state or ["queued", "running"])
     for planned in chosen:
         print(planned.run_id)
-    tell(f"{len(chosen)} runs cancelled")
+    tell(f"{counted(len(chosen), 'run')} cancelled" if chosen else "no run to cancel")
 
 
 @app.command()
@@ -352,7 +362,14 @@ def _print_status(taken: Status, as_json: bool) -> None:
     if as_json:
         print(command.as_json(taken))
         return
-    _console().print(command.as_table(taken))
+    console = _console()
+    console.print(command.headline(taken))
+    console.print(command.as_table(taken, console.width))
+    below = list(command.lines(taken))
+    if below:
+        console.print()
+    for line in below:
+        console.print(line)
     if taken.queue.unanswered:
         tell(f"Slurm does not answer; these states are from files alone: {taken.queue.unanswered}")
 
@@ -360,37 +377,53 @@ def _print_status(taken: Status, as_json: bool) -> None:
 def _wait(loaded: Loaded) -> None:
     """Show progress until no run is queued or running; CommandFailed when one did not complete."""
     from runner.commands import status as command
+    from runner.quantities import counted
 
     final = _watch(lambda: command.take(loaded.directory), interval=1)
     if not final.all_completed:
         raise CommandFailed(
-            f"{len(final.rows) - final.counts.get('completed', 0)} runs did not complete",
+            f"{counted(len(final.rows) - final.counts.get('completed', 0), 'run')} did not complete",
             next_command=f"runner status {loaded.experiment.experiment}",
         )
     tell(f"next: analysis summarize {loaded.experiment.experiment}")
 
 
-def _watch(take: Any, interval: float) -> Status:
+def _watch(take: Callable[[], Status], interval: float) -> Status:
     """Draw the status again and again on a terminal; in a pipe, a line whenever the counts change."""
     from runner.commands import status as command
 
     console = _console(stderr=True)
-    before = None
-    if not console.is_terminal:
+    try:
+        if console.is_terminal:
+            return _draw(take, interval, console)
+        before = None
         while True:
-            taken: Status = take()
+            taken = take()
             if taken.counts != before:
                 tell(command.headline(taken))
                 before = taken.counts
             if taken.finished:
                 return taken
             time.sleep(interval)
+    except KeyboardInterrupt:
+        tell("interrupted; runs that were sent go on: runner status shows them, runner cancel stops them")
+        raise
+
+
+def _draw(take: Callable[[], Status], interval: float, console: Console) -> Status:
+    from rich.console import Group
     from rich.live import Live
+
+    from runner.commands import status as command
 
     with Live(console=console, auto_refresh=False) as live:
         while True:
             taken = take()
-            live.update(command.as_table(taken), refresh=True)
+            rows = max(4, console.height - 8)  # the rest is for the lines around the table
+            told = [*command.lines(taken, rows)][:5]
+            live.update(
+                Group(command.headline(taken), command.as_table(taken, console.width, rows), *told), refresh=True
+            )
             if taken.finished:
                 return taken
             time.sleep(interval)
@@ -401,16 +434,30 @@ def tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def explain(error: UserError) -> None:
+    """Print what was wrong; on a terminal, lines are broken between words."""
+    lines = f"error: {error}".splitlines()
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        for line in lines:
+            indent = " " * (len(line) - len(line.lstrip()) + 4)
+            tell(textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))
+    else:
+        tell("\n".join(lines))
+
+
 def main() -> None:
-    """Entry point: errors of the user are printed without a traceback."""
+    """Entry point: errors of the user, and of the machine that a user can mend, are printed without a traceback."""
     try:
         app()
     except UserError as error:
-        tell(f"error: {error}")
+        explain(error)
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        tell("interrupted; runs that were sent go on (runner status, runner cancel)")
-        sys.exit(130)
+    except OSError as error:
+        if error.errno not in _MACHINE_ERRORS:
+            raise
+        explain(CommandFailed(f"{error.filename or 'a file'}: {error.strerror}"))
+        sys.exit(EXIT_FAILED)
 
 
 if __name__ == "__main__":

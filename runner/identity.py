@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from functools import cache
 from typing import Any
@@ -23,9 +24,25 @@ _ENCODE = json.encoder.c_make_encoder and json.encoder.c_make_encoder(  # type: 
 )
 
 
-def as_json(value: Any) -> Any:
-    """`value` as JSON values; a number that is not finite, which JSON lacks, as text."""
-    return to_jsonable_python(value, inf_nan_mode="strings")
+def as_json(value: Any) -> tuple[Any, str]:
+    """`value` as JSON values and as canonical text.
+
+    A number that is not finite, which JSON lacks, becomes the text that pydantic reads back.
+    """
+    found = to_jsonable_python(value)
+    try:
+        return found, canonical_json(found)
+    except ValueError:
+        found = _finite(found)
+        return found, canonical_json(found)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def identity(value: Any) -> Any:
@@ -36,19 +53,19 @@ def identity(value: Any) -> Any:
     """
     if isinstance(value, BaseModel):
         if not _marked(type(value)):
-            return as_json(value)
+            return as_json(value)[0]
         return {
             name: identity(getattr(value, name))
             for name, info in type(value).model_fields.items()
             if _takes_part(info.json_schema_extra, getattr(value, name))
         }
     if isinstance(value, dict):
-        return {as_json(key): identity(item) for key, item in value.items()}
+        return {str(key): identity(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [identity(item) for item in value]
     if isinstance(value, (set, frozenset)):  # their order differs between processes
         return sorted((identity(item) for item in value), key=canonical_json)
-    return as_json(value)
+    return as_json(value)[0]
 
 
 def _takes_part(marks: Any, value: Any) -> bool:

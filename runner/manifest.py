@@ -154,7 +154,11 @@ def submissions(directory: ExperimentDir) -> list[Submission]:
 @contextmanager
 def submit_lock(directory: ExperimentDir) -> Iterator[None]:
     """Hold the experiment for one submission; CommandFailed when another one holds it."""
-    directory.path.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandFailed(f"cannot make the directory {directory.path}: {error.strerror}",
+                            next_command="another --root, or RUNNER_ROOT") from None  # fmt: skip
     try:
         with locked(directory.submit_lock):
             yield

@@ -200,9 +200,10 @@ def _adapters(schema: type[BaseModel]) -> dict[str, tuple[type[BaseModel], TypeA
 
 
 def _section_of(name: str, value: Any) -> _Section:
-    dumped = as_json(value)
-    whole = dumped if isinstance(value, BaseModel) and plain(type(value)) else identity(value)
-    return _Section(value, dumped, f'"{name}":{canonical_json(whole)}')
+    dumped, text = as_json(value)
+    if not (isinstance(value, BaseModel) and plain(type(value))):
+        text = canonical_json(identity(value))
+    return _Section(value, dumped, f'"{name}":{text}')
 
 
 def _depth(key: str) -> int:

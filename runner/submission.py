@@ -14,6 +14,7 @@ import yaml
 
 from runner import manifest, snapshot
 from runner.cluster import Cluster, SlurmCluster
+from runner.errors import CommandFailed
 from runner.expansion import Expansion, Run
 from runner.experiment import Experiment, Resources
 from runner.files import write_json, write_text
@@ -28,6 +29,7 @@ def array_tasks(runs: Sequence[Run], runs_per_task: int) -> list[list[str]]:
     return [ids[start : start + runs_per_task] for start in range(0, len(ids), runs_per_task)]
 
 
+Arrays = list[tuple[Resources, list[list[str]]]]  # the array tasks of each resource class
 ArrayTask = Callable[[tuple[str, ...]], Callable[[], Any]]  # absolute run directories → what Slurm's worker calls
 
 
@@ -35,8 +37,8 @@ ArrayTask = Callable[[tuple[str, ...]], Callable[[], Any]]  # absolute run direc
 class Sent:
     """What was sent."""
 
-    number: int
     jobs: list[str]  # job ids, or the pool's process id
+    runs: int
     tasks: int
     waiting: int = 0  # array tasks that the site's limit left for a later submission
 
@@ -59,27 +61,51 @@ def send(
     an array whose id was not saved is found.
     """
     experiment = expansion.file.experiment
+    arrays, waiting = _within_limit(_arrays(plan, experiment), cluster)
+    tasks = [task for _, part in arrays for task in part]
+    ids = {run_id for task in tasks for run_id in task}
+    if not tasks:
+        return Sent([], 0, 0, waiting)
     for run in plan.send:
-        write_run(directory, expansion, run, plan.needs[run.run_id].adjustments, origin.folder)
+        if run.run_id in ids:
+            write_run(directory, expansion, run, plan.needs[run.run_id].adjustments, origin.folder)
     number = manifest.next_number(directory)
     folder = directory.submission(number)
     folder.mkdir(parents=True)
     write_text(folder / "experiment.yaml", expansion.file.source.text)
     code = snapshot.take(directory, experiment.task, Path(origin.folder))
+    write_json(folder / "tasks.json", {"tasks": tasks}, indent=None)
+    begun = {"submission": number, "event": "begun", "kind": cluster.kind, "runs": len(ids), "code": code.name}
+    manifest.log_submission(directory, begun | asdict(origin))
+    try:
+        if isinstance(cluster, SlurmCluster):
+            jobs = _send_slurm(directory, number, arrays, experiment, cluster, make_task, code)
+        else:
+            jobs = _send_local(directory, number, len(tasks), experiment, cluster, code)
+    except CommandFailed:
+        _take_back(directory, number, tasks)
+        raise
+    return Sent(jobs, len(ids), len(tasks), waiting)
+
+
+def _arrays(plan: Plan, experiment: Experiment) -> Arrays:
+    """The array tasks of each resource class."""
     classes: dict[Resources, list[Run]] = {}
     for run in plan.send:
         classes.setdefault(plan.needs[run.run_id].resources, []).append(run)
-    arrays = [(needed, array_tasks(runs, experiment.array.runs_per_task)) for needed, runs in classes.items()]
-    arrays, waiting = _within_limit(arrays, cluster)
-    write_json(folder / "tasks.json", {"tasks": [task for _, tasks in arrays for task in tasks]}, indent=None)
-    begun = {"submission": number, "event": "begun", "kind": cluster.kind, "runs": len(plan.send), "code": code.name}
-    begun |= asdict(origin)
-    manifest.log_submission(directory, begun)
-    if isinstance(cluster, SlurmCluster):
-        jobs = _send_slurm(directory, number, arrays, experiment, cluster, make_task, code)
-    else:
-        jobs = _send_local(directory, number, sum(len(tasks) for _, tasks in arrays), experiment, cluster, code)
-    return Sent(number, jobs, sum(len(tasks) for _, tasks in arrays), waiting)
+    return [(needed, array_tasks(runs, experiment.array.runs_per_task)) for needed, runs in classes.items()]
+
+
+def _take_back(directory: ExperimentDir, number: int, tasks: list[list[str]]) -> None:
+    """After a refusal: runs that were not sent and have never started are new again, not lost."""
+    sent = next(one for one in manifest.submissions(directory) if one.number == number)
+    kept = {run for c in sent.chunks if c.job_id for task in tasks[c.first : c.first + c.count] for run in task}
+    for run_id in (run_id for task in tasks for run_id in task if run_id not in kept):
+        run = directory.run(run_id)
+        if not run.attempts.exists():
+            run.config.unlink(missing_ok=True)
+        if not any(run.path.iterdir()):
+            run.path.rmdir()
 
 
 def settle_orphans(directory: ExperimentDir) -> list[str]:
@@ -113,17 +139,14 @@ def settle_orphans(directory: ExperimentDir) -> list[str]:
 
 
 def _slurm_folder(directory: ExperimentDir, number: int) -> Path:
-    return directory.submission(number).absolute() / "slurm"
-
-
-Arrays = list[tuple[Resources, list[list[str]]]]  # the array tasks of each resource class
+    return directory.slurm_logs(number).absolute()
 
 
 def _within_limit(arrays: Arrays, cluster: Cluster) -> tuple[Arrays, int]:
     """As many array tasks as the site takes at once, and how many have to wait for a later submission."""
-    left = cluster.max_submit_jobs if isinstance(cluster, SlurmCluster) else None
-    if left is None:
+    if not isinstance(cluster, SlurmCluster) or cluster.max_submit_jobs is None:
         return arrays, 0
+    left = max(0, cluster.max_submit_jobs - len(slurm.queue()))
     kept: Arrays = []
     for resources, tasks in arrays:
         kept.append((resources, tasks[:left]))
@@ -207,6 +230,8 @@ def run_config(expansion: Expansion, run: Run, adjustments: Mapping[str, Any], c
         "keep": experiment.keep.model_dump(),
         "retry": {"max_attempts": experiment.retry.max_attempts},
         "stop_after_same_error": experiment.stop_after_same_error,
+        "health": experiment.health,
+        "ratio": list(experiment.select.ratio),
         "code_path": code_path,
         "adjustments": dict(adjustments),
         "params": run.params,

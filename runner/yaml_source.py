@@ -172,12 +172,13 @@ class _Builder:
         self.problems.append(Problem(what, dotted(key) or None, str(self.path), node.start_mark.line + 1))
 
     def build(self, node: yaml.Node, key: Key) -> Any:
+        if self.too_large:  # said once: an alias inside of itself would come here again and again
+            return None
         self.nodes += 1
         self.lines.setdefault(key, node.start_mark.line + 1)
         if self.nodes > MAX_NODES or len(key) > MAX_DEPTH:
-            if not self.too_large:  # said once: an alias inside of itself comes here again and again
-                self.wrong(node, (), "too large or nested too deeply")
             self.too_large = True
+            self.wrong(node, (), "too large or nested too deeply")
             return None
         if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
             return self.mapping(node, key)
