@@ -23,6 +23,7 @@ from jobs.heartbeat import Heartbeat, interval_from_environment
 from jobs.log import say
 from jobs.provenance import provenance
 from jobs.registry import load_task
+from jobs.reserve import give_back, is_full_disk
 from jobs.run_config import RunConfig, problems_of, read_run_config
 from jobs.task import Outcome
 from runner.errors import ConfigError
@@ -54,8 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
         status = _attempt(directory, options)
     except Exception as error:
         failure = failure_of_exception(error, options.attempt, options.job_id)
-        print(failure.traceback or failure.message, file=sys.stderr, flush=True)
+        if is_full_disk(error):
+            give_back(directory)
         failure.write(directory)
+        say(failure.traceback or failure.message)
         status = EXIT_STOPPED if isinstance(error, Stopped) else EXIT_FAILED
     _leave_in(_LEAVE_S, status)
     return status
@@ -73,7 +76,7 @@ def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
     heartbeat = Heartbeat(directory, facts, interval_from_environment(), lambda: _look_around(context, options))
     context = RunContext(
         directory, variant=config.variant, seed=config.seed, attempt=options.attempt, threads=config.threads,
-        gpus=config.gpus, heartbeat=heartbeat,
+        gpus=config.gpus, heartbeat=heartbeat, thresholds=config.thresholds(),
     )  # fmt: skip
     _listen(context, options.lifeline)
     heartbeat.start()

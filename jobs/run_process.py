@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs import memory
+from jobs import memory, reserve
 from jobs.allocation import Allocation
 from jobs.attempts import Attempt, begin_attempt, end_attempt
 from jobs.child import EXIT_STOPPED, EXIT_SUPERSEDED
@@ -31,6 +31,7 @@ def spawn(claim: Claim, config: RunConfig, allocation: Allocation) -> RunProcess
     attempt = begin_attempt(directory, allocation.job_id, os.getpid())
     directory.failure.unlink(missing_ok=True)
     _sweep(directory)
+    reserve.hold(directory)
     directory.logs.mkdir(exist_ok=True)
     limit = memory.limit_bytes(os.environ)
     listen, lifeline = os.pipe()
@@ -145,6 +146,7 @@ class RunProcess:
             self.ending = "taken over by another process; nothing written"
             return
         kills = memory.oom_kills() - self._kills_before
+        reserve.give_back(self.directory)
         evidence = memory.evidence(self._peak, beside, self.memory_limit, kills)
         try:
             self._write_end(reason, None if self._killed_for else evidence)

@@ -82,6 +82,11 @@ class RunDir:
         return self.path / "cancelled.json"
 
     @property
+    def reserve(self) -> Path:
+        """Holds room on the disk for the last words of an attempt."""
+        return self.path / "reserve.bin"
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 
@@ -91,6 +96,22 @@ class RunDir:
     @property
     def tensorboard(self) -> Path:
         return self.path / "tensorboard"
+
+    @property
+    def analysis(self) -> Path:
+        """What the tools that open its checkpoint write."""
+        return self.path / "analysis"
+
+    @property
+    def diagnosis(self) -> Path:
+        return self.analysis / "diagnosis.json"
+
+    @property
+    def alpha(self) -> Path:
+        return self.analysis / "alpha.csv"
+
+    def figure(self, name: str) -> Path:
+        return self.analysis / name
 
 
 @dataclass(frozen=True)

@@ -230,6 +230,8 @@ def run_config(expansion: Expansion, run: Run, adjustments: Mapping[str, Any], c
         "keep": experiment.keep.model_dump(),
         "retry": {"max_attempts": experiment.retry.max_attempts},
         "stop_after_same_error": experiment.stop_after_same_error,
+        "health": experiment.health,
+        "ratio": list(experiment.select.ratio),
         "code_path": code_path,
         "adjustments": dict(adjustments),
         "params": run.params,

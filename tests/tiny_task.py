@@ -7,8 +7,9 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -24,6 +25,7 @@ class TrainParams(BaseModel):
     seed: int = 0
     epochs: int = 3
     epoch_seconds: float = 0.0
+    micro_batch: int = 8  # pieces of a batch; `gpu_memory` has room for four
 
 
 class TinyParams(BaseModel):
@@ -36,6 +38,8 @@ class TinyParams(BaseModel):
     allocate_mib: int = 0
     deaf: bool = False  # never looks at stop_reason
     checkpoint_seconds: float = 0.0  # how long writing a checkpoint takes when asked to stop
+    checkpoint_kib: int = 0  # how much a checkpoint is larger than it must be
+    metrics_kib: int = 0  # how much a line of metrics is longer than it must be
 
 
 class TinyTask:
@@ -43,6 +47,9 @@ class TinyTask:
 
     Params = TinyParams
     seed_key = "train.seed"
+
+    def shrink(self, params: Mapping[str, Any], factor: float) -> dict[str, Any]:
+        return {"train.micro_batch": int(TinyParams.model_validate(params).train.micro_batch * factor)}
 
     def prepare(self, params: Sequence[TinyParams], cache_root: Path, log: Callable[[str], None]) -> list[Preparation]:
         return [Preparation("nothing", ready=True)]
@@ -63,9 +70,11 @@ class TinyTask:
             total += random.Random(f"{params.train.seed}/{epoch}").random()
             if params.mischief and epoch == params.at_epoch and context.attempt <= params.first_attempts:
                 mischief(params)
-            context.record({"epoch": epoch, "train_loss": 1 / epoch, "val_loss": total})
+            long = {"padding": "x" * (params.metrics_kib << 10)} if params.metrics_kib else {}
+            context.record({"epoch": epoch, "train_loss": 1 / epoch, "val_loss": total, **long})
             context.record_fusion(epoch, {"2": {"w_graph": 0.5, "ratio": 3.0}})
-            write_text(context.directory.last_checkpoint, json.dumps({"epoch": epoch, "total": total}))
+            state = {"epoch": epoch, "total": total, "padding": "x" * (params.checkpoint_kib << 10)}
+            write_text(context.directory.last_checkpoint, json.dumps(state))
         write_text(context.directory.best_checkpoint, json.dumps({"epoch": epoch, "total": total}))
         loss = float("nan") if params.mischief == "not_finite" else total
         return Outcome({"val_loss": loss}, best_epoch=epoch, epochs=epoch, parameters=1)
@@ -82,6 +91,14 @@ def mischief(params: TinyParams) -> None:
         raise ValueError("the task was told to raise")
     if params.mischief == "nan":
         raise RunFailure(Kind.DIVERGED, "the loss is not finite")
+    if params.mischief == "data":
+        raise RunFailure(Kind.DATA_MISSING, "the task was told that its data are bad")
+    if params.mischief == "gpu_memory" and params.train.micro_batch > 4:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")  # the words of torch
+    if params.mischief == "memory":  # needs it for a while, and goes on where it gets it
+        needed = [b"x" * (params.allocate_mib << 20)]
+        time.sleep(8)
+        needed.clear()
     if params.mischief == "allocate":
         hoard = bytearray(os.urandom(1)) * (params.allocate_mib << 20)
         time.sleep(0.2)

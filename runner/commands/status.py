@@ -31,6 +31,7 @@ COLOURS = {
     "lost": "magenta",
     "new": "dim",
 }
+HEALTH = {"ok": "green", "warning": "yellow", "blocking": "red"}
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,9 @@ def as_table(status: Status, width: int, limit: int = TABLE_ROWS) -> Table:
             Column("try", [str(state.attempt) if state.attempt > 1 else "" for state in states], right=True, keep=40),
             Column("epoch", [_epoch(state) for state in states], right=True),
             Column(metric_name(status), [_shown_value(value_of(state, metric_name(status))) for state in states], True),
-            Column("health", [state.health or "" for state in states], keep=50),
+            Column(
+                "health", [Text(state.health or "", HEALTH.get(state.health or "", "")) for state in states], keep=50
+            ),
             Column("age", [_age(state) for state in states], right=True, keep=30),
             Column(
                 "job", [state.job or "" if state.state in ("queued", "running") else "" for state in states], keep=20
