@@ -11,9 +11,10 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))  # the modules that tests share; last, so that ours win
 
+from command_line import Runner
+
 from browser import Browser
 from browser import find as find_browser
-from command_line import Runner
 from slurm_cluster import SlurmCluster, SlurmMissing
 
 _missing = pytest.StashKey[str]()
