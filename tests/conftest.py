@@ -11,7 +11,6 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))  # the modules that tests share; last, so that ours win
 
-from command_line import Runner
 
 from browser import Browser
 from browser import find as find_browser
@@ -58,16 +57,6 @@ def slurm(slurm_cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setenv("SLURM_CONF", str(slurm_cluster.conf))
     yield slurm_cluster
     slurm_cluster.clear()
-
-
-@pytest.fixture
-def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Runner:
-    """The command line, called in an empty folder; what it adds to sys.path is undone."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    for name in ("RUNNER_ROOT", "COLUMNS"):
-        monkeypatch.delenv(name, raising=False)
-    return Runner(tmp_path, monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session")
