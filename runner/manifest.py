@@ -109,9 +109,9 @@ class Submission:
     chunks: list[Chunk]
     origin: dict[str, Any]  # overrides, cluster and working directory, to repeat it
 
-    def alone(self, run_id: str) -> bool:
-        """Whether no other run shares the array task of `run_id`."""
-        return all(len(task) == 1 for task in self.tasks if run_id in task)
+    def shared(self) -> set[str]:
+        """The runs that share their array task with others."""
+        return {run_id for task in self.tasks if len(task) > 1 for run_id in task}
 
 
 def next_number(directory: ExperimentDir) -> int:

@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from runner import manifest, snapshot
 from runner.cluster import Cluster, SlurmCluster
 from runner.errors import CommandFailed
@@ -21,6 +19,7 @@ from runner.files import write_json, write_text
 from runner.layout import ExperimentDir
 from runner.plan import Plan
 from runner.schedulers import local, slurm
+from runner.yaml_text import dump
 
 
 def array_tasks(runs: Sequence[Run], runs_per_task: int) -> list[list[str]]:
@@ -244,13 +243,5 @@ def write_run(
     """Make the directory of one run with its config.yaml."""
     target = directory.run(run.run_id)
     target.path.mkdir(parents=True, exist_ok=True)
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # five times as fast, where libyaml is there
-    content = run_config(expansion, run, adjustments, code_path)
-    text = yaml.dump(content, Dumper=_without_aliases(dumper), sort_keys=False, allow_unicode=True)
-    write_text(target.config, text)
+    write_text(target.config, dump(run_config(expansion, run, adjustments, code_path)))
     target.cancelled.unlink(missing_ok=True)
-
-
-def _without_aliases(dumper: Any) -> Any:
-    """Equal parts are written out; anchors would puzzle readers."""
-    return type("Dumper", (dumper,), {"ignore_aliases": lambda self, data: True})

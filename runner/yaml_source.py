@@ -24,24 +24,24 @@ _LARGEST_INTEGER = 2**63 - 1
 Key = tuple[str | int, ...]
 
 
-class _Loader(yaml.SafeLoader):
+class PlainLoader(yaml.SafeLoader):
     """SafeLoader with YAML 1.2's plain scalars."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}  # type: ignore[misc]
 
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(~|null|Null|NULL|)$"), ["~", "n", "N", ""])
-_Loader.add_implicit_resolver(
+PlainLoader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(~|null|Null|NULL|)$"), ["~", "n", "N", ""])
+PlainLoader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
-_Loader.add_implicit_resolver(
+PlainLoader.add_implicit_resolver(
     "tag:yaml.org,2002:int", re.compile(r"^[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F][0-9a-fA-F_]*)$"), list("-+0123456789")
 )
 _NUMBER = r"(\.[0-9][0-9_]*|[0-9][0-9_]*\.[0-9_]*)([eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.(inf|Inf|INF)"
-_Loader.add_implicit_resolver(
+PlainLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(rf"^[-+]?({_NUMBER})$|^\.(nan|NaN|NAN)$"), list("-+.0123456789")
 )
-_Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"^<<$"), ["<"])
+PlainLoader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"^<<$"), ["<"])
 
 _PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str")}
 
@@ -111,7 +111,7 @@ def parse(text: str, path: Path, *, strict: bool = True) -> Source:
     Raises ConfigError. strict: for any mistake; otherwise those that leave a value are in `mistakes` of the result.
     """
     try:
-        root = yaml.compose(text, Loader=_Loader)
+        root = yaml.compose(text, Loader=PlainLoader)
     except yaml.MarkedYAMLError as error:
         raise ConfigError([_syntax_problem(error, path)]) from None
     except yaml.reader.ReaderError as error:
@@ -166,7 +166,7 @@ class _Builder:
         self.problems: list[Problem] = []
         self.nodes = 0
         self.too_large = False
-        self.scalars = _Loader("")
+        self.scalars = PlainLoader("")
 
     def wrong(self, node: yaml.Node, key: Key, what: str) -> None:
         self.problems.append(Problem(what, dotted(key) or None, str(self.path), node.start_mark.line + 1))

@@ -11,12 +11,12 @@ from analysis.thresholds import overridden
 from jobs.registry import load_task
 from jobs.task import Task
 from runner import cluster as clusters
-from runner import experiment
+from runner import experiment, yaml_source
 from runner.cluster import Cluster, SlurmCluster
 from runner.errors import ConfigError, Mistakes, Problem, UserError
 from runner.expansion import Expansion, Run, examine
 from runner.experiment import Experiment, ExperimentFile
-from runner.layout import ExperimentDir
+from runner.layout import ExperimentDir, RunDir
 from runner.yaml_source import Key
 
 
@@ -99,7 +99,34 @@ def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[Experi
         return file, None, mistakes
     expansion, problems, rests = examine(file, task.Params, task.seed_key)
     mistakes.problems += problems + _task_problems(task, expansion, expansion.runs, rests)
-    return file, Loaded(task, expansion, ExperimentDir(root / file.experiment.experiment)), mistakes
+    directory = ExperimentDir(root / file.experiment.experiment)
+    return file, Loaded(task, _with_known_names(expansion, directory), directory), mistakes
+
+
+def _with_known_names(expansion: Expansion, directory: ExperimentDir) -> Expansion:
+    """Runs that exist keep their directories when an axis is added, or axes change places, which changes new names.
+
+    The seed and eight digits of the hash find such a directory; that its parameters are the same decides.
+    """
+    there = {entry.name for entry in directory.runs.iterdir()} if directory.runs.is_dir() else set()
+    if there:
+        ends = {_end(name): name for name in there}
+        for at, run in enumerate(expansion.runs):
+            known = ends.get(_end(run.run_id))
+            if known is not None and run.run_id not in there and _params_of(directory.run(known)) == run.params:
+                expansion.runs[at] = replace(run, run_id=known)
+    return expansion
+
+
+def _end(run_id: str) -> str:
+    return "-".join(run_id.rsplit("-", 2)[1:])
+
+
+def _params_of(run: RunDir) -> Any:
+    try:
+        return yaml_source.read(run.config).value.get("params")
+    except UserError:  # gone or damaged: nobody's run
+        return None
 
 
 def _task(file: ExperimentFile) -> Task:

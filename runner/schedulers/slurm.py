@@ -56,7 +56,10 @@ def queue() -> list[Element]:
     output = _call(["squeue", "--me", "-r", "-h", "-o", "%F|%K|%T|%S|%r|%k"])
     elements = []
     for line in output.splitlines():
-        job_id, index, state, start, reason, comment = line.strip().split("|", 5)
+        fields = line.strip().split("|", 5)
+        if len(fields) < 6:  # the rest of a comment with line breaks, of a job that is not ours
+            continue
+        job_id, index, state, start, reason, comment = fields
         number, since = (int(text) if text.isdigit() else 0 for text in (index, start))
         elements.append(Element(job_id, number, state, comment, reason, float(since)))
     return elements
