@@ -11,9 +11,9 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))  # the modules that tests share; last, so that ours win
 
+
 from browser import Browser
 from browser import find as find_browser
-from command_line import Runner
 from slurm_cluster import SlurmCluster, SlurmMissing
 
 _missing = pytest.StashKey[str]()
@@ -71,16 +71,6 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
     opened = Browser(program)
     yield opened
     opened.close()
-
-
-@pytest.fixture
-def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Runner:
-    """The command line, called in an empty folder; what it adds to sys.path is undone."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    for name in ("RUNNER_ROOT", "COLUMNS"):
-        monkeypatch.delenv(name, raising=False)
-    return Runner(tmp_path, monkeypatch, capsys)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
