@@ -20,6 +20,7 @@ LIGHT = [
     "models.fusion.registry",
     "analysis.health",
     "analysis.choice",
+    "analysis.cli",
 ]
 
 
