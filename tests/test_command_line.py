@@ -132,7 +132,10 @@ def test_runs_under_way_are_not_sent_again_and_can_be_cancelled(config: Path, tm
 
 
 def test_only_a_part_is_sent(config: Path, tmp_path: Path) -> None:
-    assert "sent 2 runs" in run("submit", config, "--root", tmp_path, "--only", "epochs=1", "--wait").err
+    said = run("submit", config, "--root", tmp_path, "--only", "epochs=1", "--wait")
+    assert said.status == 0, "runs that were not asked for are not waited for"
+    assert "sent 2 runs" in said.err
+    assert "tiny: 2 runs: 2 completed" in said.err
     status = json.loads(run("status", "--root", tmp_path, "--format", "json").out)
     assert status["counts"] == {"completed": 2, "new": 2}
 
