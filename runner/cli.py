@@ -141,7 +141,7 @@ def submit(
     if supervise and not dry_run:
         _supervise(loaded, chosen)
     if wait and not dry_run:
-        _wait(loaded)
+        _wait(loaded, set(outcome.plan.states))
 
 
 @app.command()
@@ -164,7 +164,7 @@ def resubmit(
     for line in lines(outcome, again.loaded, again.cluster, dry_run):
         tell(line)
     if wait and not dry_run:
-        _wait(again.loaded)
+        _wait(again.loaded, set(outcome.plan.states))
 
 
 @app.command()
@@ -374,12 +374,12 @@ def _print_status(taken: Status, as_json: bool) -> None:
         tell(f"Slurm does not answer; these states are from files alone: {taken.queue.unanswered}")
 
 
-def _wait(loaded: Loaded) -> None:
-    """Show progress until no run is queued or running; CommandFailed when one did not complete."""
+def _wait(loaded: Loaded, run_ids: set[str]) -> None:
+    """Show progress until none of these runs is queued or running; CommandFailed when one did not complete."""
     from runner.commands import status as command
     from runner.quantities import counted
 
-    final = _watch(lambda: command.take(loaded.directory), interval=1)
+    final = _watch(lambda: command.take(loaded.directory).only(run_ids), interval=1)
     if not final.all_completed:
         raise CommandFailed(
             f"{counted(len(final.rows) - final.counts.get('completed', 0), 'run')} did not complete",

@@ -85,6 +85,7 @@ class Mistakes:
     """Collects the problems of several checks, so that a person sees all of them at once."""
 
     problems: list[Problem] = field(default_factory=list)
+    next_command: str | None = None  # of the first that has one
 
     @contextmanager
     def gathered(self) -> Iterator[None]:
@@ -93,11 +94,12 @@ class Mistakes:
             yield
         except ConfigError as error:
             self.problems += error.problems
+            self.next_command = self.next_command or error.next_command
 
     def refuse(self) -> None:
         """Raise ConfigError when there are any."""
         if self.problems:
-            raise ConfigError(self.problems)
+            raise ConfigError(self.problems, next_command=self.next_command)
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str | None:

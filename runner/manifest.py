@@ -109,10 +109,6 @@ class Submission:
     chunks: list[Chunk]
     origin: dict[str, Any]  # overrides, cluster and working directory, to repeat it
 
-    def shared(self) -> set[str]:
-        """The runs that share their array task with others."""
-        return {run_id for task in self.tasks if len(task) > 1 for run_id in task}
-
 
 def next_number(directory: ExperimentDir) -> int:
     """The number of the next submission, counted from 1."""

@@ -18,7 +18,7 @@ class Place:
     job: str  # 12_3, or pool 4711
     submission: int
     reason: str = ""
-    alone: bool = True  # no other run shares the array task
+    final: bool = False  # a failure there is the end of the run; a Slurm task of its own may be requeued after one
     since: float = 0.0  # Unix seconds when the array task was (last) started or sent
 
 
@@ -57,11 +57,10 @@ def _look_at_pool(directory: ExperimentDir, submission: Submission, places: dict
     report = local.report(directory, submission.number)
     if report is None:
         return
-    shared = submission.shared()
     for started, run_ids in ((False, report.get("pending", [])), (True, report.get("running", []))):
         for run_id in run_ids:
-            job, alone = f"pool {report['pid']}", run_id not in shared
-            places[run_id] = Place(started, job, submission.number, "", alone, submission.time)
+            job = f"pool {report['pid']}"
+            places[run_id] = Place(started, job, submission.number, final=True, since=submission.time)
 
 
 def _look_at_slurm(sent: list[Submission], places: dict[str, Place]) -> None:
@@ -80,4 +79,4 @@ def _look_at_slurm(sent: list[Submission], places: dict[str, Place]) -> None:
         task = submission.tasks[position]
         reason = "" if started else element.reason
         for run_id in task:
-            places[run_id] = Place(started, name, submission.number, reason, len(task) == 1, element.start)
+            places[run_id] = Place(started, name, submission.number, reason, len(task) > 1, element.start)

@@ -95,7 +95,7 @@ def state_of(signs: Signs, place: Place | None, now: float) -> RunState:
         return RunState("completed", result=signs.result, **facts)
     if _lives(heartbeat, now) and not _ended_by(failure, heartbeat):
         return RunState("running", **facts)
-    if place and not _failed_beside_others(place, failure):
+    if place and not _failed_for_good(place, failure):
         started = place.started and heartbeat and not heartbeat.get("ended")
         return RunState("running" if started else "queued", message=place.reason or None, **facts)
     if failure:
@@ -108,10 +108,10 @@ def state_of(signs: Signs, place: Place | None, now: float) -> RunState:
     return RunState("new", **facts)
 
 
-def _failed_beside_others(place: Place, failure: Mapping[str, Any]) -> bool:
-    """Whether a run has failed while its array task goes on for the other runs in it."""
+def _failed_for_good(place: Place, failure: Mapping[str, Any]) -> bool:
+    """Whether a run has failed, although the scheduler still has its array task: other runs in it go on."""
     late = bool(failure) and (_number(failure.get("time")) or 0) >= place.since
-    return late and place.started and not place.alone
+    return late and place.started and place.final
 
 
 def _ended_by(failure: Mapping[str, Any], heartbeat: Mapping[str, Any]) -> bool:

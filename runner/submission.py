@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from runner.layout import ExperimentDir
 from runner.plan import Plan
 from runner.schedulers import local, slurm
 from runner.yaml_text import dump
+
+WRITERS = 8  # at once: a shared file system takes its time for each file, and takes several
 
 
 def array_tasks(runs: Sequence[Run], runs_per_task: int) -> list[list[str]]:
@@ -65,9 +68,13 @@ def send(
     ids = {run_id for task in tasks for run_id in task}
     if not tasks:
         return Sent([], 0, 0, waiting)
-    for run in plan.send:
-        if run.run_id in ids:
-            write_run(directory, expansion, run, plan.needs[run.run_id].adjustments, origin.folder)
+    chosen = [run for run in plan.send if run.run_id in ids]
+
+    def write(run: Run) -> None:
+        write_run(directory, expansion, run, plan.needs[run.run_id].adjustments, origin.folder)
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(write, chosen))
     number = manifest.next_number(directory)
     folder = directory.submission(number)
     folder.mkdir(parents=True)

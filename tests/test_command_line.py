@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -86,12 +87,15 @@ def test_expand_as_csv_quotes_lists(tmp_path: Path) -> None:
 @pytest.mark.parametrize("axes", [
     {"train.learning_rate": 100, "train.weight_decay": 100, "train.epochs": 10},
     {"train.learning_rate": 100, "model.dropout": 100, "data.seed": 10},
-], ids=["one section", "several sections"])  # fmt: skip
+    {"model.dropout": 100, "model.projection_dim": 100, "seeds": 10},
+], ids=["one section", "several sections", "variants with seeds"])  # fmt: skip
 def test_hundred_thousand_runs_expand_in_five_seconds(tmp_path: Path, axes: dict[str, int]) -> None:
     small = {
-        key: [1 + i if key.endswith(("epochs", "seed")) else (i + 1) / 1e4 for i in range(n)] for key, n in axes.items()
+        key: [1 + i if key.endswith(("epochs", "seed", "seeds", "dim")) else (i + 1) / 1e4 for i in range(n)]
+        for key, n in axes.items()
     }
-    content = {"experiment": "big", "params": {"data": {"dataset": "mp6k"}}, "matrix": {"axes": small}}
+    seeds = small.pop("seeds", [0])
+    content = {"experiment": "big", "params": {"data": {"dataset": "mp6k"}}, "matrix": {"axes": small, "seeds": seeds}}
     (tmp_path / "big.yaml").write_text(yaml.safe_dump(content))
     line = [sys.executable, "-P", "-c", NO_TORCH, "expand", str(tmp_path / "big.yaml"), "--format", "csv"]
     before = os.times()
@@ -128,7 +132,10 @@ def test_runs_under_way_are_not_sent_again_and_can_be_cancelled(config: Path, tm
 
 
 def test_only_a_part_is_sent(config: Path, tmp_path: Path) -> None:
-    assert "sent 2 runs" in run("submit", config, "--root", tmp_path, "--only", "epochs=1", "--wait").err
+    said = run("submit", config, "--root", tmp_path, "--only", "epochs=1", "--wait")
+    assert said.status == 0, "runs that were not asked for are not waited for"
+    assert "sent 2 runs" in said.err
+    assert "tiny: 2 runs: 2 completed" in said.err
     status = json.loads(run("status", "--root", tmp_path, "--format", "json").out)
     assert status["counts"] == {"completed": 2, "new": 2}
 
@@ -148,3 +155,94 @@ def test_init_writes_starters_and_does_not_overwrite(tmp_path: Path) -> None:
     assert again.status == 2
     assert "exists" in again.err
     assert "runner init --force" in again.err
+
+
+def test_a_reader_that_leaves_early_is_no_error(config: Path, tmp_path: Path) -> None:
+    seeds = f"--set 'matrix.seeds={list(range(2000))}'"
+    line = f"{sys.executable} -P -m runner.cli expand {config} --format csv {seeds} | head -1"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, env=environment())
+    assert done.stdout == "number,run_id,variant,seed,train.epochs\n"
+    assert done.stderr == ""
+
+
+def test_ctrl_c_while_waiting_leaves_the_runs_alone_and_says_so(config: Path, tmp_path: Path) -> None:
+    slow = [str(config), "--root", str(tmp_path), "--set", "train.epoch_seconds=30", "--wait"]
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "runner.cli", "submit", *slow], stderr=subprocess.PIPE, text=True
+    )
+    wait_until((tmp_path / "tiny" / "submissions" / "1" / "pool.json").exists, 30, "the pool")
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "runs that were sent go on: runner status shows them, runner cancel stops them" in told
+    assert "Traceback" not in told
+    assert "4 queued or running" in run("submit", *slow[:-1]).err
+    assert "4 runs cancelled" in run("cancel", "--root", tmp_path).err
+
+
+def test_two_submissions_at_once_send_every_run_once(config: Path, tmp_path: Path) -> None:
+    line = [sys.executable, "-P", "-m", "runner.cli", "submit", str(config), "--root", str(tmp_path)]
+    both = [subprocess.Popen(line, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [process.communicate(timeout=60)[1] for process in both]
+    assert sorted(process.returncode for process in both) in ([0, 0], [0, 1]), told
+    assert sum("sent 4 runs" in text for text in told) == 1, told
+    assert sum("another submission of tiny is under way" in text or "4 queued or running" in text for text in told) == 1
+    run("cancel", "--root", tmp_path)
+
+
+def test_what_the_machine_refuses_is_told_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    said = run("init", tmp_path / "file" / "configs")
+    assert said.status == 1
+    assert said.err.startswith(f"error: {tmp_path}/file/configs")
+    assert "Not a directory" in said.err
+
+
+def test_an_axis_that_is_added_keeps_the_runs_that_there_are(config: Path, tmp_path: Path) -> None:
+    config.write_text(config.read_text().replace("- 0\n  - 1", "- 0"))  # one seed
+    assert run("submit", config, "--root", tmp_path, "--wait").status == 0
+    config.write_text(config.read_text().replace("axes:", "axes:\n    at_epoch: [1, 2]"))
+    counts = next(line for line in run("expand", config, "--root", tmp_path).out.splitlines() if "variants" in line)
+    assert counts == (
+        "4 runs (4 variants × 1 seed): 2 new, 2 unchanged; 0 submitted earlier that the file no longer has"
+    )
+    again = run("submit", config, "--root", tmp_path, "--wait")
+    assert "sent 2 runs" in again.err
+    status = json.loads(run("status", "--root", tmp_path, "--format", "json").out)
+    assert status["counts"] == {"completed": 4}
+    assert {planned["variant"] for planned in status["runs"]} == {
+        f"at_epoch={at} epochs={epochs}" for at in (1, 2) for epochs in (1, 2)
+    }
+
+
+def test_expand_says_what_is_new_unchanged_and_gone(config: Path, tmp_path: Path) -> None:
+    assert run("submit", config, "--root", tmp_path, "--only", "epochs=2", "--wait").status == 0
+    config.write_text(config.read_text().replace("- 1\n    - 2", "- 2\n    - 3"))
+    out = run("expand", config, "--root", tmp_path).out
+    assert "2 new, 2 unchanged; 2 submitted earlier that the file no longer has" in out
+    assert [line.split()[3] for line in out.splitlines()[1:5]] == ["completed", "completed", "new", "new"]
+
+
+def test_expand_says_what_runs_share_what_they_cost_and_what_is_listed_once(tmp_path: Path) -> None:
+    (tmp_path / "e.yaml").write_text(
+        "experiment: e\nparams: {train: {epochs: 5}, data: {train: 50}}\nbaseline: width\n"
+        "matrix:\n  axes: {train.batch_size: [32, 64]}\n  include: [{train.batch_size: 64, train.patience: null}]\n"
+        "  named: {width: {model.projection_dim: 32}}\n  seeds: [0, 1]\n"
+        "resources: {gpus: 1, time: 30m}\narray: {runs_per_task: 4}\n"
+    )
+    out = run("expand", tmp_path / "e.yaml", "--root", tmp_path).out.splitlines()
+    assert out[0].split() == ["#", "variant", "seed", "state", "run"]
+    assert out[5].split()[:4] == ["5", "width", "*", "0"]
+    assert "* baseline, with which the others are compared" in out
+    assert any(
+        line.startswith("not listed: batch_size=64 patience=null, seed 0, is the same run as batch-") for line in out
+    )
+    assert "params, where a variant sets nothing else: train.epochs=5 data.train=50" in out
+    assert "at most 1.0 GPU hours: 2 array tasks of 30m00s each" in out
+
+
+def test_expand_of_many_runs_shows_fifty_and_counts(config: Path) -> None:
+    out = run("expand", config, "--set", f"matrix.seeds={list(range(40))}").out.splitlines()
+    assert out[50].split()[0] == "50"
+    assert "… and 30 more; --format csv lists all" in out

@@ -12,6 +12,10 @@ import pytest
 LIGHT = [
     "runner.cli",
     "runner.commands.submit",
+    "runner.commands.supervise",
+    "runner.commands.doctor",
+    "jobs.child",
+    "jobs.pool",
     "jobs.registry",
     "jobs.parent",
     "jobs.crystal.schema",

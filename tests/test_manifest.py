@@ -109,7 +109,6 @@ def test_submissions_tell_their_tasks_and_arrays(directory: ExperimentDir) -> No
         ("t1", 0, 1, "17"), ("t2", 1, 1, None)
     ]  # fmt: skip
     assert sent.origin == {"overrides": [], "cluster": "local", "folder": "/here"}
-    assert sent.shared() == {"a", "b"}
 
 
 def test_a_half_written_line_hides_no_other(directory: ExperimentDir) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -258,3 +259,192 @@ def test_root_without_experiments(tmp_path: Path, command: str) -> None:
     said = run(command, "--root", tmp_path)
     assert said.status == 1
     assert re.search(r"no experiment under .*\n.*next: runner submit CONFIG", said.err)
+
+
+def refused(folder: Path, text: str, *arguments: str) -> str:
+    """What `runner submit` says of a file with `text`; with --dry-run it says the same, and neither writes anything."""
+    (folder / "e.yaml").write_text(text)
+    said = [
+        run("submit", folder / "e.yaml", "--root", folder / "runs", *arguments, *dry) for dry in ([], ["--dry-run"])
+    ]
+    assert {answer.status for answer in said} == {2}, said[0].err
+    assert said[0].err == said[1].err
+    assert "Traceback" not in said[0].err
+    assert not (folder / "runs").exists()
+    return said[0].err.replace(f"{folder}/", "")
+
+
+def test_ten_different_mistakes_are_told_in_one_go(tmp_path: Path) -> None:
+    text = """\
+experiment: ../ten
+task: crystal
+tsak: 1
+params:
+  data: {dataset: mp6k, target: formation_enrgy}
+  model: {encoder: {name: alignn, alignn_layers: 3}, middle_fusion: {name: dynamic, layers: [2]}}
+  train: {epochs: 2, epochs: 3}
+matrix:
+  axes:
+    model.middle_fusion.layers: [[1], [2], [7]]
+    train.learning_rat: [1e-3]
+  exclude:
+  - {train.batch: 3}
+  seeds: [0, 0]
+baseline: graph_only
+resources: {time: soon, memory: 16Q}
+health: {spik: 3}
+cluster: configs/nowhere.yaml
+"""
+    told = refused(tmp_path, text)
+    expected = [
+        "e.yaml:1: experiment: '../ten' cannot name a directory",
+        "e.yaml:3: tsak: unknown key",
+        "e.yaml:5: params.data.target: mp6k has no target 'formation_enrgy'",
+        "e.yaml:7: params.train.epochs: this key stands twice, first in line 7",
+        "e.yaml:10: model.middle_fusion.layers: there is no layer 7; layers count from 1",
+        "e.yaml:11: train.learning_rat: unknown key",
+        "e.yaml:13: matrix.exclude[0].train.batch: is no axis, so it can exclude nothing",
+        "e.yaml:14: matrix.seeds: the seed 0 stands twice",
+        "e.yaml:15: baseline: matches no variant; it must match exactly one",
+        "e.yaml:16: resources.memory: '16Q' is not an amount of memory",
+        "e.yaml:16: resources.time: 'soon' is not a time",
+        "e.yaml:17: health.spik: no such threshold",
+        "e.yaml:18: cluster: there is no cluster file 'configs/nowhere.yaml'",
+    ]
+    lines = [line.strip() for line in told.splitlines() if line.startswith("  e.yaml:")]
+    assert len(lines) == len(expected), told
+    for line, start in zip(lines, expected, strict=True):
+        assert line.startswith(start)
+    assert "did you mean: spike" in told
+
+
+def test_a_matrix_with_a_thousand_alike_mistakes_stays_readable(tmp_path: Path) -> None:
+    values = ", ".join(f"{{width: {n}}}" for n in range(1000))
+    text = f"experiment: e\nmatrix: {{axes: {{model.encoder: [{values}]}}}}\n"
+    told = refused(tmp_path, text)
+    assert told.startswith("error: 1,000 mistakes in the configuration\n")
+    assert "… and 997 more, most of them alike" in told
+    assert len(told.splitlines()) < 15
+
+
+TASKS = {
+    "no such module": ("nowhere:Task", r"e\.yaml:2: task: no module 'nowhere'; looked in code_path "),
+    "no such class": ("tiny_task:Huge", r"e\.yaml:2: task: module 'tiny_task' has no class 'Huge'"),
+    "no task": ("tiny_task:TinyParams", r"e\.yaml:2: task: class 'tiny_task:TinyParams' is no task: it lacks Params"),
+    "module that fails": ("failing_task:T", r"e\.yaml:2: task: .*importing 'failing_task' failed: ZeroDivisionError"),
+    "module that lacks a library": (
+        "needy_task:T",
+        r"e\.yaml:2: task: .*imports 'absent_library', which is not installed",
+    ),
+    "one word": ("sentimnt", r"e\.yaml:2: task: found 'sentimnt', which is no task\n    allowed: .*crystal"),
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_users_task_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    task, pattern = TASKS[name]
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "failing_task.py").write_text("1 / 0\n")
+    (tmp_path / "needy_task.py").write_text("import absent_library\n")
+    assert re.search(pattern, refused(tmp_path, f"experiment: e\ntask: {task}\ntrian: 1\n"))
+    assert "e.yaml:3: trian: unknown key" in refused(tmp_path, f"experiment: e\ntask: {task}\ntrian: 1\n")
+
+
+@pytest.mark.parametrize("name", ["''", "'..'", "a/b", "'a b'", "é", "-x", "x" * 101])
+def test_names_that_cannot_be_a_directory(tmp_path: Path, name: str) -> None:
+    assert "e.yaml:1: experiment: " in refused(tmp_path, f"experiment: {name}\n")
+    assert "cannot name a directory; use letters, digits" in refused(tmp_path, f"experiment: {name}\n")
+
+
+def test_a_baseline_that_means_several(tmp_path: Path) -> None:
+    told = refused(tmp_path, GOOD + "baseline: {}\n")
+    assert "e.yaml:14: baseline: matches 2 variants (layers=1, layers=2); it must match exactly one" in told
+
+
+def test_a_seed_in_the_parameters(tmp_path: Path) -> None:
+    told = refused(tmp_path, GOOD.replace("epochs: 2", "epochs: 2, seed: 5"))
+    assert "e.yaml:8: params.train.seed: is set by `matrix: {seeds: […]}`" in told
+
+
+def test_a_cluster_that_the_file_names_wrongly(tmp_path: Path) -> None:
+    (tmp_path / "clusters").mkdir()
+    (tmp_path / "clusters" / "mine.yaml").write_text("kind: slurm\n")
+    told = refused(tmp_path, GOOD + "cluster: clusters/mien.yaml\n")
+    assert "e.yaml:14: cluster: there is no cluster file 'clusters/mien.yaml', here or in a folder above" in told
+    assert "allowed: local, clusters/mine.yaml\n    did you mean: clusters/mine.yaml" in told
+    assert "next: runner init" in told
+
+
+def test_mistakes_of_the_experiment_and_of_its_cluster_are_told_together(tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text("kind: slurm\nparttion: gpu\n")
+    told = refused(tmp_path, GOOD.replace("epochs: 2", "epochs: 0"), "--cluster", str(tmp_path / "site.yaml"))
+    assert "e.yaml:8: params.train.epochs: must be 1 or more; found 0" in told
+    assert "site.yaml:2: parttion: unknown key" in told
+
+
+def test_slurm_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "site.yaml").write_text("kind: slurm\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    told = refused(tmp_path, GOOD, "--cluster", str(tmp_path / "site.yaml"))
+    assert "Slurm's command 'sbatch' is not on this machine" in told
+    assert "next: submit from a login node of the cluster, or here with --cluster local" in told
+
+
+OVERRIDES = {
+    "an axis": ("model.middle_fusion.layers=[1]", "is an axis of the matrix, so this has no effect"),
+    "a wrong value": ("train.epochs=many", "--set train.epochs=many: params.train.epochs: must be a whole number"),
+    "an unknown key": ("train.epoch=3", "--set train.epoch=3: params.train.epoch: unknown key"),
+    "bad YAML": ("train.epochs=[", "--set train.epochs=[: not valid YAML"),
+    "a name that leaves": ("experiment=../x", "--set experiment=../x: experiment: '../x' cannot name a directory"),
+}
+
+
+@pytest.mark.parametrize("name", OVERRIDES)
+def test_mistake_of_an_option_names_the_option(tmp_path: Path, name: str) -> None:
+    option, expected = OVERRIDES[name]
+    assert expected in refused(tmp_path, GOOD, "--set", option)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("../x", "no such experiment directory or file"),
+        ("a/b", "a/b: no such experiment directory or file"),
+        ("a b", "'a b' cannot name a directory"),
+        (".", "has no manifest.json: not the directory of an experiment"),
+    ],
+)
+@pytest.mark.parametrize("command", [["status"], ["failures"], ["cancel"], ["resubmit"], ["promote"]])
+def test_experiment_that_does_not_exist(tmp_path: Path, command: list[str], name: str, message: str) -> None:
+    said = run(*command, name, "--root", tmp_path)
+    assert said.status in (1, 2)
+    assert message in said.err
+
+
+def test_a_damaged_manifest(tmp_path: Path) -> None:
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "manifest.json").write_text("{half")
+    said = run("status", "e", "--root", tmp_path)
+    assert said.status == 2
+    assert "manifest.json is damaged" in said.err
+    assert "next: runner submit CONFIG" in said.err
+
+
+def test_a_root_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    (tmp_path / "runs").write_text("a file\n")
+    said = run("submit", tmp_path / "good.yaml", "--root", tmp_path / "runs")
+    assert said.status == 1
+    assert "cannot make the directory" in said.err
+    assert "next: another --root, or RUNNER_ROOT" in said.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["expand"], ["expand", "x.yaml", "--format", "xml"], ["submitt"], ["status", "--x"]]
+)
+def test_wrong_usage_has_status_two_and_shows_the_usage(arguments: list[str]) -> None:
+    said = run(*arguments)
+    assert said.status == 2
+    assert "Usage:" in said.err
+    assert "Traceback" not in said.err

@@ -43,9 +43,9 @@ def test_a_living_pool_has_its_pending_and_running_runs(directory: ExperimentDir
     sent(directory, "local", [["a", "b"], ["c"]])
     pool(directory)
     places = look(directory).places
-    assert {name: (place.started, place.job, place.alone) for name, place in places.items()} == {
-        "a": (True, f"pool {os.getpid()}", False),
-        "b": (True, f"pool {os.getpid()}", False),
+    assert {name: (place.started, place.job, place.final) for name, place in places.items()} == {
+        "a": (True, f"pool {os.getpid()}", True),
+        "b": (True, f"pool {os.getpid()}", True),
         "c": (False, f"pool {os.getpid()}", True),
     }
 
@@ -96,10 +96,10 @@ def test_slurm_elements_are_found_by_job_and_index(
         "99|0|RUNNING|1700000000|None|a job of", "two lines", "98|N/A|PENDING|N/A|Resources|(null)",
     ])  # fmt: skip
     places = look(directory).places
-    assert {name: (p.started, p.job, p.reason, p.alone, p.since) for name, p in places.items()} == {
-        "a": (True, "17_0", "", False, 1700000000.0),
-        "b": (True, "17_0", "", False, 1700000000.0),
-        "d": (False, "17_2", "Priority", True, 0.0),
+    assert {name: (p.started, p.job, p.reason, p.final, p.since) for name, p in places.items()} == {
+        "a": (True, "17_0", "", True, 1700000000.0),
+        "b": (True, "17_0", "", True, 1700000000.0),
+        "d": (False, "17_2", "Priority", False, 0.0),
     }
 
 

@@ -70,3 +70,57 @@ def test_runner_and_analysis_say_the_same(tmp_path: Path) -> None:
     found = {run.run_id: run.state for run in collect(path, now=NOW).runs}
     assert list(found.values()) == [*states, "cancelled"]
     assert found == {run_id: run_state(ExperimentDir(path).run(run_id), now=NOW).state for run_id in found}
+
+
+def test_the_first_state_that_holds_counts(tmp_path: Path) -> None:
+    beat = {"attempt": 2, "time": NOW, "host": "another"}
+    signs = {"result": {"metrics": {}}, "heartbeat": beat, "failure": {"kind": "timeout", "attempt": 1}}
+    run = run_with(tmp_path / "run", cancelled={}, **signs)
+    run.config.touch()
+    waiting = Place(False, "12_3", 1, "Priority")
+
+    def state(place: Place | None = None) -> str:
+        return run_state(run, place, NOW + 1).state
+
+    assert state(waiting) == "completed"
+    run.result.unlink()
+    assert state(waiting) == "running"
+    run.heartbeat.write_text(json.dumps({**beat, "ended": True}))
+    assert state(waiting) == "queued"
+    assert state() == "failed"
+    run.failure.unlink()
+    assert state() == "cancelled"
+    run.cancelled.unlink()
+    assert state() == "lost"
+    run.heartbeat.unlink()
+    assert state() == "lost"
+    run.config.unlink()
+    assert state() == "new"
+
+
+def test_a_stale_heartbeat_is_no_life(tmp_path: Path) -> None:
+    run = run_with(tmp_path / "run", heartbeat={"attempt": 1, "time": NOW, "interval": 10, "host": "another"})
+    assert run_state(run, now=NOW + 30).state == "running"
+    assert run_state(run, now=NOW + 31).state == "lost"
+
+
+@pytest.mark.parametrize(
+    ("final", "since", "state"), [(True, NOW - 5, "failed"), (True, NOW + 5, "queued"), (False, NOW - 5, "queued")]
+)
+def test_a_failure_counts_at_once_only_where_no_requeue_can_follow_it(
+    tmp_path: Path, final: bool, since: float, state: str
+) -> None:
+    beat = {"attempt": 1, "time": NOW, "ended": True}
+    run = run_with(tmp_path / "run", heartbeat=beat, failure={"kind": "timeout", "attempt": 1, "time": NOW})
+    assert run_state(run, Place(True, "12_3", 1, final=final, since=since), NOW + 1).state == state
+
+
+def test_a_failure_that_was_a_cancellation_is_cancelled(tmp_path: Path) -> None:
+    assert run_state(run_with(tmp_path / "run", failure={"kind": "cancelled", "attempt": 1})).state == "cancelled"
+
+
+def test_progress_is_told_beside_the_state(tmp_path: Path) -> None:
+    beat = {"attempt": 2, "time": NOW, "host": "another", "epoch": 3, "epochs": 9, "metric": "val_mae", "value": 0.5}
+    found = run_state(run_with(tmp_path / "run", heartbeat={**beat, "job_id": "12_3"}), now=NOW + 7)
+    assert (found.attempt, found.epoch, found.epochs, found.metric, found.value) == (2, 3, 9, "val_mae", 0.5)
+    assert (found.age, found.job) == (7.0, "12_3")

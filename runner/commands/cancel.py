@@ -38,11 +38,14 @@ def choose(status: Status, pattern: str | None, states: Sequence[str]) -> list[P
 def cancel(directory: ExperimentDir, pattern: str | None, states: Sequence[str]) -> list[PlannedRun]:
     """Mark the chosen runs as cancelled and take them from their queues; the runs that were chosen."""
     status = take(directory)
-    chosen = choose(status, pattern, states)
+    waiting = {run.run_id for run, state in status.rows if state.state == "queued"}
+    marked = {run_id for run_id in waiting if directory.run(run_id).cancelled.exists()}  # their pool will drop them
+    chosen = [run for run in choose(status, pattern, states) if run.run_id not in marked]
     for run in chosen:
         write_json(directory.run(run.run_id).cancelled, {"time": time.time()})
-    _take_from_slurm(directory, status, {run.run_id for run in chosen})
-    _take_from_pools(directory, status, {run.run_id for run in chosen})
+    doomed = marked | {run.run_id for run in chosen}
+    _take_from_slurm(directory, status, doomed)
+    _take_from_pools(directory, status, doomed)
     return chosen
 
 

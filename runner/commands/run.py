@@ -35,27 +35,31 @@ def execute(run: RunDir) -> int:
     """
     before = set(run.logs.glob("*.log"))
     command = [sys.executable, "-P", "-u", "-m", "jobs.parent", str(run.path.absolute())]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
-        _echo(run, before, process)
+        began = _echo(run, before, process)
     except KeyboardInterrupt:
+        began = True
         process.wait()
-    return process.wait()
+    said, _ = process.communicate()
+    if not began:  # it is completed, or somebody else's: the parent says so
+        sys.stdout.write(said)
+    return process.returncode
 
 
-def _echo(run: RunDir, before: set[Path], process: subprocess.Popen[bytes]) -> None:
-    """Copy the log of the attempt that has just started to this terminal."""
+def _echo(run: RunDir, before: set[Path], process: subprocess.Popen[str]) -> bool:
+    """Copy the log of the attempt that has just started to this terminal; False when none started."""
     new: set[Path] = set()
     while not new and process.poll() is None:
         time.sleep(POLL_SECONDS)
         new = set(run.logs.glob("*.log")) - before
     if not new:
-        return
+        return False
     with max(new).open(encoding="utf-8", errors="replace") as log:
         while True:
             ended = process.poll() is not None  # looked at before reading, so that nothing is missed
             sys.stdout.write(log.read())
             sys.stdout.flush()
             if ended:
-                return
+                return True
             time.sleep(POLL_SECONDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.table import Table
@@ -42,6 +42,10 @@ class Status:
     manifest: Manifest
     rows: list[tuple[PlannedRun, RunState]]
     queue: Queue
+
+    def only(self, run_ids: set[str]) -> Status:
+        """The same of some runs."""
+        return replace(self, rows=[(run, state) for run, state in self.rows if run.run_id in run_ids])
 
     @property
     def counts(self) -> dict[str, int]:
@@ -143,7 +147,7 @@ def lines(status: Status, limit: int = TABLE_ROWS) -> Iterator[str]:
         yield f"… and {counted(len(told) - NOTES, 'note')} more; --format json lists all"
     if any(state.state == "failed" for _, state in status.rows):
         yield f"why in full: runner failures {status.manifest.experiment}"
-    known = {run.run_id for run, _ in status.rows}
+    known = {run.run_id for run in status.manifest.runs}
     gone = sorted({place.job for run_id, place in status.queue.places.items() if run_id not in known})
     if gone:
         yield f"still queued or running, although the experiment file no longer has them: {', '.join(gone[:8])}"

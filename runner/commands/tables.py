@@ -57,4 +57,4 @@ def fitted(columns: Iterable[Column], width: int) -> Table:
 
 
 def _least(column: Column, width: int) -> int:
-    return min(column.width, width // 3) if column.fold else column.width
+    return max(cell_len(column.title), min(column.width, width // 3)) if column.fold else column.width
