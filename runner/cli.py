@@ -117,8 +117,9 @@ def submit(
 
     loaded = _load(config, root, set_)
     runs = command.chosen(loaded, only)
-    refuse_missing(loaded, runs)
     chosen, text = load_cluster(loaded, cluster)
+    if not (chosen.kind == "slurm" and chosen.prepare and chosen.prepare.internet):  # which fetches it
+        refuse_missing(loaded, runs)
     origin = Origin(set_ or [], text, str(Path.cwd()))
     outcome = command.submit(loaded, chosen, origin, runs, Policy(), dry_run)
     for line in command.lines(outcome, loaded, chosen, dry_run):

@@ -6,13 +6,14 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from runner import manifest, snapshot
+from runner import manifest, prepared, snapshot
 from runner.cluster import Cluster, SlurmCluster
 from runner.expansion import Expansion, Run
 from runner.experiment import Experiment, Resources
@@ -21,6 +22,8 @@ from runner.layout import ExperimentDir
 from runner.plan import Plan
 from runner.schedulers import local, slurm
 
+WRITERS = 16  # run directories that are written at once
+
 
 def array_tasks(runs: Sequence[Run], runs_per_task: int) -> list[list[str]]:
     """The run ids of each array task."""
@@ -28,7 +31,12 @@ def array_tasks(runs: Sequence[Run], runs_per_task: int) -> list[list[str]]:
     return [ids[start : start + runs_per_task] for start in range(0, len(ids), runs_per_task)]
 
 
-ArrayTask = Callable[[tuple[str, ...]], Callable[[], Any]]  # absolute run directories → what Slurm's worker calls
+@dataclass(frozen=True)
+class Workers:
+    """What Slurm is given to call."""
+
+    task: Callable[[tuple[str, ...]], Callable[[], Any]]  # absolute run directories → an array task
+    prepare: Callable[[str, int], Callable[[], Any]]  # absolute experiment directory, submission → fills the caches
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ class Origin:
 
 
 def send(
-    directory: ExperimentDir, expansion: Expansion, cluster: Cluster, plan: Plan, make_task: ArrayTask, origin: Origin
+    directory: ExperimentDir, expansion: Expansion, cluster: Cluster, plan: Plan, workers: Workers, origin: Origin
 ) -> Sent:
     """Write the run directories and send the array tasks; call it under `manifest.submit_lock`.
 
@@ -59,8 +67,13 @@ def send(
     an array whose id was not saved is found.
     """
     experiment = expansion.file.experiment
-    for run in plan.send:
-        write_run(directory, expansion, run, plan.needs[run.run_id].adjustments, origin.folder)
+    with ThreadPoolExecutor(WRITERS) as pool:  # flushing to disk is waiting, on a shared file system all the more
+        written = [
+            pool.submit(write_run, directory, expansion, run, plan.needs[run.run_id].adjustments, origin.folder)
+            for run in plan.send
+        ]
+    for one in written:
+        one.result()
     number = manifest.next_number(directory)
     folder = directory.submission(number)
     folder.mkdir(parents=True)
@@ -76,7 +89,7 @@ def send(
     begun |= asdict(origin)
     manifest.log_submission(directory, begun)
     if isinstance(cluster, SlurmCluster):
-        jobs = _send_slurm(directory, number, arrays, experiment, cluster, make_task, code)
+        jobs = _send_slurm(directory, number, arrays, experiment, cluster, workers, code)
     else:
         jobs = _send_local(directory, number, sum(len(tasks) for _, tasks in arrays), experiment, cluster, code)
     return Sent(number, jobs, sum(len(tasks) for _, tasks in arrays), waiting)
@@ -141,6 +154,8 @@ def environment(cluster: Cluster, resources: Resources, code: Path | None = None
         told["PYTHONPATH"] = os.pathsep.join(p for p in (str(code), os.environ.get("PYTHONPATH", "")) if p)
     if isinstance(cluster, SlurmCluster):
         told["HF_HUB_OFFLINE"] = "1"  # compute nodes have no internet
+        if cluster.scratch:
+            told["RUNNER_SCRATCH"] = cluster.scratch  # its variables are those of the node
         told["RUNNER_REQUEUE"] = "1" if cluster.requeue else "0"
         told["RUNNER_SIGNAL_DELAY_S"] = str(cluster.signal_seconds)
         told["RUNNER_TIME_LIMIT_S"] = str(slurm.time_limit_minutes(resources) * 60)
@@ -166,30 +181,63 @@ def _send_slurm(
     arrays: Arrays,
     experiment: Experiment,
     cluster: SlurmCluster,
-    make_task: ArrayTask,
+    workers: Workers,
     code: Path,
 ) -> list[str]:
     size = slurm.max_array_size(cluster)
     chunks = [
         (resources, tasks[start : start + size]) for resources, tasks in arrays for start in range(0, len(tasks), size)
     ]
+    preparing = _send_preparation(directory, number, arrays, experiment, cluster, workers, code)
     jobs: list[str] = []
     first = 0
     for resources, part in chunks:
         token = secrets.token_hex(8)
         told = environment(cluster, resources, code)
         params = slurm.parameters(experiment.experiment, token, resources, experiment.array, cluster, told)
+        depends = [f"afterok:{preparing}"] if preparing else []
         if jobs and experiment.array.max_parallel:  # the limit holds over all chunks only when they take turns
-            params["dependency"] = f"afterany:{jobs[-1]}"
+            depends.append(f"afterany:{jobs[-1]}")
+        if depends:
+            params["dependency"] = ",".join(depends)
+            params["additional_parameters"]["kill-on-invalid-dep"] = "yes"  # else it waits for ever
         sending = {"event": "sending", "submission": number, "token": token, "first": first, "count": len(part)}
         manifest.log_submission(directory, sending)
         runs = directory.path.absolute() / directory.runs.name
-        callables = [make_task(tuple(str(runs / run_id) for run_id in task)) for task in part]
+        callables = [workers.task(tuple(str(runs / run_id) for run_id in task)) for task in part]
         job_id = slurm.send(_slurm_folder(directory, number), callables, params, cluster.python)
         manifest.log_submission(directory, {"event": "sent", "submission": number, "token": token, "job_id": job_id})
         jobs.append(job_id)
         first += len(part)
     return jobs
+
+
+def _send_preparation(
+    directory: ExperimentDir,
+    number: int,
+    arrays: Arrays,
+    experiment: Experiment,
+    cluster: SlurmCluster,
+    workers: Workers,
+    code: Path,
+) -> str | None:
+    """Send the job that fills the caches, where the site wants one and they were not filled before; its id."""
+    root = prepared.cache_root(cluster.cache)
+    run_ids = {run_id for _, tasks in arrays for task in tasks for run_id in task}
+    if cluster.prepare is None or prepared.covers(root, experiment.experiment, run_ids):
+        return None
+    asked = cluster.prepare
+    resources = Resources(cpus=asked.cpus, memory=asked.memory, time=asked.time, partition=asked.partition)
+    told = environment(cluster, resources, code)
+    if asked.internet:
+        del told["HF_HUB_OFFLINE"]
+    name = f"{experiment.experiment}-prepare"
+    params = slurm.parameters(name, f"prepare-{number}", resources, None, cluster, told)
+    path = directory.path.absolute()
+    work = workers.prepare(str(path), number)
+    job = slurm.send(ExperimentDir(path).submission(number) / "prepare", [work], params, cluster.python)
+    manifest.log_submission(directory, {"event": "preparing", "submission": number, "job_id": job})
+    return job
 
 
 def run_config(expansion: Expansion, run: Run, adjustments: Mapping[str, Any], code_path: str) -> dict[str, Any]:

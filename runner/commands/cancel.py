@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Sequence
 
+from runner import manifest
 from runner.commands.status import Status, take
 from runner.errors import UserError
-from runner.files import write_json
+from runner.files import read_json, write_json
 from runner.layout import ExperimentDir
 from runner.manifest import PlannedRun
+from runner.processes import is_alive, machine
 from runner.queue import Place
 from runner.schedulers import local, slurm
 from runner.selection import filter_runs
@@ -35,9 +39,22 @@ def cancel(directory: ExperimentDir, pattern: str | None, states: Sequence[str])
         target = directory.run(run.run_id)
         if target.path.is_dir():
             write_json(target.cancelled, {"time": time.time()})
-    _take_from_slurm(directory, status, {run.run_id for run in chosen})
-    _take_from_pools(directory, status, {run.run_id for run in chosen})
+    names = {run.run_id for run in chosen}
+    if {run.run_id for run, state in status.rows if state.state in ("queued", "running")} <= names:
+        _end_helpers(directory)  # first: a supervisor would take the end of the arrays for its turn
+    _take_from_slurm(directory, status, names)
+    _take_from_pools(directory, status, names)
     return chosen
+
+
+def _end_helpers(directory: ExperimentDir) -> None:
+    """End what prepares and supervises the experiment: nothing is left for it to do."""
+    jobs = set(manifest.helper_jobs(directory))
+    if living := sorted(jobs & {element.job_id for element in slurm.queue()}) if jobs else []:
+        slurm.cancel(living)
+    follower = read_json(directory.follower) or {}
+    if follower.get("machine") == machine() and is_alive(follower.get("pid"), follower.get("start_time")):
+        os.kill(int(follower["pid"]), signal.SIGTERM)
 
 
 def _take_from_slurm(directory: ExperimentDir, status: Status, chosen: set[str]) -> None:
