@@ -26,19 +26,19 @@ test: install-dev
 	$(BIN)/python -m pytest
 
 # While working: everything that needs no Slurm and takes no longer than a few minutes.
-check: install-dev format lint types imports
+check: format lint types imports
 	$(BIN)/python -m pytest -q -m "not slurm and not slow"
 
-format:
+format: install-dev
 	$(BIN)/ruff format --check .
 
-lint:
+lint: install-dev
 	$(BIN)/ruff check .
 
-types:
+types: install-dev
 	$(BIN)/mypy
 
-imports:
+imports: install-dev
 	$(BIN)/lint-imports
 
 # What takes longer than tests may: the whole demo from a clean clone, on this machine and on a real Slurm.

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from analysis.commands import compare, export, fusion, robustness, summarize
+from analysis.commands import alpha, compare, diagnose, export, fusion, predict, refine, rescale, robustness, summarize
 from runner.errors import UserError
 
 app = typer.Typer(
@@ -20,7 +20,12 @@ app.command("summarize")(summarize.command)
 app.command("compare")(compare.command)
 app.command("weights")(fusion.weights)
 app.command("scale")(fusion.scale)
+app.command("diagnose")(diagnose.command)
+app.command("alpha")(alpha.command)
 app.command("export")(export.command)
+app.command("rescale")(rescale.command)
+app.command("predict")(predict.command)
+app.command("refine")(refine.command)
 app.command("robustness")(robustness.command)
 
 

@@ -37,6 +37,9 @@ def by_severity(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: -LEVELS.index(finding.level))
 
 
-def number(value: float) -> str:
-    """A value as a message shows it."""
-    return f"{value:.3g}"
+def number(value: float, beside: float | None = None) -> str:
+    """A value as a message shows it; with as many figures as tell it from the threshold `beside` it."""
+    figures = 3
+    while beside is not None and value != beside and figures < 9 and float(f"{value:.{figures}g}") == beside:
+        figures += 1
+    return f"{value:.{figures}g}"

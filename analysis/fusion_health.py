@@ -70,7 +70,7 @@ def ratio_findings(values: Quantities, t: Thresholds, layer: str | None = None) 
         advice = "check the descriptions, then hidden_dim and dropout of the fusion; " + advice
     what = "the text weighs too much" if low else "the text is ignored"
     side = "below" if low else "above"
-    message = f"{what}: ratio {number(ratio)} is {side} {number(threshold)}"
+    message = f"{what}: ratio {number(ratio, threshold)} is {side} {number(threshold)}"
     return [Finding("blocking", "ratio_low" if low else "ratio_high", ratio, threshold, message, advice, layer)]
 
 
@@ -84,7 +84,7 @@ def text_scale_findings(
 
     def found(level: str, rule: str, threshold: float, what: str, advice: str) -> list[Finding]:
         side = "above" if scale > threshold else "below"
-        message = f"{what}: text_scale {number(scale)} is {side} {number(threshold)}"
+        message = f"{what}: text_scale {number(scale, threshold)} is {side} {number(threshold)}"
         return [Finding(level, rule, scale, threshold, message, advice, layer)]  # type: ignore[arg-type]
 
     if scale > t.text_scale_exploding:
@@ -109,16 +109,17 @@ def gate_findings(values: Quantities, t: Thresholds, layer: str | None = None) -
     findings = []
     gate = quantity(values, "gate_mean")
     if gate is not None and gate < t.gate_suppressed:
-        message = f"the gate is suppressed: mean {number(gate)} is below {number(t.gate_suppressed)}"
+        message = f"the gate is suppressed: mean {number(gate, t.gate_suppressed)} is below {number(t.gate_suppressed)}"
         advice = "late_fusion: {name: simplified_gated}"
         findings.append(Finding("warning", "gate_suppressed", gate, t.gate_suppressed, message, advice, layer))
     if gate is not None and gate > t.gate_saturated:
-        message = f"the gate is saturated: mean {number(gate)} is above {number(t.gate_saturated)}"
+        message = f"the gate is saturated: mean {number(gate, t.gate_saturated)} is above {number(t.gate_saturated)}"
         advice = "gate_warmup, or a smaller learning rate"
         findings.append(Finding("warning", "gate_saturated", gate, t.gate_saturated, message, advice, layer))
     quality = quantity(values, "quality")
     if quality is not None and quality < t.gate_quality_low:
-        message = f"the text is judged poor: quality gate {number(quality)} is below {number(t.gate_quality_low)}"
+        limit = t.gate_quality_low
+        message = f"the text is judged poor: quality gate {number(quality, limit)} is below {number(limit)}"
         advice = "text_quality: true"
         findings.append(Finding("warning", "gate_quality", quality, t.gate_quality_low, message, advice, layer))
     return findings

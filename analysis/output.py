@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from runner.errors import CommandFailed
-from runner.files import write_text
+from runner.files import replacing
 
 PIPE_WIDTH = 100  # columns where stdout is no terminal and COLUMNS is not set
 
@@ -22,11 +22,12 @@ def stdout_console() -> Console:
     return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
 
-def written(files: Mapping[Path, str], *, quiet: bool = False) -> None:
+def written(files: Mapping[Path, str | bytes], *, quiet: bool = False) -> None:
     """Write each file in one step and name it on stderr unless `quiet`; CommandFailed where that is impossible."""
-    for path, text in files.items():
+    for path, content in files.items():
         try:
-            write_text(path, text)
+            with replacing(path) as beside:
+                beside.write_bytes(content.encode() if isinstance(content, str) else content)
         except OSError as error:
             raise CommandFailed(f"cannot write {path}: {error.strerror}") from None
         if not quiet:

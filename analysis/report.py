@@ -12,7 +12,7 @@ from analysis.quantities import plural
 from analysis.rank import Variant
 from analysis.summary import Summary
 from analysis.summary_records import to_csv
-from analysis.summary_table import AXIS, STYLES, Column, choice_lines, columns, sections
+from analysis.summary_table import STYLES, Column, choice_lines, columns, sections
 
 ROWS = 500  # variants in the table of the report
 PACKAGE = Path(__file__).parent
@@ -50,7 +50,7 @@ def to_html(summary: Summary, plots: Sequence[Any], key: str) -> str:
     )
     shown = list(summary.variants[:ROWS])
     kept = [column for column in columns(summary) if any(column.cell(variant) for variant in shown)]
-    kept.sort(key=lambda column: column.keep == AXIS)  # the variant's name says them already
+    kept.sort(key=lambda column: -column.keep)  # what matters most is seen first where the window is narrow
     chosen = summary.choice.variant if summary.choice else None
     rows = [
         {"chosen": variant.name == chosen, "cells": [_cell(column, variant) for column in kept]} for variant in shown

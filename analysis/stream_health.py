@@ -43,7 +43,7 @@ def cosine_findings(values: Quantities, t: Thresholds, layer: str | None = None)
     if cosine is None:
         return []
     if cosine < t.cosine_poor:
-        message = f"graph and text point apart: cosine {number(cosine)} is below {number(t.cosine_poor)}"
+        message = f"graph and text point apart: cosine {number(cosine, t.cosine_poor)} is below {number(t.cosine_poor)}"
         advice = "train.contrastive_weight: 0.1"
         return [Finding("warning", "cosine_poor", cosine, t.cosine_poor, message, advice, layer)]
     if t.cosine_good_low <= cosine <= t.cosine_good_high:

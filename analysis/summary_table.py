@@ -148,6 +148,9 @@ def sections(summary: Summary) -> Iterator[tuple[str, list[str]]]:
         named = summary.collection.manifest.baseline
         lines = [item.sentence for item in summary.baseline] or [summary.baseline_note]
         yield f"Against the baseline {named}" if named else "Baseline", lines
+    goal = goal_line(summary)
+    if goal:
+        yield "Your goal", [goal]
     yield "Choice", choice_lines(summary)
     if summary.promoted:
         numbered = [f"{number}. {name}" for number, name in enumerate(summary.promoted, 1)]
@@ -196,6 +199,22 @@ def finding_line(finding: Finding) -> str:
 
 def advice(finding: Finding) -> str:
     return f" → {finding.advice}" if finding.advice else ""
+
+
+def goal_line(summary: Summary) -> str:
+    """How the choice stands to the user's own `target_mae`; empty without one. Shown, never used for choosing."""
+    manifest = summary.collection.manifest
+    if not manifest.target_mae or summary.choice is None:
+        return ""
+    variant = summary.variant(summary.choice.variant)
+    value = variant.test or variant.val
+    assert value is not None  # it was ranked
+    name = manifest.select.test_metric if variant.test else manifest.select.metric
+    borders = [(word, manifest.target_mae[word]) for word in ("good", "acceptable") if word in manifest.target_mae]
+    reached = next((f"{word} (at most {border:g})" for word, border in borders if value.mean <= border), None)
+    wanted = ", ".join(f"{word} {border:g}" for word, border in borders)
+    verdict = reached or f"not reached: {wanted}"
+    return f"target_mae: {variant.name} has {name} {significant(value.mean)}: {verdict}; shown, not used for choosing"
 
 
 def choice_lines(summary: Summary) -> list[str]:

@@ -45,7 +45,8 @@ def spike_findings(losses: Sequence[float], t: Thresholds) -> list[Finding]:
         insort(ordered, loss)
     if not spikes:
         return []
-    message = f"the loss jumped {spikes} times, up to {number(highest)} × its running median (limit {number(t.spike)})"
+    often = "once" if spikes == 1 else f"{spikes} times"
+    message = f"the loss jumped {often}, up to {number(highest)} × its running median (limit {number(t.spike)})"
     return [Finding("warning", "loss_spike", highest, t.spike, message, "a smaller learning rate, or more warm-up")]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.page import filled, table
 from models.alignn import Alignn
 from models.batch import Distinct, Edges, GraphBatch, TextBatch
 from models.crystal_model import CrystalModel
@@ -50,31 +51,24 @@ GROUPS = {  # quantities that come together
         "gate_share_0.3_to_0.7",
     ),
 }  # fmt: skip
-HEADER = ("name", "formula", "options and defaults", "parameters", "whole model", "logs")
+HEADER = ("name", "formula", "options and defaults", "logs", "parameters", "whole model")
 
 
 def main() -> None:
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), tables()), encoding="utf-8")
 
 
-def filled(page: str) -> str:
-    """`page` with what stands between its markers `<!-- name -->` and `<!-- end -->` computed anew."""
-    for name, text in {"middle": table("middle"), "late": table("late"), "groups": groups(), "parts": parts()}.items():
-        before, begin, rest = page.partition(f"<!-- {name} -->\n")
-        _, end, after = rest.partition("<!-- end -->")
-        if not (begin and end):
-            raise ValueError(f"the page has no place for {name!r}: <!-- {name} --> and <!-- end -->")
-        page = before + begin + text + end + after
-    return page
+def tables() -> dict[str, str]:
+    """The parts of the page, by the names of their places."""
+    return {"middle": fusions("middle"), "late": fusions("late"), "groups": groups(), "parts": parts()}
 
 
-def table(side: str) -> str:
+def fusions(side: str) -> str:
     """A row a fusion of `side`, middle or late."""
     entries = {name: entry for name, entry in (MIDDLE if side == "middle" else LATE).items() if name != "none"}
     rows = [_row(side, entry, {}) for entry in entries.values()]
     rows += [_row(side, entry, {"tokens": "pooled"}) for entry in entries.values() if _attends(entry)]
-    lines = [HEADER, ("---",) * 3 + ("---:",) * 2 + ("---",), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return table(HEADER, rows, numbers=2)
 
 
 def _attends(entry: Entry) -> bool:
@@ -88,11 +82,11 @@ def _row(side: str, entry: Entry, changes: dict[str, Any]) -> tuple[str, ...]:
     assert own is not None
     name = ", ".join([f"`{entry.name}`", *(f"`{key}: {value}`" for key, value in changes.items())])
     if changes:
-        return name, "the same with one vector a side", "", _count(own), _count(net), logged(net)
+        return name, "the same with one vector a side", "", logged(net), _count(own), _count(net)
     listed = ", ".join(
         f"{key} {_plain(value)}" for key, value in options.model_dump().items() if key not in ("name", "layers")
     )
-    return name, FORMULAS[side][entry.name], listed, _count(own), _count(net), logged(net)
+    return name, FORMULAS[side][entry.name], listed, logged(net), _count(own), _count(net)
 
 
 def _plain(value: Any) -> str:
@@ -142,7 +136,7 @@ def parts() -> str:
         ("graph projection head, wherever g is read", _count(whole.graph_head)),
         ("null text, wherever a text is read", f"{TEXT_WIDTH:,}"),
     )
-    return "| part | parameters |\n|---|---:|\n" + "".join(f"| {name} | {count} |\n" for name, count in rows)
+    return table(("part", "parameters"), rows, numbers=1)
 
 
 def two_atoms() -> GraphBatch:

@@ -76,7 +76,7 @@ def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
     heartbeat = Heartbeat(directory, facts, interval_from_environment(), lambda: _leave_if_taken(directory, options))
     context = RunContext(
         directory, variant=config.variant, seed=config.seed, attempt=options.attempt, threads=config.threads,
-        gpus=config.gpus, heartbeat=heartbeat,
+        gpus=config.gpus, heartbeat=heartbeat, thresholds=config.thresholds(),
     )  # fmt: skip
     _listen(context, options.lifeline)
     heartbeat.start()

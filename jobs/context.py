@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from analysis.thresholds import DEFAULT, Thresholds
 from jobs.failure import STOP_REASONS, Stopped
 from jobs.heartbeat import Heartbeat
 from jobs.log import say
@@ -48,6 +49,7 @@ class RunContext:
         gpus: int = 0,
         cache_root: Path | None = None,
         heartbeat: Heartbeat | None = None,
+        thresholds: Thresholds = DEFAULT,
     ) -> None:
         self.directory = directory
         self.run_id = directory.run_id
@@ -57,6 +59,8 @@ class RunContext:
         self.threads = threads  # of CPU arithmetic; from the configuration, so that results can be repeated bit for bit
         self.gpus = gpus
         self.cache_root = cache_root or default_cache_root()
+        self.thresholds = thresholds  # of the health rules, as the experiment file sets them
+        self.health: str | None = None  # ok, warning or blocking; told with the next epoch
         self.stop_reason: str | None = None
         self._heartbeat = heartbeat
         self._metric: str | None = None
@@ -125,7 +129,7 @@ class RunContext:
     def _beat_for(self, values: Mapping[str, Any]) -> None:
         metric = self._metric or next((name for name in values if name.startswith("val_")), None)
         value = as_json(values.get(metric)) if metric else None
-        self._beat(epoch=values.get("epoch"), metric=metric, value=value)
+        self._beat(epoch=values.get("epoch"), metric=metric, value=value, health=self.health)
 
     def _beat(self, **progress: Any) -> None:
         if self._heartbeat is not None:

@@ -16,6 +16,7 @@ from runner.layout import RunDir
 from runner.processes import host_name, machine, start_time
 
 INTERVAL_S = 30.0
+PROGRESS = ("epoch", "epochs", "metric", "value", "health")  # health: ok, warning or blocking
 
 
 def interval_from_environment() -> float:
@@ -44,7 +45,7 @@ class Heartbeat:
         self._interval = interval
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._progress: dict[str, Any] = {"epoch": None, "epochs": None, "metric": None, "value": None}
+        self._progress: dict[str, Any] = dict.fromkeys(PROGRESS)
         pid = os.getpid()
         who = {
             "host": host_name(),
@@ -61,7 +62,7 @@ class Heartbeat:
         self._thread.start()
 
     def beat(self, **progress: Any) -> None:
-        """Write now. progress: any of epoch, epochs, metric, value; kept for the beats that follow."""
+        """Write now. progress: any of PROGRESS; kept for the beats that follow."""
         with self._lock:
             self._check()
             self._progress.update(progress)

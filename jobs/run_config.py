@@ -9,6 +9,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from analysis.thresholds import Thresholds, overridden
 from runner.errors import ConfigError, Problem
 from runner.layout import RunDir
 
@@ -45,8 +46,14 @@ class RunConfig(BaseModel):
     keep: Keep = Keep()
     retry: Retry = Retry()
     stop_after_same_error: int | None = Field(None, ge=1)
+    health: dict[str, Any] = {}  # thresholds that replace the defaults
+    ratio: tuple[float, float] | None = None  # healthy band of the fusion ratio
     code_path: Path | None = None
     adjustments: dict[str, Any] = {}  # dotted key of params → value for this run's next attempt only
+
+    def thresholds(self) -> Thresholds:
+        """Of the health rules; ConfigError for a name that is none."""
+        return overridden(self.health, self.ratio)
 
     def adjusted(self) -> dict[str, Any]:
         """The parameters with the adjustments that an earlier failure made necessary."""

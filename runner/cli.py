@@ -5,8 +5,14 @@ Modules are imported inside the commands, so that `runner --help` answers at onc
 
 from __future__ import annotations
 
+import errno
+import gc
+import shutil
 import sys
+import textwrap
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,8 +22,16 @@ import typer
 from runner.errors import EXIT_FAILED, CommandFailed, UserError
 
 if TYPE_CHECKING:
-    from runner.commands.loading import Loaded
+    from rich.console import Console
+
+    from runner.commands.loading import Destination, Loaded
     from runner.commands.status import Status
+
+# What the machine refuses, and a person can do something about
+_MACHINE_ERRORS = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG,
+    errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ESTALE,
+}  # fmt: skip
 
 app = typer.Typer(
     name="runner",
@@ -74,9 +88,11 @@ def expand(
 
     loaded = _load(config, root, set_)
     if format_ is Format.table:
-        table, lines = command.as_table(loaded)
-        _console().print(table)
-        print("\n".join(lines))
+        console = _console()
+        console.print(command.as_table(loaded, console.width))
+        console.print()
+        for line in command.lines(loaded):
+            console.print(line)
     else:
         sys.stdout.write(command.as_json(loaded) + "\n" if format_ is Format.json else command.as_csv(loaded))
 
@@ -85,10 +101,9 @@ def expand(
 def prepare(config: Config, root: Root = None, set_: Set = None, cluster: ClusterName = None) -> None:
     """Fetch data and encoders and fill the caches, on a machine with internet; or say what is missing."""
     from runner.commands import prepare as command
-    from runner.commands.loading import load_cluster
 
-    loaded = _load(config, root, set_)
-    found = command.prepare(loaded, load_cluster(loaded, cluster)[0], tell)
+    loaded, destination = _load_with_cluster(config, root, set_, cluster)
+    found = command.prepare(loaded, destination.cluster, tell)
     for item in found:
         print(f"{'ready  ' if item.ready else 'MISSING'}  {item.what}" + (f": {item.detail}" if item.detail else ""))
     if not all(item.ready for item in found):
@@ -111,16 +126,16 @@ def submit(
 ) -> None:
     """Send new and lost runs, and failed ones that the policy may retry."""
     from runner.commands import submit as command
-    from runner.commands.loading import load_cluster, refuse_missing
+    from runner.commands.loading import refuse_missing
     from runner.plan import Policy
     from runner.submission import Origin
 
-    loaded = _load(config, root, set_)
+    loaded, destination = _load_with_cluster(config, root, set_, cluster)
     runs = command.chosen(loaded, only)
-    chosen, text = load_cluster(loaded, cluster)
+    chosen = destination.cluster
     if not (chosen.kind == "slurm" and chosen.prepare and chosen.prepare.internet):  # which fetches it
         refuse_missing(loaded, runs)
-    origin = Origin(set_ or [], text, str(Path.cwd()))
+    origin = Origin(set_ or [], destination.text, str(Path.cwd()))
     outcome = command.submit(loaded, chosen, origin, runs, Policy(), dry_run)
     for line in command.lines(outcome, loaded, chosen, dry_run):
         tell(line)
@@ -227,13 +242,14 @@ def cancel(
 ) -> None:
     """Stop runs that are queued or running."""
     from runner.commands import cancel as command
+    from runner.quantities import counted
     from runner.selection import experiment_directory, root_directory
 
     directory = experiment_directory(experiment, root_directory(root))
     chosen = command.cancel(directory, only, state or ["queued", "running"])
     for planned in chosen:
         print(planned.run_id)
-    tell(f"{len(chosen)} runs cancelled")
+    tell(f"{counted(len(chosen), 'run')} cancelled" if chosen else "no run to cancel")
 
 
 @app.command()
@@ -310,13 +326,35 @@ def _load(config: Path, root: Path | None, overrides: list[str] | None) -> Loade
     from runner.commands.loading import load
     from runner.selection import root_directory
 
-    return load(config, root_directory(root), overrides or [])
+    with _collector_paused():
+        return load(config, root_directory(root), overrides or [])
 
 
-def _console(stderr: bool = False) -> Any:
-    from rich.console import Console
+def _load_with_cluster(
+    config: Path, root: Path | None, overrides: list[str] | None, cluster: str | None
+) -> tuple[Loaded, Destination]:
+    from runner.commands.loading import load_with_cluster
+    from runner.selection import root_directory
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+    with _collector_paused():
+        return load_with_cluster(config, root_directory(root), overrides or [], cluster)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Without Python's cycle collector, which would walk 100,000 runs again and again; they stay to the end anyway."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _console(stderr: bool = False) -> Console:
+    from runner.commands.tables import console
+
+    return console(stderr)
 
 
 def _print_status(taken: Status, as_json: bool) -> None:
@@ -325,7 +363,14 @@ def _print_status(taken: Status, as_json: bool) -> None:
     if as_json:
         print(command.as_json(taken))
         return
-    _console().print(command.as_table(taken))
+    console = _console()
+    console.print(command.headline(taken))
+    console.print(command.as_table(taken, console.width))
+    below = list(command.lines(taken))
+    if below:
+        console.print()
+    for line in below:
+        console.print(line)
     if taken.queue.unanswered:
         tell(f"Slurm does not answer; these states are from files alone: {taken.queue.unanswered}")
 
@@ -333,37 +378,53 @@ def _print_status(taken: Status, as_json: bool) -> None:
 def _wait(loaded: Loaded) -> None:
     """Show progress until no run is queued or running; CommandFailed when one did not complete."""
     from runner.commands import status as command
+    from runner.quantities import counted
 
     final = _watch(lambda: command.take(loaded.directory), interval=1)
     if not final.all_completed:
         raise CommandFailed(
-            f"{len(final.rows) - final.counts.get('completed', 0)} runs did not complete",
+            f"{counted(len(final.rows) - final.counts.get('completed', 0), 'run')} did not complete",
             next_command=f"runner status {loaded.experiment.experiment}",
         )
     tell(f"next: analysis summarize {loaded.experiment.experiment}")
 
 
-def _watch(take: Any, interval: float) -> Status:
+def _watch(take: Callable[[], Status], interval: float) -> Status:
     """Draw the status again and again on a terminal; in a pipe, a line whenever the counts change."""
     from runner.commands import status as command
 
     console = _console(stderr=True)
-    before = None
-    if not console.is_terminal:
+    try:
+        if console.is_terminal:
+            return _draw(take, interval, console)
+        before = None
         while True:
-            taken: Status = take()
+            taken = take()
             if taken.counts != before:
                 tell(command.headline(taken))
                 before = taken.counts
             if taken.finished:
                 return taken
             time.sleep(interval)
+    except KeyboardInterrupt:
+        tell("interrupted; runs that were sent go on: runner status shows them, runner cancel stops them")
+        raise
+
+
+def _draw(take: Callable[[], Status], interval: float, console: Console) -> Status:
+    from rich.console import Group
     from rich.live import Live
+
+    from runner.commands import status as command
 
     with Live(console=console, auto_refresh=False) as live:
         while True:
             taken = take()
-            live.update(command.as_table(taken), refresh=True)
+            rows = max(4, console.height - 8)  # the rest is for the lines around the table
+            told = [*command.lines(taken, rows)][:5]
+            live.update(
+                Group(command.headline(taken), command.as_table(taken, console.width, rows), *told), refresh=True
+            )
             if taken.finished:
                 return taken
             time.sleep(interval)
@@ -374,16 +435,30 @@ def tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def explain(error: UserError) -> None:
+    """Print what was wrong; on a terminal, lines are broken between words."""
+    lines = f"error: {error}".splitlines()
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        for line in lines:
+            indent = " " * (len(line) - len(line.lstrip()) + 4)
+            tell(textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))
+    else:
+        tell("\n".join(lines))
+
+
 def main() -> None:
-    """Entry point: errors of the user are printed without a traceback."""
+    """Entry point: errors of the user, and of the machine that a user can mend, are printed without a traceback."""
     try:
         app()
     except UserError as error:
-        tell(f"error: {error}")
+        explain(error)
         sys.exit(error.exit_status)
-    except KeyboardInterrupt:
-        tell("interrupted; runs that were sent go on (runner status, runner cancel)")
-        sys.exit(130)
+    except OSError as error:
+        if error.errno not in _MACHINE_ERRORS:
+            raise
+        explain(CommandFailed(f"{error.filename or 'a file'}: {error.strerror}"))
+        sys.exit(EXIT_FAILED)
 
 
 if __name__ == "__main__":

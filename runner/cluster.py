@@ -2,15 +2,67 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from runner import yaml_source
-from runner.errors import ConfigError, UserError
-from runner.experiment import Mebibytes, Name, Part, Seconds
+from runner.errors import ConfigError, Mistakes, Problem, nearest
+from runner.experiment import Mebibytes, Part, Seconds, Words
 from runner.validation import problems
+from runner.yaml_source import SUFFIXES
+
+# sbatch options that must not be passed through, and why or where they are set instead
+_SET_ELSEWHERE = {
+    **dict.fromkeys(("array", "comment", "job-name"), "set by runner itself, to find its arrays again"),
+    **dict.fromkeys(("output", "error", "open-mode"), "set by runner itself; `runner logs` shows the logs"),
+    **dict.fromkeys(("nodes", "ntasks", "ntasks-per-node"), "set by runner itself: a run has one process on one node"),
+    **dict.fromkeys(("parsable", "test-only", "wait", "wrap"), "changes how sbatch answers, so runner cannot use it"),
+    **dict.fromkeys(("partition", "account", "qos", "constraint"), "a key of this file's top level"),
+    **dict.fromkeys(("requeue", "no-requeue"), "write `requeue: true` or `false` at this file's top level"),
+    "signal": "write `signal_seconds` at this file's top level",
+    "time": "write `resources: {time: …}` in the experiment file",
+    "mem": "write `resources: {memory: …}` in the experiment file",
+    "cpus-per-task": "write `resources: {cpus: …}` in the experiment file",
+    "gpus-per-node": "write `resources: {gpus: …}` in the experiment file",
+}
+_TOLD = ("RUNNER_SUBMITTED_AT", "RUNNER_REQUEUE", "RUNNER_SIGNAL_DELAY_S", "RUNNER_TIME_LIMIT_S", "RUNNER_JOB_ID")
+
+
+def _option(name: str) -> str:
+    if name in _SET_ELSEWHERE:
+        raise ValueError(f"this sbatch option cannot be given here: {_SET_ELSEWHERE[name]}")
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+        raise ValueError(f"{name!r} is no sbatch option; write its long name without dashes, as mail-type")
+    return name
+
+
+def _variable(name: str) -> str:
+    if name in _TOLD or name == "RUNNER_CACHE":
+        instead = "write `cache` at this file's top level" if name == "RUNNER_CACHE" else "set by runner itself"
+        raise ValueError(f"this variable cannot be given here: {instead}")
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError(f"{name!r} is no name of an environment variable; use letters, digits and '_'")
+    return name
+
+
+def _one_line(value: Any) -> Any:
+    """Refuse what would begin a new line, or a new option, in the batch script."""
+    if isinstance(value, str) and any(character < " " and character != "\t" for character in value):
+        raise ValueError(f"found {value!r}; line breaks and control characters are not allowed")
+    return value
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+Option = Annotated[str, AfterValidator(_option)]
+OptionValue = Annotated[bool | int | str, BeforeValidator(_one_line)]
+Environment = dict[Annotated[str, AfterValidator(_variable)], Annotated[Line, BeforeValidator(_as_text)]]
 
 
 class LocalCluster(Part):
@@ -18,14 +70,14 @@ class LocalCluster(Part):
 
     kind: Literal["local"] = "local"
     max_parallel: int | None = Field(None, ge=1)  # runs at once; null: as many as the cores allow
-    cache: str | None = None  # directory of graphs and embeddings; null: RUNNER_CACHE or ~/.cache/runner
-    environment: dict[str, str] = {}
+    cache: Line | None = None  # directory of graphs and embeddings; null: RUNNER_CACHE or ~/.cache/runner
+    environment: Environment = {}
 
 
 class Supervisor(Part):
     """The small job that looks after an experiment (`--supervise`)."""
 
-    partition: Name | None = None  # null: that of the runs
+    partition: Words | None = None  # null: that of the runs
     time: Seconds = 30 * 60
     memory: Mebibytes = 4096
 
@@ -33,7 +85,7 @@ class Supervisor(Part):
 class Preparing(Part):
     """The job that fills the caches before an array starts (`prepare: true`, or with any of these)."""
 
-    partition: Name | None = None  # null: that of the runs
+    partition: Words | None = None  # null: that of the runs
     time: Seconds = 60 * 60
     memory: Mebibytes = 8192
     cpus: int = Field(1, ge=1)
@@ -48,14 +100,14 @@ class SlurmCluster(Part):
     """A Slurm site."""
 
     kind: Literal["slurm"]
-    partition: Name | None = None
-    account: Name | None = None
-    qos: Name | None = None
-    constraint: str | None = None
+    partition: Words | None = None
+    account: Words | None = None
+    qos: Words | None = None
+    constraint: Line | None = None
     gpus_option: Literal["gpus-per-node", "gres"] = "gpus-per-node"  # how this site asks for GPUs
-    sbatch: dict[str, str | int | bool] = {}  # any further sbatch option, without dashes: {mail-type: END}
-    setup: list[str] = []  # shell lines before the run: module load …
-    environment: dict[str, str] = {}
+    sbatch: dict[Option, OptionValue] = {}  # any further sbatch option, without dashes: {mail-type: END}
+    setup: list[Line] = []  # shell lines before the run: module load …
+    environment: Environment = {}
     requeue: bool = True  # runs may ask Slurm to requeue them
     signal_seconds: int = Field(90, ge=10)  # warning before the time limit, in which a run writes its checkpoint
     max_array_size: int | None = Field(None, ge=1)  # null: as the site says
@@ -63,9 +115,9 @@ class SlurmCluster(Part):
     max_parallel: int | None = Field(None, ge=1)  # array tasks that run at once, where the experiment says nothing
     supervisor: Supervisor = Supervisor()
     prepare: Annotated[Preparing | None, BeforeValidator(_switch)] = None  # null: each run computes what it lacks
-    python: str | None = None  # interpreter on the compute nodes; null: the one in use here
-    cache: str | None = None  # directory on the shared file system
-    scratch: str | None = None  # directory of each node, $TMPDIR too: what is read of the cache is copied there once
+    python: Line | None = None  # interpreter on the compute nodes; null: the one in use here
+    cache: Line | None = None  # directory on the shared file system
+    scratch: Line | None = None  # directory of each node, $TMPDIR too: what is read of the cache is copied there once
 
 
 Cluster = LocalCluster | SlurmCluster
@@ -79,28 +131,33 @@ def text_of(name: str, beside: Path) -> str:
 
 def parse(text: str, path: Path) -> Cluster:
     """The cluster that `text_of` kept; `path` is named in errors."""
-    return LocalCluster() if text == "local" else _checked(yaml_source.parse(text, path))
+    return LocalCluster() if text == "local" else _checked(yaml_source.parse(text, path, strict=False))
 
 
 def load(name: str, beside: Path) -> Cluster:
     """The cluster `name`: `local`, or a file, looked for here and then above and beside the experiment file `beside`.
 
-    Raises UserError when there is no such file, ConfigError with all its mistakes.
+    Raises ConfigError with all its mistakes; that there is no such file is a mistake without a place.
     """
     if name == "local":
         return LocalCluster()
-    return _checked(yaml_source.read(find(name, beside)))
+    return _checked(yaml_source.read(find(name, beside), strict=False))
 
 
 def _checked(source: yaml_source.Source) -> Cluster:
+    mistakes = Mistakes(list(source.mistakes))
     kind = source.value.get("kind")
-    if kind not in _KINDS:
+    if kind not in ("local", "slurm"):
         what = "missing; it must be given" if kind is None else f"found {kind!r}"
-        raise ConfigError([source.problem(("kind",), what, allowed="local, slurm")])
+        guess = nearest(str(kind), _KINDS)
+        mistakes.problems.append(source.problem(("kind",), what, allowed="local, slurm", nearest=guess))
+        kind = "slurm"  # which has all the keys that there are
     try:
-        return _KINDS[kind].model_validate(source.value)
+        cluster = _KINDS[kind].model_validate(source.value | {"kind": kind})
     except ValidationError as error:
-        raise ConfigError(problems(_KINDS[kind], error, source.problem)) from None
+        mistakes.problems += problems(_KINDS[kind], error, source.problem)
+    mistakes.refuse()
+    return cluster
 
 
 def find(name: str, beside: Path) -> Path:
@@ -110,6 +167,17 @@ def find(name: str, beside: Path) -> Path:
     for place in places:
         if place.is_file():
             return place
-    raise UserError(
-        f"cluster file {name!r}: no such file, here or in a folder above {beside}", next_command="runner init"
+    names = ["local", *dict.fromkeys(str(given.parent / file) for place in places for file in _clusters(place.parent))]
+    what = f"there is no cluster file {name!r}, here or in a folder above {beside}"
+    raise ConfigError(
+        [Problem(what, allowed=", ".join(names[:8]), nearest=nearest(name, names))],
+        next_command="runner init, which writes cluster files to start from",
     )
+
+
+def _clusters(folder: Path) -> list[str]:
+    """The cluster files in `folder`: those with a `kind`."""
+    if not folder.is_dir():
+        return []
+    files = sorted(entry for entry in folder.iterdir() if entry.suffix in SUFFIXES and entry.is_file())
+    return [file.name for file in files if re.search(r"^kind:", file.read_text(errors="replace"), re.MULTILINE)]

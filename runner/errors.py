@@ -7,11 +7,15 @@ with its status. Anything else that escapes is a bug of ours and keeps its trace
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+SHOWN_AT_ONE_PLACE = 3  # mistakes; an axis of a thousand values may repeat one a thousand times
+SHOWN = 50
 
 
 class UserError(Exception):
@@ -56,10 +60,44 @@ class ConfigError(UserError):
     """All the mistakes of one configuration, reported together."""
 
     def __init__(self, problems: Iterable[Problem], *, next_command: str | None = None) -> None:
-        self.problems = sorted(set(problems), key=lambda p: (p.file or "", p.line or 0, p.key or ""))
+        self.problems = sorted(set(problems), key=lambda p: (p.file or "", p.line or 0, p.key or "", p.what))
         count = len(self.problems)
-        title = "1 mistake in the configuration" if count == 1 else f"{count} mistakes in the configuration"
-        super().__init__("\n".join([title, *(f"  {problem}" for problem in self.problems)]), next_command=next_command)
+        title = "1 mistake in the configuration" if count == 1 else f"{count:,} mistakes in the configuration"
+        super().__init__("\n".join([title, *_listed(self.problems)]), next_command=next_command)
+
+
+def _listed(problems: list[Problem]) -> Iterator[str]:
+    """The problems as text; of many at one place, and of very many in all, the first."""
+    places: Counter[tuple[str | None, int | None, str | None]] = Counter()
+    shown = 0
+    for problem in problems:
+        place = (problem.file, problem.line, problem.key)
+        places[place] += 1
+        if places[place] <= SHOWN_AT_ONE_PLACE and shown < SHOWN:
+            shown += 1
+            yield f"  {problem}"
+    if shown < len(problems):
+        yield f"  … and {len(problems) - shown:,} more, most of them alike"
+
+
+@dataclass
+class Mistakes:
+    """Collects the problems of several checks, so that a person sees all of them at once."""
+
+    problems: list[Problem] = field(default_factory=list)
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Keep the problems of a ConfigError that is raised inside, and go on after the block."""
+        try:
+            yield
+        except ConfigError as error:
+            self.problems += error.problems
+
+    def refuse(self) -> None:
+        """Raise ConfigError when there are any."""
+        if self.problems:
+            raise ConfigError(self.problems)
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str | None:

@@ -1,28 +1,23 @@
-"""From an experiment file to its runs, each with resolved and checked parameters.
-
-A matrix of 100,000 runs varies few sections a time, so each distinct section is merged, checked and hashed once.
-"""
+"""From an experiment file to its runs, each with resolved and checked parameters."""
 
 from __future__ import annotations
 
-import contextlib
-import gc
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import to_jsonable_python
+from pydantic import BaseModel
 
 from runner.errors import ConfigError, Problem, nearest
 from runner.experiment import ExperimentFile, Overrides
-from runner.identity import axis_names, canonical_json, digest, identity, run_id, short_form, variant_label
+from runner.identity import BASE, axis_names, run_id, short_form, slug, value_label
 from runner.matrix import Point, axis_keys, matches, points
+from runner.resolution import Misfit, Resolver
 from runner.validation import Report
-from runner.validation import problems as validation_problems
 from runner.yaml_source import Key
 
-MOST_PROBLEMS = 50
+MOST_MISFITS = 1000  # of 100,000 runs that are all wrong, so many are reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +31,7 @@ class Run:
     axes: Overrides
     params: dict[str, Any]
     digest: str
+    model: Any  # the parameters as the task's own object
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ class Expansion:
     points: dict[str, Point]  # variant → where the file describes it
     seed_key: str
     baseline: str | None  # the variant that others are compared with
-    left_out: int  # points that describe the same run as an earlier one
+    shared: list[tuple[str, int, str]]  # variant and seed that mean an earlier run, and that run's id
 
     @property
     def variants(self) -> list[str]:
@@ -59,94 +55,15 @@ class Expansion:
         return _reporter(self.file, self.points[variant], self.seed_key)
 
 
-@dataclass(frozen=True)
-class _Section:
-    model: Any  # the checked section
-    dumped: Any
-    text: str  # canonical JSON of what takes part in the identity
+@dataclass
+class _Found:
+    """What was resolved so far."""
 
-
-class _Resolver:
-    """Merges, checks and hashes parameters; equal sections once."""
-
-    def __init__(self, schema: type[BaseModel], task: str, base: dict[str, Any]) -> None:
-        self.schema, self.task, self.base = schema, task, base
-        self.adapters = {
-            name: TypeAdapter(field.annotation)
-            for name, field in schema.model_fields.items()
-            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        }
-        self.names = sorted(schema.model_fields)
-        self.sections: dict[Any, _Section] = {}
-
-    def merged(self, overrides: Overrides) -> dict[str, Any]:
-        """The shared parameters with `overrides` set; shorter keys first, so that longer ones refine them."""
-        value = self.base
-        for key in sorted(overrides, key=lambda k: k.count(".")):
-            value = _with(value, key.split("."), overrides[key])
-        return value
-
-    def resolve(self, overrides: Overrides) -> tuple[dict[str, Any], str]:
-        """The checked parameters and their hash; raises ValidationError of the whole schema."""
-        by_section: dict[str, Overrides] = {}
-        for key, value in overrides.items():
-            by_section.setdefault(key.partition(".")[0], {})[key] = value
-        if any(name not in self.schema.model_fields for name in (*by_section, *self.base)):
-            self.schema.model_validate(self.merged(overrides))  # raises: a key that the schema does not have
-        try:
-            given = {
-                name: self._section(name, by_section.get(name, {}))
-                for name in self.schema.model_fields
-                if name in by_section or name in self.base
-            }
-            params = self.schema.model_validate(
-                {k: v.model if isinstance(v, _Section) else v for k, v in given.items()}
-            )
-        except ValidationError:
-            params = self.schema.model_validate(self.merged(overrides))  # raises, with the whole path of each key
-        dumped, texts = {}, []
-        skipped = without_effect() if (without_effect := getattr(params, "without_effect", None)) else ()
-        for name in self.names:
-            section = given.get(name)
-            if not isinstance(section, _Section):
-                section = self._plain(name, getattr(params, name), default=name not in given)
-            dumped[name] = section.dumped
-            if name not in skipped:
-                texts.append((name, section.text))
-        return dumped, digest(self.task, texts)
-
-    def _section(self, name: str, overrides: Overrides) -> Any:
-        if name not in self.adapters:
-            return self.merged(overrides)[name]
-        key = (name, *((k, _token(v)) for k, v in overrides.items()))
-        if key not in self.sections:
-            model = self.adapters[name].validate_python(self.merged(overrides).get(name, {}))
-            self.sections[key] = _section_of(model)
-        return self.sections[key]
-
-    def _plain(self, name: str, value: Any, default: bool) -> _Section:
-        if not default:
-            return _section_of(value)
-        if name not in self.sections:
-            self.sections[name] = _section_of(value)
-        return self.sections[name]
-
-
-def _section_of(value: Any) -> _Section:
-    return _Section(value, to_jsonable_python(value), canonical_json(identity(value)))
-
-
-def _token(value: Any) -> Any:
-    """Stands for an axis value in a cache key; lists and mappings belong to the file and live as long as the cache."""
-    return (type(value), value) if isinstance(value, (bool, int, float, str)) or value is None else id(value)
-
-
-def _with(value: Any, parts: list[str], new: Any) -> Any:
-    """A copy of `value` with `new` at the path `parts`; what is not on the path is shared."""
-    if not parts:
-        return new
-    inner = value if isinstance(value, dict) else {}
-    return {**inner, parts[0]: _with(inner.get(parts[0]), parts[1:], new)}
+    runs: dict[str, Run] = field(default_factory=dict)  # by hash
+    shared: list[tuple[str, int, str]] = field(default_factory=list)
+    problems: dict[Problem, None] = field(default_factory=dict)  # ordered, each once
+    rests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)  # variant → what is right of its parameters
+    noted: dict[int, Any] = field(default_factory=dict)  # errors whose problems were made, by id
 
 
 def expand(file: ExperimentFile, schema: type[BaseModel], seed_key: str) -> Expansion:
@@ -154,69 +71,100 @@ def expand(file: ExperimentFile, schema: type[BaseModel], seed_key: str) -> Expa
 
     Raises ConfigError with the mistakes of the matrix and of all runs together.
     """
-    experiment, source = file.experiment, file.source
-    found, problems = points(experiment.matrix, source)
+    expansion, problems, _ = examine(file, schema, seed_key)
     if problems:
         raise ConfigError(problems)
+    return expansion
+
+
+def examine(
+    file: ExperimentFile, schema: type[BaseModel], seed_key: str
+) -> tuple[Expansion, list[Problem], list[tuple[str, dict[str, Any]]]]:
+    """The runs that are right, the mistakes, and what can be checked further of the runs that are wrong."""
+    experiment = file.experiment
+    found, problems = points(experiment.matrix, file.source, complete="matrix" not in file.spoilt)
     keys = axis_keys(experiment.matrix)
-    names = axis_names(keys)
-    resolver = _Resolver(schema, experiment.task, experiment.params)
-    with _collector_paused():
-        runs, left_out, problems = _resolve_all(file, found, names, resolver, seed_key)
-    if not problems:
-        problems += _identity_problems(list(runs.values()), file)
-    if problems:
-        raise ConfigError(problems)
-    by_variant = {point.name or variant_label(point.overrides, names): point for point in found}
-    return Expansion(file, list(runs.values()), keys, by_variant, seed_key, _baseline(file, by_variant), left_out)
+    problems += _seed_problems(file, keys, seed_key) + _override_problems(file)
+    labels = _labels(found, axis_names(keys))
+    variants = dict(zip(labels, found, strict=True))
+    resolved = _resolve_all(file, found, labels, Resolver(schema, experiment.task, experiment.params), seed_key)
+    problems += [*resolved.problems, *_name_problems(file, resolved)]
+    baseline = None
+    if not {"matrix", "baseline"} & file.spoilt:
+        baseline, more = _baseline(file, variants)
+        problems += more
+    runs = list(resolved.runs.values())
+    if baseline is not None:  # the variant under which its runs are listed
+        same = {variant: listed for variant, _, listed in resolved.shared}
+        own = {run.run_id: run.variant for run in runs}
+        baseline = baseline if baseline in own.values() else own.get(same.get(baseline, ""), baseline)
+    return Expansion(file, runs, keys, variants, seed_key, baseline, resolved.shared), problems, resolved.rests
 
 
-@contextlib.contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Without Python's cycle collector, which would walk the growing list of runs again and again."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
+def _labels(found: list[Point], names: dict[str, str]) -> list[str]:
+    """The variant of each point; the labels of a matrix's values are made once."""
+    made: dict[tuple[str, int], str] = {}
+
+    def piece(key: str, value: Any) -> str:
+        text = made.get((key, id(value)))
+        if text is None:
+            text = made[key, id(value)] = f"{names[key]}={value_label(value)}"
+        return text
+
+    return [
+        point.name or " ".join([piece(key, value) for key, value in point.overrides.items()]) or BASE for point in found
+    ]
 
 
 def _resolve_all(
-    file: ExperimentFile, found: list[Point], names: dict[str, str], resolver: _Resolver, seed_key: str
-) -> tuple[dict[str, Run], int, list[Problem]]:
-    """The distinct runs by hash, how many points described a run again, and the mistakes."""
-    runs: dict[str, Run] = {}
-    problems: list[Problem] = []
-    left_out = 0
-    for point in found:
-        variant = point.name or variant_label(point.overrides, names)
+    file: ExperimentFile, found: list[Point], labels: list[str], resolver: Resolver, seed_key: str
+) -> _Found:
+    result = _Found()
+    for point, variant in zip(found, labels, strict=True):
+        name = slug(variant)
         for seed in file.experiment.matrix.seeds:
-            try:
-                params, run_digest = resolver.resolve({**point.overrides, seed_key: seed})
-            except ValidationError as error:
-                problems += validation_problems(resolver.schema, error, _reporter(file, point, seed_key))
+            resolved = resolver.resolve({**point.overrides, seed_key: seed})
+            if isinstance(resolved, Misfit):
+                _note_misfit(result, resolved, variant, _reporter(file, point, seed_key))
                 break
-            if run_digest in runs:
-                left_out += 1
+            earlier = result.runs.get(resolved.digest)
+            if earlier is not None:
+                result.shared.append((variant, seed, earlier.run_id))
                 if point.name:  # of two names for one run, one would be missing from every table
-                    same = f"is the same run as {runs[run_digest].variant!r}"
-                    problems.append(file.source.problem(("matrix", "named", point.name), same))
+                    what = f"is the same run as {earlier.variant!r}"
+                    result.problems[file.source.problem(("matrix", "named", point.name), what)] = None
                 continue
-            name = run_id(variant, seed, run_digest)
-            runs[run_digest] = Run(len(runs) + 1, name, variant, seed, point.overrides, params, run_digest)
-        if len(set(problems)) >= MOST_PROBLEMS:
+            result.runs[resolved.digest] = Run(
+                len(result.runs) + 1,
+                run_id(name, seed, resolved.digest),
+                variant,
+                seed,
+                point.overrides,
+                resolved.params,
+                resolved.digest,
+                resolved.model,
+            )
+        if len(result.noted) >= MOST_MISFITS:
             break
-    return runs, left_out, problems
+    return result
+
+
+def _note_misfit(result: _Found, misfit: Misfit, variant: str, report: Report) -> None:
+    for wrong in misfit.errors:
+        if id(wrong) not in result.noted:  # the error of a section is one object for all the runs that share it
+            result.noted[id(wrong)] = wrong
+            result.problems.update(dict.fromkeys(wrong.problems(report)))
+    if misfit.rest is not None and len(result.rests) < MOST_MISFITS:
+        result.rests.append((variant, misfit.rest))
 
 
 def _reporter(file: ExperimentFile, point: Point, seed_key: str) -> Report:
     """Problems of a run stand where the file sets the parameter: at an axis, a named point, or in `params`."""
+    places = sorted(zip(point.overrides, point.origins, strict=True), key=lambda place: -len(place[0]))
 
     def report(key: Key, what: str, **more: Any) -> Problem:
         parts = [str(part) for part in key]
-        for override, origin in sorted(point.origins.items(), key=lambda item: -len(item[0])):
+        for override, origin in places:
             own = override.split(".")
             if own == parts[: len(own)] or parts == own[: len(parts)]:
                 problem = file.source.problem(origin, what, **more)
@@ -228,26 +176,73 @@ def _reporter(file: ExperimentFile, point: Point, seed_key: str) -> Report:
     return report
 
 
-def _identity_problems(runs: list[Run], file: ExperimentFile) -> list[Problem]:
-    seen: dict[str, str] = {}
-    problems = []
-    for run in runs:
-        if seen.setdefault(run.run_id, run.digest) != run.digest:
-            problems.append(file.source.problem(("matrix",), f"two runs would share the directory {run.run_id}"))
+def _seed_problems(file: ExperimentFile, keys: list[str], seed_key: str) -> list[Problem]:
+    """A seed in the parameters would be overwritten by the matrix's without a word."""
+    what = "is set by `matrix: {seeds: […]}`, so it cannot be given here as well"
+    matrix = file.experiment.matrix
+    groups: list[tuple[Key, Any]] = [
+        (("matrix", "axes"), matrix.axes),
+        *((("matrix", "zip", number), group) for number, group in enumerate(matrix.zip)),
+        *((("matrix", "include", number), entry) for number, entry in enumerate(matrix.include)),
+        *((("matrix", "named", name), entry) for name, entry in matrix.named.items()),
+    ]
+    problems = [file.source.problem((*where, seed_key), what) for where, group in groups if seed_key in group]
+    value: Any = file.experiment.params
+    for part in seed_key.split("."):
+        value = value.get(part, _ABSENT) if isinstance(value, dict) else _ABSENT
+    if value is not _ABSENT:
+        problems.append(file.source.problem(("params", *seed_key.split(".")), what))
     return problems
 
 
-def _baseline(file: ExperimentFile, variants: dict[str, Point]) -> str | None:
+_ABSENT = object()
+
+
+def _override_problems(file: ExperimentFile) -> list[Problem]:
+    """A parameter of --set that every point of the matrix sets again would have no effect."""
+    matrix = file.experiment.matrix
+    axes = [*matrix.axes, *(key for group in matrix.zip for key in group)]
+    problems = []
+    for place, flag in file.source.replaced.items():
+        name = ".".join(str(part) for part in place[1:])
+        for axis in axes if place[0] == "params" else []:
+            if name == axis or name.startswith(f"{axis}."):
+                allowed = f"--set matrix.axes.{axis}=[…], or --only for some of the runs"
+                problems.append(
+                    Problem(f"{axis} is an axis of the matrix, so this has no effect", flag, allowed=allowed)
+                )
+    return problems
+
+
+def _name_problems(file: ExperimentFile, resolved: _Found) -> list[Problem]:
+    """Names must tell runs apart: of directories, and of variants with a seed."""
+    problems = []
+    runs = resolved.runs.values()
+    for name, count in _repeated(run.run_id for run in runs):
+        problems.append(file.source.problem(("matrix",), f"{count} runs would share the directory {name}"))
+    for (variant, _), count in _repeated((run.variant, run.seed) for run in runs):
+        what = f"{count} different variants would be called {variant!r}; give them names of their own"
+        problems.append(file.source.problem(("matrix",), what, allowed="named: {NAME: {key: value}}"))
+    return problems
+
+
+def _repeated(names: Iterable[Any]) -> list[tuple[Any, int]]:
+    return [(name, count) for name, count in Counter(names).items() if count > 1]
+
+
+def _baseline(file: ExperimentFile, variants: dict[str, Point]) -> tuple[str | None, list[Problem]]:
+    """The variant that `baseline` means."""
     wanted = file.experiment.baseline
     if wanted is None:
-        return None
+        return None, []
     if isinstance(wanted, str):
         chosen = [name for name, point in variants.items() if wanted in (name, short_form(point.overrides))]
     else:
         chosen = [name for name, point in variants.items() if matches(point, wanted)]
     if len(chosen) == 1:
-        return chosen[0]
-    named = f" ({', '.join(chosen[:5])})" if chosen else ""
-    what = f"matches {len(chosen)} variants{named}; it must match exactly one"
+        return chosen[0], []
+    named = f" ({', '.join(chosen[:5])}{', …' if len(chosen) > 5 else ''})" if chosen else ""
+    what = f"matches {len(chosen) or 'no'} variant{'s' if len(chosen) > 1 else ''}{named}; it must match exactly one"
+    listed = "; ".join(list(variants)[:8]) + ("; …" if len(variants) > 8 else "")
     near = nearest(wanted, variants) if isinstance(wanted, str) else None
-    raise ConfigError([file.source.problem(("baseline",), what, allowed="; ".join(list(variants)[:12]), nearest=near)])
+    return None, [file.source.problem(("baseline",), what, allowed=listed, nearest=near)]

@@ -10,10 +10,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from runner import quantities, yaml_source
-from runner.errors import ConfigError, Problem
+from runner.errors import Mistakes, Problem
+from runner.overrides import override
 from runner.validation import problems
-from runner.yaml_source import Key, Source
+from runner.yaml_source import Source
 
+LARGEST_SEED = 2**32 - 1  # NumPy takes no larger one
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -33,16 +35,43 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+def _words(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.,:@+=-]*", value):
+        raise ValueError(f"found {value!r}; write names as sinfo and sacctmgr show them, several with commas")
+    return value
+
+
 Name = Annotated[str, AfterValidator(checked_name)]
+Words = Annotated[str, AfterValidator(_words)]  # names of Slurm's: accounts such as abc@v100, lists of partitions
 Seconds = Annotated[int, BeforeValidator(quantities.seconds)]
 Mebibytes = Annotated[int, BeforeValidator(quantities.mebibytes)]
 Overrides = dict[str, Any]  # dotted key of params → value; the value replaces what stood there
 
 
-def _percentage(value: Any) -> Any:
-    if isinstance(value, str) and value.strip().endswith("%"):
-        return float(value.strip()[:-1]) / 100
-    return value
+def _share(value: Any) -> float:
+    text = str(value).strip()
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if isinstance(value, bool) or not 0 <= share < 1:
+        raise ValueError(f"found {value!r}; write a share below 1, as 5% or 0.05")
+    return share
+
+
+def _validation_metric(name: str) -> str:
+    if not name.startswith("val_"):
+        raise ValueError(
+            f"found {name!r}; variants are ranked by a metric of the validation split (val_…): the test split never "
+            "takes part in a choice"
+        )
+    return name
+
+
+def _ascending(band: tuple[float, float]) -> tuple[float, float]:
+    if band[0] >= band[1]:
+        raise ValueError(f"found {list(band)}; write the lower border first, as [3, 10]")
+    return band
 
 
 class Matrix(Part):
@@ -53,7 +82,7 @@ class Matrix(Part):
     exclude: list[Overrides] = []  # points that match all keys of one entry are removed
     include: list[Overrides] = []  # whole points added
     named: dict[Name, Overrides] = {}  # hand-picked points: name → overrides
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, le=LARGEST_SEED)]] = Field([0], min_length=1)
 
 
 class Resources(Part):
@@ -63,7 +92,7 @@ class Resources(Part):
     cpus: int = Field(1, ge=1)  # also the threads of each run, so that results do not depend on the allocation
     memory: Mebibytes | None = None  # MiB
     time: Seconds | None = None  # s
-    partition: Name | None = None  # overrides the cluster file's
+    partition: Words | None = None  # overrides the cluster file's
 
 
 class Array(Part):
@@ -97,10 +126,17 @@ class Retry(Part):
 class Select(Part):
     """What ranks the variants."""
 
-    metric: str = "val_mae"
+    metric: Annotated[str, AfterValidator(_validation_metric)] = "val_mae"
     mode: Literal["min", "max"] = "min"
-    within: Annotated[float, BeforeValidator(_percentage), Field(ge=0, lt=1)] = 0.05  # 5 %: counts as equal
-    ratio: tuple[float, float] = (3.0, 10.0)  # healthy band of the fusion ratio
+    within: Annotated[float, BeforeValidator(_share)] = 0.05  # share of the best that counts as equal; 5% works too
+    ratio: Annotated[tuple[float, float], AfterValidator(_ascending)] = (3.0, 10.0)  # healthy band of the fusion ratio
+
+
+class TargetMae(Part):
+    """The error that the user hopes for; shown, never used for choosing."""
+
+    good: float = Field(gt=0)  # in the target's unit
+    acceptable: float = Field(gt=0)
 
 
 class Next(Part):
@@ -129,7 +165,8 @@ class Experiment(Part):
     retry: Retry = Retry()
     stop_after_same_error: int | None = Field(3, ge=1)  # circuit breaker; null: none
     select: Select = Select()
-    health: dict[str, float] = {}  # thresholds that replace the defaults
+    health: dict[str, bool | float] = {}  # thresholds that replace the defaults
+    target_mae: TargetMae | None = None
     keep: Keep = Keep()
     next: Next | None = None
     promoted: dict[Name, dict[str, Any]] = {}  # variant → where it came from; written by `runner promote`
@@ -137,10 +174,12 @@ class Experiment(Part):
 
 @dataclass(frozen=True)
 class ExperimentFile:
-    """A checked experiment file and where its keys stand."""
+    """An experiment file and where its keys stand."""
 
     source: Source
     experiment: Experiment
+    mistakes: tuple[Problem, ...] = ()
+    spoilt: frozenset[str] = frozenset()  # top-level keys that hold mistakes and were left out of `experiment`
 
     @property
     def path(self) -> Path:
@@ -153,28 +192,46 @@ def load(path: Path, overrides: list[str] | None = None) -> ExperimentFile:
 
     Raises ConfigError with every mistake of the file, UserError when it is missing.
     """
-    source = yaml_source.read(path)
+    file = examine(path, overrides)
+    Mistakes(list(file.mistakes)).refuse()
+    return file
+
+
+def examine(path: Path, overrides: list[str] | None = None) -> ExperimentFile:
+    """As `load`, but mistakes that leave something to check further are returned with what is right."""
+    source = yaml_source.read(path, strict=False)
+    mistakes = Mistakes(list(source.mistakes))
     for text in overrides or []:
-        _override(source, text)
-    try:
-        experiment = Experiment.model_validate(source.value)
-    except ValidationError as error:
-        raise ConfigError(problems(Experiment, error, source.problem)) from None
-    return ExperimentFile(source, experiment)
+        with mistakes.gathered():
+            override(source, text, Experiment.model_fields)
+    value, spoilt = source.value, set()
+    while True:
+        try:
+            experiment = Experiment.model_validate(value)
+        except ValidationError as error:
+            said = {problem.key for problem in source.mistakes}
+            mistakes.problems += [p for p in problems(Experiment, error, source.problem) if p.key not in said]
+            wrong = {_innermost(value, details["loc"]) for details in error.errors(include_url=False)}
+            spoilt |= {str(path[0]) for path in wrong}
+            for place in wrong:
+                value = _without(value, place)
+            value = {"experiment": "unnamed"} | value
+        else:
+            return ExperimentFile(source, experiment, tuple(mistakes.problems), frozenset(spoilt))
 
 
-def _override(source: Source, text: str) -> None:
-    name, separator, written = text.partition("=")
-    if not separator or not name.strip():
-        raise ConfigError([Problem("is not key=value", key=f"--set {text}", allowed="--set train.epochs=5")])
-    parts = name.strip().split(".")
-    if parts[0] not in Experiment.model_fields:
-        parts = ["params", *parts]
-    value = yaml_source.parse(f"value: {written}", Path(f"--set {text}")).value["value"]
-    place: Any = source.value
-    for depth, part in enumerate(parts[:-1]):
-        place = place.setdefault(part, {})
-        if not isinstance(place, dict):
-            key: Key = tuple(parts[: depth + 1])
-            raise ConfigError([source.problem(key, f"is no mapping, so --set {text} cannot set a key below it")])
-    place[parts[-1]] = value
+def _innermost(value: Any, location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """How far mappings go along the path `location`, at least one key."""
+    length = 0
+    while length < len(location) and isinstance(value, dict) and location[length] in value:
+        value = value[location[length]]
+        length += 1
+    return location[: max(1, length)]
+
+
+def _without(value: dict[str, Any], path: tuple[int | str, ...]) -> dict[str, Any]:
+    """A copy of `value` that lacks what stands at `path`."""
+    name, rest = str(path[0]), path[1:]
+    if rest and name in value:
+        return {**value, name: _without(value[name], rest)}
+    return {key: item for key, item in value.items() if key != name}

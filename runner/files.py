@@ -56,8 +56,14 @@ def read_json(path: Path) -> Any | None:
     """The JSON value in `path`, or None when the file is missing, truncated or not JSON."""
     try:
         return json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):  # the last: brackets without end
         return None
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`, or an empty one when there is none that can be read."""
+    found = read_json(path)
+    return found if isinstance(found, dict) else {}
 
 
 def append_line(path: Path, line: str) -> None:
@@ -89,7 +95,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     for line in data.splitlines():
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(record, dict):
             records.append(record)

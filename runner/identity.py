@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from functools import cache
 from typing import Any
@@ -15,7 +16,33 @@ from runner.experiment import Overrides
 from runner.validation import models_in
 
 SLUG_LENGTH = 80
+BASE = "base"  # the variant of an experiment without a matrix
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+# The encoder in C, which JSONEncoder.encode makes anew for each value: a quarter of its time
+_ENCODE = json.encoder.c_make_encoder and json.encoder.c_make_encoder(  # type: ignore[attr-defined]
+    None, _ENCODER.default, json.encoder.encode_basestring_ascii, None, ":", ",", True, False, False
+)
+
+
+def as_json(value: Any) -> tuple[Any, str]:
+    """`value` as JSON values and as canonical text.
+
+    A number that is not finite, which JSON lacks, becomes the text that pydantic reads back.
+    """
+    found = to_jsonable_python(value)
+    try:
+        return found, canonical_json(found)
+    except ValueError:
+        found = _finite(found)
+        return found, canonical_json(found)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def identity(value: Any) -> Any:
@@ -24,33 +51,57 @@ def identity(value: Any) -> Any:
     Fields marked `json_schema_extra={"identity": False}` cannot change a result and are left out. Fields marked
     `{"neutral": x}` were added later and are left out where they equal x, so that older runs keep their names.
     """
-    if not isinstance(value, BaseModel) or _plain(type(value)):
-        return to_jsonable_python(value)
-    kept = {}
-    for name, info in type(value).model_fields.items():
-        item = getattr(value, name)
-        extra = info.json_schema_extra
-        marks = extra if isinstance(extra, dict) else {}
-        if marks.get("identity", True) and not ("neutral" in marks and marks["neutral"] == item):
-            kept[name] = identity(item)
-    return kept
+    if isinstance(value, BaseModel):
+        if not _marked(type(value)):
+            return as_json(value)[0]
+        return {
+            name: identity(getattr(value, name))
+            for name, info in type(value).model_fields.items()
+            if _takes_part(info.json_schema_extra, getattr(value, name))
+        }
+    if isinstance(value, dict):
+        return {str(key): identity(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [identity(item) for item in value]
+    if isinstance(value, (set, frozenset)):  # their order differs between processes
+        return sorted((identity(item) for item in value), key=canonical_json)
+    return as_json(value)[0]
+
+
+def _takes_part(marks: Any, value: Any) -> bool:
+    if not isinstance(marks, dict):
+        return True
+    return bool(marks.get("identity", True)) and not ("neutral" in marks and marks["neutral"] == value)
 
 
 @cache
-def _plain(model: type[BaseModel]) -> bool:
-    """Whether all fields of `model` take part and none is a model itself."""
-    return not any(f.json_schema_extra or models_in(f.annotation) for f in model.model_fields.values())
+def _marked(model: type[BaseModel]) -> bool:
+    """Whether anything in `model`, at any depth, needs more than its plain JSON form."""
+    seen: set[type[BaseModel]] = set()
+    waiting = [model]
+    while waiting:
+        one = waiting.pop()
+        seen.add(one)
+        for field in one.model_fields.values():
+            if isinstance(field.json_schema_extra, dict) or "set[" in str(field.annotation).lower():
+                return True
+            waiting += [inner for inner in models_in(field.annotation) if inner not in seen]
+    return False
+
+
+def plain(model: type[BaseModel]) -> bool:
+    """Whether the identity of a `model` is all of its JSON form."""
+    return not _marked(model)
 
 
 def canonical_json(value: Any) -> str:
-    """JSON that is the same for equal values."""
-    return _ENCODER.encode(value)
+    """JSON that is the same for equal values; ValueError for a number that is not finite."""
+    return "".join(_ENCODE(value, 0)) if _ENCODE else _ENCODER.encode(value)
 
 
-def digest(task: str, sections: list[tuple[str, str]]) -> str:
-    """The hash of a run: its task and its parameters, given as canonical JSON a section in alphabetical order."""
-    content = ",".join(f'"{name}":{text}' for name, text in sections)
-    return hashlib.sha256(f'{{"task":"{task}",{content}}}'.encode()).hexdigest()
+def digest(task: str, sections: list[str]) -> str:
+    """The hash of a run: its task and its parameters, given as `"name":JSON` a section in alphabetical order."""
+    return hashlib.sha256(f'{{"task":"{task}",{",".join(sections)}}}'.encode()).hexdigest()
 
 
 def value_label(value: Any) -> str:
@@ -83,10 +134,15 @@ def axis_names(keys: list[str]) -> dict[str, str]:
 
 def variant_label(overrides: Overrides, names: dict[str, str]) -> str:
     """The name of an unnamed variant: `layers=2,3 learning_rate=0.001`; the shared parameters alone are `base`."""
-    return " ".join(f"{names[key]}={value_label(value)}" for key, value in overrides.items()) or "base"
+    return " ".join(f"{names[key]}={value_label(value)}" for key, value in overrides.items()) or BASE
 
 
-def run_id(variant: str, seed: int, run_digest: str) -> str:
+def slug(variant: str) -> str:
+    """A variant's name as it stands in directory names."""
+    text = re.sub(r"[^a-z0-9.]+", "-", variant.lower()).strip("-.") or "run"
+    return text[:SLUG_LENGTH].rstrip("-.")
+
+
+def run_id(variant_slug: str, seed: int, run_digest: str) -> str:
     """The directory name of a run: its variant, its seed, eight digits of its hash."""
-    slug = re.sub(r"[^a-z0-9.]+", "-", variant.lower()).strip("-.") or "run"
-    return f"{slug[:SLUG_LENGTH].rstrip('-.')}-s{seed}-{run_digest[:8]}"
+    return f"{variant_slug}-s{seed}-{run_digest[:8]}"

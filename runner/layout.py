@@ -97,6 +97,22 @@ class RunDir:
     def tensorboard(self) -> Path:
         return self.path / "tensorboard"
 
+    @property
+    def analysis(self) -> Path:
+        """What the tools that open its checkpoint write."""
+        return self.path / "analysis"
+
+    @property
+    def diagnosis(self) -> Path:
+        return self.analysis / "diagnosis.json"
+
+    @property
+    def alpha(self) -> Path:
+        return self.analysis / "alpha.csv"
+
+    def figure(self, name: str) -> Path:
+        return self.analysis / name
+
 
 @dataclass(frozen=True)
 class ExperimentDir:
@@ -129,6 +145,10 @@ class ExperimentDir:
 
     def pool_state(self, number: int) -> Path:
         return self.submission(number) / "pool.json"
+
+    def slurm_logs(self, number: int) -> Path:
+        """submitit's files of a submission: callables, batch scripts, output of the parents."""
+        return self.submission(number) / "slurm"
 
     def pool_log(self, number: int) -> Path:
         return self.submission(number) / "pool.log"

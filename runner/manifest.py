@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from runner.errors import CommandFailed, UserError
 from runner.expansion import Expansion
 from runner.files import append_json, read_json, read_json_lines, write_json
 from runner.layout import ExperimentDir
-
-LOCK_STALE_SECONDS = 600
+from runner.lock import Locked, locked
 
 
 @dataclass(frozen=True)
@@ -59,6 +55,7 @@ def write(directory: ExperimentDir, expansion: Expansion, task_name: str) -> Non
             "baseline": expansion.baseline,
             "select": experiment.select.model_dump(mode="json"),
             "health": experiment.health,
+            "target_mae": experiment.target_mae.model_dump() if experiment.target_mae else None,
             "retry": experiment.retry.model_dump(mode="json"),
             "promoted": experiment.promoted,
             "next": experiment.next.model_dump(mode="json") if experiment.next else None,
@@ -112,9 +109,9 @@ class Submission:
     chunks: list[Chunk]
     origin: dict[str, Any]  # overrides, cluster and working directory, to repeat it
 
-    def alone(self, run_id: str) -> bool:
-        """Whether no other run shares the array task of `run_id`."""
-        return all(len(task) == 1 for task in self.tasks if run_id in task)
+    def shared(self) -> set[str]:
+        """The runs that share their array task with others."""
+        return {run_id for task in self.tasks if len(task) > 1 for run_id in task}
 
 
 def next_number(directory: ExperimentDir) -> int:
@@ -170,55 +167,17 @@ def helper_jobs(directory: ExperimentDir) -> list[str]:
 
 @contextmanager
 def submit_lock(directory: ExperimentDir) -> Iterator[None]:
-    """Hold the experiment for one submission; CommandFailed when another one holds it.
-
-    A lock whose process is gone (same host), or that is older than ten minutes (another host), is taken over.
-    """
-    directory.path.mkdir(parents=True, exist_ok=True)
-    mine = {"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
-    beside = directory.path / f".submit.{mine['host']}.{os.getpid()}"
-    write_json(beside, mine)
+    """Hold the experiment for one submission; CommandFailed when another one holds it."""
     try:
-        while True:
-            try:
-                os.link(beside, directory.submit_lock)  # atomic on NFS as well
-                break
-            except FileExistsError:
-                holder = read_json(directory.submit_lock) or {}
-                if not _stale(holder, directory.submit_lock):
-                    raise CommandFailed(
-                        f"another submission of {directory.path.name} is under way "
-                        f"(process {holder.get('pid')} on {holder.get('host')}); nothing was submitted",
-                        next_command=f"runner status {directory.path.name}",
-                    ) from None
-                _remove_stale(directory.submit_lock, beside)
-        try:
+        directory.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandFailed(f"cannot make the directory {directory.path}: {error.strerror}",
+                            next_command="another --root, or RUNNER_ROOT") from None  # fmt: skip
+    try:
+        with locked(directory.submit_lock):
             yield
-        finally:
-            directory.submit_lock.unlink(missing_ok=True)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _stale(holder: dict[str, Any], lock: Path) -> bool:
-    if holder.get("host") == socket.gethostname():
-        try:
-            os.kill(int(holder["pid"]), 0)
-        except (ProcessLookupError, KeyError, ValueError):
-            return True
-        except PermissionError:
-            return False
-        return False
-    try:
-        return time.time() - lock.stat().st_mtime > LOCK_STALE_SECONDS
-    except FileNotFoundError:
-        return True
-
-
-def _remove_stale(lock: Path, beside: Path) -> None:
-    aside = beside.with_name(beside.name + ".stale")
-    try:
-        os.rename(lock, aside)  # exactly one of several rivals succeeds
-    except FileNotFoundError:
-        return
-    aside.unlink(missing_ok=True)
+    except Locked as other:
+        raise CommandFailed(
+            f"another submission of {directory.path.name} is under way ({other}); nothing was submitted",
+            next_command=f"runner status {directory.path.name}",
+        ) from None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,46 +14,116 @@ from runner.errors import Problem, nearest
 from runner.experiment import Matrix, Overrides
 from runner.yaml_source import Key, Source
 
+MOST_RUNS = 1_000_000
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """One variant: the parameters it sets and where the file says so."""
 
     overrides: Overrides
-    origins: dict[str, Key] = field(repr=False)  # overridden key → its place in the file
+    origins: tuple[Key, ...] = field(repr=False)  # the places of the overridden keys in the file, in their order
     name: str | None = None  # of a named point
 
 
-def points(matrix: Matrix, source: Source) -> tuple[list[Point], list[Problem]]:
-    """Every point of `matrix` in a fixed order, and the mistakes in the matrix itself."""
-    problems = _matrix_problems(matrix, source)
-    if problems:
-        return [], problems
-    found = [point for point in _product(matrix) if not _excluded(point, matrix.exclude)]
+@dataclass(frozen=True)
+class _Dimension:
+    """An axis, or a group of axes that advance together: each step sets the keys to new values."""
+
+    keys: tuple[str, ...]
+    steps: Sequence[tuple[Overrides, tuple[Key, ...]]]
+
+    def positions(self, wanted: Overrides) -> set[int]:
+        """The steps that agree with `wanted` in this dimension's keys."""
+        own = {key: canonical(value) for key, value in wanted.items() if key in self.keys}
+        return {at for at, (step, _) in enumerate(self.steps) if all(canonical(step[k]) == v for k, v in own.items())}
+
+
+def points(matrix: Matrix, source: Source, *, complete: bool = True) -> tuple[list[Point], list[Problem]]:
+    """Every point of `matrix` in a fixed order, and the mistakes in the matrix itself.
+
+    complete: False when parts of the matrix are wrong and missing; then nothing is said about what they may explain.
+    """
+    dimensions = _dimensions(matrix)
+    problems = _axes_problems(matrix, source) + _seed_problems(matrix, source)
+    runs = math.prod(len(dimension.steps) for dimension in dimensions) * len(matrix.seeds)
+    if runs > MOST_RUNS:
+        return [], [
+            *problems,
+            source.problem(("matrix",), f"describes {runs:,} runs", allowed=f"{MOST_RUNS:,} at most"),
+        ]
+    excluded, more = _excluded(matrix, dimensions, source)
+    found = list(_product(matrix, dimensions, excluded))
     for position, overrides in enumerate(matrix.include):
-        found.append(Point(overrides, {key: ("matrix", "include", position, key) for key in overrides}))
+        found.append(Point(overrides, tuple(("matrix", "include", position, key) for key in overrides)))
     for name, overrides in matrix.named.items():
-        found.append(Point(overrides, {key: ("matrix", "named", name, key) for key in overrides}, name))
-    if not found:
-        problems.append(source.problem(("matrix",), "describes no variant: exclude removes every point"))
+        found.append(Point(overrides, tuple(("matrix", "named", name, key) for key in overrides), name))
+    if complete:
+        problems += more
+        if not found and not problems:
+            problems.append(source.problem(("matrix",), "describes no variant: exclude removes every point"))
     return found, problems
 
 
-def _product(matrix: Matrix) -> Iterator[Point]:
-    if not matrix.axes and not matrix.zip and (matrix.include or matrix.named):
-        return  # only hand-picked points: the shared parameters alone are no variant
-    choices: list[list[list[tuple[str, Any, Key]]]] = [
-        [[(key, value, ("matrix", "axes", key, at))] for at, value in enumerate(values)]
+def _dimensions(matrix: Matrix) -> list[_Dimension]:
+    """The dimensions that have steps; a key that is an axis twice counts once (both mistakes are reported)."""
+    found = [
+        _Dimension((key,), [({key: value}, (("matrix", "axes", key, at),)) for at, value in enumerate(values)])
         for key, values in matrix.axes.items()
     ]
+    seen = set(matrix.axes)
     for number, group in enumerate(matrix.zip):
-        length = len(next(iter(group.values())))
-        choices.append(
-            [[(key, group[key][at], ("matrix", "zip", number, key, at)) for key in group] for at in range(length)]
-        )
-    for combination in itertools.product(*choices):
-        flat = [setting for settings in combination for setting in settings]
-        yield Point({key: value for key, value, _ in flat}, {key: origin for key, _, origin in flat})
+        keys = tuple(key for key in group if key not in seen)
+        seen.update(keys)
+        steps = [
+            (dict(zip(keys, values, strict=True)), tuple(("matrix", "zip", number, key, at) for key in keys))
+            for at, values in enumerate(zip(*(group[key] for key in keys), strict=False))  # unequal: reported
+        ]
+        found.append(_Dimension(keys, steps))
+    return [dimension for dimension in found if dimension.steps]
+
+
+def _product(matrix: Matrix, dimensions: list[_Dimension], excluded: list[dict[int, set[int]]]) -> Iterator[Point]:
+    if not dimensions and (matrix.include or matrix.named):
+        return  # only hand-picked points: the shared parameters alone are no variant
+    for position in itertools.product(*(range(len(dimension.steps)) for dimension in dimensions)):
+        if any(all(position[d] in steps for d, steps in entry.items()) for entry in excluded):
+            continue
+        overrides: Overrides = {}
+        origins: tuple[Key, ...] = ()
+        for dimension, at in zip(dimensions, position, strict=True):
+            step, places = dimension.steps[at]
+            overrides.update(step)
+            origins += places
+        yield Point(overrides, origins)
+
+
+def _excluded(
+    matrix: Matrix, dimensions: list[_Dimension], source: Source
+) -> tuple[list[dict[int, set[int]]], list[Problem]]:
+    """For each entry of `exclude` the steps it matches in each dimension, and the mistakes in the entries."""
+    known = [*matrix.axes, *(key for group in matrix.zip for key in group)]
+    entries, problems = [], []
+    for number, wanted in enumerate(matrix.exclude):
+        where: Key = ("matrix", "exclude", number)
+        strange = [key for key in wanted if key not in known]
+        for key in strange:
+            what = "is no axis, so it can exclude nothing"
+            more = {"allowed": ", ".join(known) or "no axes", "nearest": nearest(key, known)}
+            problems.append(source.problem((*where, key), what, **more))
+        if not wanted:
+            problems.append(source.problem(where, "is empty, so it would exclude every point"))
+        entry = {
+            d: dimension.positions(wanted)
+            for d, dimension in enumerate(dimensions)
+            if not set(dimension.keys).isdisjoint(wanted)
+        }
+        if wanted and not strange:
+            if not all(entry.values()):
+                what = f"matches no point ({canonical(wanted)}), so it excludes nothing"
+                problems.append(source.problem(where, what, allowed="values that stand in the axes"))
+            entries.append(entry)
+    return entries, problems
 
 
 def axis_keys(matrix: Matrix) -> list[str]:
@@ -62,11 +134,9 @@ def axis_keys(matrix: Matrix) -> list[str]:
 
 def matches(point: Point, wanted: Overrides) -> bool:
     """Whether `point` sets every key of `wanted` to the value given there."""
-    return all(key in point.overrides and _same(point.overrides[key], value) for key, value in wanted.items())
-
-
-def _same(one: Any, other: Any) -> bool:
-    return canonical(one) == canonical(other)
+    return all(
+        key in point.overrides and canonical(point.overrides[key]) == canonical(value) for key, value in wanted.items()
+    )
 
 
 def canonical(value: Any) -> str:
@@ -74,11 +144,7 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def _excluded(point: Point, exclude: list[Overrides]) -> bool:
-    return any(matches(point, entry) for entry in exclude)
-
-
-def _matrix_problems(matrix: Matrix, source: Source) -> list[Problem]:
+def _axes_problems(matrix: Matrix, source: Source) -> list[Problem]:
     problems = []
     for key, values in matrix.axes.items():
         problems += _values_problems(values, source, ("matrix", "axes", key))
@@ -95,25 +161,19 @@ def _matrix_problems(matrix: Matrix, source: Source) -> list[Problem]:
             if key in seen:
                 problems.append(source.problem((*where, key), "is an axis already"))
             seen.add(key)
-    for number, entry in enumerate(matrix.exclude):
-        for key in entry:
-            if key not in seen:
-                problems.append(
-                    source.problem(
-                        ("matrix", "exclude", number, key),
-                        "is no axis, so it can exclude nothing",
-                        allowed=", ".join(sorted(seen)) or "no axes",
-                        nearest=nearest(key, seen),
-                    )
-                )
-    if len(set(matrix.seeds)) < len(matrix.seeds):
-        problems.append(source.problem(("matrix", "seeds"), f"a seed stands twice in {matrix.seeds}"))
     return problems
+
+
+def _seed_problems(matrix: Matrix, source: Source) -> list[Problem]:
+    twice = [seed for seed, count in Counter(matrix.seeds).items() if count > 1]
+    return [source.problem(("matrix", "seeds"), f"the seed {twice[0]} stands twice")] if twice else []
 
 
 def _values_problems(values: list[Any], source: Source, where: Key, distinct: bool = True) -> list[Problem]:
     if not values:
         return [source.problem(where, "has no values")]
-    if distinct and len({canonical(value) for value in values}) < len(values):
-        return [source.problem(where, "a value stands twice")]
+    first: dict[str, int] = {}
+    for at, value in enumerate(values):
+        if distinct and first.setdefault(canonical(value), at) != at:
+            return [source.problem((*where, at), f"the value {canonical(value)} stands twice")]
     return []

@@ -9,6 +9,8 @@ _UNIT_MEBIBYTES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
 
 TIME_FORMS = "minutes (30), 90m, 1.5h, 2d, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS"
 MEMORY_FORMS = "a number with K, M, G or T (16G), or mebibytes (16384)"
+LONGEST_SECONDS = 3650 * 86400  # nobody means more than ten years
+MOST_MEBIBYTES = 1024**4  # nor more than an exbibyte
 
 
 def seconds(value: str | int | float) -> int:
@@ -31,8 +33,8 @@ def seconds(value: str | int | float) -> int:
 
 
 def _positive(value: float, text: str) -> int:
-    if value <= 0:
-        raise ValueError(f"{text!r} is not a time above zero")
+    if not 0.5 < value <= LONGEST_SECONDS:  # half a second would be rounded to none
+        raise ValueError(f"{text!r} is not a time between a second and ten years")
     return round(value)
 
 
@@ -48,10 +50,15 @@ def mebibytes(value: str | int | float) -> int:
     """The mebibytes of an amount of memory; raises ValueError naming the accepted forms."""
     text = str(value).strip()
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?", text, re.IGNORECASE)
-    amount = round(float(match[1]) * _UNIT_MEBIBYTES[match[2].upper() or "M"]) if match else 0
-    if amount <= 0:
+    amount = float(match[1]) * _UNIT_MEBIBYTES[match[2].upper() or "M"] if match else 0
+    if not 0.5 < amount <= MOST_MEBIBYTES:
         raise ValueError(f"{text!r} is not an amount of memory; write {MEMORY_FORMS}")
-    return amount
+    return round(amount)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 run`, `3 runs`, `1,200 runs`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def human_seconds(value: float) -> str:

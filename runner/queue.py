@@ -57,10 +57,11 @@ def _look_at_pool(directory: ExperimentDir, submission: Submission, places: dict
     report = local.report(directory, submission.number)
     if report is None:
         return
+    shared = submission.shared()
     for started, run_ids in ((False, report.get("pending", [])), (True, report.get("running", []))):
         for run_id in run_ids:
-            alone = submission.alone(run_id)
-            places[run_id] = Place(started, f"pool {report['pid']}", submission.number, "", alone, submission.time)
+            job, alone = f"pool {report['pid']}", run_id not in shared
+            places[run_id] = Place(started, job, submission.number, "", alone, submission.time)
 
 
 def _look_at_slurm(sent: list[Submission], places: dict[str, Place]) -> None:

@@ -51,6 +51,8 @@ def _under_root(name: str, root: Path) -> ExperimentDir:
                 f"{path} has no manifest.json: not the directory of an experiment, or nothing was submitted",
                 next_command="runner submit CONFIG",
             )
+    if os.sep in name:
+        raise UserError(f"{name}: no such experiment directory or file", next_command="runner submit CONFIG")
     try:
         checked_name(name)
     except ValueError as error:
@@ -121,7 +123,7 @@ def choose_run(runs: Sequence[R], name: str) -> R:
             raise UserError(f"{name!r} means {len(found)} runs: {listed}{seeded}")
     guess = nearest(name, [run.run_id for run in runs])
     raise UserError(f"no run {name!r} among {len(runs)}" + (f"; did you mean {guess}?" if guess else ""),
-                    next_command="runner expand CONFIG")  # fmt: skip
+                    next_command="runner expand CONFIG, which lists them")  # fmt: skip
 
 
 def filter_runs(runs: Sequence[R], pattern: str) -> list[R]:
@@ -132,5 +134,8 @@ def filter_runs(runs: Sequence[R], pattern: str) -> list[R]:
         if any(fnmatch.fnmatchcase(text, pattern) for text in (run.run_id, run.variant, short_form(run.axes)))
     ]
     if not found:
-        raise UserError(f"--only {pattern!r} matches none of {len(runs)} runs", next_command="runner expand CONFIG")
+        raise UserError(
+            f"--only {pattern!r} matches none of {len(runs)} runs",
+            next_command="runner expand CONFIG, which lists them",
+        )
     return found

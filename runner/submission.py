@@ -11,16 +11,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from runner import manifest, prepared, snapshot
 from runner.cluster import Cluster, SlurmCluster
+from runner.errors import CommandFailed
 from runner.expansion import Expansion, Run
 from runner.experiment import Experiment, Resources
 from runner.files import write_json, write_text
 from runner.layout import ExperimentDir
 from runner.plan import Plan
 from runner.schedulers import local, slurm
+from runner.yaml_text import dump
 
 WRITERS = 16  # run directories that are written at once
 
@@ -29,6 +29,9 @@ def array_tasks(runs: Sequence[Run], runs_per_task: int) -> list[list[str]]:
     """The run ids of each array task."""
     ids = [run.run_id for run in runs]
     return [ids[start : start + runs_per_task] for start in range(0, len(ids), runs_per_task)]
+
+
+Arrays = list[tuple[Resources, list[list[str]]]]  # the array tasks of each resource class
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ class Workers:
 class Sent:
     """What was sent."""
 
-    number: int
     jobs: list[str]  # job ids, or the pool's process id
+    runs: int
     tasks: int
     waiting: int = 0  # array tasks that the site's limit left for a later submission
 
@@ -67,32 +70,61 @@ def send(
     an array whose id was not saved is found.
     """
     experiment = expansion.file.experiment
-    with ThreadPoolExecutor(WRITERS) as pool:  # flushing to disk is waiting, on a shared file system all the more
-        written = [
-            pool.submit(write_run, directory, expansion, run, plan.needs[run.run_id].adjustments, origin.folder)
-            for run in plan.send
-        ]
-    for one in written:
-        one.result()
+    arrays, waiting = _within_limit(_arrays(plan, experiment), cluster)
+    tasks = [task for _, part in arrays for task in part]
+    ids = {run_id for task in tasks for run_id in task}
+    if not tasks:
+        return Sent([], 0, 0, waiting)
+    _write_runs(directory, expansion, plan, ids, origin.folder)
     number = manifest.next_number(directory)
     folder = directory.submission(number)
     folder.mkdir(parents=True)
     write_text(folder / "experiment.yaml", expansion.file.source.text)
     code = snapshot.take(directory, experiment.task, Path(origin.folder))
+    write_json(folder / "tasks.json", {"tasks": tasks}, indent=None)
+    begun = {"submission": number, "event": "begun", "kind": cluster.kind, "runs": len(ids), "code": code.name}
+    manifest.log_submission(directory, begun | asdict(origin))
+    try:
+        if isinstance(cluster, SlurmCluster):
+            jobs = _send_slurm(directory, number, arrays, experiment, cluster, workers, code)
+        else:
+            jobs = _send_local(directory, number, len(tasks), experiment, cluster, code)
+    except CommandFailed:
+        _take_back(directory, number, tasks)
+        raise
+    return Sent(jobs, len(ids), len(tasks), waiting)
+
+
+def _arrays(plan: Plan, experiment: Experiment) -> Arrays:
+    """The array tasks of each resource class."""
     classes: dict[Resources, list[Run]] = {}
     for run in plan.send:
         classes.setdefault(plan.needs[run.run_id].resources, []).append(run)
-    arrays = [(needed, array_tasks(runs, experiment.array.runs_per_task)) for needed, runs in classes.items()]
-    arrays, waiting = _within_limit(arrays, cluster)
-    write_json(folder / "tasks.json", {"tasks": [task for _, tasks in arrays for task in tasks]}, indent=None)
-    begun = {"submission": number, "event": "begun", "kind": cluster.kind, "runs": len(plan.send), "code": code.name}
-    begun |= asdict(origin)
-    manifest.log_submission(directory, begun)
-    if isinstance(cluster, SlurmCluster):
-        jobs = _send_slurm(directory, number, arrays, experiment, cluster, workers, code)
-    else:
-        jobs = _send_local(directory, number, sum(len(tasks) for _, tasks in arrays), experiment, cluster, code)
-    return Sent(number, jobs, sum(len(tasks) for _, tasks in arrays), waiting)
+    return [(needed, array_tasks(runs, experiment.array.runs_per_task)) for needed, runs in classes.items()]
+
+
+def _write_runs(directory: ExperimentDir, expansion: Expansion, plan: Plan, ids: set[str], code_path: str) -> None:
+    """Write many at once: flushing to disk is waiting, on a shared file system all the more."""
+    with ThreadPoolExecutor(WRITERS) as pool:
+        written = [
+            pool.submit(write_run, directory, expansion, run, plan.needs[run.run_id].adjustments, code_path)
+            for run in plan.send
+            if run.run_id in ids
+        ]
+    for one in written:
+        one.result()
+
+
+def _take_back(directory: ExperimentDir, number: int, tasks: list[list[str]]) -> None:
+    """After a refusal: runs that were not sent and have never started are new again, not lost."""
+    sent = next(one for one in manifest.submissions(directory) if one.number == number)
+    kept = {run for c in sent.chunks if c.job_id for task in tasks[c.first : c.first + c.count] for run in task}
+    for run_id in (run_id for task in tasks for run_id in task if run_id not in kept):
+        run = directory.run(run_id)
+        if not run.attempts.exists():
+            run.config.unlink(missing_ok=True)
+        if not any(run.path.iterdir()):
+            run.path.rmdir()
 
 
 def settle_orphans(directory: ExperimentDir) -> list[str]:
@@ -126,17 +158,14 @@ def settle_orphans(directory: ExperimentDir) -> list[str]:
 
 
 def _slurm_folder(directory: ExperimentDir, number: int) -> Path:
-    return directory.submission(number).absolute() / "slurm"
-
-
-Arrays = list[tuple[Resources, list[list[str]]]]  # the array tasks of each resource class
+    return directory.slurm_logs(number).absolute()
 
 
 def _within_limit(arrays: Arrays, cluster: Cluster) -> tuple[Arrays, int]:
     """As many array tasks as the site takes at once, and how many have to wait for a later submission."""
-    left = cluster.max_submit_jobs if isinstance(cluster, SlurmCluster) else None
-    if left is None:
+    if not isinstance(cluster, SlurmCluster) or cluster.max_submit_jobs is None:
         return arrays, 0
+    left = max(0, cluster.max_submit_jobs - len(slurm.queue()))
     kept: Arrays = []
     for resources, tasks in arrays:
         kept.append((resources, tasks[:left]))
@@ -255,6 +284,8 @@ def run_config(expansion: Expansion, run: Run, adjustments: Mapping[str, Any], c
         "keep": experiment.keep.model_dump(),
         "retry": {"max_attempts": experiment.retry.max_attempts},
         "stop_after_same_error": experiment.stop_after_same_error,
+        "health": experiment.health,
+        "ratio": list(experiment.select.ratio),
         "code_path": code_path,
         "adjustments": dict(adjustments),
         "params": run.params,
@@ -267,13 +298,5 @@ def write_run(
     """Make the directory of one run with its config.yaml."""
     target = directory.run(run.run_id)
     target.path.mkdir(parents=True, exist_ok=True)
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # five times as fast, where libyaml is there
-    content = run_config(expansion, run, adjustments, code_path)
-    text = yaml.dump(content, Dumper=_without_aliases(dumper), sort_keys=False, allow_unicode=True)
-    write_text(target.config, text)
+    write_text(target.config, dump(run_config(expansion, run, adjustments, code_path)))
     target.cancelled.unlink(missing_ok=True)
-
-
-def _without_aliases(dumper: Any) -> Any:
-    """Equal parts are written out; anchors would puzzle readers."""
-    return type("Dumper", (dumper,), {"ignore_aliases": lambda self, data: True})

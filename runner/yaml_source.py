@@ -6,39 +6,42 @@ text (YAML 1.1 would read 5400), `no` is text, a date is text.
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
 
-from runner.errors import ConfigError, Problem, UserError
+from runner.errors import ConfigError, Problem, UserError, nearest
 
 MAX_DEPTH = 60
 MAX_NODES = 500_000  # aliases are expanded, so a small file could otherwise become endless
+SUFFIXES = (".yaml", ".yml")
+_LARGEST_INTEGER = 2**63 - 1
 
 Key = tuple[str | int, ...]
 
 
-class _Loader(yaml.SafeLoader):
+class PlainLoader(yaml.SafeLoader):
     """SafeLoader with YAML 1.2's plain scalars."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}  # type: ignore[misc]
 
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(~|null|Null|NULL|)$"), ["~", "n", "N", ""])
-_Loader.add_implicit_resolver(
+PlainLoader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(~|null|Null|NULL|)$"), ["~", "n", "N", ""])
+PlainLoader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)$"), list("-+0123456789")
+PlainLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F][0-9a-fA-F_]*)$"), list("-+0123456789")
 )
-_NUMBER = r"(\.[0-9_]+|[0-9][0-9_]*\.[0-9_]*)([eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.(inf|Inf|INF)"
-_Loader.add_implicit_resolver(
+_NUMBER = r"(\.[0-9][0-9_]*|[0-9][0-9_]*\.[0-9_]*)([eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.(inf|Inf|INF)"
+PlainLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(rf"^[-+]?({_NUMBER})$|^\.(nan|NaN|NAN)$"), list("-+.0123456789")
 )
-_Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"^<<$"), ["<"])
+PlainLoader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"^<<$"), ["<"])
 
 _PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str")}
 
@@ -49,8 +52,10 @@ class Source:
 
     path: Path
     text: str
-    value: Any
+    value: dict[str, Any]
     lines: dict[Key, int]  # path of keys → line, counted from 1
+    mistakes: list[Problem] = field(default_factory=list)  # that left a value to check further
+    replaced: dict[Key, str] = field(default_factory=dict)  # keys that the command line set → how it did
 
     def line(self, key: Key) -> int | None:
         """The line of `key`, or of the nearest enclosing key that the file has."""
@@ -60,7 +65,10 @@ class Source:
         return None
 
     def problem(self, key: Key, what: str, **more: Any) -> Problem:
-        """A mistake at `key` of this file."""
+        """A mistake at `key` of this file, or of the command line where that has set the key."""
+        for length in range(len(key), 0, -1):
+            if key[:length] in self.replaced:
+                return Problem(what, dotted(key), self.replaced[key[:length]], **more)
         return Problem(what, dotted(key) or None, str(self.path), self.line(key), **more)
 
 
@@ -72,34 +80,81 @@ def dotted(key: Key) -> str:
     return text
 
 
-def read(path: Path) -> Source:
+def read(path: Path, *, strict: bool = True) -> Source:
     """Read the mapping in the YAML file `path`; UserError where the file is missing, ConfigError where it is wrong."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file", next_command="runner init") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-    return parse(text, path)
+        raise UserError(f"{path}: no such file{_instead(path)}", next_command="runner init") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a directory, not a YAML file") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 text (byte {error.start})") from None
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
+        raise UserError(f"{str(path)!r}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    return parse(text, path, strict=strict)
 
 
-def parse(text: str, path: Path) -> Source:
-    """The mapping that `text` holds; `path` is named in errors."""
+def _instead(path: Path) -> str:
+    """What stands where a missing file was looked for."""
+    if not path.parent.is_dir():
+        return ""
+    there = sorted(entry.name for entry in path.parent.iterdir() if entry.suffix in SUFFIXES)
+    guess = nearest(path.name, there)
+    listed = f"\n    there: {', '.join(there[:8])}{', …' if len(there) > 8 else ''}" if there else ""
+    return listed + (f"\n    did you mean: {path.parent / guess}" if guess else "")
+
+
+def parse(text: str, path: Path, *, strict: bool = True) -> Source:
+    """The mapping that `text` holds; `path` is named in errors.
+
+    Raises ConfigError. strict: for any mistake; otherwise those that leave a value are in `mistakes` of the result.
+    """
     try:
-        root = yaml.compose(text, Loader=_Loader)
+        root = yaml.compose(text, Loader=PlainLoader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        what = f"not valid YAML: {error.problem or error.context}"
-        raise ConfigError([Problem(what, file=str(path), line=mark.line + 1 if mark else None)]) from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError([Problem(f"not valid YAML: {str(error) or 'nested too deeply'}", file=str(path))]) from None
+        raise ConfigError([_syntax_problem(error, path)]) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        what = f"not valid YAML: the character {text[error.position]!r} is not allowed"
+        raise ConfigError([Problem(what, file=str(path), line=line)]) from None
+    except RecursionError:
+        raise ConfigError([Problem("not valid YAML: nested too deeply", file=str(path))]) from None
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # such as the escape "\\UFFFFFFFF"
+        raise ConfigError([Problem(f"not valid YAML: {error}", file=str(path))]) from None
     builder = _Builder(path)
     value = {} if root is None else builder.build(root, ())
-    if not builder.problems and not isinstance(value, dict):
-        builder.problems.append(Problem(f"holds a {type(value).__name__}, not keys and values", file=str(path), line=1))
-    if builder.problems:
+    if not isinstance(value, dict) or (strict and builder.problems):
+        if not builder.problems:
+            what = f"holds {_kind(value)}, not keys with values"
+            builder.problems.append(Problem(what, file=str(path), line=builder.lines[()]))
         raise ConfigError(builder.problems)
-    return Source(path, text, value, builder.lines)
+    return Source(path, text, value, builder.lines, builder.problems)
+
+
+# What PyYAML says of the commonest slips, and what helps
+_HINTS = {
+    "mapping values are not allowed here": "a value that holds ': ' must stand in quotes",
+    "cannot start any token": "indent with spaces, and put a value that begins with a special character in quotes",
+    "'<stream end>'": "the file ends early: is a bracket not closed?",
+    "unexpected end of stream": "the file ends early: is a quotation mark not closed?",
+    "another document": "a file holds one document: remove the line '---'",
+    "undefined alias": "a value that begins with '*' must stand in quotes",
+}
+
+
+def _syntax_problem(error: yaml.MarkedYAMLError, path: Path) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    what = f"{error.problem or error.context}".removeprefix("but ")
+    hint = next((hint for sign, hint in _HINTS.items() if sign in what), None)
+    if error.context and error.context_mark and mark and error.context_mark.line != mark.line:
+        what += f", {error.context} that begins in line {error.context_mark.line + 1}"
+    what = f"not valid YAML: {what}" + (f"; {hint}" if hint else "")
+    return Problem(what, file=str(path), line=mark.line + 1 if mark else None)
+
+
+def _kind(value: Any) -> str:
+    return "a list" if isinstance(value, list) else f"only the value {value!r}"
 
 
 class _Builder:
@@ -110,17 +165,20 @@ class _Builder:
         self.lines: dict[Key, int] = {}
         self.problems: list[Problem] = []
         self.nodes = 0
-        self.scalars = _Loader("")
+        self.too_large = False
+        self.scalars = PlainLoader("")
 
     def wrong(self, node: yaml.Node, key: Key, what: str) -> None:
         self.problems.append(Problem(what, dotted(key) or None, str(self.path), node.start_mark.line + 1))
 
     def build(self, node: yaml.Node, key: Key) -> Any:
+        if self.too_large:  # said once: an alias inside of itself would come here again and again
+            return None
         self.nodes += 1
         self.lines.setdefault(key, node.start_mark.line + 1)
         if self.nodes > MAX_NODES or len(key) > MAX_DEPTH:
-            if not self.problems or self.nodes <= MAX_NODES:
-                self.wrong(node, key, "too large or nested too deeply")
+            self.too_large = True
+            self.wrong(node, (), "too large or nested too deeply")
             return None
         if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
             return self.mapping(node, key)
@@ -134,10 +192,20 @@ class _Builder:
 
     def scalar(self, node: yaml.ScalarNode, key: Key) -> Any:
         try:
-            return self.scalars.construct_object(node)
-        except (ValueError, KeyError) as error:  # an explicit tag such as !!int on other text
-            self.wrong(node, key, f"{node.value!r} does not fit its tag: {error}")
+            value = self.scalars.construct_object(node)
+        except (ValueError, LookupError):  # an explicit tag such as !!int on other text
+            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+            self.wrong(node, key, f"{node.value[:40]!r} is no {tag}")
             return None
+        if isinstance(value, float) and not math.isfinite(value):
+            self.wrong(node, key, f"{node.value[:40]} is not a finite number")
+        elif isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
+            self.wrong(node, key, f"{node.value[:40]} is too large a number")
+        elif isinstance(value, str) and not _encodable(value):
+            self.wrong(node, key, f"{value[:40]!r} is not Unicode text")
+        else:
+            return value
+        return None
 
     def mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -152,6 +220,9 @@ class _Builder:
                 self.wrong(name_node, key, "a key must be plain text")
                 continue
             name = name_node.value
+            if not _encodable(name):
+                self.wrong(name_node, key, f"the key {name[:40]!r} is not Unicode text")
+                continue
             child = (*key, name)
             if name in first:
                 self.wrong(name_node, child, f"this key stands twice, first in line {first[name]}")
@@ -170,3 +241,8 @@ class _Builder:
                 continue
             values |= built
         return values
+
+
+def _encodable(text: str) -> bool:
+    """Whether `text` can be written to a file: an escape such as "\\ud800" alone cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)

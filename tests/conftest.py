@@ -1,4 +1,4 @@
-"""Shared settings of the tests, and a real Slurm for those marked `slurm`."""
+"""Shared settings of the tests, a real Slurm for those marked `slurm`, and a real browser."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))  # the modules that tests share; last, so that ours win
 
+
+from browser import Browser
+from browser import find as find_browser
 from slurm_cluster import SlurmCluster, SlurmMissing
 
 _missing = pytest.StashKey[str]()
+_no_browser = pytest.StashKey[str]()
 
 if not os.environ.get("ACCEPTANCE"):  # set by `make acceptance`
     collect_ignore = ["acceptance"]
@@ -55,7 +59,24 @@ def slurm(slurm_cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Itera
     slurm_cluster.clear()
 
 
+@pytest.fixture(scope="session")
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    """A headless Chromium. Where there is none the tests are skipped; with REQUIRE_CHROMIUM=1 they fail."""
+    program = find_browser()
+    if program is None:
+        if os.environ.get("REQUIRE_CHROMIUM") == "1":
+            pytest.fail("REQUIRE_CHROMIUM=1, but there is no chromium on this machine", pytrace=False)
+        request.config.stash[_no_browser] = "apt-get install chromium"
+        pytest.skip("no Chromium")
+    opened = Browser(program)
+    yield opened
+    opened.close()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if _missing in config.stash:
         terminalreporter.section("NO SLURM: the tests marked slurm were not run", sep="!", red=True)
         terminalreporter.line(config.stash[_missing])
+    if _no_browser in config.stash:
+        terminalreporter.section("NO CHROMIUM: the report was not opened in a browser", sep="!", red=True)
+        terminalreporter.line(config.stash[_no_browser])

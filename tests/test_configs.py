@@ -72,7 +72,7 @@ def test_file_names_itself_and_its_question_and_its_cluster_file_is_valid(path: 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_no_variant_of_a_file_is_there_twice(path: Path, tmp_path: Path) -> None:
-    assert read(path, *supplied(path, tmp_path)).expansion.left_out == 0
+    assert read(path, *supplied(path, tmp_path)).expansion.shared == []
 
 
 def test_missing_table_is_said_with_what_is_allowed() -> None:

@@ -89,9 +89,7 @@ def test_describer_that_is_not_installed_is_missed_where_texts_must_be_computed(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "robocrys" else find_spec(name))
     line = "params: {data: {dataset: %s}, text: {describe: robocrys}, model: {late_fusion: {name: concat}}}"
     its = loaded(tmp_path, line % "mp6k")
-    wanted = (
-        r"text\.describe: mp6k has no robocrys descriptions, and the package .*\n.*allowed: jarvis; or: pip"
-    )
+    wanted = r"text\.describe: mp6k has no robocrys descriptions, and the package .*\n.*allowed: jarvis; or: pip"
     with pytest.raises(ConfigError, match=wanted):
         refuse_missing(its, its.expansion.runs)
     its = loaded(tmp_path, line % "jarvis_minerals")

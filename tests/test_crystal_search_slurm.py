@@ -79,7 +79,7 @@ def test_killed_process_on_a_node_costs_only_its_run(
     wait_until(lambda: states(tmp_path, cache).count("completed") == 2, 90, "the other runs")
     wait_until(lambda: not slurm.run("squeue", "--noheader"), 90, "an empty queue")
     told = submit(tmp_path, cache, "--wait")
-    assert "sent 1 runs in 1 array tasks" in told
+    assert "sent 1 run in 1 array task" in told
     assert results(tmp_path) == results(undisturbed)
 
 

@@ -77,7 +77,7 @@ def test_failure_that_needs_a_person_is_listed_and_only_forced(tmp_path: Path) -
     config = stage(tmp_path, "one", matrix={"named": {"good": {}, "bad": {"mischief": "raise", "first_attempts": 1}}})
     ended = runner("submit", config, "--wait", root=tmp_path)
     assert ended.returncode == 1
-    assert "1 runs did not complete" in ended.stderr
+    assert "1 run did not complete" in ended.stderr
     shown = runner("failures", "one", root=tmp_path).stdout
     assert "failed (exception), attempt 1" in shown
     assert "runner resubmit one --kind exception --force" in shown
@@ -95,7 +95,7 @@ def test_killed_run_is_retried_by_a_plain_submit(tmp_path: Path) -> None:
     assert ("failed", "killed") in states(tmp_path, "one")
     again = runner("submit", config, "--wait", root=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert "sent 1 runs" in again.stderr
+    assert "sent 1 run in 1 array task" in again.stderr
 
 
 def test_unknown_kind_is_refused_with_the_nearest_name(tmp_path: Path) -> None:

@@ -44,6 +44,18 @@ def test_gate_spreads_over_rows_each_the_mean_of_its_channels() -> None:
     assert shares == [0.25, 0.25, 0.5]
 
 
+def test_histogram_counts_every_value_as_often_as_its_atom_stands() -> None:
+    records = Records()
+    record = records.layer("1")
+    record.gate(torch.tensor([[0.0, 0.049], [0.05, 0.5]]), torch.tensor([1.0, 3.0]))
+    record.gate(torch.tensor([[1.0, 0.999]]), torch.tensor([2.0]))
+    records.layer("2").mean("w_text", torch.ones(2))
+    expected = [0.0] * 20
+    expected[0], expected[1], expected[10], expected[19] = 2.0, 3.0, 3.0, 4.0
+    assert records.histograms() == {"1": expected}
+    assert Records().histograms() == {}
+
+
 def test_constant_gate_has_no_spread() -> None:
     record = LayerRecord()
     record.gate(torch.full((1000, 3), 0.1))
@@ -140,6 +152,8 @@ def test_nothing_is_read_from_the_device_before_the_summary(monkeypatch: pytest.
     reads.clear()
     records.summary()
     assert reads == ["tolist"]
+    records.histograms()
+    assert reads == ["tolist"] * 2
 
 
 def test_records_do_not_change_predictions_or_gradients() -> None:

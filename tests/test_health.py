@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from analysis.findings import worst
+from analysis.findings import number, worst
 from analysis.fusion_health import band, ratio_findings, weight_ratio
 from analysis.health import finished_findings, fusion_findings, live_findings
 from analysis.thresholds import DEFAULT, Thresholds, overridden
@@ -209,3 +209,8 @@ def test_modules_of_the_training_loop_import_neither_torch_nor_pandas(module):
     code = f"import sys, {module}; print(*({{'torch', 'pandas', 'numpy', 'pydantic'}} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == []
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.4998, "0.4998"), (0.49999, "0.49999"), (0.45, "0.45"), (0.5, "0.5")])
+def test_a_value_is_told_from_its_threshold(value, shown):
+    assert number(value, 0.5) == shown

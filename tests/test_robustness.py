@@ -105,6 +105,8 @@ def test_crystals_without_text_stay_without() -> None:
 def test_truncated_text_is_the_first_half_of_its_words() -> None:
     assert robustness.truncated("one two three four five") == "one two three"
     assert robustness.truncated(None) is None
+    its = SimpleNamespace(descriptions=["a b", "c d", None], places={"train": [0], "val": [1], "test": [2]})
+    assert robustness.halved(its) == [None, "c", None]
 
 
 def test_model_that_reads_its_text_errs_more_without_it() -> None:

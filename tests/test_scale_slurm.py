@@ -40,7 +40,7 @@ def test_thousand_runs_are_one_sbatch_with_small_pickles(slurm: SlurmCluster, tm
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     sent = runner("submit", config, "--cluster", site(tmp_path, "sbatch: {hold: true}\n"), root=tmp_path, **path)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert "sent 1000 runs in 1000 array tasks" in sent.stderr
+    assert "sent 1,000 runs in 1,000 array tasks" in sent.stderr
     assert calls(tmp_path / "bin", "sbatch") == 1
     pickles = list((tmp_path / "many" / "submissions" / "1" / "slurm").glob("*.pkl"))
     assert len(pickles) == 1000

@@ -55,7 +55,7 @@ def test_cancelled_run_is_stopped_by_its_parent_and_its_neighbour_goes_on(tmp_pa
     unwanted, other = (runs(tmp_path, "one")[name] for name in ("unwanted", "neighbour"))
     wait_until(lambda: epoch_of(unwanted) and epoch_of(other), 60, "both runs")
     told = runner("cancel", "one", "--only", "unwanted*", root=tmp_path)
-    assert "1 runs cancelled" in told.stderr
+    assert "1 run cancelled" in told.stderr
     wait_until(lambda: not unwanted.claim.exists(), 30, "the end of the cancelled run")
     failure = read_failure(unwanted)
     assert failure is not None

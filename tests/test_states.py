@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from analysis.collect import collect
 from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
 from runner.layout import ExperimentDir, RunDir
+from runner.processes import machine, start_time
 from runner.queue import Place
 from runner.states import run_state
 
@@ -40,7 +40,8 @@ def test_a_killed_process_cannot_say_that_it_ended(tmp_path: Path) -> None:
 
 
 def test_a_process_that_is_gone_from_this_host_is_no_life(tmp_path: Path) -> None:
-    beat = {"attempt": 1, "time": NOW, "host": socket.gethostname(), "pid": os.getpid()}
+    me = {"machine": machine(), "pid": os.getpid(), "start_time": start_time(os.getpid())}
+    beat = {"attempt": 1, "time": NOW, **me}
     run = run_with(tmp_path / "run", heartbeat=beat)
     assert run_state(run, now=NOW + 1).state == "running"
     run.heartbeat.write_text(json.dumps({**beat, "pid": 2**22 + 1}))  # above the largest that Linux gives

@@ -313,9 +313,7 @@ def test_a_config_file_names_its_experiment(tmp_path, analysis):
     assert out.startswith("stage1:")
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"), [("a: [", "YAML"), ("params: {}", "the name of the experiment")]
-)
+@pytest.mark.parametrize(("text", "expected"), [("a: [", "YAML"), ("params: {}", "the name of the experiment")])
 def test_a_config_that_names_none_is_said(tmp_path, analysis, text, expected):
     config = tmp_path / "x.yaml"
     config.write_text(text)
@@ -338,3 +336,16 @@ def test_an_empty_root_is_said(tmp_path, analysis):
     status, _, err = analysis("summarize", "--root", tmp_path)
     assert status == 1
     assert "nothing was submitted there" in err
+
+
+@pytest.mark.parametrize(
+    ("good", "expected"), [(0.2, "test_mae 0.1: good (at most 0.2)"), (0.05, "not reached: good 0.05, acceptable 0.06")]
+)
+def test_the_users_own_goal_is_shown_and_never_chosen_by(tmp_path, analysis, good, expected):
+    plan = Plan([SIMPLE], manifest={"target_mae": {"good": good, "acceptable": good + 0.01}})
+    path = write_experiment(tmp_path, plan)
+    out = analysis("summarize", path)[1]
+    assert expected in out
+    assert "shown, not used for choosing" in ExperimentDir(path).summary_markdown.read_text()
+    without = analysis("summarize", write_experiment(tmp_path, Plan([SIMPLE], name="other")), "--format", "json")[1]
+    assert json.loads(analysis("summarize", path, "--format", "json")[1])["choice"] == json.loads(without)["choice"]

@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
+from analysis.thresholds import overridden
 from jobs.context import RunContext
 from jobs.failure import RunFailure, Stopped
+from jobs.heartbeat import Heartbeat
 from jobs.training.loop import Fit, Fitted, Validation
-from runner.files import read_json_lines
+from runner.files import read_json, read_json_lines
 from runner.layout import RunDir
 
 OPTIONS: dict[str, Any] = {
@@ -39,6 +42,7 @@ class LineLearner:
         generator = torch.Generator().manual_seed(1)
         self.x = torch.randn(20, 3, generator=generator)
         self.y = 2 * self.x.sum(1)
+        self.fusion = {"1": {"w_graph": 0.5}}
         self.stop_at, self.poison_epoch, self.steps, self.epoch = stop_at, poison_epoch, 0, 0
 
     def batches(self, epoch: int) -> list[Tensor]:
@@ -61,7 +65,7 @@ class LineLearner:
 
     def validate(self) -> Validation:
         error = (self.model(self.x).squeeze(1) - self.y).abs().mean()
-        return Validation({"val_mae": float(error)}, {"1": {"w_graph": 0.5}})
+        return Validation({"val_mae": float(error)}, self.fusion)
 
 
 def context_at(path: Path) -> RunContext:
@@ -123,6 +127,57 @@ def test_early_stopping_counts_epochs_without_gain(tmp_path: Path) -> None:
     fitted = fit(tmp_path / "run", epochs=200, patience=2, learning_rate=0.5, schedule="constant")
     assert fitted.stopped_early
     assert fitted.epochs == fitted.best_epoch + 2
+
+
+def test_health_is_said_once_and_written_with_the_experiments_own_thresholds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    beat = Heartbeat(RunDir(tmp_path / "run"), {}, 30.0)
+    context = RunContext(RunDir(tmp_path / "run"), heartbeat=beat, thresholds=overridden({"ratio_low": 6}))
+    learner = LineLearner()
+    learner.fusion = {"1": {"ratio": 5.0}, "late": {"gate_mean": 0.95}}
+    Fit(learner, SimpleNamespace(**OPTIONS), context).run()
+    told = [line["findings"] for line in read_json_lines(context.directory.diagnostics) if "findings" in line]
+    assert [[(its["rule"], its["layer"]) for its in findings] for findings in told] == [
+        [("ratio_low", "1"), ("gate_saturated", "late")]
+    ]
+    out = capsys.readouterr().out
+    assert out.count("warning: layer 1: the text weighs too much: ratio 5 is below 6") == 1
+    assert out.count("warning: late fusion: the gate is saturated") == 1
+    assert read_json(context.directory.heartbeat)["health"] == "blocking"
+
+
+def test_a_resumed_run_says_no_finding_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    context = context_at(tmp_path / "run")
+    learner = LineLearner((context, 9))
+    learner.fusion = {"late": {"gate_mean": 0.95}}
+    with pytest.raises(Stopped):
+        Fit(learner, SimpleNamespace(**OPTIONS), context).run()
+    again = LineLearner()
+    again.fusion = learner.fusion
+    Fit(again, SimpleNamespace(**OPTIONS), context_at(tmp_path / "run")).run()
+    assert capsys.readouterr().out.count("the gate is saturated") == 1
+
+
+def scalars(path: Path, name: str) -> dict[int, float]:
+    board = EventAccumulator(str(RunDir(path).tensorboard)).Reload()
+    events = board.Scalars(name)
+    assert len({event.step for event in events}) == len(events)
+    return {event.step: event.value for event in events}
+
+
+@pytest.mark.parametrize("lost", [[], ["last.pt", "best.pt"]])  # with no checkpoint the epochs are trained again
+def test_tensorboard_shows_every_epoch_once_also_after_a_restart(tmp_path: Path, lost: list[str]) -> None:
+    context = context_at(tmp_path / "run")
+    with pytest.raises(Stopped):
+        Fit(LineLearner((context, 14)), SimpleNamespace(**OPTIONS), context).run()
+    for name in lost:
+        (tmp_path / "run" / name).unlink()
+    fit(tmp_path / "run")
+    lines = read_json_lines(RunDir(tmp_path / "run").metrics)
+    assert scalars(tmp_path / "run", "val/val_mae") == pytest.approx({line["epoch"]: line["val_mae"] for line in lines})
+    assert scalars(tmp_path / "run", "fusion 1/w_graph") == dict.fromkeys(range(1, 7), 0.5)
 
 
 def test_epoch_lines_hold_what_others_rely_on(tmp_path: Path) -> None:

@@ -28,3 +28,11 @@ class Format(StrEnum):
 
 
 FormatOption = Annotated[Format, typer.Option("--format", help="How the result is written to stdout.")]
+
+RUN_HELP = "A run's directory, id, start of an id, short form (2,3@1) or number in `runner expand`."
+OfExperiment = Annotated[
+    str | None,
+    typer.Option(
+        "--experiment", "-e", help="The run's experiment; left out: the most recently submitted.", show_default=False
+    ),
+]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from jobs.crystal.corpus import gather
 from jobs.crystal.learner import CrystalLearner
@@ -13,7 +14,7 @@ from jobs.crystal.schema import CrystalParams
 from jobs.crystal.task import build_model
 from jobs.run_config import read_run_config
 from jobs.training import checkpoint
-from runner.errors import UserError
+from runner.errors import CommandFailed, UserError
 from runner.files import read_json
 from runner.layout import RunDir
 
@@ -27,24 +28,46 @@ def params_of(run: RunDir) -> CrystalParams:
 
 
 def open_run(
-    run: RunDir, cache_root: Path, device: torch.device | str = "cpu", log: Callable[[str], None] = lambda text: None
+    run: RunDir,
+    cache_root: Path,
+    device: torch.device | str = "cpu",
+    log: Callable[[str], None] = lambda text: None,
+    weights: Path | None = None,
 ) -> CrystalLearner:
-    """The learner of `run` with the weights of its best epoch, in evaluation mode.
+    """The learner of `run` with the weights of its best epoch, or of the checkpoint `weights`, in evaluation mode.
 
     Graphs and embeddings come from the cache below `cache_root`, or are computed. Raises UserError where the run has
     no checkpoint, or where the data set does not give the crystals any more that the run was trained with.
     """
     params = params_of(run)
-    if not run.best_checkpoint.exists():
-        raise UserError(f"{run.run_id} has no {run.best_checkpoint.name}: it has not ended an epoch yet")
+    weights = weights or run.best_checkpoint
+    if not weights.exists():
+        raise missing(run, weights)
     device = torch.device(device)
     corpus = gather(params, cache_root, device, 1, log)
     splits = {name: [corpus.ids[i] for i in places] for name, places in corpus.places.items()}
     if read_json(run.splits) != splits:
         raise UserError(f"{params.data.dataset} has changed: it gives other crystals than {run.splits} lists")
     model = build_model(params, corpus.texts.width if corpus.texts is not None else None).to(device)
-    try:
-        model.load_state_dict(checkpoint.load(run.best_checkpoint, device)["model"])
-    except (ValueError, RuntimeError) as error:
-        raise UserError(f"{run.run_id}: {str(error).splitlines()[0]}") from error
+    load_weights(model, weights, device)
     return CrystalLearner(model.eval(), corpus, params.train)
+
+
+def missing(run: RunDir, weights: Path) -> CommandFailed:
+    """Why a tool that opens checkpoints has nothing to open."""
+    if run.result.exists():
+        why = "it was pruned, or left behind when the directory was copied"
+    else:
+        why = "it has not ended an epoch yet"
+    return CommandFailed(f"{run.run_id} has no {weights.name}: {why}", next_command="runner status")
+
+
+def load_weights(model: nn.Module, weights: Path, device: torch.device | str = "cpu") -> None:
+    """Give `model` the weights of a checkpoint; UserError where it is truncated, foreign, or of another model."""
+    try:
+        model.load_state_dict(checkpoint.load(weights, device)["model"])
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    except (KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{weights} holds the weights of another model: {reason}") from error

@@ -60,7 +60,7 @@ class CrystalLearner:
         """Metrics of the val split, and what the fusions report there."""
         records = Records()
         predictions, targets = self.predict("val", records)
-        return Validation(self.metrics("val", predictions, targets), records.summary())
+        return Validation(self.metrics("val", predictions, targets), records.summary(), records.histograms())
 
     def metrics(self, split: str, predictions: NDArray[np.float64], targets: NDArray[np.float64]) -> dict[str, float]:
         """Errors in the target's unit, or scores of two classes."""

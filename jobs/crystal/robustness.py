@@ -48,7 +48,7 @@ def robustness(
         "right": _metrics(learner),
         "deleted": judged([None] * len(descriptions)),
         "shuffled": {name: float(np.mean([its[name] for its in shuffles])) for name in shuffles[0]},
-        "truncated": judged([truncated(text) for text in descriptions], _half_as_long(params)),
+        "truncated": judged(halved(learner.corpus), _half_as_long(params)),
     }
 
 
@@ -71,6 +71,15 @@ def shuffled(corpus: Corpus, seed: int) -> Texts:
         order = random.permutation([place for place in places if corpus.descriptions[place] is not None])
         for place, giver in zip(order, np.roll(order, 1), strict=True):
             texts[place] = corpus.descriptions[giver]
+    return texts
+
+
+def halved(corpus: Corpus) -> Texts:
+    """The texts of the splits that are judged, truncated; none of the others, which need not be encoded then."""
+    assert corpus.descriptions is not None
+    texts: Texts = [None] * len(corpus.descriptions)
+    for place in (place for split in SPLITS for place in corpus.places[split]):
+        texts[place] = truncated(corpus.descriptions[place])
     return texts
 
 

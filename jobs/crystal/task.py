@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,7 +23,10 @@ class CrystalTask:
 
     Params: ClassVar[type[CrystalParams]] = CrystalParams
     seed_key: ClassVar[str] = "train.seed"
-    checked: ClassVar[tuple[str, ...]] = ("data", "text", "model", "train.contrastive_weight")  # what `check` reads
+
+    def check_key(self, params: CrystalParams) -> Hashable:
+        """Equal for parameters of which `check` and `missing` say the same."""
+        return params.data, params.text if params.reads_text else None
 
     def check(self, params: Mapping[str, Any]) -> list[Problem]:
         """What the data set does not have: the target, so many crystals, the text column."""

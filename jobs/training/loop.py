@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from analysis.findings import Finding
 from jobs.context import FUSION_COLUMNS, RunContext
 from jobs.failure import Kind, RunFailure, Stopped
 from jobs.training import checkpoint
+from jobs.training.board import Board
 from jobs.training.optimisation import optimiser_for, schedule_for
+from jobs.training.watch import Watch, sentence
 
 
 class TrainOptions(Protocol):
@@ -44,6 +48,7 @@ class Validation:
 
     metrics: dict[str, float]  # val_*
     fusion: dict[str, dict[str, float]] = field(default_factory=dict)  # layer → quantities
+    histograms: dict[str, list[float]] = field(default_factory=dict)  # layer → its gates in equal bins of 0 to 1
 
 
 class Learner(Protocol):
@@ -118,6 +123,8 @@ class Fit:
             warmup=options.warmup_steps,
         )
         self.progress = Progress()
+        self.watch = Watch(context.thresholds)
+        self.board = Board(context.directory.tensorboard)
         self.sums: dict[str, Tensor] = {}  # of the epoch so far, on the device: reading them would make it wait
         self.items = 0
 
@@ -125,10 +132,11 @@ class Fit:
         """Train to the last epoch, or until `patience` epochs brought nothing better."""
         self._resume()
         stopped_early = self._out_of_patience()
-        while self.progress.epoch <= self.options.epochs and not stopped_early:
-            self._train_epoch()
-            self._end_epoch()
-            stopped_early = self._out_of_patience()
+        with closing(self.board):
+            while self.progress.epoch <= self.options.epochs and not stopped_early:
+                self._train_epoch()
+                self._end_epoch()
+                stopped_early = self._out_of_patience()
         p = self.progress
         return Fitted(p.best_epoch, p.best_metrics, p.best_fusion, p.epoch - 1, stopped_early)
 
@@ -188,21 +196,41 @@ class Fit:
     def _log(self, metrics: dict[str, float], found: Validation, better: bool) -> None:
         p = self.progress
         rate = self.optimiser.param_groups[0]["lr"]
-        self.context.record({"epoch": p.epoch, "step": p.step, "seconds": p.seconds, "learning_rate": rate, **metrics})
+        record = {"epoch": p.epoch, "step": p.step, "seconds": p.seconds, "learning_rate": rate, **metrics}
         reported = {layer: values for layer, values in found.fusion.items() if values}
-        if reported:
-            columns = {
-                layer: {name: value for name, value in values.items() if name in FUSION_COLUMNS}
-                for layer, values in reported.items()
-            }
-            self.context.record_fusion(p.epoch, columns)
-            self.context.record_diagnostics({"epoch": p.epoch, "layers": reported})
+        new = self.watch.see(record, reported)
+        self.context.health = self.watch.level
+        self.context.record(record)
+        self._log_fusion(reported, found.histograms, new)
+        self.board.epoch(p.epoch, {**metrics, "learning_rate": rate}, reported, [sentence(its) for its in new])
         name = self.learner.metric
         mark = "  best" if better else f"  (best {p.best_value:.4f} in epoch {p.best_epoch})"
         self.context.say(
             f"epoch {p.epoch}/{self.options.epochs}  train_loss {metrics['train_loss']:.4f}  "
             f"{name} {metrics[name]:.4f}{mark}  {p.seconds:.1f} s"
         )
+
+        for finding in new:
+            if finding.level != "info":
+                self.context.warn(sentence(finding))
+
+    def _log_fusion(
+        self, reported: dict[str, dict[str, float]], histograms: dict[str, list[float]], new: list[Finding]
+    ) -> None:
+        """fusion_weights.csv, and diagnostics.jsonl with everything else that is known of the epoch."""
+        columns = {
+            layer: {name: value for name, value in values.items() if name in FUSION_COLUMNS}
+            for layer, values in reported.items()
+        }
+        if columns:
+            self.context.record_fusion(self.progress.epoch, columns)
+        layers: dict[str, dict[str, Any]] = {layer: dict(values) for layer, values in reported.items()}
+        for layer, counts in histograms.items():
+            layers.setdefault(layer, {})["gate_histogram"] = counts
+        told = {"layers": layers, "findings": [finding.as_dict() for finding in new]}
+        told = {name: value for name, value in told.items() if value}
+        if told:
+            self.context.record_diagnostics({"epoch": self.progress.epoch, **told})
 
     def _out_of_patience(self) -> bool:
         p, patience = self.progress, self.options.patience
@@ -248,4 +276,5 @@ class Fit:
         checkpoint.set_random_state(found["random"])
         p = self.progress
         self.context.rewind(p.epoch - 1)
+        self.watch.go_on(run)
         self.context.say(f"resuming in epoch {p.epoch}, batch {p.batch}")

@@ -6,11 +6,15 @@ many times as the equal atoms it stands for.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 LATE_LAYER = "late"  # the layer name of the late fusion; middle fusions are named by their ALIGNN layer: "1", "2", …
 SMALLEST = 1e-12  # of a denominator: a text that is ignored altogether gives a huge ratio, not an infinity
+
+BINS = 20  # of the histogram of a gate
 
 RATIOS = {  # quantity → (numerator, denominator) among the means
     "ratio": ("graph_weight", "w_text"),  # graph_weight: all that multiplies h, residual included
@@ -28,6 +32,7 @@ class LayerRecord:
         self._counts: dict[str, Tensor | float] = {}  # Σ weight
         self._lowest: dict[str, Tensor] = {}
         self._highest: dict[str, Tensor] = {}
+        self._histogram: Tensor | float = 0.0  # (BINS,) Σ weight of the values of a gate in each bin
 
     @torch.no_grad()
     def mean(self, name: str, values: Tensor, weight: Tensor | None = None) -> None:
@@ -56,6 +61,7 @@ class LayerRecord:
         self.mean("gate_share_below_0.1", rows < 0.1, weight)
         self.mean("gate_share_above_0.9", rows > 0.9, weight)
         self.mean("gate_share_0.3_to_0.7", (rows >= 0.3) & (rows <= 0.7), weight)
+        self._histogram = self._histogram + _histogram(gate, weight)
         lowest, highest = rows.min(), rows.max()
         self._lowest["gate_min"] = torch.minimum(self._lowest.get("gate_min", lowest), lowest)
         self._highest["gate_max"] = torch.maximum(self._highest.get("gate_max", highest), highest)
@@ -85,15 +91,35 @@ class LayerRecord:
         return means | self._lowest | self._highest
 
 
-class Records:
-    """The records of every fused layer."""
+def _histogram(gate: Tensor, weight: Tensor | None) -> Tensor:
+    """(BINS,) float64: how many of the gate's values lie in each of BINS equal parts of 0 to 1.
 
-    def __init__(self) -> None:
+    Counted by differences: a histogram with weights would make a GPU wait.
+    """
+    rows = gate.reshape(gate.shape[0], -1)
+    below = torch.stack([(rows < edge / BINS).sum(1) for edge in range(1, BINS)]).double()  # (BINS - 1, rows)
+    each = torch.ones_like(rows[:, 0], dtype=torch.float64) if weight is None else weight.double()
+    ends = torch.cat([torch.zeros_like(each[:1]), below @ each, (each.sum() * rows.shape[1]).reshape(1)])
+    return ends.diff()
+
+
+class Records:
+    """The records of every fused layer; `make` begins one."""
+
+    def __init__(self, make: Callable[[], LayerRecord] = LayerRecord) -> None:
+        self._make = make
         self._layers: dict[str, LayerRecord] = {}
 
     def layer(self, name: str) -> LayerRecord:
         """The record of layer `name`, begun when it is first asked for."""
-        return self._layers.setdefault(name, LayerRecord())
+        if name not in self._layers:
+            self._layers[name] = self._make()
+        return self._layers[name]
+
+    @property
+    def names(self) -> list[str]:
+        """The layers, in the order in which they were begun."""
+        return list(self._layers)
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Layer → quantity → value. Quantities that a fusion does not have, and layers without any, are absent."""
@@ -103,6 +129,13 @@ class Records:
             return {}
         numbers = iter(torch.stack(scalars).tolist())  # the only wait
         return {layer: _derived({name: next(numbers) for name in values}) for layer, values in columns.items()}
+
+    def histograms(self) -> dict[str, list[float]]:
+        """Layer → how many values of its gate lie in each of BINS equal parts of 0 to 1; of gated layers alone."""
+        counts = {name: its._histogram for name, its in self._layers.items() if isinstance(its._histogram, Tensor)}
+        if not counts:
+            return {}
+        return dict(zip(counts, torch.stack(list(counts.values())).tolist(), strict=True))  # waits once
 
 
 def _derived(means: dict[str, float]) -> dict[str, float]:

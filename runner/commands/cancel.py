@@ -9,23 +9,26 @@ from collections.abc import Sequence
 
 from runner import manifest
 from runner.commands.status import Status, take
-from runner.errors import UserError
-from runner.files import read_json, write_json
+from runner.errors import UserError, nearest
+from runner.files import read_mapping, write_json
 from runner.layout import ExperimentDir
 from runner.manifest import PlannedRun
 from runner.processes import is_alive, machine
-from runner.queue import Place
 from runner.schedulers import local, slurm
 from runner.selection import filter_runs
 
-CANCELLABLE = ("queued", "running", "lost", "failed", "new")
+CANCELLABLE = ("queued", "running", "lost")  # a failed run has ended, and a new one was never sent
 
 
 def choose(status: Status, pattern: str | None, states: Sequence[str]) -> list[PlannedRun]:
     """The runs to cancel: those in one of `states` that match `pattern`."""
     unknown = [state for state in states if state not in CANCELLABLE]
     if unknown:
-        raise UserError(f"--state {unknown[0]!r} cannot be cancelled; allowed: {', '.join(CANCELLABLE)}")
+        near = nearest(unknown[0], CANCELLABLE)
+        hint = f"\n    did you mean: {near}" if near else ""
+        raise UserError(
+            f"--state {unknown[0]}: such runs cannot be cancelled\n    allowed: {', '.join(CANCELLABLE)}{hint}"
+        )
     wanted = {run.run_id for run, state in status.rows if state.state in states}
     runs = [run for run, _ in status.rows]
     return [run for run in (filter_runs(runs, pattern) if pattern else runs) if run.run_id in wanted]
@@ -36,9 +39,7 @@ def cancel(directory: ExperimentDir, pattern: str | None, states: Sequence[str])
     status = take(directory)
     chosen = choose(status, pattern, states)
     for run in chosen:
-        target = directory.run(run.run_id)
-        if target.path.is_dir():
-            write_json(target.cancelled, {"time": time.time()})
+        write_json(directory.run(run.run_id).cancelled, {"time": time.time()})
     names = {run.run_id for run in chosen}
     if {run.run_id for run, state in status.rows if state.state in ("queued", "running")} <= names:
         _end_helpers(directory)  # first: a supervisor would take the end of the arrays for its turn
@@ -52,7 +53,7 @@ def _end_helpers(directory: ExperimentDir) -> None:
     jobs = set(manifest.helper_jobs(directory))
     if living := sorted(jobs & {element.job_id for element in slurm.queue()}) if jobs else []:
         slurm.cancel(living)
-    follower = read_json(directory.follower) or {}
+    follower = read_mapping(directory.follower)
     if follower.get("machine") == machine() and is_alive(follower.get("pid"), follower.get("start_time")):
         os.kill(int(follower["pid"]), signal.SIGTERM)
 
@@ -69,11 +70,11 @@ def _take_from_slurm(directory: ExperimentDir, status: Status, chosen: set[str])
 
 
 def _take_from_pools(directory: ExperimentDir, status: Status, chosen: set[str]) -> None:
-    """A pool drops marked runs by itself; when nothing else is left in it, it is ended at once."""
-    pools: dict[int, list[tuple[str, Place]]] = {}
+    """An emptied pool is ended at once; else it drops marked runs that wait, and their parents stop those that run."""
+    pools: dict[int, set[str]] = {}
     for run_id, place in status.queue.places.items():
         if place.job.startswith("pool "):
-            pools.setdefault(place.submission, []).append((run_id, place))
+            pools.setdefault(place.submission, set()).add(run_id)
     for number, members in pools.items():
-        if {run_id for run_id, _ in members} <= chosen:
+        if members <= chosen:
             local.stop(directory, number)

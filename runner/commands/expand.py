@@ -5,16 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.table import Table
 
 from runner.commands.loading import Loaded
+from runner.commands.tables import Column, fitted
 from runner.expansion import Run
-from runner.files import read_json
-from runner.quantities import human_seconds
+from runner.files import read_mapping
+from runner.identity import value_label
+from runner.quantities import counted, human_seconds
+from runner.states import run_state
 
 TABLE_ROWS = 50
+SHARED_ROWS = 5
 
 
 def as_json(loaded: Loaded) -> str:
@@ -27,64 +32,100 @@ def as_json(loaded: Loaded) -> str:
 
 
 def as_csv(loaded: Loaded) -> str:
-    """One row a run: number, id, variant, seed, and one column an axis (lists as JSON)."""
+    """One row a run: number, id, variant, seed, and one column an axis (lists and mappings as JSON)."""
     axes = loaded.expansion.axes
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["number", "run_id", "variant", "seed", *axes])
-    writer.writerows([r.number, r.run_id, r.variant, r.seed, *_cells(r, axes)] for r in loaded.expansion.runs)
+    made: dict[int, str] = {}  # values of the matrix are few objects in many runs
+    for run in loaded.expansion.runs:
+        cells = [_cell(run.axes[key], made) if key in run.axes else "" for key in axes]
+        writer.writerow([run.number, run.run_id, run.variant, run.seed, *cells])
     return buffer.getvalue()
 
 
-def _cells(run: Run, axes: list[str]) -> list[Any]:
-    return [_cell(run.axes[key]) if key in run.axes else "" for key in axes]
+def _cell(value: Any, made: dict[int, str]) -> str:
+    if isinstance(value, str):
+        return value
+    text = made.get(id(value))
+    if text is None:
+        text = made[id(value)] = json.dumps(value)
+    return text
 
 
-def _cell(value: Any) -> Any:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def as_table(loaded: Loaded) -> tuple[Table, list[str]]:
-    """The first fifty runs, and lines that count them and say what they may cost."""
-    expansion, existing = loaded.expansion, _existing(loaded)
-    table = Table(title=f"{loaded.experiment.experiment}: {loaded.experiment.description}".rstrip(": "))
-    for name in ("#", "run", "variant", "seed", ""):
-        table.add_column(name, justify="right" if name in ("#", "seed") else "left", no_wrap=name in ("#", "run"))
-    for run in expansion.runs[:TABLE_ROWS]:
-        exists = "exists" if run.run_id in existing else "new"
-        base = "  (baseline)" if run.variant == expansion.baseline else ""
-        table.add_row(str(run.number), run.run_id, run.variant + base, str(run.seed), exists)
-    return table, _lines(loaded, existing)
-
-
-def _existing(loaded: Loaded) -> set[str]:
-    if not loaded.directory.runs.is_dir():
-        return set()
-    return {entry.name for entry in loaded.directory.runs.iterdir() if entry.is_dir()}
-
-
-def _lines(loaded: Loaded, existing: set[str]) -> list[str]:
-    runs, experiment = loaded.expansion.runs, loaded.experiment
-    lines = []
-    if len(runs) > TABLE_ROWS:
-        lines.append(f"… and {len(runs) - TABLE_ROWS:,} more; --format csv lists all")
-    unchanged = sum(run.run_id in existing for run in runs)
-    before = read_json(loaded.directory.manifest)
-    planned = {run["run_id"] for run in before["runs"]} if before else set()
-    gone = len(planned - {run.run_id for run in runs})
-    lines.append(
-        f"{len(loaded.expansion.variants):,} variants × seeds {experiment.matrix.seeds} = {len(runs):,} runs: "
-        f"{len(runs) - unchanged:,} new, {unchanged:,} unchanged, {gone:,} gone from the file"
+def as_table(loaded: Loaded, width: int) -> Table:
+    """The first fifty runs."""
+    expansion = loaded.expansion
+    runs = expansion.runs[:TABLE_ROWS]
+    return fitted(
+        [
+            Column("#", [str(run.number) for run in runs], right=True),
+            Column("variant", [_variant(run, expansion.baseline) for run in runs], fold=True),
+            Column("seed", [str(run.seed) for run in runs], right=True),
+            Column("state", [run_state(loaded.directory.run(run.run_id)).state for run in runs]),
+            Column("run", [run.run_id for run in runs], keep=1),
+        ],
+        width,
     )
-    if loaded.expansion.left_out:
-        lines.append(f"{loaded.expansion.left_out:,} points describe a run that is listed already; they share it")
+
+
+def _variant(run: Run, baseline: str | None) -> str:
+    return f"{run.variant} *" if run.variant == baseline else run.variant
+
+
+def lines(loaded: Loaded) -> Iterator[str]:
+    """What stands below the table: counts, what the runs share, what they may cost."""
+    expansion, experiment = loaded.expansion, loaded.experiment
+    if len(expansion.runs) > TABLE_ROWS:
+        yield f"… and {len(expansion.runs) - TABLE_ROWS:,} more; --format csv lists all"
+    if expansion.baseline is not None:
+        yield "* baseline, with which the others are compared"
+    for variant, seed, listed in expansion.shared[:SHARED_ROWS]:
+        yield f"not listed: {variant}, seed {seed}, is the same run as {listed}"
+    if len(expansion.shared) > SHARED_ROWS:
+        yield f"not listed: {len(expansion.shared) - SHARED_ROWS:,} more that are the same run as another"
+    yield _counts(loaded)
+    axes = set(expansion.axes)
+    shared = [f"{key}={value_label(value)}" for key, value in _flat(experiment.params) if key not in axes]
+    if shared:
+        yield "params, where a variant sets nothing else: " + " ".join(shared)
+    yield from _costs(loaded)
+
+
+def _counts(loaded: Loaded) -> str:
+    """How many runs there are, and how many of them the directory knows."""
+    expansion, seeds = loaded.expansion, loaded.experiment.matrix.seeds
+    here = {run.run_id for run in expansion.runs}
+    there = set()
+    if loaded.directory.runs.is_dir():
+        there = {entry.name for entry in loaded.directory.runs.iterdir() if entry.is_dir()}
+    planned = {run["run_id"] for run in read_mapping(loaded.directory.manifest).get("runs", [])}
+    of = f"{counted(len(expansion.variants), 'variant')} × {counted(len(seeds), 'seed')}"
+    return (
+        f"{counted(len(here), 'run')} ({of}): {len(here - there):,} new, {len(here & there):,} unchanged; "
+        f"{len(planned - here):,} submitted earlier that the file no longer has"
+    )
+
+
+def _flat(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in params.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _costs(loaded: Loaded) -> Iterator[str]:
+    """Estimates of disk and time; the time limit is all that is known before a run."""
+    runs, experiment = loaded.expansion.runs, loaded.experiment
     estimate = getattr(loaded.task, "disk_bytes", None)
     if estimate is not None:
-        total = sum(estimate(run.params) for run in runs[:1000]) * max(1, len(runs) / 1000)
-        lines.append(f"estimated disk: {total / 1e9:.1f} GB")
+        looked_at = runs[:1000]
+        total = sum(estimate(run.params) for run in looked_at) * len(runs) / len(looked_at)
+        yield f"estimated disk: {total / 1e9:.1f} GB"
     if experiment.resources.time:
-        hours = experiment.resources.time / 3600 * len(runs) / experiment.array.runs_per_task
-        what = "GPU hours" if experiment.resources.gpus else "task hours"
+        tasks = -(-len(runs) // experiment.array.runs_per_task)
+        hours = experiment.resources.time / 3600 * tasks * max(1, experiment.resources.gpus)
+        what = "GPU hours" if experiment.resources.gpus else "hours"
         limit = human_seconds(experiment.resources.time)
-        lines.append(f"at most {hours * max(1, experiment.resources.gpus):,.1f} {what} (time limit {limit} a task)")
-    return lines
+        yield f"at most {hours:,.1f} {what}: {counted(tasks, 'array task')} of {limit} each"

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from analysis.thresholds import overridden
 from jobs.registry import load_task
 from jobs.task import Task
 from runner import cluster as clusters
-from runner import experiment
-from runner.errors import ConfigError, Problem
-from runner.expansion import Expansion, Run, expand
-from runner.experiment import Experiment
-from runner.layout import ExperimentDir
+from runner import experiment, yaml_source
+from runner.cluster import Cluster, SlurmCluster
+from runner.errors import ConfigError, Mistakes, Problem, UserError
+from runner.expansion import Expansion, Run, examine
+from runner.experiment import Experiment, ExperimentFile
+from runner.layout import ExperimentDir, RunDir
+from runner.yaml_source import Key
 
 
 @dataclass(frozen=True)
@@ -30,61 +33,167 @@ class Loaded:
         return self.expansion.file.experiment
 
     def models(self, runs: Sequence[Run]) -> list[Any]:
-        """The parameters of `runs` as the task's own objects; equal ones once."""
-        return [self.task.Params.model_validate(run.params) for run in runs]
+        """The parameters of `runs` as the task's own objects."""
+        return [run.model for run in runs]
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where runs are sent, and what a submission keeps of it to be repeated: `local`, or the text of the file."""
+
+    cluster: Cluster
+    text: str
 
 
 def load(config: Path, root: Path, overrides: Sequence[str] = ()) -> Loaded:
     """Read, check and expand an experiment file; ConfigError with all its mistakes."""
-    file = experiment.load(config, list(overrides))
-    try:
-        task = load_task(file.experiment.task, Path.cwd())
-    except ConfigError as error:
-        raise ConfigError(
-            [file.source.problem(("task",), p.what, allowed=p.allowed, nearest=p.nearest) for p in error.problems]
-        ) from None
-    expansion = expand(file, task.Params, task.seed_key)
-    if problems := _task_problems(task, expansion, expansion.runs, "check"):
-        raise ConfigError(problems)
-    return Loaded(task, expansion, ExperimentDir(root / file.experiment.experiment))
+    _, loaded, mistakes = _examine(config, root, overrides)
+    mistakes.refuse()
+    assert loaded is not None  # without a task there is a mistake
+    return loaded
+
+
+def load_with_cluster(
+    config: Path, root: Path, overrides: Sequence[str], name: str | None
+) -> tuple[Loaded, Destination]:
+    """The same with the cluster `name`, else the one that the file names; ConfigError with the mistakes of both."""
+    file, loaded, mistakes = _examine(config, root, overrides)
+    found = None
+    if name is not None or "cluster" not in file.spoilt:
+        with mistakes.gathered():
+            found = _destination(file, name)
+    mistakes.refuse()
+    assert loaded is not None
+    assert found is not None
+    return loaded, found
+
+
+def load_cluster(loaded: Loaded, name: str | None) -> Destination:
+    """The cluster of --cluster, else the one that the experiment file names."""
+    return _destination(loaded.expansion.file, name)
 
 
 def refuse_missing(loaded: Loaded, runs: Sequence[Run]) -> None:
     """Raise ConfigError where `runs` need what is not on this machine, but could be fetched before they start."""
-    if problems := _task_problems(loaded.task, loaded.expansion, runs, "missing"):
+    if problems := _task_problems(loaded.task, loaded.expansion, runs, [], "missing"):
         raise ConfigError(problems, next_command=f"runner prepare {loaded.expansion.file.path}")
 
 
+def refuse_without_time(file: ExperimentFile, cluster: Cluster) -> None:
+    """Raise ConfigError where Slurm would be asked for a job without a time limit."""
+    if isinstance(cluster, SlurmCluster) and file.experiment.resources.time is None:
+        what = "missing; Slurm needs a time limit"
+        raise ConfigError([file.source.problem(("resources", "time"), what, allowed="resources: {time: 30m}")])
+
+
+def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[ExperimentFile, Loaded | None, Mistakes]:
+    file = experiment.examine(config, list(overrides))
+    mistakes = Mistakes(list(file.mistakes))
+    with mistakes.gathered():
+        _refuse_unknown_thresholds(file)
+    task = None
+    if "task" not in file.spoilt:
+        with mistakes.gathered():
+            task = _task(file)
+    if task is None:
+        return file, None, mistakes
+    expansion, problems, rests = examine(file, task.Params, task.seed_key)
+    mistakes.problems += problems + _task_problems(task, expansion, expansion.runs, rests)
+    directory = ExperimentDir(root / file.experiment.experiment)
+    return file, Loaded(task, _with_known_names(expansion, directory), directory), mistakes
+
+
+def _with_known_names(expansion: Expansion, directory: ExperimentDir) -> Expansion:
+    """Runs that exist keep their directories when an axis is added, or axes change places, which changes new names.
+
+    The seed and eight digits of the hash find such a directory; that its parameters are the same decides.
+    """
+    there = {entry.name for entry in directory.runs.iterdir()} if directory.runs.is_dir() else set()
+    if there:
+        ends = {_end(name): name for name in there}
+        for at, run in enumerate(expansion.runs):
+            known = ends.get(_end(run.run_id))
+            if known is not None and run.run_id not in there and _params_of(directory.run(known)) == run.params:
+                expansion.runs[at] = replace(run, run_id=known)
+    return expansion
+
+
+def _end(run_id: str) -> str:
+    return "-".join(run_id.rsplit("-", 2)[1:])
+
+
+def _params_of(run: RunDir) -> Any:
+    try:
+        return yaml_source.read(run.config).value.get("params")
+    except UserError:  # gone or damaged: nobody's run
+        return None
+
+
+def _task(file: ExperimentFile) -> Task:
+    try:
+        return load_task(file.experiment.task, Path.cwd())
+    except UserError as error:
+        raise ConfigError([_at(file, ("task",), p) for p in _problems_of(error)]) from None
+
+
+def _problems_of(error: UserError) -> list[Problem]:
+    return error.problems if isinstance(error, ConfigError) else [Problem(error.message)]
+
+
+def _at(file: ExperimentFile, key: Key, problem: Problem) -> Problem:
+    return file.source.problem(key, problem.what, allowed=problem.allowed, nearest=problem.nearest)
+
+
+def _refuse_unknown_thresholds(file: ExperimentFile) -> None:
+    try:
+        overridden(file.experiment.health)
+    except ConfigError as error:
+        raise ConfigError(
+            [_at(file, ("health", (problem.key or "").partition(".")[2]), problem) for problem in error.problems]
+        ) from None
+
+
 def _task_problems(
-    task: Task, expansion: Expansion, runs: Sequence[Run], method: Literal["check", "missing"]
+    task: Task,
+    expansion: Expansion,
+    runs: Sequence[Run],
+    rests: Sequence[tuple[str, dict[str, Any]]],
+    method: Literal["check", "missing"] = "check",
 ) -> list[Problem]:
     """What the task itself finds: a target that the data lacks, more crystals than there are."""
     look = getattr(task, method, None)
     if look is None:
         return []
-    problems, seen = [], set()
+    problems = []
+    distinct: dict[Any, tuple[str, dict[str, Any]]] = {}
+    key_of = getattr(task, "check_key", None)
     for run in runs:
-        key = tuple(_part(run.params, name) for name in getattr(task, "checked", run.params))
-        if key in seen:
-            continue
-        seen.add(key)
-        report = expansion.reporter(run.variant)
-        for problem in look(run.params):
+        # equal sections of runs are one object, so identity tells which were looked at
+        key = key_of(run.model) if key_of else tuple(map(id, run.params.values()))
+        distinct.setdefault(key, (run.variant, run.params))
+    distinct |= {id(params): (variant, params) for variant, params in rests}
+    for variant, params in distinct.values():
+        report = expansion.reporter(variant)
+        for problem in look(params):
             where = tuple(problem.key.split(".")) if problem.key else ()
             problems.append(report(where, problem.what, allowed=problem.allowed, nearest=problem.nearest))
     return problems
 
 
-def _part(params: Mapping[str, Any], name: str) -> Any:
-    """Stands for a section of the parameters, or for one plain value of it (`train.epochs`).
-
-    Equal sections of runs are one object, so identity tells which were looked at.
-    """
-    section, _, key = name.partition(".")
-    return params[section][key] if key else id(params[section])
-
-
-def load_cluster(loaded: Loaded, name: str | None) -> tuple[clusters.Cluster, str]:
-    """The cluster of --cluster, else the one that the experiment file names; and what a submission keeps of it."""
-    wanted, beside = name or loaded.experiment.cluster, loaded.expansion.file.path
-    return clusters.load(wanted, beside), clusters.text_of(wanted, beside)
+def _destination(file: ExperimentFile, name: str | None) -> Destination:
+    """The cluster; that its file is missing is a mistake at the key that names it, or at --cluster."""
+    wanted = name or file.experiment.cluster
+    try:
+        cluster = clusters.load(wanted, file.path)
+    except ConfigError as error:
+        flag = f"--cluster {name}" if name is not None else None
+        raise ConfigError(
+            [
+                p if p.file else replace(p, file=flag) if flag else _at(file, ("cluster",), p)
+                for p in _problems_of(error)
+            ],
+            next_command=error.next_command,
+        ) from None
+    if "resources" not in file.spoilt:
+        refuse_without_time(file, cluster)
+    return Destination(cluster, clusters.text_of(wanted, file.path))

@@ -18,13 +18,32 @@ POLL_SECONDS = 0.5
 def find(directory: ExperimentDir, name: str, attempt: int | None) -> tuple[RunDir, Path]:
     """The run that `name` means and the log to show; UserError when there is none yet."""
     run = directory.run(choose_run(manifest.read(directory).runs, name).run_id)
-    logs = sorted(run.logs.glob("attempt-*.log"), key=lambda path: int(path.stem.partition("-")[2]))
-    if attempt is not None:
-        logs = [path for path in logs if path == run.log(attempt)]
-    if not logs:
-        which = "no log yet" if attempt is None else f"no log of attempt {attempt}"
-        raise UserError(f"{run.run_id}: {which}", next_command=f"runner status {directory.path.name}")
-    return run, logs[-1]
+    logs = {number: path for path in run.logs.glob("attempt-*.log") if (number := _attempt(path)) is not None}
+    if attempt is None and logs:
+        return run, logs[max(logs)]
+    if attempt in logs:
+        return run, logs[attempt]
+    if logs:
+        raise UserError(
+            f"{run.run_id}: no log of attempt {attempt}\n    there are: {', '.join(map(str, sorted(logs)))}"
+        )
+    started_by = _log_of_the_start(directory, run.run_id)
+    hint = f"; what started it wrote to {started_by}" if started_by else ""
+    raise UserError(f"{run.run_id}: no log yet{hint}", next_command=f"runner status {directory.path.name}")
+
+
+def _attempt(log: Path) -> int | None:
+    number = log.stem.partition("-")[2]
+    return int(number) if number.isdecimal() else None
+
+
+def _log_of_the_start(directory: ExperimentDir, run_id: str) -> Path | None:
+    """Where the pool, or Slurm's own output, says why a run did not even begin."""
+    for sent in reversed(manifest.submissions(directory)):
+        if any(run_id in task for task in sent.tasks):
+            place = directory.pool_log(sent.number) if sent.kind == "local" else directory.slurm_logs(sent.number)
+            return place if place.exists() else None
+    return None
 
 
 def follow(run: RunDir, log: Path) -> Iterator[str]:

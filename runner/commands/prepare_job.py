@@ -100,7 +100,7 @@ class _End:
         message = f"its prepare job {self.failure.job_id} {what}{last}\nsee {self.log}"
         say(message)
         for run in self.runs:
-            if not run.result.exists():
+            if run.config.exists() and not run.result.exists():  # a refused array takes its directories back
                 replace(self.failure, kind=kind, message=message, provisional=provisional).write(run)
 
     def forget(self) -> None:

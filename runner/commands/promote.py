@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from runner import manifest, yaml_source
 from runner.commands.status import take
 from runner.errors import CommandFailed, UserError
@@ -20,6 +18,7 @@ from runner.experiment import load
 from runner.files import write_text
 from runner.identity import axis_names, value_label, variant_label
 from runner.layout import ExperimentDir
+from runner.yaml_text import dump
 
 
 @dataclass(frozen=True)
@@ -136,4 +135,4 @@ def _text(previous: str, template: str, promoted: list[Promoted], content: dict[
     for variant in promoted:
         told = ", ".join(f"{key} {value_label(value)}" for key, value in variant.origin.items())
         lines.append(f"#   {variant.variant}: {told}")
-    return "\n".join(lines) + "\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
+    return "\n".join(lines) + "\n" + dump(content)

@@ -40,8 +40,8 @@ def reload(directory: ExperimentDir, cluster: str | None) -> Again:
     kept = path.submission(sent[-1].number) / "experiment.yaml"
     loaded = load(kept, path.path.parent, origin.overrides)
     if other:
-        chosen, text = load_cluster(loaded, str(other))
-        return Again(loaded, chosen, submission.Origin(origin.overrides, text, origin.folder))
+        chosen = load_cluster(loaded, str(other))
+        return Again(loaded, chosen.cluster, submission.Origin(origin.overrides, chosen.text, origin.folder))
     return Again(loaded, clusters.parse(origin.cluster, kept.with_name("cluster.yaml")), origin)
 
 

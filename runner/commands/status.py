@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +11,17 @@ from rich.table import Table
 from rich.text import Text
 
 from runner import manifest
+from runner.commands.tables import Column, fitted
 from runner.layout import ExperimentDir
 from runner.manifest import Manifest, PlannedRun
-from runner.quantities import human_seconds
+from runner.quantities import counted, human_seconds
 from runner.queue import Queue, look
 from runner.states import STATES, RunState, counts, run_state
 
 TABLE_ROWS = 60
+NOTES = 10
+NUMBERS = 12  # of runs that share a note
+NOTE_LENGTH = 200
 COLOURS = {
     "completed": "green",
     "running": "cyan",
@@ -26,6 +31,7 @@ COLOURS = {
     "lost": "magenta",
     "new": "dim",
 }
+HEALTH = {"ok": "green", "warning": "yellow", "blocking": "red"}
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ def take(directory: ExperimentDir, known: Manifest | None = None) -> Status:
 
 def as_json(status: Status) -> str:
     """Counts and one object a run."""
+    metric = metric_name(status)
     runs = [
         {
             "run_id": run.run_id,
@@ -74,8 +81,9 @@ def as_json(status: Status) -> str:
             "attempt": state.attempt,
             "epoch": state.epoch,
             "epochs": state.epochs,
-            "metric": state.metric,
-            "value": state.value,
+            "metric": metric,
+            "value": value_of(state, metric),
+            "health": state.health,
             "age_seconds": state.age,
             "job": state.job,
             "message": state.message,
@@ -86,40 +94,99 @@ def as_json(status: Status) -> str:
     return json.dumps(content, allow_nan=False)
 
 
-def as_table(status: Status) -> Table:
-    """A row a run; of many runs those that are not completed first, then the rest up to sixty."""
-    table = Table(title=headline(status), title_justify="left", title_style="bold")
-    for name, justify in (("#", "right"), ("run", "left"), ("state", "left"), ("try", "right"), ("epoch", "right")):
-        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column(_metric_name(status), justify="right", no_wrap=True)
-    table.add_column("age", justify="right", no_wrap=True)
-    table.add_column("note", overflow="fold")
-    shown = sorted(status.rows, key=lambda row: STATES.index(row[1].state) if len(status.rows) > TABLE_ROWS else 0)
-    if len(status.rows) > TABLE_ROWS:
-        shown = [row for row in shown if row[1].state != "completed"] + [r for r in shown if r[1].state == "completed"]
-    for run, state in shown[:TABLE_ROWS]:
-        table.add_row(str(run.number), run.run_id, *_cells(state))
-    if len(shown) > TABLE_ROWS:
-        table.caption = f"… and {len(shown) - TABLE_ROWS:,} more; --format json lists all"
-    return table
+def as_table(status: Status, width: int, limit: int = TABLE_ROWS) -> Table:
+    """A row a run, `limit` at most."""
+    rows = shown(status, limit)
+    states = [state for _, state in rows]
+    several_seeds = len({run.seed for run, _ in status.rows}) > 1
+    return fitted(
+        [
+            Column("#", [str(run.number) for run, _ in rows], right=True),
+            Column("variant", [run.variant for run, _ in rows], fold=True),
+            Column("seed", [str(run.seed) if several_seeds else "" for run, _ in rows], right=True),
+            Column("state", [_word(state) for state in states]),
+            Column("try", [str(state.attempt) if state.attempt > 1 else "" for state in states], right=True, keep=40),
+            Column("epoch", [_epoch(state) for state in states], right=True),
+            Column(metric_name(status), [_shown_value(value_of(state, metric_name(status))) for state in states], True),
+            Column(
+                "health", [Text(state.health or "", HEALTH.get(state.health or "", "")) for state in states], keep=50
+            ),
+            Column("age", [_age(state) for state in states], right=True, keep=30),
+            Column(
+                "job", [state.job or "" if state.state in ("queued", "running") else "" for state in states], keep=20
+            ),
+            Column("run", [run.run_id for run, _ in rows], keep=10),
+        ],
+        width,
+    )
+
+
+def shown(status: Status, limit: int) -> list[tuple[PlannedRun, RunState]]:
+    """All rows in their order; where there are too many, those that are not completed come first."""
+    if len(status.rows) <= limit:
+        return status.rows
+    order = [*STATES[1:], STATES[0]]
+    return sorted(status.rows, key=lambda row: order.index(row[1].state))[:limit]
+
+
+def lines(status: Status, limit: int = TABLE_ROWS) -> Iterator[str]:
+    """What stands below the table: why runs failed or wait, and what the table leaves out."""
+    if len(status.rows) > limit:
+        yield f"… and {len(status.rows) - limit:,} more; --format json lists all"
+    told: dict[str, list[str]] = {}
+    for run, state in shown(status, limit):
+        if state.message and state.state != "completed":
+            told.setdefault(f"{state.state}: {_first_line(state.message)}", []).append(f"#{run.number}")
+    for note, numbers in list(told.items())[:NOTES]:
+        yield f"{', '.join(numbers[:NUMBERS])}{', …' if len(numbers) > NUMBERS else ''} {note}"
+    if len(told) > NOTES:
+        yield f"… and {counted(len(told) - NOTES, 'note')} more; --format json lists all"
+    if any(state.state == "failed" for _, state in status.rows):
+        yield f"why in full: runner failures {status.manifest.experiment}"
+    known = {run.run_id for run, _ in status.rows}
+    gone = sorted({place.job for run_id, place in status.queue.places.items() if run_id not in known})
+    if gone:
+        yield f"still queued or running, although the experiment file no longer has them: {', '.join(gone[:8])}"
 
 
 def headline(status: Status) -> str:
-    """`stage1: 18 runs — 12 completed, 4 running, 2 queued`"""
-    parts = ", ".join(f"{number} {state}" for state, number in status.counts.items())
-    return f"{status.manifest.experiment}: {len(status.rows):,} runs — {parts or 'none'}"
+    """`stage1: 18 runs: 12 completed, 4 running, 2 queued`"""
+    parts = ", ".join(f"{number:,} {state}" for state, number in status.counts.items())
+    return f"{status.manifest.experiment}: {counted(len(status.rows), 'run')}" + (f": {parts}" if parts else "")
 
 
-def _metric_name(status: Status) -> str:
+def metric_name(status: Status) -> str:
+    """What ranks the variants."""
     return str(status.manifest.content.get("select", {}).get("metric", "metric"))
 
 
-def _cells(state: RunState) -> list[str | Text]:
+def value_of(state: RunState, metric: str) -> float | None:
+    """The metric at the best epoch of a completed run, else at the last epoch of one that reports that metric."""
+    if state.result is not None:
+        found = state.result.get("metrics")
+        value = found.get(metric) if isinstance(found, dict) else None
+    else:
+        value = state.value if state.metric == metric else None
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _word(state: RunState) -> Text:
     word = f"{state.state} ({state.kind})" if state.state == "failed" else state.state
-    epoch = "" if state.epoch is None else f"{state.epoch}/{state.epochs}" if state.epochs else str(state.epoch)
-    value = "" if state.value is None else f"{state.value:.4f}"
-    age = "" if state.age is None else human_seconds(max(0, state.age))
-    note = state.message or ""
-    if state.state == "queued" and state.job:
-        note = f"{state.job} {note}".strip()
-    return [Text(word, COLOURS[state.state]), str(state.attempt or ""), epoch, value, age, note.split("\n")[0][:100]]
+    return Text(word, COLOURS[state.state])
+
+
+def _epoch(state: RunState) -> str:
+    return "" if state.epoch is None else f"{state.epoch}/{state.epochs}" if state.epochs else str(state.epoch)
+
+
+def _shown_value(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}" if abs(value) >= 0.001 or value == 0 else f"{value:.2e}"
+
+
+def _age(state: RunState) -> str:
+    return "" if state.age is None else human_seconds(max(0, state.age))
+
+
+def _first_line(message: str) -> str:
+    line = message.split("\n")[0]
+    return line if len(line) <= NOTE_LENGTH else line[: NOTE_LENGTH - 1] + "…"

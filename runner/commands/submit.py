@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from jobs.parent import ArrayTask
 from runner import manifest, submission
 from runner.cluster import Cluster, SlurmCluster
-from runner.commands.loading import Loaded
+from runner.commands.loading import Loaded, refuse_without_time
 from runner.commands.prepare_job import PrepareJob
 from runner.errors import CommandFailed
 from runner.expansion import Run
 from runner.plan import Plan, Policy, plan
+from runner.quantities import counted
 from runner.retry import Limits
 from runner.schedulers import slurm
 from runner.selection import filter_runs
@@ -57,7 +58,8 @@ def chosen(loaded: Loaded, only: str | None) -> list[Run]:
 def _limits(loaded: Loaded, cluster: Cluster) -> Limits:
     if not isinstance(cluster, SlurmCluster):
         return Limits()
-    slurm.check(loaded.experiment.resources, cluster, loaded.expansion.file.path)
+    refuse_without_time(loaded.expansion.file, cluster)
+    slurm.check_commands()
     try:
         return slurm.limits(loaded.experiment.resources, cluster)
     except CommandFailed as error:
@@ -73,26 +75,25 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
     done, sent = outcome.plan, outcome.sent
     name = loaded.experiment.experiment
     told = list(outcome.settled)
-    if sent is not None:
+    if sent is not None and sent.tasks:
         where = (
             f"Slurm array {', '.join(sent.jobs)}" if cluster.kind == "slurm" else f"local pool (process {sent.jobs[0]})"
         )
-        told.append(f"{name}: sent {len(done.send)} runs in {sent.tasks} array tasks to {where}")
-        if sent.waiting:
-            told.append(f"{sent.waiting} array tasks wait: the site takes {sent.tasks} at once; submit again later")
-    elif done.send:
+        told.append(f"{name}: sent {counted(sent.runs, 'run')} in {counted(sent.tasks, 'array task')} to {where}")
+    elif dry_run and done.send:
         told.append(f"{name}: would send {_listed(done.send)} to {cluster.kind}; nothing was sent (--dry-run)")
     else:
-        told.append(f"{name}: nothing to send")
+        told.append(f"{name}: {'nothing to send' if sent is None else 'nothing sent'}")
+    if sent is not None and sent.waiting:
+        told.append(f"{counted(sent.waiting, 'array task')} more than the site takes at once; submit again later")
     if done.completed:
         told.append(f"{len(done.completed)} completed already")
     if done.under_way:
         told.append(f"{len(done.under_way)} queued or running")
+    alike: dict[str, list[Run]] = {}
     for run in done.held_back:
-        state = done.states[run.run_id]
-        refused = done.needs[run.run_id].refused if run.run_id in done.needs else None
-        why = refused or "not retried by the policy"
-        told.append(f"{run.run_id}: {state.state} ({state.kind}, attempt {state.attempt}); {why}")
+        alike.setdefault(_why(done, run), []).append(run)
+    told += [f"{_listed(runs)}: {why}" for why, runs in alike.items()]
     if done.held_back:
         told.append(f"next: runner resubmit {name} --force")
     elif not dry_run:
@@ -100,6 +101,14 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
     return told
 
 
+def _why(done: Plan, run: Run) -> str:
+    """Why `run` was held back."""
+    state = done.states[run.run_id]
+    refused = done.needs[run.run_id].refused if run.run_id in done.needs else None
+    word = state.state if state.state == "cancelled" else f"{state.state} ({state.kind}, attempt {state.attempt})"
+    return f"{word}; {refused or 'not retried by the policy'}"
+
+
 def _listed(runs: Sequence[Run]) -> str:
     shown = ", ".join(run.run_id for run in runs[:6])
-    return f"{len(runs)} runs ({shown}{', …' if len(runs) > 6 else ''})"
+    return f"{counted(len(runs), 'run')} ({shown}{', …' if len(runs) > 6 else ''})"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import CommandFailed
-from runner.files import read_json
+from runner.files import read_json, read_mapping
 from runner.layout import ExperimentDir
 from runner.processes import is_alive, machine
 
@@ -19,10 +19,10 @@ START_SECONDS = 30
 
 
 def parallel(limit: int | None, cpus: int, runs_per_task: int, asked: int | None) -> int:
-    """How many array tasks run at once: as many as the cores allow, within the limits of site and experiment."""
+    """How many array tasks run at once: the machine's limit, else as many as its cores allow; fewer if asked."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    by_cores = max(1, cores // (cpus * runs_per_task))
-    return min(value for value in (limit or by_cores, asked or by_cores) if value)
+    most = limit or max(1, cores // (cpus * runs_per_task))
+    return min(most, asked or most)
 
 
 def start(directory: ExperimentDir, number: int, max_parallel: int, environment: dict[str, str]) -> str:
@@ -58,7 +58,8 @@ def start(directory: ExperimentDir, number: int, max_parallel: int, environment:
         if process.poll() is not None:
             break
         time.sleep(0.02)
-    process.poll()
+    process.kill()
+    process.wait()
     raise CommandFailed(f"the pool of processes did not start; its log is {log}:\n{_tail(log)}")
 
 
@@ -68,8 +69,8 @@ def _tail(path: Path) -> str:
 
 def report(directory: ExperimentDir, number: int) -> dict[str, Any] | None:
     """What the pool of submission `number` says: {pid, pending, running}; None when it does not live any more."""
-    found = read_json(directory.pool_state(number))
-    if not isinstance(found, dict) or found.get("ended"):
+    found = read_mapping(directory.pool_state(number))
+    if not found or found.get("ended"):
         return None
     if found.get("machine") == machine():
         return found if is_alive(found.get("pid"), found.get("start_time")) else None

@@ -15,7 +15,7 @@ from typing import Any
 
 from runner import quantities
 from runner.cluster import SlurmCluster
-from runner.errors import CommandFailed, ConfigError, Problem, UserError
+from runner.errors import CommandFailed, UserError
 from runner.experiment import Array, Resources
 from runner.retry import Limits
 
@@ -43,10 +43,7 @@ def _call(command: list[str], timeout: float = 60) -> str:
             command, capture_output=True, text=True, timeout=timeout, env=environment, stdin=subprocess.DEVNULL
         )
     except FileNotFoundError:
-        raise UserError(
-            f"Slurm's command {command[0]!r} is not on this machine",
-            next_command="submit from a login node of the cluster, or with --cluster local",
-        ) from None
+        raise _missing(command[0]) from None
     except subprocess.TimeoutExpired:
         raise CommandFailed(f"{command[0]} did not answer within {timeout:.0f} s") from None
     if done.returncode:
@@ -59,7 +56,10 @@ def queue() -> list[Element]:
     output = _call(["squeue", "--me", "-r", "-h", "-o", "%F|%K|%T|%S|%r|%k"])
     elements = []
     for line in output.splitlines():
-        job_id, index, state, start, reason, comment = line.strip().split("|", 5)
+        fields = line.strip().split("|", 5)
+        if len(fields) < 6:  # the rest of a comment with line breaks, of a job that is not ours
+            continue
+        job_id, index, state, start, reason, comment = fields
         number, since = (int(text) if text.isdigit() else 0 for text in (index, start))
         elements.append(Element(job_id, number, state, comment, reason, float(since)))
     return elements
@@ -84,19 +84,18 @@ def send_signal(job_id: str) -> None:
     _call(["scancel", "--signal=USR2", job_id])
 
 
-def check(resources: Resources, cluster: SlurmCluster, config: Path) -> None:
-    """Raise ConfigError or UserError for what can be known to fail before anything is sent."""
-    if resources.time is None:
-        allowed = "time: 30m"
-        raise ConfigError(
-            [Problem("missing; Slurm needs a time limit", "resources.time", str(config), allowed=allowed)]
-        )
-    for command in ("sbatch", "squeue", "scancel", "scontrol"):
+def check_commands() -> None:
+    """UserError when this machine cannot submit to Slurm; said before anything is written."""
+    for command in ("sbatch", "squeue", "scancel", "scontrol", "srun"):
         if shutil.which(command) is None:
-            raise UserError(
-                f"Slurm's command {command!r} is not on this machine",
-                next_command="submit from a login node of the cluster, or with --cluster local",
-            )
+            raise _missing(command)
+
+
+def _missing(command: str) -> UserError:
+    return UserError(
+        f"Slurm's command {command!r} is not on this machine",
+        next_command="submit from a login node of the cluster, or here with --cluster local",
+    )
 
 
 def limits(resources: Resources, cluster: SlurmCluster) -> Limits:
@@ -126,7 +125,8 @@ def parameters(
     further: dict[str, Any] = {key: value for key, value in cluster.sbatch.items() if value is not False}
     further["requeue" if cluster.requeue else "no-requeue"] = True
     if resources.gpus and cluster.gpus_option == "gres":
-        further["gres"] = f"gpu:{resources.gpus}"
+        own = f"gpu:{resources.gpus}"
+        further["gres"] = f"{own},{further['gres']}" if further.get("gres") else own
     chosen: dict[str, Any] = {
         "job_name": name,
         "comment": comment(token),

@@ -1,0 +1,113 @@
+"""`analysis diagnose NAME`: what the fusions of a trained model do, judged in order. Opens checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from analysis.commands.options import DEFAULT_ROOT, RUN_HELP, Format, FormatOption, OfExperiment, Root
+from analysis.commands.tables import write_rows
+from analysis.diagnosis import Diagnosis, diagnose, table_rows
+from analysis.fusion_table import filled_columns
+from analysis.manifest import initial_scale
+from analysis.output import stdout_console, written
+from analysis.selection import runs_meant, thresholds_of
+from runner.errors import CommandFailed
+from runner.layout import RunDir
+
+COLUMNS = {
+    "layer": "layer", "split": "split", "norm_ratio": "norm ratio", "t_norm": "‖t‖", "u_norm": "‖u‖",
+    "cosine": "cosine", "relative_change": "change", "gate_mean": "gate", "gate_std": "gate sd", "ratio": "ratio",
+    "contribution_ratio": "terms", "quality": "quality",
+}  # fmt: skip  # of the table for people; all quantities are in --format csv and in diagnosis.json
+
+Found = dict[str, dict[str, dict[str, float]]]  # split → layer → quantities
+
+
+def command(
+    name: Annotated[
+        str | None,
+        typer.Argument(help=f"{RUN_HELP} Or an experiment: the best run of each variant.", show_default=False),
+    ] = None,
+    experiment: OfExperiment = None,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Crystals of train and of val, evenly spread; test is never read.")
+    ] = 200,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Another checkpoint of the run, as `analysis rescale` writes.")
+    ] = None,
+    root: Root = DEFAULT_ROOT,
+    format: FormatOption = Format.table,
+) -> None:
+    """Sizes, directions, change and gates of every fused layer; a verdict and the next step."""
+    from jobs.crystal.finished import params_of  # torch: only here and only now
+
+    runs = [run for run in runs_meant(name, experiment, root) if params_of(run).model.uses_text]
+    if not runs:
+        raise CommandFailed("no completed run here joins graph and text", next_command="analysis summarize")
+    rows: list[dict[str, Any]] = []
+    judged: list[tuple[RunDir, Diagnosis]] = []
+    for run in runs:
+        found, diagnosis = _diagnosed(run, samples, checkpoint)
+        rows += table_rows(run.run_id, found)
+        judged.append((run, diagnosis))
+    verdicts = [{"run_id": run.run_id, **_verdict(diagnosis)} for run, diagnosis in judged]
+    if format is Format.json:
+        sys.stdout.write(json.dumps({"layers": rows, "verdicts": verdicts}, indent=1, ensure_ascii=False) + "\n")
+        return
+    if format is Format.csv:
+        write_rows(rows, filled_columns(rows), format)
+        return
+    console = stdout_console()
+    for run, diagnosis in judged:
+        console.print(f"{run.run_id}: {diagnosis.verdict}", soft_wrap=True)
+        if diagnosis.next_step:
+            console.print(f"  next: {diagnosis.next_step}", soft_wrap=True)
+        its = [{title: row.get(name) for name, title in COLUMNS.items()} for row in rows if row["run"] == run.run_id]
+        write_rows(its, filled_columns(its), format)
+        console.print()
+
+
+def _diagnosed(run: RunDir, samples: int, checkpoint: Path | None) -> tuple[Found, Diagnosis]:
+    """Look into one run and write its diagnosis.json and figure."""
+    from analysis.plots.diagnosis import overview
+    from analysis.plots.figure import styled
+    from jobs.context import default_cache_root
+    from jobs.crystal.finished import open_run
+    from jobs.crystal.inspection import quantities, sampled
+
+    learner = open_run(run, default_cache_root(), log=_say, weights=checkpoint)
+    found = quantities(learner, samples)
+    options, t = learner.model.options["middle fusion"].model_dump(), thresholds_of(run)
+    start = initial_scale({"model": {"middle_fusion": options}})
+    diagnosis = diagnose(found["val"], str(options["name"]), t, start)
+    with styled():
+        plot = overview(found, run.run_id, t)
+    content = {
+        "run_id": run.run_id,
+        "checkpoint": (checkpoint or run.best_checkpoint).name,
+        "crystals": {split: len(sampled(learner, split, samples)) for split in found},
+        "layers": found,
+        **_verdict(diagnosis),
+        "findings": [finding.as_dict() for finding in diagnosis.findings],
+    }
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    written({run.diagnosis: text, run.figure("diagnosis.svg"): plot.svg})
+    return found, diagnosis
+
+
+def _verdict(diagnosis: Diagnosis) -> dict[str, Any]:
+    return {
+        field.name: getattr(diagnosis, field.name)
+        for field in dataclasses.fields(diagnosis)
+        if field.name != "findings"
+    }
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

@@ -1,0 +1,66 @@
+"""`analysis refine EXPERIMENT`: a finer grid around the best of numeric axes, as a new experiment file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from analysis.commands.options import DEFAULT_ROOT, Experiment, Root
+from analysis.output import written
+from analysis.quantities import significant
+from analysis.refinement import finer_axes, refined
+from analysis.summary import summarize
+from runner import experiment as experiment_file
+from runner import manifest
+from runner.errors import CommandFailed
+from runner.layout import ExperimentDir
+from runner.selection import experiment_directory
+from runner.yaml_source import Source
+
+
+def command(
+    experiment: Experiment = None,
+    points: Annotated[int, typer.Option(min=3, help="Values of each axis, the best one in the middle.")] = 5,
+    name: Annotated[
+        str | None, typer.Option(help="Of the new experiment; left out: the old one with _refined.")
+    ] = None,
+    root: Root = DEFAULT_ROOT,
+) -> None:
+    """Write an experiment file whose numeric axes lie closer around the best variant, and print its path."""
+    directory = experiment_directory(experiment, root)
+    summary = summarize(directory.path)
+    if summary.choice is None:
+        raise CommandFailed("no run has completed, so there is no best to refine", next_command="runner status")
+    best = summary.variant(summary.choice.best)
+    axes = [finer for finer in finer_axes(summary.variants, best, points) if len(finer.values) > 1]
+    if not axes:
+        tried = ", ".join(summary.collection.manifest.axes) or "no axis"
+        raise CommandFailed(f"{best.name} has no numeric axis with two values to refine between ({tried})")
+    for finer in axes:
+        shown = ", ".join(significant(value) for value in finer.values)
+        note = "; the best was at the edge, so the grid goes beyond it" if finer.at_edge else ""
+        sys.stderr.write(f"{finer.axis}: {shown}{note}\n")
+    content = refined(_source(directory).value, best, axes, name or f"{directory.path.resolve().name}_refined")
+    path = directory.path.parent / str(content["experiment"]) / "experiment.yaml"
+    if path.exists():
+        raise CommandFailed(f"{path} exists; nothing is overwritten", next_command="another --name")
+    head = f"# Written by `analysis refine {summary.collection.manifest.experiment}` around {best.name}.\n"
+    written({path: head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)})
+    experiment_file.load(path)  # a mistake of ours shows here, not at submission
+    sys.stdout.write(f"{path}\n")
+
+
+def _source(directory: ExperimentDir) -> Source:
+    """The experiment file as it was last submitted, with its --set."""
+    sent = manifest.submissions(directory)
+    copy = directory.submission(sent[-1].number) / "experiment.yaml" if sent else None
+    if copy is not None and copy.is_file():
+        return experiment_file.load(copy, sent[-1].origin.get("overrides") or []).source
+    config = Path(str(manifest.read(directory).content.get("config")))
+    if not config.is_file():
+        raise CommandFailed(f"{directory.submissions} holds no experiment file, and {config} is not here")
+    return experiment_file.load(config).source

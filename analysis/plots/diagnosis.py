@@ -1,0 +1,52 @@
+"""The figure of a diagnosis: sizes, directions, change and gates of every fused layer, on train and val crystals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+
+from analysis.fusion_health import Quantities, quantity
+from analysis.plots.figure import HEALTHY, RULE, Plot, canvas, colour, finish
+from analysis.plots.fusion import layer_name
+from analysis.thresholds import Thresholds
+
+Found = Mapping[str, Mapping[str, Quantities]]  # split → layer → quantities
+
+
+def overview(found: Found, run_id: str, t: Thresholds) -> Plot:
+    """Four panels; green is the healthy band where there is one."""
+    figure, panels = canvas(columns=2, rows=2, width=8.0, height=5.6)
+    layers = list(next(iter(found.values()), {}))
+    _bars(panels[0], found, layers, "norm_ratio", "norm ratio  ‖h‖ / ‖ũ‖", (t.norm_ratio_low, t.norm_ratio_high))
+    panels[0].axhline(1.0, color=RULE, linewidth=1)
+    _bars(panels[1], found, layers, "cosine", "cosine of h and ũ", (t.cosine_good_low, t.cosine_good_high))
+    _bars(panels[2], found, layers, "relative_change", "relative change", (t.change_idle, t.change_drowning))
+    _bars(panels[3], found, layers, "gate_mean", "gate, mean ± sd", None, spread="gate_std")
+    handles = [Patch(color=colour(position), label=split) for position, split in enumerate(found)]
+    panels[1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.02), borderaxespad=0)
+    caption = "Shaded: balanced, well aligned, neither idle nor drowning. Empty: not reported by this fusion."
+    return finish(figure, "diagnosis", f"Diagnosis of {run_id}", caption)
+
+
+def _bars(
+    axes: Axes,
+    found: Found,
+    layers: list[str],
+    name: str,
+    title: str,
+    band: tuple[float, float] | None,
+    spread: str | None = None,
+) -> None:
+    width = 0.8 / max(1, len(found))
+    if band is not None:
+        axes.axhspan(*band, color=HEALTHY, alpha=0.12, linewidth=0)
+    for position, values in enumerate(found.values()):
+        heights = [quantity(values.get(layer, {}), name) or 0.0 for layer in layers]
+        errors = [quantity(values.get(layer, {}), spread) or 0.0 for layer in layers] if spread else None
+        places = np.arange(len(layers)) + (position - (len(found) - 1) / 2) * width
+        axes.bar(places, heights, width * 0.92, color=colour(position), yerr=errors, error_kw={"ecolor": RULE})
+    axes.set_title(title)
+    axes.set_xticks(range(len(layers)), [layer_name(layer) for layer in layers])

@@ -1,0 +1,37 @@
+"""Imports go one way, and what must be light is light."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LIGHT = [
+    "runner.cli",
+    "runner.commands.submit",
+    "jobs.registry",
+    "jobs.parent",
+    "jobs.crystal.schema",
+    "jobs.crystal.task",
+    "models.options",
+    "models.fusion.registry",
+    "analysis.health",
+    "analysis.choice",
+    "analysis.cli",
+]
+
+
+def test_import_contracts_hold() -> None:
+    program = shutil.which("lint-imports", path=str(Path(sys.executable).parent))
+    assert program, "import-linter is not installed"
+    done = subprocess.run([program], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_module_imports_without_torch(module: str) -> None:
+    code = f"import sys, {module}; sys.exit(bool({{'torch', 'transformers', 'jarvis'}} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-P", "-c", code]).returncode == 0

@@ -1,0 +1,260 @@
+"""Every mistake in a configuration by its wording: file, line, key, found, allowed, nearest; status 2, nothing sent."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from runner_main import run
+
+GOOD = """\
+experiment: good
+task: crystal
+params:
+  data: {dataset: mp6k, train: 50, val: 10, test: 10}
+  model:
+    encoder: {name: alignn, alignn_layers: 3}
+    middle_fusion: {name: dynamic, layers: [2]}
+  train: {epochs: 2}
+matrix:
+  axes:
+    model.middle_fusion.layers: [[1], [2]]
+  seeds: [0]
+resources: {time: 10m}
+"""
+
+MISTAKES = {
+    # name: (text to replace, by what, line that the message names, patterns that it holds)
+    "unknown key at the top": ("task: crystal", "tsak: crystal", 2, ["tsak: unknown key", "did you mean: task"]),
+    "unknown key in params": (
+        "train: {epochs: 2}",
+        "train: {epochs: 2, learning_rat: 1}",
+        8,
+        ["train.learning_rat: unknown key", "allowed: .*learning_rate", "did you mean: learning_rate"],
+    ),
+    "unknown section": ("  train: {epochs", "  trian: {epochs", 8, ["trian: unknown key", "did you mean: train"]),
+    "unknown key of an axis": (
+        "model.middle_fusion.layers: [[1]",
+        "model.middle_fusion.layer: [[1]",
+        11,
+        ["middle_fusion.layer: unknown key", "did you mean: layers"],
+    ),
+    "impossible layer in an axis": (
+        "[[1], [2]]",
+        "[[1], [4]]",
+        11,
+        ["middle_fusion.layers: there is no layer 4", "allowed: 1 to 3"],
+    ),
+    "impossible layer in params": (
+        "layers: [2]}\n  train: {epochs: 2}\nmatrix:\n  axes:\n    model.middle_fusion.layers: [[1], [2]]\n",
+        "layers: [7]}\n  train: {epochs: 2}\nmatrix:\n",
+        7,
+        ["there is no layer 7; layers count from 1", "allowed: 1 to 3"],
+    ),
+    "layer nought": ("[[1], [2]]", "[[0], [2]]", 11, ["layers count from 1; found 0"]),
+    "layer twice": ("[[1], [2]]", "[[1, 1]]", 11, ["a layer is named twice"]),
+    "duplicate key": (
+        "task: crystal",
+        "task: crystal\ntask: crystal",
+        3,
+        ["task: this key stands twice, first in line 2"],
+    ),
+    "not YAML": ("task: crystal", "task: [crystal", None, ["not valid YAML"]),
+    "a Python tag": (
+        "task: crystal",
+        "task: !!python/name:os.system x",
+        2,
+        ["tag !!python/name:os.system is not allowed"],
+    ),
+    "a target that the data lacks": (
+        "dataset: mp6k,",
+        "dataset: mp6k, target: formation_enrgy_peratom,",
+        4,
+        [
+            "mp6k has no target 'formation_enrgy_peratom'",
+            "allowed: .*formation_energy_peratom",
+            "did you mean: formation",
+        ],
+    ),
+    "more crystals than there are": (
+        "test: 10",
+        "test: 9999",
+        4,
+        ["data.test: 9,999 crystals wanted", "allowed: 1 to 362"],
+    ),
+    "unknown data set": ("dataset: mp6k", "dataset: mp7k", 4, ["data.dataset", "mp7k", "did you mean: mp6k"]),
+    "unknown fusion": (
+        "name: dynamic",
+        "name: dynamics",
+        7,
+        ["middle_fusion.name: unknown name 'dynamics'", "allowed: none, middle", "did you mean: dynamic"],
+    ),
+    "text where a number belongs": (
+        "epochs: 2",
+        "epochs: many",
+        8,
+        ["params.train.epochs: must be a whole number; found 'many'"],
+    ),
+    "number out of bounds": ("epochs: 2", "epochs: 0", 8, ["params.train.epochs: must be 1 or more; found 0"]),
+    "not a number at all": ("epochs: 2", "epochs: 2, learning_rate: .nan", 8, ["train.learning_rate: .*finite"]),
+    "name that leaves the directory": (
+        "experiment: good",
+        "experiment: ../good",
+        1,
+        ["'../good' cannot name a directory"],
+    ),
+    "absolute name": ("experiment: good", "experiment: /etc/good", 1, ["'/etc/good' cannot name a directory"]),
+    "hidden name": ("experiment: good", "experiment: .good", 1, ["'.good' cannot name a directory"]),
+    "name that a shell would read": ("experiment: good", "experiment: 'a; rm -rf b'", 1, ["cannot name a directory"]),
+    "named point that leaves": (
+        "  seeds: [0]",
+        "  named: {../x: {}}\n  seeds: [0]",
+        12,
+        ["'../x' cannot name a directory"],
+    ),
+    "unequal zip": (
+        "  seeds: [0]",
+        "  zip: [{train.epochs: [1, 2], train.batch_size: [8]}]\n  seeds: [0]",
+        12,
+        ["differ in length"],
+    ),
+    "exclude of no axis": ("  seeds: [0]", "  exclude: [{train.epoch: 2}]\n  seeds: [0]", 12, ["is no axis"]),
+    "axis without values": ("[[1], [2]]", "[]", 11, ["has no values"]),
+    "value twice": ("[[1], [2]]", "[[1], [1]]", 11, [r"the value \[1\] stands twice"]),
+    "seed twice": ("seeds: [0]", "seeds: [0, 0]", 12, ["the seed 0 stands twice"]),
+    "baseline of none": (
+        "resources:",
+        "baseline: nothing\nresources:",
+        13,
+        ["baseline: matches no variant; it must match exactly one", "allowed: layers=1; layers=2"],
+    ),
+    "two names for one run": (
+        "  seeds: [0]",
+        "  named: {one: {train.epochs: 3}, two: {train.epochs: 3}}\n  seeds: [0]",
+        12,
+        ["is the same run as 'one'"],
+    ),
+    "unknown task": ("task: crystal", "task: crystals", 2, ["task: .*'crystals'", "did you mean: crystal"]),
+    "bad time": ("time: 10m", "time: soon", 13, ["'soon' is not a time"]),
+    "bad memory": ("time: 10m", "memory: much", 13, ["'much' is not an amount of memory"]),
+    "warm-up longer than the run": (
+        "epochs: 2}",
+        "epochs: 2, schedule: linear_warmup, warmup_steps: 500}",
+        8,
+        ["train.warmup_steps: found 500", "allowed: 0 to"],
+    ),
+}
+
+
+@pytest.mark.parametrize("dry_run", [False, True], ids=["submit", "dry run"])
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistake_is_named_where_it_stands_and_nothing_is_sent(tmp_path: Path, name: str, dry_run: bool) -> None:
+    old, new, line, patterns = MISTAKES[name]
+    assert GOOD.count(old) == 1, "the test changes one place"
+    config = tmp_path / "wrong.yaml"
+    config.write_text(GOOD.replace(old, new))
+    said = run("submit", config, "--root", tmp_path / "runs", *(["--dry-run"] if dry_run else []))
+    assert said.status == 2
+    assert said.out == ""
+    for pattern in patterns:
+        assert re.search(pattern, said.err), said.err
+    where = f"wrong.yaml:{line}:" if line is not None else "wrong.yaml"
+    assert where in said.err, said.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_good_file_is_accepted(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    said = run("submit", tmp_path / "good.yaml", "--root", tmp_path / "runs", "--dry-run")
+    assert said.status == 0, said.err
+    assert "would send 2 runs" in said.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_all_mistakes_of_a_file_are_reported_together(tmp_path: Path) -> None:
+    text = GOOD
+    for name in ("unknown key in params", "value twice", "bad time", "absolute name", "unknown fusion"):
+        text = text.replace(*MISTAKES[name][:2])
+    (tmp_path / "wrong.yaml").write_text(text)
+    said = run("expand", tmp_path / "wrong.yaml")
+    assert said.status == 2
+    for wording in ("learning_rat", "stands twice", "not a time", "cannot name a directory", "'dynamics'"):
+        assert wording in said.err, wording
+
+
+def test_missing_experiment_file(tmp_path: Path) -> None:
+    said = run("submit", tmp_path / "none.yaml")
+    assert said.status == 2
+    assert re.search(r"none\.yaml: no such file\n.*next: runner init", said.err)
+
+
+def test_missing_cluster_file(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    said = run("submit", tmp_path / "good.yaml", "--cluster", "nowhere.yaml", "--root", tmp_path / "runs")
+    assert said.status == 2
+    assert "--cluster nowhere.yaml: there is no cluster file 'nowhere.yaml', here or in a folder above" in said.err
+    assert "allowed: local" in said.err
+    assert not (tmp_path / "runs").exists()
+
+
+SITES = {
+    "unknown key": ("kind: slurm\nparttion: gpu\n", "parttion: unknown key(.|\n)*did you mean: partition"),
+    "unknown kind": ("kind: slurmm\n", "kind(.|\n)*allowed: (local, slurm|slurm, local)"),
+    "no kind": ("partition: gpu\n", "kind: missing"),
+    "line break in a value": ('kind: slurm\nsbatch: {mail-user: "a\\n#SBATCH --uid=0"}\n', "sbatch"),
+    "option that is ours": ("kind: slurm\nsbatch: {array: 0-5}\n", "sbatch.*array|array"),
+    "odd option name": ("kind: slurm\nsbatch: {'--evil x': 1}\n", "sbatch"),
+    "odd variable name": ("kind: slurm\nenvironment: {'A B': x}\n", "environment"),
+}
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_mistake_in_a_cluster_file(tmp_path: Path, name: str) -> None:
+    text, pattern = SITES[name]
+    (tmp_path / "good.yaml").write_text(GOOD)
+    (tmp_path / "site.yaml").write_text(text)
+    said = run("submit", tmp_path / "good.yaml", "--cluster", tmp_path / "site.yaml", "--root", tmp_path / "runs")
+    assert said.status == 2, said.err
+    assert re.search(pattern, said.err), said.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_slurm_without_a_time_limit_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD.replace("resources: {time: 10m}\n", ""))
+    (tmp_path / "site.yaml").write_text("kind: slurm\n")
+    said = run("submit", tmp_path / "good.yaml", "--cluster", tmp_path / "site.yaml", "--dry-run")
+    assert said.status == 2
+    assert re.search(r"resources\.time: missing; Slurm needs a time limit\n.*allowed: .*30m", said.err)
+
+
+@pytest.mark.parametrize(("text", "pattern"), [("epochs", "is not key=value"), ("train.epochs.x=1", "no key below it")])
+def test_wrong_override(tmp_path: Path, text: str, pattern: str) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    said = run("expand", tmp_path / "good.yaml", "--set", text)
+    assert said.status == 2
+    assert f"--set {text}" in said.err
+    assert re.search(pattern, said.err), said.err
+
+
+def test_pattern_that_matches_nothing(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    said = run("submit", tmp_path / "good.yaml", "--only", "layers=9", "--root", tmp_path / "runs")
+    assert said.status == 2
+    assert "--only 'layers=9' matches none of 2 runs" in said.err
+
+
+def test_unknown_experiment_names_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "stage1").mkdir()
+    (tmp_path / "stage1" / "manifest.json").write_text("{}")
+    said = run("status", "stage2", "--root", tmp_path)
+    assert said.status == 2
+    assert re.search(r"no experiment 'stage2' under .*\n.*there are: stage1\n.*did you mean: stage1", said.err)
+
+
+@pytest.mark.parametrize("command", ["status", "failures", "cancel", "resubmit", "promote"])
+def test_root_without_experiments(tmp_path: Path, command: str) -> None:
+    said = run(command, "--root", tmp_path)
+    assert said.status == 1
+    assert re.search(r"no experiment under .*\n.*next: runner submit CONFIG", said.err)

@@ -1,0 +1,143 @@
+"""From a matrix to runs: order, seeds, identity, names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from jobs.crystal.schema import CrystalParams
+from runner.errors import UserError
+from runner.expansion import Expansion, expand
+from runner.experiment import load
+from runner.selection import choose_run, filter_runs
+
+LAYERS = "model.middle_fusion.layers"
+
+
+def expansion(folder: Path, matrix: dict[str, Any], **params: Any) -> Expansion:
+    path = folder / "e.yaml"
+    model = {"middle_fusion": {"name": "dynamic"}, **params.pop("model", {})}
+    content = {"experiment": "e", "params": {"model": model, **params}, "matrix": matrix}
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return expand(load(path), CrystalParams, "train.seed")
+
+
+def test_order_is_product_then_zip_then_include_then_named(tmp_path: Path) -> None:
+    found = expansion(
+        tmp_path,
+        {
+            "axes": {LAYERS: [[1], [2]]},
+            "zip": [{"train.epochs": [5, 6], "train.batch_size": [8, 16]}],
+            "exclude": [{LAYERS: [2], "train.epochs": 6}],
+            "include": [{LAYERS: [3]}],
+            "named": {"graph_only": {"model.middle_fusion": {"name": "none"}}},
+        },
+    )
+    assert found.variants == [
+        "layers=1 epochs=5 batch_size=8",
+        "layers=1 epochs=6 batch_size=16",
+        "layers=2 epochs=5 batch_size=8",
+        "layers=3",
+        "graph_only",
+    ]
+
+
+def test_every_variant_has_every_seed(tmp_path: Path) -> None:
+    found = expansion(tmp_path, {"axes": {LAYERS: [[1], [2]]}, "seeds": [3, 7]})
+    assert [(run.variant, run.seed) for run in found.runs] == [
+        ("layers=1", 3),
+        ("layers=1", 7),
+        ("layers=2", 3),
+        ("layers=2", 7),
+    ]
+    assert [run.params["train"]["seed"] for run in found.runs] == [3, 7, 3, 7]
+
+
+def test_named_points_alone_are_the_whole_matrix(tmp_path: Path) -> None:
+    found = expansion(tmp_path, {"named": {"a": {"train.epochs": 1}, "b": {"train.epochs": 2}}})
+    assert found.variants == ["a", "b"]
+
+
+def test_no_matrix_is_one_run(tmp_path: Path) -> None:
+    assert expansion(tmp_path, {}).variants == ["base"]
+
+
+def test_a_mapping_replaces_and_a_longer_key_refines(tmp_path: Path) -> None:
+    point = {"model.middle_fusion.dropout": 0.3, "model.middle_fusion": {"name": "middle", "layers": [4]}}
+    fusion = expansion(tmp_path, {"named": {"x": point}}).runs[0].params["model"]["middle_fusion"]
+    assert (fusion["name"], fusion["layers"], fusion["dropout"]) == ("middle", [4], 0.3)
+
+
+def test_identity_does_not_depend_on_the_order_of_keys(tmp_path: Path) -> None:
+    first = expansion(
+        tmp_path, {"named": {"x": {"train.epochs": 3, LAYERS: [1]}}}, train={"epochs": 1, "batch_size": 8}
+    )
+    other = expansion(
+        tmp_path, {"named": {"x": {LAYERS: [1], "train.epochs": 3}}}, train={"batch_size": 8, "epochs": 1}
+    )
+    assert first.runs[0].run_id == other.runs[0].run_id
+
+
+@pytest.mark.parametrize(
+    "change", [{"train.epochs": 21}, {"data.seed": 1}, {"text.pooling": "cls"}, {"graph.cutoff": 7}]
+)
+def test_every_effective_parameter_makes_another_run(tmp_path: Path, change: dict[str, Any]) -> None:
+    before = expansion(tmp_path, {"named": {"x": {}}}).runs[0].digest
+    assert expansion(tmp_path, {"named": {"x": change}}).runs[0].digest != before
+
+
+def test_text_does_not_name_a_run_that_reads_none(tmp_path: Path) -> None:
+    none = {"middle_fusion": {"name": "none"}}
+    first = expansion(tmp_path, {}, model=none, text={"encoder": "minilm"}).runs[0]
+    assert expansion(tmp_path, {}, model=none, text={"encoder": "another"}).runs[0].run_id == first.run_id
+
+
+def test_resources_do_not_rename_runs(tmp_path: Path) -> None:
+    path = tmp_path / "e.yaml"
+    ids = []
+    for resources in ({"gpus": 1}, {"gpus": 0, "memory": "4G"}):
+        path.write_text(yaml.safe_dump({"experiment": "e", "resources": resources}))
+        ids.append(expand(load(path), CrystalParams, "train.seed").runs[0].run_id)
+    assert ids[0] == ids[1]
+
+
+def test_run_ids_are_safe_and_short(tmp_path: Path) -> None:
+    values = ["../../etc", "a b;c", "ünïcode", "x" * 500]
+    for run in expansion(tmp_path, {"axes": {"text.encoder": values}}).runs:
+        assert set(run.run_id) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
+        assert not run.run_id.startswith(".")
+        assert len(run.run_id) < 120
+
+
+def test_runs_are_chosen_by_id_axis_values_number_and_prefix(tmp_path: Path) -> None:
+    runs = expansion(tmp_path, {"axes": {LAYERS: [[1], [2, 3]]}, "seeds": [0, 1]}).runs
+    assert choose_run(runs, runs[1].run_id) is runs[1]
+    assert choose_run(runs, "2,3@1") is runs[3]
+    assert choose_run(runs, "layers=1@0") is runs[0]
+    assert choose_run(runs, "#3") is runs[2]
+    assert choose_run(runs, runs[2].run_id[:-2]) is runs[2]
+
+
+def test_ambiguous_and_unknown_runs_are_refused(tmp_path: Path) -> None:
+    runs = expansion(tmp_path, {"axes": {LAYERS: [[1], [2, 3]]}, "seeds": [0, 1]}).runs
+    with pytest.raises(UserError, match=r"'2,3' means 2 runs(.|\n)*2,3@0"):
+        choose_run(runs, "2,3")
+    with pytest.raises(UserError, match="no run 'nonsense' among 4"):
+        choose_run(runs, "nonsense")
+
+
+def test_runs_are_filtered_by_pattern(tmp_path: Path) -> None:
+    runs = expansion(tmp_path, {"axes": {LAYERS: [[1], [2, 3]]}, "seeds": [0, 1]}).runs
+    assert filter_runs(runs, "layers=2*") == runs[2:]
+    assert filter_runs(runs, "*-s1-*") == [runs[1], runs[3]]
+
+
+def test_ten_thousand_runs_are_distinct(tmp_path: Path) -> None:
+    axes = {"train.learning_rate": [i / 1e4 for i in range(1, 101)], "train.epochs": list(range(1, 101))}
+    runs = expansion(tmp_path, {"axes": axes}).runs
+    assert len({run.run_id for run in runs}) == len(runs) == 10_000
+    assert json.dumps(runs[0].params)
