@@ -180,6 +180,13 @@ def test_tensorboard_shows_every_epoch_once_also_after_a_restart(tmp_path: Path,
     assert scalars(tmp_path / "run", "fusion 1/w_graph") == dict.fromkeys(range(1, 7), 0.5)
 
 
+def test_a_run_goes_on_where_tensorboard_cannot_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "tensorboard").write_text("a file where its directory should be")
+    assert fit(tmp_path / "run").epochs == 6
+    assert capsys.readouterr().out.count("warning: TensorBoard's file was not written") == 1
+
+
 def test_epoch_lines_hold_what_others_rely_on(tmp_path: Path) -> None:
     fit(tmp_path / "run")
     lines = read_json_lines(RunDir(tmp_path / "run").metrics)

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 
 class Board:
-    """Writes an epoch at a time. The writer is made at the first, so that a run starts without waiting for it."""
+    """Writes an epoch at a time. The writer is made at the first, so that a run starts without waiting for it.
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    The curves can be had from metrics.jsonl too: when a file cannot be written that is told to `warn` once, and the run
+    goes on without TensorBoard.
+    """
+
+    def __init__(self, directory: Path, warn: Callable[[str], None]) -> None:
+        self.directory, self._warn = directory, warn
         self._writer: Any = None
+        self._given_up = False
 
     def epoch(
         self, epoch: int, metrics: Mapping[str, float], layers: Mapping[str, Mapping[str, float]], said: Sequence[str]
     ) -> None:
         """Scalars of the epoch, and what was found in it; they are on disk when this returns."""
+        if self._given_up:
+            return
+        try:
+            self._write(epoch, metrics, layers, said)
+        except OSError as error:
+            self._warn(f"TensorBoard's file was not written: {error}")
+            self._given_up = True
+            self.close()
+
+    def _write(
+        self, epoch: int, metrics: Mapping[str, float], layers: Mapping[str, Mapping[str, float]], said: Sequence[str]
+    ) -> None:
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter  # 0.2 s
 
@@ -33,5 +51,8 @@ class Board:
         self._writer.flush()
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        """End the writer."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with contextlib.suppress(OSError):  # it was told when it was written
+                writer.close()

@@ -124,7 +124,7 @@ class Fit:
         )
         self.progress = Progress()
         self.watch = Watch(context.thresholds)
-        self.board = Board(context.directory.tensorboard)
+        self.board = Board(context.directory.tensorboard, context.warn)
         self.sums: dict[str, Tensor] = {}  # of the epoch so far, on the device: reading them would make it wait
         self.items = 0
 
