@@ -16,8 +16,9 @@ from jobs.run_process import RunProcess, spawn
 from runner.errors import UserError
 from runner.layout import RunDir
 
-# A run that ended so goes on when Slurm runs its array task again; other failures of the same job stand.
-_GOES_ON = (Kind.TIMEOUT, Kind.PREEMPTED, Kind.NODE_FAILURE, Kind.KILLED)
+# A run that ended so goes on when Slurm runs its array task again; other failures of the same job stand. A job that is
+# really cancelled is never run again: what looked so was a preemption, while Slurm did not answer.
+_GOES_ON = (Kind.TIMEOUT, Kind.PREEMPTED, Kind.NODE_FAILURE, Kind.KILLED, Kind.CANCELLED)
 
 
 @dataclass(frozen=True)

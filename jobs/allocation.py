@@ -81,6 +81,8 @@ class Allocation:
         command = ["scontrol", "--oneliner", "show", "job", str(self.job_id)]
         try:
             shown = subprocess.run(command, capture_output=True, text=True, timeout=_ASK_S)
+            if shown.returncode < 0:  # the signals that Slurm sends to all of this job have ended it as well
+                shown = subprocess.run(command, capture_output=True, text=True, timeout=_ASK_S)
         except (OSError, subprocess.TimeoutExpired) as error:
             say(f"scontrol did not tell why signal {number} came: {error}")
             return None

@@ -8,6 +8,7 @@ from typing import Any
 
 from runner.files import append_json, read_json, read_json_lines
 from runner.layout import RunDir
+from runner.lost import kind_of_lost
 from runner.processes import host_name
 
 
@@ -65,7 +66,9 @@ def seconds_before(directory: RunDir, number: int) -> float:
 
 def _close_lost(directory: RunDir, attempt: Attempt) -> None:
     heartbeat = read_json(directory.heartbeat) or {}
-    last = heartbeat.get("time", attempt.started) if heartbeat.get("attempt") == attempt.number else attempt.started
-    facts = {"kind": "node_failure", "peak_memory_bytes": heartbeat.get("peak_memory_bytes")}
+    if heartbeat.get("attempt") != attempt.number:
+        heartbeat = {}
+    last = heartbeat.get("time", attempt.started)
+    facts = {"kind": kind_of_lost(heartbeat), "peak_memory_bytes": heartbeat.get("peak_memory_bytes")}
     line = {"attempt": attempt.number, "ended": last, "outcome": "lost", "seconds": last - attempt.started, **facts}
     append_json(directory.attempts, line)

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.log import say
 from runner.errors import CommandFailed
-from runner.files import append_json, read_json_lines
+from runner.files import append_json, read_json_lines, replacing
 
 BUILDS = "builds.jsonl"  # under the cache root
 
@@ -87,7 +88,7 @@ def find_in_shards(keys: Iterable[str], folder: Path) -> dict[str, tuple[Path, i
     wanted = set(keys)
     found: dict[str, tuple[Path, int]] = {}
     for shard in sorted(folder.glob("shard-*")):
-        for row, key in enumerate(load_array(shard, "keys").astype(str).tolist()):
+        for row, key in enumerate(_mapped(shard / "keys.npy").astype(str).tolist()):
             if key in wanted:
                 found[key] = (shard, row)
     return found
@@ -130,9 +131,36 @@ def save_arrays(directory: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def load_array(directory: Path, name: str) -> NDArray[Any]:
-    """Read `name.npy`, memory-mapped and read-only; pages are shared among the processes of a node."""
-    mapped: NDArray[Any] = np.load(directory / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+    """Read `name.npy`, memory-mapped and read-only; pages are shared among the processes of a node.
+
+    Where RUNNER_SCRATCH names a directory of the node, the file is copied there once and read from the copy.
+    """
+    return _mapped(_near(directory / f"{name}.npy", os.environ))
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return mapped
+
+
+def _near(path: Path, environment: Mapping[str, str]) -> Path:
+    """The copy of `path` on this node, or `path` itself where there is no scratch or no room in it.
+
+    Cache files never change, so the place of one stands for its content; of several processes each may copy it, and
+    one copy stays.
+    """
+    scratch = Path(os.path.expandvars(environment.get("RUNNER_SCRATCH", "")))
+    if not scratch.is_absolute():  # none, or a variable that this node does not have
+        return path
+    copy = scratch / "runner-cache" / f"{content_key(str(path.parent.absolute()))}-{path.name}"
+    if not copy.exists():
+        try:
+            with replacing(copy) as beside:
+                shutil.copyfile(path, beside)
+        except OSError as error:
+            say(f"{path} is not copied to {scratch}: {error}")
+            return path
+    return copy
 
 
 def _sync(directory: Path) -> None:

@@ -73,7 +73,7 @@ def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
         "attempt": options.attempt,
         "memory_limit_bytes": options.memory_limit,
     }
-    heartbeat = Heartbeat(directory, facts, interval_from_environment(), lambda: _look_around(context, options))
+    heartbeat = Heartbeat(directory, facts, interval_from_environment(), lambda: _leave_if_taken(directory, options))
     context = RunContext(
         directory, variant=config.variant, seed=config.seed, attempt=options.attempt, threads=config.threads,
         gpus=config.gpus, heartbeat=heartbeat, thresholds=config.thresholds(),
@@ -152,13 +152,6 @@ def _leave_in(seconds: float, status: int) -> None:
     timer = threading.Timer(seconds, os._exit, (status,))
     timer.daemon = True
     timer.start()
-
-
-def _look_around(context: RunContext, options: argparse.Namespace) -> None:
-    """Before each heartbeat: is the run still ours, and still wanted? Other runs of the array task may go on."""
-    _leave_if_taken(context.directory, options)
-    if context.stop_reason is None and context.directory.cancelled.exists():
-        context.ask_to_stop("cancelled")
 
 
 def _leave_if_taken(directory: RunDir, options: argparse.Namespace) -> None:

@@ -30,6 +30,7 @@ from runner.layout import RunDir
 _GRACE_S = 60.0  # a run that is asked to stop has so long for its checkpoint, unless Slurm gives more
 _MARGIN_S = 10.0  # before the time limit, for what the parent has to write
 _POLL_S = 1.0
+_LOOK_S = 5.0  # for runs that were cancelled: a question to a shared file system for each run
 _SAME_SIGNAL_S = 0.5
 _PATIENCE = 4  # heartbeats; a holder that dies is known to be dead after three
 
@@ -83,7 +84,7 @@ class Shift:
         """Until every run has ended or been left to somebody else."""
         for directory in directories:
             self._start(directory)
-        renewed = time.monotonic()
+        renewed = looked = time.monotonic()
         while self.running or self.waiting:
             for number in self.signals.wait(_POLL_S):
                 self._stop(number)
@@ -95,6 +96,9 @@ class Shift:
             if self.reason and time.time() > self.deadline:
                 for run in self.running:
                     run.kill("did not stop in time and was killed")
+            if time.monotonic() - looked > _LOOK_S:
+                looked = time.monotonic()
+                self._look_for_cancelled()
             if time.monotonic() - renewed > self.interval:
                 renewed = time.monotonic()
                 for run in self.running:
@@ -154,9 +158,8 @@ class Shift:
         say(f"asked to stop ({reason})")
         self.reason = reason
         end = self.allocation.end
-        grace = float(os.environ.get("RUNNER_GRACE_S", _GRACE_S))
         enough = reason == "timeout" and end is not None and end - _MARGIN_S > now
-        self.deadline = end - _MARGIN_S if enough and end is not None else now + grace
+        self.deadline = end - _MARGIN_S if enough and end is not None else now + _grace()
         for run in self.running:
             with _reported(run):  # it has been told; only failure.json may be missing
                 run.ask_to_stop(reason)
@@ -164,6 +167,12 @@ class Shift:
     def _resident(self) -> int:
         """Bytes of this parent and its runs, which one limit holds together."""
         return sum(memory.resident_bytes(pid) for pid in (os.getpid(), *(run.pid for run in self.running)))
+
+    def _look_for_cancelled(self) -> None:
+        """Those of several runs that were cancelled by themselves: Slurm cannot end them without the others."""
+        for run in self.running:
+            with _reported(run):
+                run.look_for_cancellation(_grace())
 
     def _watch_memory(self) -> None:
         used = self._resident()
@@ -188,6 +197,11 @@ class Shift:
                 self.failed = True
                 unfinished = run.failure.kind in (Kind.TIMEOUT, Kind.PREEMPTED)
                 self.wants_requeue |= unfinished and run.attempt.number < run.config.retry.max_attempts
+
+
+def _grace() -> float:
+    """Seconds that a run has for its checkpoint."""
+    return float(os.environ.get("RUNNER_GRACE_S", _GRACE_S))
 
 
 @contextlib.contextmanager

@@ -80,10 +80,12 @@ class RunProcess:
     status: int = 0  # exit status, negative for a signal; valid once it has ended
     ending: str = ""  # how it ended, in a line
     failure: Failure | None = None  # when it has ended without completing
+    cancelled_by: float | None = None  # Unix seconds by which it must have ended, once it alone was cancelled
     _peak: int = 0  # bytes
     _kills_before: int = field(default_factory=memory.oom_kills)
     _killed_for: str | None = None
     _memory_noted: bool = False
+    _stopped: bool = False  # it wrote its checkpoint when it was asked to stop
 
     @property
     def directory(self) -> RunDir:
@@ -103,6 +105,15 @@ class RunProcess:
         kind = STOP_REASONS[reason]
         message = f"asked to stop ({reason}); it had not left yet when this was written"
         self._failure(kind, message, "asked", provisional=True).write(self.directory)
+
+    def look_for_cancellation(self, grace: float) -> None:
+        """Ask the run to stop when a person has cancelled it alone, and kill it when it has not within `grace` s."""
+        if self.cancelled_by is not None:
+            if time.time() > self.cancelled_by:
+                self.kill("did not stop in time and was killed")
+        elif self.directory.cancelled.exists():
+            self.cancelled_by = time.time() + grace
+            self.ask_to_stop("cancelled")
 
     def note_memory(self, used: int) -> None:
         """Leave a failure.json when memory becomes scarce: where Slurm itself watches it, it kills us and the child.
@@ -140,11 +151,13 @@ class RunProcess:
     def settle(self, reason: str | None, beside: int) -> None:
         """Write down how the run ended, and release it.
 
-        reason: why it was asked to stop, if it was. beside: bytes that this parent and its other runs have resident.
+        reason: why all runs of this parent were asked to stop, if they were. beside: bytes that this parent and its
+        other runs have resident.
         """
         if self.status == EXIT_SUPERSEDED or not self.claim.is_ours():
             self.ending = "taken over by another process; nothing written"
             return
+        reason = reason if self.cancelled_by is None else "cancelled"
         kills = memory.oom_kills() - self._kills_before
         reserve.give_back(self.directory)
         evidence = memory.evidence(self._peak, beside, self.memory_limit, kills)
@@ -165,7 +178,7 @@ class RunProcess:
         self.failure = self._judge(reason, evidence)
         self.ending = f"{self.failure.kind}: {self.failure.message}"
         self.failure.write(self.directory)
-        outcome = "stopped" if status == EXIT_STOPPED else "failed"
+        outcome = "stopped" if self._stopped else "failed"
         end_attempt(self.directory, self.attempt, outcome, kind=self.failure.kind, **facts)
         append_line(self.directory.log(self.attempt.number), self.ending)
 
@@ -175,12 +188,14 @@ class RunProcess:
         said = read_failure(self.directory)
         if said and (said.attempt != self.attempt.number or said.provisional):
             said = None
-        if said and not (reason and status == EXIT_STOPPED):
+        # Slurm's signals reach the child too; one may end it after its last word, while the interpreter shuts down
+        self._stopped = status == EXIT_STOPPED or (said is not None and said.kind in STOP_REASONS.values())
+        if said and not (reason and self._stopped):
             return said
         if reason is None or (status > 0 and status != EXIT_STOPPED):
             return failure_of_death(status, evidence, self.attempt.number, self.job_id)
         left = "wrote its checkpoint and left"
-        ending = left if status == EXIT_STOPPED else self._killed_for or "was ended before it had written a checkpoint"
+        ending = left if self._stopped else self._killed_for or "was ended before it had written a checkpoint"
         kind = STOP_REASONS[reason]
         return self._failure(kind, f"asked to stop ({reason}): {ending}", "stopped")
 

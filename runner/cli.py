@@ -132,8 +132,9 @@ def submit(
 
     loaded, destination = _load_with_cluster(config, root, set_, cluster)
     runs = command.chosen(loaded, only)
-    refuse_missing(loaded, runs)
     chosen = destination.cluster
+    if not (chosen.kind == "slurm" and chosen.prepare and chosen.prepare.internet):  # which fetches it
+        refuse_missing(loaded, runs)
     origin = Origin(set_ or [], destination.text, str(Path.cwd()))
     outcome = command.submit(loaded, chosen, origin, runs, Policy(), dry_run)
     for line in command.lines(outcome, loaded, chosen, dry_run):

@@ -82,6 +82,20 @@ class Supervisor(Part):
     memory: Mebibytes = 4096
 
 
+class Preparing(Part):
+    """The job that fills the caches before an array starts (`prepare: true`, or with any of these)."""
+
+    partition: Words | None = None  # null: that of the runs
+    time: Seconds = 60 * 60
+    memory: Mebibytes = 8192
+    cpus: int = Field(1, ge=1)
+    internet: bool = False  # its partition may fetch data and encoders
+
+
+def _switch(value: Any) -> Any:
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
 class SlurmCluster(Part):
     """A Slurm site."""
 
@@ -100,8 +114,10 @@ class SlurmCluster(Part):
     max_submit_jobs: int | None = Field(None, ge=1)  # array tasks in the queue at once; null: no limit known
     max_parallel: int | None = Field(None, ge=1)  # array tasks that run at once, where the experiment says nothing
     supervisor: Supervisor = Supervisor()
+    prepare: Annotated[Preparing | None, BeforeValidator(_switch)] = None  # null: each run computes what it lacks
     python: Line | None = None  # interpreter on the compute nodes; null: the one in use here
     cache: Line | None = None  # directory on the shared file system
+    scratch: Line | None = None  # directory of each node, $TMPDIR too: what is read of the cache is copied there once
 
 
 Cluster = LocalCluster | SlurmCluster

@@ -154,6 +154,15 @@ class ExperimentDir:
         return self.submission(number) / "pool.log"
 
     @property
+    def follower(self) -> Path:
+        """Which process of this machine supervises the experiment."""
+        return self.path / "supervisor.json"
+
+    def prepare_log(self, number: int) -> Path:
+        """Of the job that fills the caches before the arrays of submission `number`."""
+        return self.submission(number) / "prepare.log"
+
+    @property
     def runs(self) -> Path:
         return self.path / "runs"
 

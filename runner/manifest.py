@@ -147,6 +147,20 @@ def submissions(directory: ExperimentDir) -> list[Submission]:
     return result
 
 
+def submission(directory: ExperimentDir, number: int) -> Submission:
+    """Submission `number`; UserError when there is none."""
+    for found in submissions(directory):
+        if found.number == number:
+            return found
+    raise UserError(f"{directory.path} has no submission {number}")
+
+
+def helper_jobs(directory: ExperimentDir) -> list[str]:
+    """Ids of the jobs beside the arrays, that supervise or prepare; also of those that ended long ago."""
+    lines = read_json_lines(directory.submission_log)
+    return [str(line["job_id"]) for line in lines if line.get("event") in ("supervised", "preparing")]
+
+
 @contextmanager
 def submit_lock(directory: ExperimentDir) -> Iterator[None]:
     """Hold the experiment for one submission; CommandFailed when another one holds it."""

@@ -9,8 +9,9 @@ from typing import Any
 
 from runner.errors import UserError
 from runner.experiment import Experiment, Resources
-from runner.files import read_json_lines
+from runner.files import read_json, read_json_lines
 from runner.layout import RunDir
+from runner.lost import kind_of_lost
 
 RETRIED = ("out_of_memory", "gpu_out_of_memory", "timeout", "preempted", "node_failure", "killed")
 
@@ -37,7 +38,11 @@ class Needs:
 
 def past_kinds(run: RunDir) -> Counter[str]:
     """How often the attempts of a run ended with each kind."""
-    return Counter(str(line["kind"]) for line in read_json_lines(run.attempts) if "ended" in line and line.get("kind"))
+    lines = read_json_lines(run.attempts)
+    kinds = Counter(str(line["kind"]) for line in lines if "ended" in line and line.get("kind"))
+    if lines and "ended" not in lines[-1]:  # it was killed with its parent; the next attempt will write this down
+        kinds[kind_of_lost(read_json(run.heartbeat) or {})] += 1
+    return kinds
 
 
 def needs(

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from runner.files import read_json
 from runner.layout import RunDir
+from runner.lost import kind_of_lost, message_of_lost
 from runner.processes import is_alive, machine
 from runner.queue import Place
 
@@ -104,7 +105,7 @@ def state_of(signs: Signs, place: Place | None, now: float) -> RunState:
     if signs.cancelled:
         return RunState("cancelled", "cancelled", "cancelled before it started", **facts)
     if signs.begun:
-        return RunState("lost", "node_failure", "its process is gone and left no word", **facts)
+        return RunState("lost", kind_of_lost(heartbeat), message_of_lost(heartbeat), **facts)
     return RunState("new", **facts)
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import manifest, snapshot
+from runner import manifest, prepared, snapshot
 from runner.cluster import Cluster, SlurmCluster
 from runner.errors import CommandFailed
 from runner.expansion import Expansion, Run
@@ -32,7 +32,14 @@ def array_tasks(runs: Sequence[Run], runs_per_task: int) -> list[list[str]]:
 
 
 Arrays = list[tuple[Resources, list[list[str]]]]  # the array tasks of each resource class
-ArrayTask = Callable[[tuple[str, ...]], Callable[[], Any]]  # absolute run directories → what Slurm's worker calls
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What Slurm is given to call."""
+
+    task: Callable[[tuple[str, ...]], Callable[[], Any]]  # absolute run directories → an array task
+    prepare: Callable[[str, int], Callable[[], Any]]  # absolute experiment directory, submission → fills the caches
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class Origin:
 
 
 def send(
-    directory: ExperimentDir, expansion: Expansion, cluster: Cluster, plan: Plan, make_task: ArrayTask, origin: Origin
+    directory: ExperimentDir, expansion: Expansion, cluster: Cluster, plan: Plan, workers: Workers, origin: Origin
 ) -> Sent:
     """Write the run directories and send the array tasks; call it under `manifest.submit_lock`.
 
@@ -68,13 +75,7 @@ def send(
     ids = {run_id for task in tasks for run_id in task}
     if not tasks:
         return Sent([], 0, 0, waiting)
-    chosen = [run for run in plan.send if run.run_id in ids]
-
-    def write(run: Run) -> None:
-        write_run(directory, expansion, run, plan.needs[run.run_id].adjustments, origin.folder)
-
-    with ThreadPoolExecutor(WRITERS) as pool:
-        list(pool.map(write, chosen))
+    _write_runs(directory, expansion, plan, ids, origin.folder)
     number = manifest.next_number(directory)
     folder = directory.submission(number)
     folder.mkdir(parents=True)
@@ -85,7 +86,7 @@ def send(
     manifest.log_submission(directory, begun | asdict(origin))
     try:
         if isinstance(cluster, SlurmCluster):
-            jobs = _send_slurm(directory, number, arrays, experiment, cluster, make_task, code)
+            jobs = _send_slurm(directory, number, arrays, experiment, cluster, workers, code)
         else:
             jobs = _send_local(directory, number, len(tasks), experiment, cluster, code)
     except CommandFailed:
@@ -100,6 +101,18 @@ def _arrays(plan: Plan, experiment: Experiment) -> Arrays:
     for run in plan.send:
         classes.setdefault(plan.needs[run.run_id].resources, []).append(run)
     return [(needed, array_tasks(runs, experiment.array.runs_per_task)) for needed, runs in classes.items()]
+
+
+def _write_runs(directory: ExperimentDir, expansion: Expansion, plan: Plan, ids: set[str], code_path: str) -> None:
+    """Write many at once: flushing to disk is waiting, on a shared file system all the more."""
+    with ThreadPoolExecutor(WRITERS) as pool:
+        written = [
+            pool.submit(write_run, directory, expansion, run, plan.needs[run.run_id].adjustments, code_path)
+            for run in plan.send
+            if run.run_id in ids
+        ]
+    for one in written:
+        one.result()
 
 
 def _take_back(directory: ExperimentDir, number: int, tasks: list[list[str]]) -> None:
@@ -170,6 +183,8 @@ def environment(cluster: Cluster, resources: Resources, code: Path | None = None
         told["PYTHONPATH"] = os.pathsep.join(p for p in (str(code), os.environ.get("PYTHONPATH", "")) if p)
     if isinstance(cluster, SlurmCluster):
         told["HF_HUB_OFFLINE"] = "1"  # compute nodes have no internet
+        if cluster.scratch:
+            told["RUNNER_SCRATCH"] = cluster.scratch  # its variables are those of the node
         told["RUNNER_REQUEUE"] = "1" if cluster.requeue else "0"
         told["RUNNER_SIGNAL_DELAY_S"] = str(cluster.signal_seconds)
         told["RUNNER_TIME_LIMIT_S"] = str(slurm.time_limit_minutes(resources) * 60)
@@ -195,30 +210,63 @@ def _send_slurm(
     arrays: Arrays,
     experiment: Experiment,
     cluster: SlurmCluster,
-    make_task: ArrayTask,
+    workers: Workers,
     code: Path,
 ) -> list[str]:
     size = slurm.max_array_size(cluster)
     chunks = [
         (resources, tasks[start : start + size]) for resources, tasks in arrays for start in range(0, len(tasks), size)
     ]
+    preparing = _send_preparation(directory, number, arrays, experiment, cluster, workers, code)
     jobs: list[str] = []
     first = 0
     for resources, part in chunks:
         token = secrets.token_hex(8)
         told = environment(cluster, resources, code)
         params = slurm.parameters(experiment.experiment, token, resources, experiment.array, cluster, told)
+        depends = [f"afterok:{preparing}"] if preparing else []
         if jobs and experiment.array.max_parallel:  # the limit holds over all chunks only when they take turns
-            params["dependency"] = f"afterany:{jobs[-1]}"
+            depends.append(f"afterany:{jobs[-1]}")
+        if depends:
+            params["dependency"] = ",".join(depends)
+            params["additional_parameters"]["kill-on-invalid-dep"] = "yes"  # else it waits for ever
         sending = {"event": "sending", "submission": number, "token": token, "first": first, "count": len(part)}
         manifest.log_submission(directory, sending)
         runs = directory.path.absolute() / directory.runs.name
-        callables = [make_task(tuple(str(runs / run_id) for run_id in task)) for task in part]
+        callables = [workers.task(tuple(str(runs / run_id) for run_id in task)) for task in part]
         job_id = slurm.send(_slurm_folder(directory, number), callables, params, cluster.python)
         manifest.log_submission(directory, {"event": "sent", "submission": number, "token": token, "job_id": job_id})
         jobs.append(job_id)
         first += len(part)
     return jobs
+
+
+def _send_preparation(
+    directory: ExperimentDir,
+    number: int,
+    arrays: Arrays,
+    experiment: Experiment,
+    cluster: SlurmCluster,
+    workers: Workers,
+    code: Path,
+) -> str | None:
+    """Send the job that fills the caches, where the site wants one and they were not filled before; its id."""
+    root = prepared.cache_root(cluster.cache)
+    run_ids = {run_id for _, tasks in arrays for task in tasks for run_id in task}
+    if cluster.prepare is None or prepared.covers(root, experiment.experiment, run_ids):
+        return None
+    asked = cluster.prepare
+    resources = Resources(cpus=asked.cpus, memory=asked.memory, time=asked.time, partition=asked.partition)
+    told = environment(cluster, resources, code)
+    if asked.internet:
+        del told["HF_HUB_OFFLINE"]
+    name = f"{experiment.experiment}-prepare"
+    params = slurm.parameters(name, f"prepare-{number}", resources, None, cluster, told)
+    path = directory.path.absolute()
+    work = workers.prepare(str(path), number)
+    job = slurm.send(ExperimentDir(path).submission(number) / "prepare", [work], params, cluster.python)
+    manifest.log_submission(directory, {"event": "preparing", "submission": number, "job_id": job})
+    return job
 
 
 def run_config(expansion: Expansion, run: Run, adjustments: Mapping[str, Any], code_path: str) -> dict[str, Any]:

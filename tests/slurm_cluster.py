@@ -19,7 +19,7 @@ from runner.layout import RunDir
 from tiny_experiment import TESTS, wait_until
 
 SCRIPT = TESTS / "slurm-cluster"
-_SETTINGS = ["--base-port", "auto", "--preempt-signal", "--preempt-grace", "15"]
+_WARNED = ("--preempt-signal", "--preempt-grace", "15")  # preempted jobs get their --signal, and time to act on it
 _UP_S = 300  # with the installation of the packages
 
 
@@ -32,15 +32,16 @@ class SlurmCluster:
     """Four nodes n1–n4 with 16 CPUs each; partitions gpu, short, preempt."""
 
     state: Path
+    settings: tuple[str, ...] = _WARNED  # of the script, with which it was started
 
     @classmethod
-    def start(cls) -> SlurmCluster:
+    def start(cls, settings: tuple[str, ...] = _WARNED) -> SlurmCluster:
         """A cluster with ports and a directory of its own; raises SlurmMissing."""
         # Slurm's sockets lie below it, whose paths must be short: pytest's own temporary directories are too long
-        cluster = cls(Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp")))
+        cluster = cls(Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp")), settings)
         for attempt in (1, 2):  # somebody may have taken a port between the look and the use
             try:
-                done = cluster._script("up", *_SETTINGS, timeout=_UP_S)
+                done = cluster._up()
             except (OSError, subprocess.TimeoutExpired) as error:
                 cluster.stop()
                 raise SlurmMissing(str(error)) from error
@@ -70,7 +71,7 @@ class SlurmCluster:
 
     def repair(self) -> None:
         """Start whatever is down."""
-        done = self._script("up", *_SETTINGS, timeout=_UP_S)
+        done = self._up()
         assert done.returncode == 0, done.stderr
 
     def run(self, *command: str) -> str:
@@ -118,6 +119,9 @@ class SlurmCluster:
         wait_until(lambda: not self.run("squeue", "--noheader"), 60, "an empty queue")
         for node in ("n1", "n2", "n3", "n4"):
             self.control("node-start", node)
+
+    def _up(self) -> subprocess.CompletedProcess[str]:
+        return self._script("up", "--base-port", "auto", *self.settings, timeout=_UP_S)
 
     def _script(self, command: str, *words: str, timeout: float) -> subprocess.CompletedProcess[str]:
         line = [str(SCRIPT), command, "--state", str(self.state), *words]

@@ -80,3 +80,27 @@ def test_an_unwritable_root_says_what_to_do(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CommandFailed, match=r"lacks things \(3 to compute\)[\s\S]*or set RUNNER_CACHE"):
         caches.publish(tmp_path / "file" / "a", tmp_path / "file", "things", 3, lambda folder: None)
+
+
+def test_arrays_are_read_from_a_copy_on_the_node_that_is_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard = tmp_path / "cache" / "shard-1"
+    shard.mkdir(parents=True)
+    caches.save_arrays(shard, {"keys": np.arange(3), "pooled": np.ones(3), "tokens": np.zeros(3)})
+    monkeypatch.setenv("NODE_DISK", str(tmp_path / "node"))
+    monkeypatch.setenv("RUNNER_SCRATCH", "$NODE_DISK")
+    assert caches.load_array(shard, "pooled").sum() == 3
+    (copy,) = (tmp_path / "node" / "runner-cache").iterdir()
+    assert copy.name.endswith("-pooled.npy")
+    (shard / "pooled.npy").unlink()
+    assert caches.load_array(shard, "pooled").sum() == 3
+
+
+@pytest.mark.parametrize("scratch", ["$NO_SUCH_VARIABLE", "/proc/no/such/place"])
+def test_arrays_are_read_from_the_cache_where_the_node_has_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scratch: str
+) -> None:
+    caches.save_arrays(tmp_path, {"pooled": np.ones(3)})
+    monkeypatch.setenv("RUNNER_SCRATCH", scratch)
+    assert caches.load_array(tmp_path, "pooled").sum() == 3

@@ -35,8 +35,8 @@ def test_doctor_names_a_partition_that_does_not_exist(slurm: SlurmCluster, tmp_p
     site.write_text("kind: slurm\npartition: gpuu\n")
     done = runner("doctor", site, "--root", tmp_path)
     assert done.returncode == 1
-    assert "FAIL  slurmctld: scontrol failed" in done.stdout
-    assert "gpuu" in done.stdout
+    assert "FAIL  partition: Slurm has no partition 'gpuu'; allowed: " in done.stdout
+    assert "did you mean: gpu" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
 

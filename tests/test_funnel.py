@@ -3,40 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from runner import experiment
 from runner.files import read_json, read_json_lines
 from runner.layout import ExperimentDir
+from runner.processes import start_time
 from slurm_cluster import SlurmCluster
-from tiny_experiment import TESTS, environment, wait_until
-
-SITE = "kind: slurm\npartition: gpu\nenvironment: {RUNNER_HEARTBEAT_S: '0.5'}\nsupervisor: {time: 5m}\n"
-
-
-def stage(folder: Path, name: str, **changes: Any) -> Path:
-    content = {
-        "experiment": name,
-        "task": "tiny_task:TinyTask",
-        "matrix": {"axes": {"train.epochs": [1, 2, 3]}},
-        "select": {"metric": "val_loss"},
-        "resources": {"cpus": 1, "time": "5m", "memory": "100M"},
-        **changes,
-    }
-    path = folder / f"{name}.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
-
-
-def runner(*arguments: str | Path, root: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", "runner.cli", *map(str, arguments), "--root", str(root)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=TESTS, timeout=180)
+from tiny_experiment import wait_until
+from tiny_search import runner, site, stage, states
 
 
 def funnel(folder: Path) -> Path:
@@ -44,11 +21,6 @@ def funnel(folder: Path) -> Path:
     stage(folder, "three", matrix={"seeds": [0, 1]})
     stage(folder, "two", matrix={"axes": {"train.epoch_seconds": [0.0, 0.01]}}, next={"config": "three.yaml", "top": 1})
     return stage(folder, "one", next={"config": "two.yaml", "top": 2})
-
-
-def states(root: Path, name: str) -> list[tuple[str, str | None]]:
-    shown = runner("status", name, "--format", "json", root=root)
-    return [(run["state"], run["kind"]) for run in json.loads(shown.stdout)["runs"]]
 
 
 def test_promote_refuses_an_incomplete_stage(tmp_path: Path) -> None:
@@ -83,10 +55,18 @@ def test_supervised_funnel_ends_with_the_last_summary(tmp_path: Path) -> None:
     assert [len(states(tmp_path, name)) for name in ("one", "two", "three")] == [3, 4, 2]
 
 
+def test_cancelling_everything_ends_the_local_supervisor_too(tmp_path: Path) -> None:
+    runner("submit", stage(tmp_path, "one", params={"mischief": "wait"}), "--supervise", root=tmp_path)
+    follower = wait_until(lambda: read_json(tmp_path / "one" / "supervisor.json"), 20, "the supervisor")
+    assert start_time(follower["pid"]) == follower["start_time"]
+    assert "3 runs cancelled" in runner("cancel", "one", root=tmp_path).stderr
+    wait_until(lambda: start_time(follower["pid"]) is None, 20, "the end of the supervisor")
+    assert not (tmp_path / "one" / "analysis").exists()
+
+
 @pytest.mark.slurm
 def test_slurm_carries_the_funnel_to_its_end(slurm: SlurmCluster, tmp_path: Path) -> None:
-    (tmp_path / "site.yaml").write_text(SITE)
-    sent = runner("submit", funnel(tmp_path), "--cluster", tmp_path / "site.yaml", "--supervise", root=tmp_path)
+    sent = runner("submit", funnel(tmp_path), "--cluster", site(tmp_path), "--supervise", root=tmp_path)
     assert sent.returncode == 0, sent.stderr
     wait_until((tmp_path / "three" / "analysis" / "results_summary.csv").exists, 150, "the summary of stage three")
     for name in ("one", "two", "three"):
@@ -127,11 +107,10 @@ def test_unknown_kind_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
 
 @pytest.mark.slurm
 def test_runs_that_ran_out_get_more_in_arrays_of_their_own(slurm: SlurmCluster, tmp_path: Path) -> None:
-    (tmp_path / "site.yaml").write_text(SITE)
     wrong = {"mischief": "raise", "first_attempts": 1}
     matrix = {"named": {"good": {}, "memory": {**wrong, "train.epochs": 4}, "time": {**wrong, "train.epochs": 5}}}
     config = stage(tmp_path, "one", matrix=matrix)
-    runner("submit", config, "--cluster", tmp_path / "site.yaml", "--wait", root=tmp_path)
+    runner("submit", config, "--cluster", site(tmp_path), "--wait", root=tmp_path)
     directory = ExperimentDir(tmp_path / "one")
     for path in directory.runs.iterdir():
         if kind := {"memory": "out_of_memory", "time": "timeout"}.get(path.name.partition("-")[0]):
@@ -145,5 +124,5 @@ def test_runs_that_ran_out_get_more_in_arrays_of_their_own(slurm: SlurmCluster, 
     assert "sent 2 runs in 2 array tasks" in again.stderr
     scripts = [path.read_text() for path in (directory.submission(2) / "slurm").glob("*submission.sh")]
     assert len(scripts) == 2
-    assert sum("--mem=150M" in script for script in scripts) == 1
+    assert sum("--mem=750M" in script for script in scripts) == 1
     assert sum("--time=8" in script for script in scripts) == 1

@@ -16,6 +16,8 @@ from jobs.failure import Failure, Kind, read_failure
 from runner.files import read_json, read_json_lines, write_json
 from runner.layout import RunDir
 from runner.processes import start_time
+from runner.retry import past_kinds
+from runner.states import run_state
 from tiny_experiment import environment, parent_command, wait_until, write_run
 
 
@@ -410,3 +412,45 @@ def test_half_written_files_of_a_killed_attempt_are_swept(tmp_path: Path) -> Non
     (directory.path / ".last.pt.abc.part").write_text("half")
     run_parent(directory)
     assert list(directory.path.glob(".*")) == []
+
+
+def test_child_that_a_signal_ends_after_its_last_word_has_still_stopped(tmp_path: Path) -> None:
+    """Slurm signals the child as well; a second SIGTERM may come while its interpreter shuts down."""
+    directory = write_run(tmp_path / "exp", train={"epochs": 1000, "epoch_seconds": 0.05}, lingers=True)
+    parent = start_parent(directory)
+    child = running_epoch(directory)["pid"]
+    os.kill(child, signal.SIGTERM)
+    parent.send_signal(signal.SIGUSR2)
+    wait_until(lambda: "lingers" in directory.log(1).read_text(), what="the child's last word")
+    os.kill(child, signal.SIGKILL)
+    parent.communicate(timeout=20)
+    failure = read_failure(directory)
+    assert failure is not None
+    assert failure.kind is Kind.PREEMPTED
+    assert "wrote its checkpoint and left" in failure.message
+
+
+def test_attempt_that_vanished_near_its_memory_limit_ran_out_of_memory(tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "exp", train={"epochs": 6, "epoch_seconds": 0.1})
+    parent = start_parent(directory)
+    heartbeat = running_epoch(directory, 2)
+    parent.kill()
+    os.kill(heartbeat["pid"], signal.SIGKILL)
+    parent.communicate()
+    wait_until(lambda: start_time(heartbeat["pid"]) is None, what="end of the child")
+    write_json(directory.heartbeat, {**heartbeat, "peak_memory_bytes": 95 << 20, "memory_limit_bytes": 100 << 20})
+    state = run_state(directory)
+    assert (state.state, state.kind) == ("lost", "out_of_memory")
+    assert "last seen with 95 of 100 MiB allowed" in (state.message or "")
+    assert past_kinds(directory) == {"out_of_memory": 1}
+    assert run_parent(directory).returncode == 0
+    assert [line["kind"] for line in ended_attempts(directory) if line["outcome"] == "lost"] == ["out_of_memory"]
+    assert past_kinds(directory) == {"out_of_memory": 1}
+
+
+def test_preemption_that_looked_like_a_cancellation_goes_on_in_the_same_job(tmp_path: Path) -> None:
+    """Slurm never runs a cancelled job again, so its word counts more than our guess."""
+    directory = write_run(tmp_path / "exp")
+    Failure(Kind.CANCELLED, "asked to stop (cancelled)", 1, time.time(), "5").write(directory)
+    assert run_parent(directory, **slurm_job("5", SLURM_RESTART_COUNT="1")).returncode == 0
+    assert directory.result.exists()

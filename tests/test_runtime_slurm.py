@@ -34,14 +34,14 @@ def heartbeat_at(directory: RunDir, epoch: int, attempt: int = 1) -> dict[str, A
     return heartbeat
 
 
-def failure_of(directory: RunDir, kind: Kind) -> Failure:
-    """The failure once it is final."""
+def failure_of(directory: RunDir, kind: Kind, *, final: bool = True) -> Failure:
+    """The failure once it is there; `final`: not one that was written in case nobody can write another."""
 
-    def final() -> Failure | None:
+    def written() -> Failure | None:
         failure = read_failure(directory)
-        return failure if failure and not failure.provisional else None
+        return failure if failure and not (final and failure.provisional) else None
 
-    failure: Failure = wait_until(final, 60, f"failure.json of {directory.run_id}")
+    failure: Failure = wait_until(written, 60, f"failure.json of {directory.run_id}")
     assert failure.kind is kind, failure
     return failure
 
@@ -124,6 +124,19 @@ def test_run_of_a_crashed_node_goes_on_elsewhere(slurm: SlurmCluster, tmp_path: 
     slurm.run("scontrol", "update", f"nodename={node}", "state=down", "reason=crashed")
     heartbeat = heartbeat_at(directory, 5, attempt=2)
     assert heartbeat["host"] != node
+    slurm.wait_for(job, "COMPLETED")
+    assert outcomes(directory) == [("lost", "node_failure"), ("completed", None)]
+    assert_undisturbed(directory, tmp_path, slurm)
+
+
+def test_run_of_a_crashed_node_goes_on_there_when_the_node_returns(slurm: SlurmCluster, tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "exp", **DISTURBED)
+    job = slurm.submit([[directory]], additional_parameters={"requeue": True, "nodelist": "n4"})
+    heartbeat_at(directory, 4)
+    slurm.control("node-crash", "n4")
+    slurm.run("scontrol", "update", "nodename=n4", "state=down", "reason=crashed")
+    slurm.control("node-start", "n4")
+    assert heartbeat_at(directory, 5, attempt=2)["host"] == "n4"
     slurm.wait_for(job, "COMPLETED")
     assert outcomes(directory) == [("lost", "node_failure"), ("completed", None)]
     assert_undisturbed(directory, tmp_path, slurm)

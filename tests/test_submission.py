@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from jobs.failure import Kind
-from jobs.parent import ArrayTask
 from jobs.run_config import read_run_config
 from runner import manifest
 from runner.cluster import Cluster, LocalCluster, SlurmCluster
+from runner.commands.submit import WORKERS
 from runner.errors import CommandFailed
 from runner.expansion import Expansion, expand
 from runner.experiment import load
@@ -142,7 +142,7 @@ def site(**more: Any) -> SlurmCluster:
 
 def sent(directory: ExperimentDir, found: Expansion, cluster: Cluster) -> Sent:
     origin = Origin(["a=1"], "local", str(TESTS))
-    return send(directory, found, cluster, planned(directory, found), ArrayTask, origin)
+    return send(directory, found, cluster, planned(directory, found), WORKERS, origin)
 
 
 @pytest.mark.usefixtures("commands")
@@ -250,5 +250,5 @@ def test_a_run_that_had_attempts_keeps_its_files_when_its_array_is_refused(
 def test_nothing_to_send_writes_nothing(tmp_path: Path, directory: ExperimentDir) -> None:
     found = expansion(tmp_path)
     empty = Plan([], {})
-    assert send(directory, found, LocalCluster(), empty, ArrayTask, Origin([], "local", str(TESTS))) == Sent([], 0, 0)
+    assert send(directory, found, LocalCluster(), empty, WORKERS, Origin([], "local", str(TESTS))) == Sent([], 0, 0)
     assert not directory.path.exists()

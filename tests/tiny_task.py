@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import random
@@ -35,7 +36,9 @@ class TinyParams(BaseModel):
     mischief: str | None = None  # one of those below; not_finite; wait: until asked to stop
     at_epoch: int = 1  # in which the mischief is done
     first_attempts: int = 1000  # mischief only in attempts up to this one
+    preparation: str | None = None  # missing, or kill: that of all runs is ended so
     allocate_mib: int = 0
+    lingers: bool = False  # does not come to its end after it has stopped
     deaf: bool = False  # never looks at stop_reason
     checkpoint_seconds: float = 0.0  # how long writing a checkpoint takes when asked to stop
     checkpoint_kib: int = 0  # how much a checkpoint is larger than it must be
@@ -52,7 +55,10 @@ class TinyTask:
         return {"train.micro_batch": int(TinyParams.model_validate(params).train.micro_batch * factor)}
 
     def prepare(self, params: Sequence[TinyParams], cache_root: Path, log: Callable[[str], None]) -> list[Preparation]:
-        return [Preparation("nothing", ready=True)]
+        if any(its.preparation == "kill" for its in params):
+            os.kill(os.getpid(), signal.SIGKILL)
+        missing = any(its.preparation == "missing" for its in params)
+        return [Preparation("nothing", ready=not missing, detail="it was told to be missing" if missing else "")]
 
     def run(self, params: TinyParams, context: RunContext) -> Outcome:
         checkpoint = read_json(context.directory.last_checkpoint) or {"epoch": 0, "total": 0.0}
@@ -65,6 +71,8 @@ class TinyTask:
             if context.stop_reason is not None and not params.deaf:
                 time.sleep(params.checkpoint_seconds)
                 context.say(f"stops after epoch {epoch}")
+                if params.lingers:
+                    atexit.register(linger)
                 raise Stopped(context.stop_reason)
             epoch += 1
             total += random.Random(f"{params.train.seed}/{epoch}").random()
@@ -86,6 +94,11 @@ class TinyTask:
             time.sleep(0.01)
 
 
+def linger() -> None:
+    print("lingers", flush=True)
+    time.sleep(600)
+
+
 def mischief(params: TinyParams) -> None:
     if params.mischief == "raise":
         raise ValueError("the task was told to raise")
@@ -95,9 +108,11 @@ def mischief(params: TinyParams) -> None:
         raise RunFailure(Kind.DATA_MISSING, "the task was told that its data are bad")
     if params.mischief == "gpu_memory" and params.train.micro_batch > 4:
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")  # the words of torch
-    if params.mischief == "memory":  # needs it for a while, and goes on where it gets it
-        needed = [b"x" * (params.allocate_mib << 20)]
-        time.sleep(8)
+    if params.mischief == "memory":  # needs two thirds for a while, then all of it, and goes on where it gets it
+        needed = [b"x" * (params.allocate_mib * 2 // 3 << 20)]
+        time.sleep(3)
+        needed.append(b"x" * (params.allocate_mib // 3 << 20))
+        time.sleep(3)
         needed.clear()
     if params.mischief == "allocate":
         hoard = bytearray(os.urandom(1)) * (params.allocate_mib << 20)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Sequence
 
+from runner import manifest
 from runner.commands.status import Status, take
 from runner.errors import UserError, nearest
 from runner.files import read_mapping, write_json
-from runner.layout import ExperimentDir, RunDir
+from runner.layout import ExperimentDir
 from runner.manifest import PlannedRun
-from runner.processes import is_alive
-from runner.queue import Place
+from runner.processes import is_alive, machine
 from runner.schedulers import local, slurm
 from runner.selection import filter_runs
 
@@ -44,9 +43,21 @@ def cancel(directory: ExperimentDir, pattern: str | None, states: Sequence[str])
     for run in chosen:
         write_json(directory.run(run.run_id).cancelled, {"time": time.time()})
     doomed = marked | {run.run_id for run in chosen}
+    if {run.run_id for run, state in status.rows if state.state in ("queued", "running")} <= doomed:
+        _end_helpers(directory)  # first: a supervisor would take the end of the arrays for its turn
     _take_from_slurm(directory, status, doomed)
     _take_from_pools(directory, status, doomed)
     return chosen
+
+
+def _end_helpers(directory: ExperimentDir) -> None:
+    """End what prepares and supervises the experiment: nothing is left for it to do."""
+    jobs = set(manifest.helper_jobs(directory))
+    if living := sorted(jobs & {element.job_id for element in slurm.queue()}) if jobs else []:
+        slurm.cancel(living)
+    follower = read_mapping(directory.follower)
+    if follower.get("machine") == machine() and is_alive(follower.get("pid"), follower.get("start_time")):
+        os.kill(int(follower["pid"]), signal.SIGTERM)
 
 
 def _take_from_slurm(directory: ExperimentDir, status: Status, chosen: set[str]) -> None:
@@ -61,23 +72,11 @@ def _take_from_slurm(directory: ExperimentDir, status: Status, chosen: set[str])
 
 
 def _take_from_pools(directory: ExperimentDir, status: Status, chosen: set[str]) -> None:
-    """A pool drops marked runs that wait by itself; running ones are told, and an emptied pool is ended at once."""
-    pools: dict[int, dict[str, Place]] = {}
+    """An emptied pool is ended at once; else it drops marked runs that wait, and their parents stop those that run."""
+    pools: dict[int, set[str]] = {}
     for run_id, place in status.queue.places.items():
         if place.job.startswith("pool "):
-            pools.setdefault(place.submission, {})[run_id] = place
+            pools.setdefault(place.submission, set()).add(run_id)
     for number, members in pools.items():
-        if members.keys() <= chosen:
+        if members <= chosen:
             local.stop(directory, number)
-            continue
-        for run_id, place in members.items():
-            if run_id in chosen and place.started:
-                _tell(directory.run(run_id))
-
-
-def _tell(run: RunDir) -> None:
-    """SIGTERM to the process of a run on this machine: it writes its checkpoint and leaves as cancelled."""
-    heartbeat = read_mapping(run.heartbeat)
-    pid = heartbeat.get("pid")
-    if heartbeat.get("host") == socket.gethostname() and is_alive(pid, heartbeat.get("start_time")):
-        os.kill(int(pid or 0), signal.SIGTERM)

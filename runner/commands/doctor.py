@@ -51,8 +51,11 @@ def _limits(cluster: SlurmCluster, resources: Resources) -> Iterator[Finding]:
     try:
         size, limits = slurm.max_array_size(cluster), slurm.limits(resources, cluster)
         waiting = len(slurm.queue())
-    except (CommandFailed, UserError) as error:
+    except CommandFailed as error:
         yield Finding("slurmctld", False, error.message)
+        return
+    except UserError as error:
+        yield Finding("partition", False, "; ".join(line.strip() for line in error.message.splitlines()))
         return
     longest = human_seconds(limits.seconds) if limits.seconds else "no limit"
     yield Finding("slurmctld", True, f"answers; {waiting} array tasks of yours in the queue")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 
-from jobs.context import default_cache_root
 from jobs.task import Preparation
+from runner import prepared
 from runner.cluster import Cluster
 from runner.commands.loading import Loaded
 
 
 def prepare(loaded: Loaded, cluster: Cluster, say: Callable[[str], None]) -> list[Preparation]:
     """Let the task prepare all runs, in the cache that the cluster's workers will read."""
-    cache_root = Path(cluster.cache).expanduser() if cluster.cache else default_cache_root()
-    os.environ["RUNNER_CACHE"] = str(cache_root)
-    return loaded.task.prepare(loaded.models(loaded.expansion.runs), cache_root, say)
+    root = prepared.cache_root(cluster.cache)
+    os.environ["RUNNER_CACHE"] = str(root)
+    found = loaded.task.prepare(loaded.models(loaded.expansion.runs), root, say)
+    if all(item.ready for item in found):
+        prepared.record(root, loaded.experiment.experiment, (run.run_id for run in loaded.expansion.runs))
+    return found

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from jobs.parent import ArrayTask
 from runner import manifest, submission
 from runner.cluster import Cluster, SlurmCluster
 from runner.commands.loading import Loaded, refuse_without_time
+from runner.commands.prepare_job import PrepareJob
 from runner.errors import CommandFailed
 from runner.expansion import Run
 from runner.plan import Plan, Policy, plan
@@ -17,6 +17,8 @@ from runner.quantities import counted
 from runner.retry import Limits
 from runner.schedulers import slurm
 from runner.selection import filter_runs
+
+WORKERS = submission.Workers(task=ArrayTask, prepare=PrepareJob)
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def submit(
         manifest.write(loaded.directory, loaded.expansion, experiment.task)
         sent = None
         if planned.send:
-            sent = submission.send(loaded.directory, loaded.expansion, cluster, planned, _task, origin)
+            sent = submission.send(loaded.directory, loaded.expansion, cluster, planned, WORKERS, origin)
     return Outcome(planned, sent, settled)
 
 
@@ -66,10 +68,6 @@ def _limits(loaded: Loaded, cluster: Cluster) -> Limits:
 
 def _unanswered(why: str) -> CommandFailed:
     return CommandFailed(f"Slurm does not answer, so nothing was submitted: {why}")
-
-
-def _task(run_dirs: tuple[str, ...]) -> Callable[[], Any]:
-    return ArrayTask(run_dirs)
 
 
 def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> list[str]:

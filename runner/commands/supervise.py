@@ -6,6 +6,7 @@ has to stay logged in. On one machine a background process waits instead.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -21,8 +22,10 @@ from runner.commands.status import take
 from runner.commands.submit import submit
 from runner.errors import CommandFailed
 from runner.experiment import Resources
+from runner.files import write_json
 from runner.layout import ExperimentDir
 from runner.plan import Policy
+from runner.processes import machine, start_time
 from runner.queue import look
 from runner.schedulers import slurm
 
@@ -98,6 +101,7 @@ def follow(directory: ExperimentDir) -> None:
     """Take turns in this process until the funnel has ended."""
     current: ExperimentDir | None = directory
     while current is not None:
+        write_json(current.follower, {"pid": os.getpid(), "start_time": start_time(os.getpid()), "machine": machine()})
         while not take(current).finished:
             time.sleep(POLL_SECONDS)
         current = take_turn(current)

@@ -15,7 +15,7 @@ from typing import Any
 
 from runner import quantities
 from runner.cluster import SlurmCluster
-from runner.errors import CommandFailed, UserError
+from runner.errors import CommandFailed, UserError, nearest
 from runner.experiment import Array, Resources
 from runner.retry import Limits
 
@@ -99,17 +99,34 @@ def _missing(command: str) -> UserError:
 
 
 def limits(resources: Resources, cluster: SlurmCluster) -> Limits:
-    """The longest time and the most memory that the partition allows a job, as far as Slurm tells."""
-    partition = resources.partition or cluster.partition
-    shown = _call(["scontrol", "--oneliner", "show", "partition", *([partition] if partition else [])])
-    lines = [line for line in shown.splitlines() if partition or " Default=YES" in line]
-    facts = dict(re.findall(r"(\w+)=(\S+)", lines[0])) if lines else {}
-    longest = facts.get("MaxTime", "UNLIMITED")
-    memory = facts.get("MaxMemPerNode", "UNLIMITED")
+    """The longest time and the most memory that the partition, or one of several, allows a job; as far as Slurm tells.
+
+    Raises UserError where Slurm has no such partition.
+    """
+    shown = _call(["scontrol", "--oneliner", "show", "partition"])
+    partitions = {}
+    for line in shown.splitlines():
+        facts = dict(re.findall(r"(\w+)=(\S+)", line))
+        partitions[facts.get("PartitionName", "")] = facts
+    wanted = resources.partition or cluster.partition
+    names = wanted.split(",") if wanted else [n for n, facts in partitions.items() if facts.get("Default") == "YES"]
+    for name in names:
+        if name not in partitions:
+            raise UserError(_no_partition(name, list(partitions)))
+    times = [partitions[name].get("MaxTime", "UNLIMITED") for name in names]
+    memories = [partitions[name].get("MaxMemPerNode", "UNLIMITED") for name in names]
+    timed = times and not {"UNLIMITED", "INFINITE"} & set(times)
+    bounded = memories and all(memory.isdigit() for memory in memories)
     return Limits(
-        seconds=None if longest in ("UNLIMITED", "INFINITE") else quantities.seconds(longest),
-        mebibytes=int(memory) if memory.isdigit() else None,
+        seconds=max(quantities.seconds(time) for time in times) if timed else None,
+        mebibytes=max(int(memory) for memory in memories) if bounded else None,
     )
+
+
+def _no_partition(name: str, known: list[str]) -> str:
+    guess = nearest(name, known)
+    hint = f"\n    did you mean: {guess}" if guess else ""
+    return f"Slurm has no partition {name!r}\n    allowed: {', '.join(known) or 'none'}{hint}"
 
 
 def time_limit_minutes(resources: Resources) -> int:

@@ -1,0 +1,24 @@
+"""What became of an attempt that left no word: its node died, or it was killed together with its parent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+NEAR = 0.9  # of the limit: the last heartbeat before a kill is seldom exactly at it
+
+
+def kind_of_lost(heartbeat: Mapping[str, Any]) -> str:
+    """The kind of failure that the last `heartbeat` speaks for: out_of_memory, else node_failure."""
+    peak, limit = heartbeat.get("peak_memory_bytes"), heartbeat.get("memory_limit_bytes")
+    if not (isinstance(peak, int) and isinstance(limit, int)):
+        return "node_failure"
+    return "out_of_memory" if peak >= NEAR * limit else "node_failure"
+
+
+def message_of_lost(heartbeat: Mapping[str, Any]) -> str:
+    """The same in words."""
+    if kind_of_lost(heartbeat) == "node_failure":
+        return "its process is gone and left no word"
+    shown = f"{heartbeat['peak_memory_bytes'] / 2**20:.0f} of {heartbeat['memory_limit_bytes'] / 2**20:.0f} MiB allowed"
+    return f"its process is gone and left no word; it was last seen with {shown}"

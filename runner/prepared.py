@@ -1,0 +1,33 @@
+"""For which runs a cache was filled before: a hint that lies in the cache and goes with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from runner.files import read_json, write_json
+
+
+def cache_root(named: str | None) -> Path:
+    """The cache that workers read: of the cluster file, else RUNNER_CACHE, else ~/.cache/runner."""
+    return Path(named or os.environ.get("RUNNER_CACHE") or "~/.cache/runner").expanduser().absolute()
+
+
+def covers(root: Path, experiment: str, run_ids: Iterable[str]) -> bool:
+    """Whether the cache was filled for all of `run_ids`. Their ids hold a hash of their parameters."""
+    return set(run_ids) <= _recorded(root, experiment)
+
+
+def record(root: Path, experiment: str, run_ids: Iterable[str]) -> None:
+    """Note that the cache holds what `run_ids` need."""
+    write_json(_path(root, experiment), sorted({*run_ids, *_recorded(root, experiment)}), indent=None)
+
+
+def _recorded(root: Path, experiment: str) -> set[str]:
+    found = read_json(_path(root, experiment))
+    return set(found) if isinstance(found, list) else set()
+
+
+def _path(root: Path, experiment: str) -> Path:
+    return root / "prepared" / f"{experiment}.json"
