@@ -175,6 +175,11 @@ def is_whole(folder: Path, job_id: str, count: int) -> bool:
     return all((folder / f"{name}_submitted.pkl").exists() for name in names)
 
 
+def log(folder: Path, job_id: str, index: int, count: int) -> Path:
+    """What submitit calls the output of an array task, in which its shell tells what kept it from starting Python."""
+    return folder / (f"{job_id}_0_log.out" if count == 1 else f"{job_id}_{index}_0_log.out")
+
+
 def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], python: str | None) -> str:
     """Send one array whose elements call `tasks` in order; the id of the array.
 
