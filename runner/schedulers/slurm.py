@@ -79,11 +79,6 @@ def cancel(job_ids: list[str]) -> None:
         _call(["scancel", *job_ids[start : start + 200]])
 
 
-def send_signal(job_id: str) -> None:
-    """The signal that Slurm sends before a time limit, to the steps of a job."""
-    _call(["scancel", "--signal=USR2", job_id])
-
-
 def check_commands() -> None:
     """UserError when this machine cannot submit to Slurm; said before anything is written."""
     for command in ("sbatch", "squeue", "scancel", "scontrol", "srun"):
