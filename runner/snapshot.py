@@ -62,7 +62,13 @@ def _sources(task: str, code_path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _imported(module: str, code_path: Path) -> set[str]:
-    """The top-level packages and modules in `code_path` that `module` imports, itself and indirect ones among them."""
+    """The top-level packages and modules in `code_path` that `module` imports, itself and indirect ones among them.
+
+    None where `module` is not there: an installed package is no code that a person is just writing.
+    """
+    first = code_path / module.partition(".")[0]
+    if not (first.is_dir() or first.with_name(f"{first.name}.py").is_file()):
+        return set()
     finder = ModuleFinder([str(code_path)])
     finder.import_hook(module)
     return {name.partition(".")[0] for name in finder.modules} - set(PACKAGES)

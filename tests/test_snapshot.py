@@ -58,6 +58,11 @@ def test_what_the_users_module_imports_from_its_folder_is_copied_too(tmp_path: P
     assert own == {"mine.py", "beside.py", "package/__init__.py", "package/inner.py", "package/data.txt", PINNED}
 
 
+def test_a_task_of_an_installed_package_is_not_copied(tmp_path: Path) -> None:
+    taken = snapshot.take(ExperimentDir(tmp_path / "exp"), "tiny_task:TinyTask", tmp_path)
+    assert {path.name for path in taken.iterdir()} == {*snapshot.PACKAGES, PINNED}
+
+
 def test_commit_and_changes_are_those_of_the_submission(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     (tmp_path / "mine.py").write_text("A = 1\n")
