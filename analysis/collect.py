@@ -26,6 +26,7 @@ WATCHED = frozenset(
         "fusion_weights.csv",
         "diagnostics.jsonl",
         "predictions.csv",
+        "provenance.json",
     }
 )
 PRESENT = frozenset({"config.yaml", "attempts.jsonl"})  # it matters only that they are there

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis import reading
+from analysis.code_version import code_version
 from analysis.findings import Finding, by_severity
 from analysis.fusion_health import LATE
 from analysis.health import finished_findings, fusion_findings, gate_history_findings, latest_layers, live_findings
@@ -34,6 +35,9 @@ class RunRecord:
     seconds: float | None = None
     parameters: int | None = None
     attempts: int | None = None
+    gpus: int | None = None  # that it held
+    adjustments: dict[str, Any] = field(default_factory=dict)  # parameters that a retry changed, as train.micro_batch
+    code: str | None = None  # the version it was made with
     fusion: dict[str, dict[str, float]] = field(default_factory=dict)  # layer → quantities at the best epoch
     epoch: int | None = None  # the last one logged
     last: dict[str, float] = field(default_factory=dict)  # finite metrics of that epoch
@@ -98,7 +102,12 @@ def _read_result(record: RunRecord, run: RunDir, files: frozenset[str]) -> None:
     record.best_epoch, record.epochs = _whole(numbers, "best_epoch"), _whole(numbers, "epochs")
     record.parameters, record.attempts = _whole(numbers, "parameters"), _whole(numbers, "attempts")
     record.seconds = numbers.get("seconds")
+    record.gpus = _whole(numbers, "gpus")
     record.stopped_early = result.get("stopped_early") is True
+    adjustments = result.get("adjustments")
+    record.adjustments = adjustments if isinstance(adjustments, dict) else {}
+    if run.provenance.name in files:
+        record.code = code_version(reading.json_object(run.provenance) or {})
     fusion = result.get("fusion")
     layers = fusion.items() if isinstance(fusion, dict) else ()
     record.fusion = {str(layer): reading.finite_items(values) for layer, values in layers}
