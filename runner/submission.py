@@ -240,11 +240,29 @@ def _send_slurm(
         manifest.log_submission(directory, sending)
         runs = directory.path.absolute() / directory.runs.name
         callables = [workers.task(tuple(str(runs / run_id) for run_id in task)) for task in part]
-        job_id = slurm.send(_slurm_folder(directory, number), callables, params, cluster.python)
+        try:
+            job_id = slurm.send(_slurm_folder(directory, number), callables, params, cluster.python)
+        except CommandFailed as error:
+            raise _in_part(error, jobs, preparing) from None
         manifest.log_submission(directory, {"event": "sent", "submission": number, "token": token, "job_id": job_id})
         jobs.append(job_id)
         first += len(part)
     return jobs
+
+
+def _in_part(error: CommandFailed, jobs: list[str], preparing: str | None) -> CommandFailed:
+    """The refusal of an array, and what is in the queue although it was refused."""
+    if jobs:
+        return CommandFailed(f"{error.message}\n    sent before: array {', '.join(jobs)}, whose runs go on")
+    if preparing is None:
+        return error
+    try:
+        slurm.cancel([preparing])
+    except CommandFailed:
+        return CommandFailed(
+            f"{error.message}\n    sent before: job {preparing}, which fills the caches; it does no harm"
+        )
+    return error
 
 
 def _send_preparation(
