@@ -28,14 +28,20 @@ NOW = 1_790_000_000.0  # seconds since 1970
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--runs", type=int, default=10_000)
-    runs = arguments.parse_args().runs
+    results = status_10k_seconds(arguments.parse_args().runs)
+    print(json.dumps({"machine": machine(), "results": results}, indent=1))
+
+
+def status_10k_seconds(runs: int = 10_000) -> list[dict[str, Any]]:
+    """Show the status of so many completed runs, and again with half of them in the queue."""
+    size = f"{runs // 1000}k" if runs % 1000 == 0 else str(runs)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ids = write(folder, runs)
-        results = [{"name": f"status_{runs}_seconds", **status(folder, runs), "unit": "s"}]
+        results = [{"name": f"status_{size}_seconds", **status(folder, runs), "unit": "s"}]
         queue_again(folder, ids, runs // 2)
-        results.append({"name": f"status_{runs}_half_queued_seconds", **status(folder, runs // 2), "unit": "s"})
-    print(json.dumps({"machine": machine(), "results": results}, indent=1))
+        results.append({"name": f"status_{size}_half_queued_seconds", **status(folder, runs // 2), "unit": "s"})
+    return results
 
 
 def status(folder: Path, completed: int) -> dict[str, float]:
