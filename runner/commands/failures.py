@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from runner.commands.logs import attempt_logs
 from runner.commands.status import Status
-from runner.files import read_json
+from runner.files import read_mapping
 from runner.identity import short_form
 from runner.layout import RunDir
 from runner.manifest import PlannedRun
@@ -33,7 +34,7 @@ def blocks(status: Status) -> Iterator[str]:
 
 def _lines(status: Status, run: PlannedRun, state: RunState) -> list[str]:
     name, target = status.manifest.experiment, status.directory.run(run.run_id)
-    failure = read_json(target.failure) or {}
+    failure = read_mapping(target.failure)
     lines = [
         f"{run.run_id}: {state.state} ({state.kind}), attempt {state.attempt}",
         f"  {state.message or ''}".rstrip(),
@@ -53,5 +54,11 @@ def _tail(run: RunDir, failure: dict[str, object]) -> list[str]:
     """The last lines of the traceback, else of the log."""
     if text := str(failure.get("traceback") or ""):
         return text.rstrip().splitlines()[-LOG_LINES:]
-    logs = sorted(run.logs.glob("attempt-*.log"), key=lambda path: int(path.stem.partition("-")[2]))
-    return logs[-1].read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:] if logs else []
+    logs = attempt_logs(run)
+    if not logs:
+        return []
+    newest = logs[max(logs)]
+    try:
+        return newest.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+    except OSError as error:
+        return [f"{newest.name} cannot be read: {error.strerror}"]
