@@ -44,7 +44,8 @@ class RunRecord:
     mean_predictor: float | None = None  # validation error of predicting the mean
     failure: dict[str, Any] | None = None  # kind, message, attempt, time
     heartbeat: dict[str, Any] | None = None  # as far as the state depends on it
-    begun: bool = False  # a process was started for it at some time
+    started: bool = False  # at some time
+    written: bool = False  # its configuration, which is done before it is sent
     cancelled: bool = False
     findings: list[Finding] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # what could not be read
@@ -53,7 +54,9 @@ class RunRecord:
     def signs(self) -> Signs:
         """What the state of the run follows from."""
         result: dict[str, Any] | None = {} if self.completed else None
-        return Signs(result, self.heartbeat or {}, self.failure or {}, self.cancelled, self.begun)
+        return Signs(
+            result, self.heartbeat or {}, self.failure or {}, self.cancelled, started=self.started, written=self.written
+        )
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ def read_run(
     beat = reading.json_object(run.heartbeat) if run.heartbeat.name in files else None
     record.heartbeat = beat and {key: beat.get(key) for key in SIGNS_OF_LIFE}
     record.cancelled = run.cancelled.name in files
-    record.begun = not files.isdisjoint({run.config.name, run.heartbeat.name, run.attempts.name})
+    record.started = not files.isdisjoint({run.heartbeat.name, run.attempts.name})
+    record.written = run.config.name in files
     _read_logs(record, run, files, initial_scale, options)
     return record
 

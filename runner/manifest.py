@@ -14,7 +14,6 @@ from runner.files import append_json, read_json, read_json_lines, read_mapping, 
 from runner.layout import ExperimentDir
 from runner.lock import Locked, locked
 
-
 T = TypeVar("T")
 
 

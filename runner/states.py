@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from runner.files import read_json
-from runner.layout import RunDir
-from runner.lost import kind_of_lost, message_of_lost
+from runner.files import read_json, read_json_lines
+from runner.layout import ExperimentDir, RunDir
+from runner.lost import NEVER_STARTED, kind_of_lost, message_of_lost
 from runner.processes import is_alive, machine
-from runner.queue import Place
+from runner.queue import Place, Queue, look
 
 State = Literal["completed", "running", "queued", "failed", "cancelled", "lost", "new"]
 STATES: tuple[State, ...] = ("completed", "running", "queued", "failed", "cancelled", "lost", "new")
@@ -34,7 +34,9 @@ class Signs:
     heartbeat: Mapping[str, Any] = field(default_factory=dict)
     failure: Mapping[str, Any] = field(default_factory=dict)
     cancelled: bool = False  # cancelled before it started
-    begun: bool = False  # it was sent at some time
+    attempts: int = 0  # how often it was started, as far as it is not completed
+    started: bool = False  # at some time
+    written: bool = False  # its configuration, which is done before it is sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,24 @@ class RunState:
     result: dict[str, Any] | None = None
 
 
+def survey(directory: ExperimentDir, run_ids: Iterable[str]) -> tuple[dict[str, RunState], Queue]:
+    """The states of many runs, with one look at the schedulers where some are not completed.
+
+    Files are read again after that look: a run that the queue no longer has may have ended since the first time.
+    """
+    states = {run_id: run_state(directory.run(run_id)) for run_id in run_ids}
+    unfinished = {run_id for run_id, state in states.items() if state.state != "completed"}
+    queue = look(directory, unfinished) if unfinished else Queue()
+    now = time.time()
+    for run_id in unfinished:
+        states[run_id] = state_of(
+            read_signs(directory.run(run_id)), queue.places.get(run_id), now, sent=run_id in queue.sent
+        )
+    return states, queue
+
+
 def run_state(run: RunDir, place: Place | None = None, now: float | None = None) -> RunState:
-    """The state of one run; `place` is where a scheduler has it, None where none does."""
+    """The state of one run; `place` is where a scheduler has it, None where none does or none was asked."""
     return state_of(read_signs(run), place, time.time() if now is None else now)
 
 
@@ -69,13 +87,23 @@ def read_signs(run: RunDir) -> Signs:
     result, heartbeat, failure = (_object(path, names) for path in (run.result, run.heartbeat, run.failure))
     if failure is None and run.failure.name in names:
         failure = {"kind": "unknown", "message": f"{run.failure.name} is not readable"}
+    begun = run.attempts.name in names
     return Signs(
         result,
         heartbeat or {},
         failure or {},
         run.cancelled.name in names,
-        not names.isdisjoint((run.config.name, run.heartbeat.name, run.attempts.name)),
+        _starts(run) if begun and result is None else 0,
+        begun or run.heartbeat.name in names,
+        run.config.name in names,
     )
+
+
+def _starts(run: RunDir) -> int:
+    try:
+        return sum("ended" not in line for line in read_json_lines(run.attempts))
+    except PermissionError:
+        return 0
 
 
 def _object(path: Path, names: set[str]) -> dict[str, Any] | None:
@@ -86,12 +114,15 @@ def _object(path: Path, names: set[str]) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def state_of(signs: Signs, place: Place | None, now: float) -> RunState:
-    """The state that `signs` and `place` mean at the moment `now`, in seconds since 1970."""
+def state_of(signs: Signs, place: Place | None, now: float, *, sent: bool = True) -> RunState:
+    """The state that `signs` and `place` mean at the moment `now`, in seconds since 1970.
+
+    sent: False where no scheduler has taken it yet, so that a run that is just being sent is new and not lost.
+    """
     heartbeat, failure = signs.heartbeat, signs.failure
     told = as_number(heartbeat.get("time"))
     facts: dict[str, Any] = {
-        "attempt": _whole(heartbeat.get("attempt")) or 0,
+        "attempt": max(signs.attempts, *(_whole(sign.get("attempt")) or 0 for sign in (heartbeat, failure))),
         "epoch": _whole(heartbeat.get("epoch")),
         "epochs": _whole(heartbeat.get("epochs")),
         "metric": _text(heartbeat.get("metric")),
@@ -112,8 +143,10 @@ def state_of(signs: Signs, place: Place | None, now: float) -> RunState:
         return RunState(state, _text(failure.get("kind")) or "unknown", _text(failure.get("message")), **facts)
     if signs.cancelled:
         return RunState("cancelled", "cancelled", "cancelled before it started", **facts)
-    if signs.begun:
+    if signs.started:
         return RunState("lost", kind_of_lost(heartbeat), message_of_lost(heartbeat), **facts)
+    if signs.written and sent:
+        return RunState("lost", kind_of_lost(heartbeat), NEVER_STARTED, **facts)
     return RunState("new", **facts)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runner.commands.logs import attempt_logs
+from runner.commands.logs import attempt_logs, log_of_the_start
 from runner.commands.status import Status
 from runner.files import read_mapping
 from runner.identity import short_form
-from runner.layout import RunDir
+from runner.layout import ExperimentDir, RunDir
 from runner.manifest import PlannedRun
 from runner.retry import RETRIED
 from runner.states import RunState
@@ -35,13 +35,14 @@ def blocks(status: Status) -> Iterator[str]:
 def _lines(status: Status, run: PlannedRun, state: RunState) -> list[str]:
     name, target = status.manifest.experiment, status.directory.run(run.run_id)
     failure = read_mapping(target.failure)
+    tries = f"attempt {state.attempt}" if state.attempt else "never started"
     lines = [
-        f"{run.run_id}: {state.state} ({state.kind}), attempt {state.attempt}",
+        f"{run.run_id}: {state.state} ({state.kind}), {tries}",
         f"  {state.message or ''}".rstrip(),
     ]
     if run.axes:
         lines.append(f"  {short_form(run.axes)}, seed {run.seed}")
-    lines += [f"  | {line}" for line in _tail(target, failure)]
+    lines += [f"  | {line}" for line in _tail(status.directory, target, failure)]
     if advice := ADVICE.get(state.kind or ""):
         lines.append(f"  advice: {advice}")
     force = "" if state.kind in RETRIED else " --force"
@@ -50,15 +51,15 @@ def _lines(status: Status, run: PlannedRun, state: RunState) -> list[str]:
     return lines
 
 
-def _tail(run: RunDir, failure: dict[str, object]) -> list[str]:
-    """The last lines of the traceback, else of the log."""
+def _tail(directory: ExperimentDir, run: RunDir, failure: dict[str, object]) -> list[str]:
+    """The last lines of the traceback, else of the log, else of what should have started the run."""
     if text := str(failure.get("traceback") or ""):
         return text.rstrip().splitlines()[-LOG_LINES:]
     logs = attempt_logs(run)
-    if not logs:
+    last = logs[max(logs)] if logs else log_of_the_start(directory, run.run_id)
+    if last is None:
         return []
-    newest = logs[max(logs)]
     try:
-        return newest.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+        return last.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
     except OSError as error:
-        return [f"{newest.name} cannot be read: {error.strerror}"]
+        return [f"{last.name} cannot be read: {error.strerror}"]
