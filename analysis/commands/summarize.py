@@ -45,7 +45,8 @@ def command(
             directory.summary_csv: to_csv(summary),
             directory.summary_markdown: to_markdown(summary),
             directory.summary_latex: to_latex(summary),
-        }
+        },
+        inside=directory.path,
     )
     if report:
         save_report(summary)
@@ -60,5 +61,5 @@ def save_report(summary: Summary) -> None:
 
     plots = gallery(summary)
     files: dict[Path, str] = {directory.figures / f"{plot.name}.svg": plot.svg for plot in plots}
-    written(files, quiet=True)
-    written({directory.report: to_html(summary, plots, key)})
+    written(files, inside=directory.path, quiet=True)
+    written({directory.report: to_html(summary, plots, key)}, inside=directory.path)
