@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from jobs.failure import Kind, RunFailure, kind_of_exception
 
 
-def failure_of(status: int, last: Sequence[str], codes: Mapping[str, int | list[int]]) -> RunFailure:
+def failure_of(status: int, last: Sequence[str], codes: Mapping[Any, int | list[int]]) -> RunFailure:
     """The failure that an exit status (negative for a signal) stands for; `last`: the last lines of the output.
 
     codes: kind of failure → exit statuses, as the configuration gives them. Other statuses are an exception, unless
