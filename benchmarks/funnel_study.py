@@ -27,7 +27,7 @@ from typing import Any
 import yaml
 from scipy.stats import spearmanr
 
-from benchmarks.page import filled, table
+from benchmarks.page import filled
 from benchmarks.timing import machine
 from jobs.launch import python_path
 from runner import manifest
@@ -39,7 +39,7 @@ PAGE = HERE.parent / "docs" / "results.md"
 MEASURED = HERE / "results" / "funnel_study.json"
 CLUSTER = HERE.parent / "tests" / "slurm-cluster"
 STAGES = ("funnel_100", "funnel_400", "funnel_1600")
-SITE = "kind: slurm\npartition: gpu\nenvironment: {{RUNNER_HEARTBEAT_S: '2', RUNNER_CACHE: {cache}}}\n"
+SITE = "kind: slurm\npartition: gpu\ncache: {cache}\nenvironment: {{RUNNER_HEARTBEAT_S: '2'}}\n"
 
 
 def main() -> None:

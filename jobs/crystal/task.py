@@ -74,6 +74,7 @@ class CrystalTask:
 
         from jobs.crystal.corpus import gather
         from jobs.crystal.learner import CrystalLearner
+        from jobs.training.beginning import continue_finished, warm_start
         from jobs.training.loop import Fit
 
         device = choose_device(context.gpus)
@@ -85,6 +86,10 @@ class CrystalTask:
         write_json(context.directory.splits, {name: [corpus.ids[i] for i in r] for name, r in corpus.places.items()})
         torch.manual_seed(params.train.seed)
         model = build_model(params, corpus.texts.width if corpus.texts is not None else None)
+        if params.train.warm_start is not None:
+            warm_start(model, params.train.warm_start, context.say)
+        if params.train.continue_finished:
+            continue_finished(context)
         learner = CrystalLearner(model.to(device), corpus, params.train)
         for line in banner(params, corpus, learner, device):
             context.say(line)
