@@ -77,12 +77,13 @@ class CrystalTask:
 
         device = choose_device(context.gpus)
         torch.set_num_threads(context.threads)
+        kernels = choose_kernels(params, device, context)
         corpus = gather(params, context.cache_root, device, context.threads, context.say)
         write_json(context.directory.splits, {name: [corpus.ids[i] for i in r] for name, r in corpus.places.items()})
         torch.manual_seed(params.train.seed)
         model = build_model(params, corpus.texts.width if corpus.texts is not None else None)
         learner = CrystalLearner(model.to(device), corpus, params.train)
-        for line in banner(params, corpus, learner, device):
+        for line in banner(params, corpus, learner, f"{device}, convolutions {kernels}"):
             context.say(line)
         for note in corpus.notes:
             context.warn(note)
@@ -98,6 +99,7 @@ class CrystalTask:
             fusion=fitted.best_fusion,
             extra={
                 "device": str(device),
+                "kernels": kernels,
                 "train_mean": corpus.mean,
                 "train_deviation": corpus.deviation,
                 "threshold": params.data.classify.threshold if params.data.classify else None,
@@ -119,6 +121,16 @@ def choose_device(gpus: int) -> Any:
     return torch.device("cuda")
 
 
+def choose_kernels(params: CrystalParams, device: Any, context: RunContext) -> str:
+    """What computes the convolutions from now on in this process: a compiled library, or torch."""
+    from jobs.crystal.kernels import TORCH, use_kernels, use_torch
+
+    if device.type == "cpu" and params.may_be_compiled:
+        return use_kernels(context.cache_root, context.say)
+    use_torch()
+    return TORCH
+
+
 def build_model(params: CrystalParams, text_width: int | None) -> Any:
     """The model, freshly initialised; `text_width` is that of the text encoder's vectors."""
     from models.crystal_model import CrystalModel
@@ -134,7 +146,7 @@ def build_model(params: CrystalParams, text_width: int | None) -> Any:
     )
 
 
-def banner(params: CrystalParams, corpus: Corpus, learner: CrystalLearner, device: Any) -> list[str]:
+def banner(params: CrystalParams, corpus: Corpus, learner: CrystalLearner, device: str) -> list[str]:
     """What is trained, on what, how: the first lines of a log."""
     data, train = params.data, params.train
     sizes = ", ".join(f"{name} {len(places):,}" for name, places in corpus.places.items())
