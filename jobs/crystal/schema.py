@@ -160,6 +160,8 @@ class TrainParams(Section):
     gradient_clip: float | None = Field(1.0, gt=0)  # norm; null: none
     patience: int | None = Field(None, ge=1)  # epochs without a better val_mae; null: no early stopping
     precision: Literal["float32", "bf16"] = "float32"
+    # auto: compiled convolutions on a CPU where there is a C++ compiler; torch: never (the same but for rounding)
+    kernels: Literal["auto", "torch"] = Field("auto", json_schema_extra={"neutral": "auto"})
     seed: int = Field(0, ge=0)  # initialisation, order, dropout
     warm_start: Annotated[WarmStart | None, BeforeValidator(_as_checkpoint)] = Field(
         None, json_schema_extra={"neutral": None}
@@ -219,6 +221,13 @@ class CrystalParams(Section):
             return "the contrastive loss compares all crystals of a batch"
         batch_norm = isinstance(self.model.encoder, AlignnOptions) and self.model.encoder.norm == "batch"
         return "BatchNorm averages over a batch" if batch_norm else None
+
+    @property
+    def may_be_compiled(self) -> bool:
+        """Whether compiled convolutions can compute this run on a CPU: they do ALIGNN 2.0 in float32."""
+        encoder = self.model.encoder
+        fits = isinstance(encoder, AlignnOptions) and (encoder.norm, encoder.backend) == ("layer", "torch")
+        return fits and (self.train.precision, self.train.kernels) == ("float32", "auto")
 
     @property
     def reads_text(self) -> bool:

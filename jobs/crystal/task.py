@@ -79,6 +79,7 @@ class CrystalTask:
 
         device = choose_device(context.gpus)
         torch.set_num_threads(context.threads)
+        kernels = choose_kernels(params, device, context)
         try:
             corpus = gather(params, context.cache_root, device, context.threads, context.say)
         except UserError as error:  # the parameters were checked before: it is the data that are not as they were
@@ -91,7 +92,7 @@ class CrystalTask:
         if params.train.continue_finished:
             continue_finished(context)
         learner = CrystalLearner(model.to(device), corpus, params.train)
-        for line in banner(params, corpus, learner, device):
+        for line in banner(params, corpus, learner, f"{device}, convolutions {kernels}"):
             context.say(line)
         for note in corpus.notes:
             context.warn(note)
@@ -107,6 +108,7 @@ class CrystalTask:
             fusion=fitted.best_fusion,
             extra={
                 "device": str(device),
+                "kernels": kernels,
                 "train_mean": corpus.mean,
                 "train_deviation": corpus.deviation,
                 "threshold": params.data.classify.threshold if params.data.classify else None,
@@ -128,6 +130,16 @@ def choose_device(gpus: int) -> Any:
     return torch.device("cuda")
 
 
+def choose_kernels(params: CrystalParams, device: Any, context: RunContext) -> str:
+    """What computes the convolutions from now on in this process: a compiled library, or torch."""
+    from jobs.crystal.kernels import TORCH, use_kernels, use_torch
+
+    if device.type == "cpu" and params.may_be_compiled:
+        return use_kernels(context.cache_root, context.say)
+    use_torch()
+    return TORCH
+
+
 def build_model(params: CrystalParams, text_width: int | None) -> Any:
     """The model, freshly initialised; `text_width` is that of the text encoder's vectors."""
     from models.crystal_model import CrystalModel
@@ -143,7 +155,7 @@ def build_model(params: CrystalParams, text_width: int | None) -> Any:
     )
 
 
-def banner(params: CrystalParams, corpus: Corpus, learner: CrystalLearner, device: Any) -> list[str]:
+def banner(params: CrystalParams, corpus: Corpus, learner: CrystalLearner, device: str) -> list[str]:
     """What is trained, on what, how: the first lines of a log."""
     data, train = params.data, params.train
     sizes = ", ".join(f"{name} {len(places):,}" for name, places in corpus.places.items())
