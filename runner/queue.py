@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from runner.errors import UserError
@@ -27,6 +28,7 @@ class Queue:
     """The runs that a scheduler still has, and what it could not tell."""
 
     places: dict[str, Place] = field(default_factory=dict)  # run id → place
+    sent: Counter[str] = field(default_factory=Counter)  # run id → how often a scheduler has taken it
     unanswered: str | None = None  # why Slurm could not be asked; states are then from files alone
 
 
@@ -46,7 +48,12 @@ def look(directory: ExperimentDir, wanted: set[str] | None = None) -> Queue:
             _look_at_slurm(remote, places)
         except UserError as error:
             unanswered = error.message
-    return Queue(places, unanswered)
+    return Queue(places, _times_sent(sent), unanswered)
+
+
+def _times_sent(submissions: list[Submission]) -> Counter[str]:
+    taken = [(s.tasks, chunk) for s in submissions for chunk in s.chunks if chunk.job_id]
+    return Counter(run_id for tasks, c in taken for task in tasks[c.first : c.first + c.count] for run_id in task)
 
 
 def _concerns(submission: Submission, wanted: set[str] | None) -> bool:

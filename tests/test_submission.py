@@ -247,6 +247,20 @@ def test_a_run_that_had_attempts_keeps_its_files_when_its_array_is_refused(
     assert directory.run(found.runs[0].run_id).config.exists()
 
 
+def test_what_was_sent_and_never_started_is_sent_again_until_the_attempts_are_used_up(
+    tmp_path: Path, directory: ExperimentDir, commands: Path
+) -> None:
+    found = expansion(tmp_path)
+    for _ in range(3):
+        again = planned(directory, found)
+        assert len(again.send) == 6
+        send(directory, found, site(), again, WORKERS, Origin([], "local", str(TESTS)))
+    left = planned(directory, found)
+    assert (left.send, len(left.held_back)) == ([], 6)
+    assert {state.state for state in left.states.values()} == {"lost"}
+    assert len(planned(directory, found, force=True).send) == 6
+
+
 def test_nothing_to_send_writes_nothing(tmp_path: Path, directory: ExperimentDir) -> None:
     found = expansion(tmp_path)
     empty = Plan([], {})

@@ -30,7 +30,7 @@ class GraphChoice(Protocol):
     @property
     def strategy(self) -> str: ...
     @property
-    def cutoff(self) -> float: ...
+    def cutoff(self) -> float | None: ...
     @property
     def max_neighbors(self) -> int: ...
     @property
@@ -84,6 +84,7 @@ def crystal_graph(crystal: Crystal, choice: GraphChoice) -> CrystalGraph:
     """
     atoms = len(crystal.atomic_numbers)
     if choice.strategy == "radius":
+        assert choice.cutoff is not None
         found = _within(crystal, choice.cutoff)
     elif choice.strategy == "nearest":
         found = _nearest(crystal, choice.max_neighbors)

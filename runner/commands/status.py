@@ -15,8 +15,8 @@ from runner.commands.tables import Column, fitted
 from runner.layout import ExperimentDir
 from runner.manifest import Manifest, PlannedRun
 from runner.quantities import counted, human_seconds
-from runner.queue import Queue, look
-from runner.states import STATES, RunState, counts, run_state
+from runner.queue import Queue
+from runner.states import STATES, RunState, counts, survey
 
 TABLE_ROWS = 60
 NOTES = 10
@@ -64,11 +64,7 @@ class Status:
 def take(directory: ExperimentDir, known: Manifest | None = None) -> Status:
     """The states of all runs: files first, then one look at the schedulers for those that are not completed."""
     plan = known or manifest.read(directory)
-    states = {run.run_id: run_state(directory.run(run.run_id)) for run in plan.runs}
-    open_runs = {run_id for run_id, state in states.items() if state.state != "completed"}
-    queue = look(directory, open_runs) if open_runs else Queue()
-    for run_id in open_runs & set(queue.places):
-        states[run_id] = run_state(directory.run(run_id), queue.places[run_id])
+    states, queue = survey(directory, (run.run_id for run in plan.runs))
     return Status(directory, plan, [(run, states[run.run_id]) for run in plan.runs], queue)
 
 

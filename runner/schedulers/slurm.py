@@ -79,11 +79,6 @@ def cancel(job_ids: list[str]) -> None:
         _call(["scancel", *job_ids[start : start + 200]])
 
 
-def send_signal(job_id: str) -> None:
-    """The signal that Slurm sends before a time limit, to the steps of a job."""
-    _call(["scancel", "--signal=USR2", job_id])
-
-
 def check_commands() -> None:
     """UserError when this machine cannot submit to Slurm; said before anything is written."""
     for command in ("sbatch", "squeue", "scancel", "scontrol", "srun"):
@@ -173,6 +168,11 @@ def is_whole(folder: Path, job_id: str, count: int) -> bool:
     """Whether submitit has put the callable of every element in place, which it does after sbatch."""
     names = [job_id] if count == 1 else [f"{job_id}_{index}" for index in range(count)]
     return all((folder / f"{name}_submitted.pkl").exists() for name in names)
+
+
+def log(folder: Path, job_id: str, index: int, count: int) -> Path:
+    """What submitit calls the output of an array task, in which its shell tells what kept it from starting Python."""
+    return folder / (f"{job_id}_0_log.out" if count == 1 else f"{job_id}_{index}_0_log.out")
 
 
 def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], python: str | None) -> str:
