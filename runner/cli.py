@@ -81,7 +81,7 @@ def expand(
     config: Config,
     root: Root = None,
     set_: Set = None,
-    format_: Annotated[Format, typer.Option("--format")] = Format.table,
+    format_: Annotated[Format, typer.Option("--format", help="How the runs are written to stdout.")] = Format.table,
 ) -> None:
     """List the runs of an experiment file; send nothing."""
     from runner.commands import expand as command
@@ -198,7 +198,9 @@ def status(
     experiment: Experiment = None,
     root: Root = None,
     watch: Annotated[bool, typer.Option("--watch", help="Again every 30 s until all runs have ended.")] = False,
-    format_: Annotated[StatusFormat, typer.Option("--format")] = StatusFormat.table,
+    format_: Annotated[
+        StatusFormat, typer.Option("--format", help="How the status is written to stdout.")
+    ] = StatusFormat.table,
 ) -> None:
     """Say how far an experiment is: counts, and a row a run."""
     from runner.commands import status as command
@@ -215,7 +217,7 @@ def status(
 @app.command()
 def logs(
     experiment: Annotated[str, typer.Argument(help="Directory, name or config.")],
-    name: Annotated[str, typer.Argument(metavar="RUN")],
+    name: Annotated[str, typer.Argument(metavar="RUN", help="Id, unique prefix, axis values (2,3@0) or number.")],
     root: Root = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
     attempt: Annotated[int | None, typer.Option("--attempt", help="Of this attempt; else of the last.")] = None,
