@@ -19,6 +19,7 @@ from runner import manifest
 from runner.errors import CommandFailed
 from runner.layout import ExperimentDir
 from runner.selection import experiment_directory
+from runner.terminal import tell
 from runner.yaml_source import Source
 
 
@@ -43,7 +44,7 @@ def command(
     for finer in axes:
         shown = ", ".join(significant(value) for value in finer.values)
         note = "; the best was at the edge, so the grid goes beyond it" if finer.at_edge else ""
-        sys.stderr.write(f"{finer.axis}: {shown}{note}\n")
+        tell(f"{finer.axis}: {shown}{note}")
     content = refined(_source(directory).value, best, axes, name or f"{directory.path.resolve().name}_refined")
     path = directory.path.parent / str(content["experiment"]) / "experiment.yaml"
     if path.exists():
