@@ -32,7 +32,7 @@ def scores(split: str, predictions: Values, labels: Values) -> dict[str, float]:
 
 
 def _class(values: Values) -> Values:
-    return np.round(np.clip(values, -3, 3))
+    return np.clip(values, -3, 3).round()
 
 
 def weighted_f1(said: NDArray[np.bool_], right: NDArray[np.bool_]) -> float:
