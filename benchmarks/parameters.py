@@ -23,25 +23,6 @@ from models.options import AlignnOptions, FusionOptions
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "fusions.md"
 TEXT_WIDTH = 384
 
-FORMULAS: dict[str, dict[str, str]] = {
-    "middle": {
-        "middle": "a = σ(W[h; ũ]), ũ = text_scale·u; Dropout(LN(h + a⊙ũ))",
-        "improved": "a' = a·(1 + β·σ(MLP(h))); Dropout(LN(node_scale·h + a'⊙ũ))",
-        "dynamic": "(w_graph, w_text) = softmax(W₂·tanh(W₁[h; u])); LN(h + Dropout(w_graph·h + w_text·u))",
-        "atom_attention": "LN(h + what each atom reads from the tokens)",
-    },
-    "late": {
-        "concat": "SiLU(W[g; t])",
-        "gated": "w_g·g + w_t·t, two sigmoids of [g; t] normalised to sum to 1",
-        "bilinear": "Σ_rank (U g)⊙(V t)",
-        "tucker": "LN(W·vec(U g ⊗ V t))",
-        "adaptive": "W(w₁(g + t) + w₂(g⊙t) + w₃(a⊙g + (1 − a)⊙t)), w a softmax, a a gate a channel",
-        "cross_attention": "[g'; t'], atoms and tokens having read each other",
-        "gated_cross_attention": "Dropout(LN((1 − e)g' + e·t' + g)), e = q·f",
-        "simplified_gated": "Dropout(LN(g' + w·t' + g)), w = σ(MLP[g; t])",
-        "balanced_gated": "Dropout(LN((1 − e)g + e·g' + e·t + (1 − e)t')), e = 0.5 + 0.5·q·f",
-    },
-}
 GROUPS = {  # quantities that come together
     "terms": ("graph_term_norm", "text_term_norm", "contribution_ratio"),
     "mix": ("h_norm", "scaled_u_norm", "norm_ratio", "change_norm", "relative_change", "cosine"),
@@ -86,7 +67,7 @@ def _row(side: str, entry: Entry, changes: dict[str, Any]) -> tuple[str, ...]:
     listed = ", ".join(
         f"{key} {_plain(value)}" for key, value in options.model_dump().items() if key not in ("name", "layers")
     )
-    return name, FORMULAS[side][entry.name], listed, logged(net), _count(own), _count(net)
+    return name, entry.formula, listed, logged(net), _count(own), _count(net)
 
 
 def _plain(value: Any) -> str:

@@ -43,6 +43,9 @@ app = typer.Typer(
 )
 
 
+WATCH_S = 30.0  # between two looks at Slurm, for who waits long
+
+
 class Format(StrEnum):
     table = "table"
     json = "json"
@@ -206,7 +209,7 @@ def status(
 
     directory = experiment_directory(experiment, root_directory(root))
     if watch:
-        _watch(lambda: command.take(directory), interval=30)
+        _watch(lambda: command.take(directory))
         return
     taken = command.take(directory)
     _print_status(taken, format_ is StatusFormat.json)
@@ -380,7 +383,7 @@ def _wait(loaded: Loaded, run_ids: set[str]) -> None:
     from runner.commands import status as command
     from runner.quantities import counted
 
-    final = _watch(lambda: command.take(loaded.directory).only(run_ids), interval=1)
+    final = _watch(lambda: command.take(loaded.directory).only(run_ids), shortest=1)
     if not final.all_completed:
         raise CommandFailed(
             f"{counted(len(final.rows) - final.counts.get('completed', 0), 'run')} did not complete",
@@ -389,36 +392,47 @@ def _wait(loaded: Loaded, run_ids: set[str]) -> None:
     tell(f"next: analysis summarize {loaded.experiment.experiment}")
 
 
-def _watch(take: Callable[[], Status], interval: float) -> Status:
+def _pauses(shortest: float) -> Iterator[float]:
+    """Seconds to wait before the next look: a tenth of the time so far, `shortest` at least and WATCH_S at most.
+
+    Short runs are seen to end at once, and Slurm is not asked every second for days.
+    """
+    began = time.monotonic()
+    while True:
+        yield min(WATCH_S, max(shortest, (time.monotonic() - began) / 10))
+
+
+def _watch(take: Callable[[], Status], shortest: float = WATCH_S) -> Status:
     """Draw the status again and again on a terminal; in a pipe, a line whenever the counts change."""
     from runner.commands import status as command
 
     console = _console(stderr=True)
     try:
         if console.is_terminal:
-            return _draw(take, interval, console)
+            return _draw(take, shortest, console)
         before = None
-        while True:
+        for pause in _pauses(shortest):
             taken = take()
             if taken.counts != before:
                 tell(command.headline(taken))
                 before = taken.counts
             if taken.finished:
                 return taken
-            time.sleep(interval)
+            time.sleep(pause)
+        raise AssertionError("it looks for ever")
     except KeyboardInterrupt:
         tell("interrupted; runs that were sent go on: runner status shows them, runner cancel stops them")
         raise
 
 
-def _draw(take: Callable[[], Status], interval: float, console: Console) -> Status:
+def _draw(take: Callable[[], Status], shortest: float, console: Console) -> Status:
     from rich.console import Group
     from rich.live import Live
 
     from runner.commands import status as command
 
     with Live(console=console, auto_refresh=False) as live:
-        while True:
+        for pause in _pauses(shortest):
             taken = take()
             rows = max(4, console.height - 8)  # the rest is for the lines around the table
             told = [*command.lines(taken, rows)][:5]
@@ -427,7 +441,8 @@ def _draw(take: Callable[[], Status], interval: float, console: Console) -> Stat
             )
             if taken.finished:
                 return taken
-            time.sleep(interval)
+            time.sleep(pause)
+    raise AssertionError("it looks for ever")
 
 
 def tell(line: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from runner import quantities, yaml_source
 from runner.errors import Mistakes, Problem
@@ -43,8 +43,16 @@ def _words(value: str) -> str:
 
 Name = Annotated[str, AfterValidator(checked_name)]
 Words = Annotated[str, AfterValidator(_words)]  # names of Slurm's: accounts such as abc@v100, lists of partitions
-Seconds = Annotated[int, BeforeValidator(quantities.seconds)]
-Mebibytes = Annotated[int, BeforeValidator(quantities.mebibytes)]
+Seconds = Annotated[
+    int,
+    BeforeValidator(quantities.seconds),
+    WithJsonSchema({"type": ["number", "string"], "examples": ["30m", "1-12:00:00"]}),
+]
+Mebibytes = Annotated[
+    int,
+    BeforeValidator(quantities.mebibytes),
+    WithJsonSchema({"type": ["number", "string"], "examples": ["16G", "500M"]}),
+]
 Overrides = dict[str, Any]  # dotted key of params → value; the value replaces what stood there
 
 
@@ -57,6 +65,11 @@ def _share(value: Any) -> float:
     if isinstance(value, bool) or not 0 <= share < 1:
         raise ValueError(f"found {value!r}; write a share below 1, as 5% or 0.05")
     return share
+
+
+Share = Annotated[
+    float, BeforeValidator(_share), WithJsonSchema({"type": ["number", "string"], "examples": ["5%", 0.05]})
+]
 
 
 def _validation_metric(name: str) -> str:
@@ -128,7 +141,7 @@ class Select(Part):
 
     metric: Annotated[str, AfterValidator(_validation_metric)] = "val_mae"
     mode: Literal["min", "max"] = "min"
-    within: Annotated[float, BeforeValidator(_share)] = 0.05  # share of the best that counts as equal; 5% works too
+    within: Share = 0.05  # share of the best that counts as equal; 5% works too
     ratio: Annotated[tuple[float, float], AfterValidator(_ascending)] = (3.0, 10.0)  # healthy band of the fusion ratio
 
 

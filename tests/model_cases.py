@@ -16,22 +16,18 @@ from models.options import AlignnOptions, NoEncoder
 WIDTH = 12  # of the texts
 SMALL = AlignnOptions(alignn_layers=2, gcn_layers=1, embedding=8, hidden=16)
 
-MIDDLE_CASES: dict[str, dict[str, Any]] = {
-    "middle": {"name": "middle"},
+MIDDLE_CASES: dict[str, dict[str, Any]] = {  # every fusion of the registry, and forms of some that differ
+    **{name: {"name": name} for name in MIDDLE if name != "none"},
     "middle scaled": {"name": "middle", "initial_scale": 12.0, "learnable_scale": True, "gate_norm": True},
-    "improved": {"name": "improved"},
     "improved scale only": {"name": "improved", "dynamic_gating": False},
     "improved gating only": {"name": "improved", "residual_scaling": False},
-    "dynamic": {"name": "dynamic"},
     "atom_attention": {"name": "atom_attention", "hidden_dim": 8, "num_heads": 2},
 }
 ATTENTION = {"hidden_dim": 8, "num_heads": 2}
 LATE_CASES: dict[str, dict[str, Any]] = {
-    "concat": {"name": "concat"},
-    "gated": {"name": "gated"},
+    **{name: {"name": name} for name in LATE if name != "none"},
     "bilinear": {"name": "bilinear", "rank": 4},
     "tucker": {"name": "tucker", "rank": 6},
-    "adaptive": {"name": "adaptive"},
     "cross_attention": {"name": "cross_attention", **ATTENTION},
     "cross_attention pooled": {"name": "cross_attention", "tokens": "pooled", **ATTENTION},
     "gated_cross_attention": {"name": "gated_cross_attention", **ATTENTION},

@@ -118,6 +118,18 @@ def test_dynamic_is_its_formula() -> None:
     check_middle("dynamic", expected)
 
 
+def test_film_is_its_formula() -> None:
+    def expected(w: dict[str, Tensor], h: Tensor, text: TextSide) -> Tensor:
+        hidden = (linear(w, f"{part}.first", text.t) for part in ("scale", "shift"))
+        scale, shift = (
+            linear(w, f"{part}.second", x * sigmoid(x))[CRYSTALS.crystal]
+            for part, x in zip(("scale", "shift"), hidden, strict=True)
+        )
+        return norm(w, "norm", (1 + scale) * h + shift)
+
+    check_middle("film", expected)
+
+
 def attended(w: dict[str, Tensor], name: str, query: Tensor, keys: Tensor, count: Tensor, heads: int) -> Tensor:
     """One query (d,) over keys (K, d), each of which counts `count` times, written out head by head."""
     q, k, v = linear(w, f"{name}.query", query), linear(w, f"{name}.key", keys), linear(w, f"{name}.value", keys)

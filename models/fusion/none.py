@@ -9,7 +9,7 @@ from models.fusion.records import LayerRecord
 from models.options import FusionOptions
 
 
-class NoFusion(nn.Module):
+class NoneFusion(nn.Module):
     """joint = pooled, as wide as an atom. As a middle fusion `none` has no layers, so nothing is ever called."""
 
     def __init__(self, options: FusionOptions, widths: Widths) -> None:

@@ -1,6 +1,6 @@
-"""Every fusion by name: where its module lives and which options it takes. Free of torch.
+"""Every fusion by name: where its module lives, which options it takes, its formula in short. Free of torch.
 
-A new fusion is one file in this folder and one line here.
+A new fusion is one file in this folder and one line here; schema, docs and the tests of every fusion read this table.
 """
 
 from __future__ import annotations
@@ -19,47 +19,57 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """A fusion: its name, the class that computes it, the model that checks its options."""
+    """A fusion: its name, the model that checks its options, its formula.
+
+    `some_name` is computed by the class `SomeNameFusion` in the module `some_name` of this folder.
+    """
 
     name: str
-    target: str  # "module:Class" below models.fusion
     options: type[o.FusionOptions]
+    formula: str  # for the docs and for help in editors
 
     def load(self) -> type[nn.Module]:
         """Import the class that computes this fusion (imports torch)."""
-        module, _, cls = self.target.partition(":")
-        loaded: type[nn.Module] = getattr(import_module(f"models.fusion.{module}"), cls)
+        loaded: type[nn.Module] = getattr(import_module(f"models.fusion.{self.name}"), f"{_title(self.name)}Fusion")
         return loaded
 
 
-def _entries(*rows: tuple[str, str, type[o.FusionOptions]]) -> dict[str, Entry]:
-    def named(name: str, base: type[o.FusionOptions]) -> type[o.FusionOptions]:
-        title = "".join(part.title() for part in name.split("_")) + base.__name__
-        field: Any = (Literal[name], ...)
-        return create_model(title, __base__=base, name=field)
+def _title(name: str) -> str:
+    return "".join(part.title() for part in name.split("_"))
 
-    return {name: Entry(name, target, named(name, base)) for name, target, base in rows}
+
+def _entries(*rows: tuple[str, type[o.FusionOptions], str]) -> dict[str, Entry]:
+    def named(name: str, base: type[o.FusionOptions], formula: str) -> type[o.FusionOptions]:
+        field: Any = (Literal[name], ...)
+        return create_model(_title(name) + base.__name__, __base__=base, __doc__=f"`{name}`: {formula}.", name=field)
+
+    return {row[0]: Entry(row[0], named(*row), row[2]) for row in rows}
 
 
 MIDDLE = _entries(
-    ("none", "none:NoFusion", o.NoFusionOptions),
-    ("middle", "middle:MiddleFusion", o.ScaledMiddleOptions),
-    ("improved", "improved:ImprovedFusion", o.ImprovedMiddleOptions),
-    ("dynamic", "dynamic:DynamicFusion", o.MiddleOptions),
-    ("atom_attention", "atom_attention:AtomAttentionFusion", o.AttentionMiddleOptions),
+    ("none", o.NoFusionOptions, "the text is not read here"),
+    ("middle", o.ScaledMiddleOptions, "a = σ(W[h; ũ]), ũ = text_scale·u; Dropout(LN(h + a⊙ũ))"),
+    ("improved", o.ImprovedMiddleOptions, "a' = a·(1 + β·σ(MLP(h))); Dropout(LN(node_scale·h + a'⊙ũ))"),
+    (
+        "dynamic",
+        o.MiddleOptions,
+        "(w_graph, w_text) = softmax(W₂·tanh(W₁[h; u])); LN(h + Dropout(w_graph·h + w_text·u))",
+    ),
+    ("film", o.MiddleOptions, "LN(γ(t)⊙h + β(t)), γ = 1 + W₂·SiLU(W₁·t)"),
+    ("atom_attention", o.AttentionMiddleOptions, "LN(h + what each atom reads from the tokens)"),
 )
 
 LATE = _entries(
-    ("none", "none:NoFusion", o.NoFusionOptions),
-    ("concat", "concat:ConcatFusion", o.LateOptions),
-    ("gated", "gated:GatedFusion", o.LateOptions),
-    ("bilinear", "bilinear:BilinearFusion", o.RankLateOptions),
-    ("tucker", "tucker:TuckerFusion", o.RankLateOptions),
-    ("adaptive", "adaptive:AdaptiveFusion", o.OutputLateOptions),
-    ("cross_attention", "cross_attention:CrossAttentionFusion", o.CrossAttentionLateOptions),
-    ("gated_cross_attention", "gated_cross_attention:GatedCrossAttentionFusion", o.QualityGateLateOptions),
-    ("simplified_gated", "simplified_gated:SimplifiedGatedFusion", o.GateLateOptions),
-    ("balanced_gated", "balanced_gated:BalancedGatedFusion", o.QualityGateLateOptions),
+    ("none", o.NoFusionOptions, "the mean over the atoms; the text is not read here"),
+    ("concat", o.LateOptions, "SiLU(W[g; t])"),
+    ("gated", o.LateOptions, "w_g·g + w_t·t, two sigmoids of [g; t] normalised to sum to 1"),
+    ("bilinear", o.RankLateOptions, "Σ_rank (U g)⊙(V t)"),
+    ("tucker", o.RankLateOptions, "LN(W·vec(U g ⊗ V t))"),
+    ("adaptive", o.OutputLateOptions, "W(w₁(g + t) + w₂(g⊙t) + w₃(a⊙g + (1 − a)⊙t)), w a softmax, a a gate a channel"),
+    ("cross_attention", o.CrossAttentionLateOptions, "[g'; t'], atoms and tokens having read each other"),
+    ("gated_cross_attention", o.QualityGateLateOptions, "Dropout(LN((1 − e)g' + e·t' + g)), e = q·f"),
+    ("simplified_gated", o.GateLateOptions, "Dropout(LN(g' + w·t' + g)), w = σ(MLP[g; t])"),
+    ("balanced_gated", o.QualityGateLateOptions, "Dropout(LN((1 − e)g + e·g' + e·t + (1 − e)t')), e = 0.5 + 0.5·q·f"),
 )
 
 

@@ -1,4 +1,4 @@
-"""`runner schema`: the JSON schema of an experiment file for one task."""
+"""`runner schema`: the JSON schema of an experiment file for one task, or of a cluster file."""
 
 from __future__ import annotations
 
@@ -6,16 +6,50 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import core_schema
+
 from jobs.registry import load_task
+from runner.cluster import LocalCluster, SlurmCluster
+from runner.comments import comments
 from runner.experiment import Experiment
 
+CLUSTER = "cluster"  # in place of a task: the schema of a cluster file
 
-def schema_of(task: str) -> str:
-    """JSON schema of the whole file; `params` is the task's own, without required keys, since axes may set them."""
-    whole: dict[str, Any] = Experiment.model_json_schema()
-    params: dict[str, Any] = load_task(task, Path.cwd()).Params.model_json_schema()
+
+class Described(GenerateJsonSchema):
+    """With the comment of every field as its description, which editors show."""
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
+        found = super().model_schema(schema)
+        said = comments(schema["cls"])
+        for name, field in found.get("properties", {}).items():
+            if name in said and "description" not in field:
+                field["description"] = said[name]
+        return found
+
+
+def schema_of(what: str) -> str:
+    """JSON schema for the task `what`, or of a cluster file, as text."""
+    return json.dumps(cluster_schema() if what == CLUSTER else experiment_schema(what), indent=1, ensure_ascii=False)
+
+
+def experiment_schema(task: str) -> dict[str, Any]:
+    """Of the whole file; `params` is the task's own, without required keys, since axes may set them."""
+    whole: dict[str, Any] = Experiment.model_json_schema(schema_generator=Described)
+    params: dict[str, Any] = load_task(task, Path.cwd()).Params.model_json_schema(schema_generator=Described)
     definitions = whole.setdefault("$defs", {})
     definitions |= params.pop("$defs", {})
     definitions["Params"] = {key: value for key, value in params.items() if key != "required"}
-    whole["properties"]["params"] = {"$ref": "#/$defs/Params"}
-    return json.dumps(whole, indent=1)
+    whole["properties"]["params"] = {"$ref": "#/$defs/Params", **_description(whole["properties"]["params"])}
+    return whole
+
+
+def cluster_schema() -> dict[str, Any]:
+    """Of a cluster file, of either kind."""
+    return TypeAdapter(LocalCluster | SlurmCluster).json_schema(schema_generator=Described)
+
+
+def _description(field: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in field.items() if key == "description"}
