@@ -16,6 +16,7 @@ from runner.errors import ConfigError, Problem, UserError, nearest
 TASKS = {
     "crystal": "jobs.crystal.task:CrystalTask",
     "command": "jobs.command.task:CommandTask",
+    "sentiment": "jobs.sentiment.task:SentimentTask",
 }
 
 

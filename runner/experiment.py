@@ -135,16 +135,16 @@ class Matrix(Part):
     exclude: list[Overrides] = []  # points that match all keys of one entry are removed
     include: list[Overrides] = []  # whole points added
     named: dict[Name, Overrides] = {}  # hand-picked points: name → overrides
-    seeds: list[Annotated[int, Field(ge=0, le=LARGEST_SEED)]] = Field([0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, le=LARGEST_SEED)]] = Field([0], min_length=1)  # each variant once a seed
 
 
 class Resources(Part):
     """What one array task asks for; the same on every cluster."""
 
-    gpus: int = Field(0, ge=0)
+    gpus: int = Field(0, ge=0)  # of one node
     cpus: int = Field(1, ge=1)  # also the threads of each run, so that results do not depend on the allocation
-    memory: Mebibytes | None = None  # MiB
-    time: Seconds | None = None  # s
+    memory: Mebibytes | None = None  # 16G, 500M; a bare number counts MiB
+    time: Seconds | None = None  # 30m, 1.5h, 1-12:00:00; a bare number counts minutes, as in Slurm
     partition: Words | None = None  # overrides the cluster file's
 
 
@@ -160,27 +160,27 @@ class MemoryRaise(Part):
 
 
 class MicroBatchRaise(Part):
-    micro_batch: float = Field(0.5, gt=0, le=1)
+    micro_batch: float = Field(0.5, gt=0, le=1)  # factor for the next attempt
 
 
 class TimeRaise(Part):
-    time: float = Field(1.5, ge=1)
+    time: float = Field(1.5, ge=1)  # factor for the next attempt
 
 
 class Retry(Part):
     """What is done about failures that may pass."""
 
-    max_attempts: int = Field(3, ge=1)
-    out_of_memory: MemoryRaise = MemoryRaise()
-    gpu_out_of_memory: MicroBatchRaise = MicroBatchRaise()
-    timeout: TimeRaise = TimeRaise()
+    max_attempts: int = Field(3, ge=1)  # starts of one run, the first included
+    out_of_memory: MemoryRaise = MemoryRaise()  # what the next attempt gets more of
+    gpu_out_of_memory: MicroBatchRaise = MicroBatchRaise()  # smaller pieces of the same batch
+    timeout: TimeRaise = TimeRaise()  # what the next attempt gets more of
 
 
 class Select(Part):
     """What ranks the variants."""
 
-    metric: Annotated[str, AfterValidator(_validation_metric)] = "val_mae"
-    mode: Literal["min", "max"] = "min"
+    metric: Annotated[str, AfterValidator(_validation_metric)] = "val_mae"  # of the validation split: val_…
+    mode: Literal["min", "max"] = "min"  # which end of the metric is the good one
     within: Share = 0.05  # share of the best that counts as equal; 5% works too
     ratio: Annotated[tuple[float, float], AfterValidator(_ascending)] = (3.0, 10.0)  # healthy band of the fusion ratio
 
@@ -189,17 +189,19 @@ class TargetMae(Part):
     """The error that the user hopes for; shown, never used for choosing."""
 
     good: float = Field(gt=0)  # in the target's unit
-    acceptable: float = Field(gt=0)
+    acceptable: float = Field(gt=0)  # in the target's unit
 
 
 class Next(Part):
     """The next stage of a funnel."""
 
-    config: str
-    top: int = Field(3, ge=1)
+    config: str  # experiment file of the next stage, its template
+    top: int = Field(3, ge=1)  # how many variants go on
 
 
 class Keep(Part):
+    """What stays of a run when it is done."""
+
     checkpoints: Literal["all", "best"] = "all"  # best: last.pt is removed when a run is done
 
 
@@ -207,7 +209,7 @@ class Experiment(Part):
     """One experiment file."""
 
     experiment: Name  # names the directory runs/<experiment>
-    description: str = ""
+    description: str = ""  # the question, for the reader of the report
     task: str = "crystal"  # a task of ours, or package.module:Class
     params: dict[str, Any] = {}  # what every run shares; checked against the task's schema
     matrix: Matrix = Matrix()

@@ -188,6 +188,16 @@ class ExperimentDir:
         return self.analysis / "results_summary.csv"
 
     @property
+    def results(self) -> Path:
+        """Every run with its best value, epochs and guidance weights; whole at any moment."""
+        return self.analysis / "results.json"
+
+    @property
+    def best_config(self) -> Path:
+        """The chosen variant of a search over loss weights, as an experiment file."""
+        return self.analysis / "best_config.yaml"
+
+    @property
     def summary_markdown(self) -> Path:
         return self.analysis / "summary.md"
 

@@ -204,7 +204,7 @@ def test_no_more_is_sent_than_the_site_takes_and_the_rest_stays_new(
 ) -> None:
     found = expansion(tmp_path)
     (commands / "queue").write_text("7|0|RUNNING|1|None|mine\n8|N/A|PENDING|N/A|None|other\n")
-    assert sent(directory, found, site(max_submit_jobs=5)) == Sent(["11"], 3, 3, waiting=3)
+    assert sent(directory, found, site(max_submit_jobs=7)) == Sent(["11"], 3, 3, waiting=3)  # two places are left
     states = [run_state(directory.run(run.run_id)).state for run in found.runs]
     assert states[3:] == ["new", "new", "new"]
     (commands / "queue").write_text("".join(f"9|{n}|RUNNING|1|None|x\n" for n in range(5)))
