@@ -52,8 +52,7 @@ class Session:
             status = self._follow(process)
         finally:
             _end(process)
-        if status:
-            self._await_reason()
+        self._await_reason()
         if self.context.stop_reason is not None:
             raise Stopped(self.context.stop_reason)
         if status:
@@ -136,7 +135,8 @@ class Session:
         raise Stopped(reason)
 
     def _await_reason(self) -> None:
-        """Slurm signals the command as well as us and the parent: why is known a moment later."""
+        """Slurm signals the command as well as us and the parent: that it was stopped is known a moment later, also
+        of one that ends with 0 after its checkpoint."""
         end = time.monotonic() + _SAME_SIGNAL_S
         while self.context.stop_reason is None and time.monotonic() < end:
             time.sleep(0.05)
