@@ -86,4 +86,5 @@ class Samples:
 
 def mask_of_lengths(lengths: NDArray[Any], longest: int) -> Mask:
     """(n,) → (n, longest); the first `length` positions of each; a sequence without any has its first."""
-    return np.arange(longest) < np.maximum(lengths, 1)[:, None]
+    mask: Mask = np.arange(longest) < np.maximum(lengths, 1)[:, None]
+    return mask
