@@ -27,7 +27,7 @@ from typing import Any
 import yaml
 from scipy.stats import spearmanr
 
-from benchmarks.page import filled, table
+from benchmarks.page import filled
 from benchmarks.timing import machine
 from jobs.launch import python_path
 from runner import manifest
@@ -39,7 +39,7 @@ PAGE = HERE.parent / "docs" / "results.md"
 MEASURED = HERE / "results" / "funnel_study.json"
 CLUSTER = HERE.parent / "tests" / "slurm-cluster"
 STAGES = ("funnel_100", "funnel_400", "funnel_1600")
-SITE = "kind: slurm\npartition: gpu\nenvironment: {{RUNNER_HEARTBEAT_S: '2', RUNNER_CACHE: {cache}}}\n"
+SITE = "kind: slurm\npartition: gpu\ncache: {cache}\nenvironment: {{RUNNER_HEARTBEAT_S: '2'}}\n"
 
 
 def main() -> None:
@@ -132,7 +132,10 @@ def _summary(folder: Path, name: str) -> Path:
 def _with_all_models(folder: Path, name: str) -> Path:
     """The file of a later stage with every model of the first."""
     first, content = (yaml.safe_load((HERE / "funnel" / f"{its}.yaml").read_text()) for its in (STAGES[0], name))
-    content |= {"experiment": f"all_{name.partition('_')[2]}", "matrix": content["matrix"] | {"named": first["matrix"]["named"]}}
+    content |= {
+        "experiment": f"all_{name.partition('_')[2]}",
+        "matrix": content["matrix"] | {"named": first["matrix"]["named"]},
+    }
     content.pop("next", None)
     path = folder / f"{content['experiment']}.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
@@ -177,7 +180,9 @@ def _stage(directory: ExperimentDir) -> dict[str, Any]:
         "runs": len(runs),
         "seconds": sum(run["seconds"] for run in runs),
         "crystal_epochs": sum(data["train"] * run["epochs"] for run in runs),
-        "attempts": sum(len({line.get("attempt") for line in read_json_lines(directory.run(run["run_id"]).metrics)}) for run in runs),
+        "attempts": sum(
+            len({line.get("attempt") for line in read_json_lines(directory.run(run["run_id"]).metrics)}) for run in runs
+        ),
         "models": {
             name: {split: sum(run["metrics"][f"{split}_mae"] for run in its) / len(its) for split in ("val", "test")}
             for name, its in rows.items()
