@@ -18,7 +18,16 @@ from runner.layout import ExperimentDir
 
 Signature = str  # "name mtime_ns size" of every file that is read, joined by "/"; empty: no such run directory
 Entry = tuple[Signature, RunRecord]
-RULES = ("reading", "run_record", "predictions", "health", "fusion_health", "stream_health", "training_health")
+RULES = (
+    "reading",
+    "run_record",
+    "code_version",
+    "predictions",
+    "health",
+    "fusion_health",
+    "stream_health",
+    "training_health",
+)
 
 
 def load_cache(directory: ExperimentDir, options: ReadingOptions) -> dict[str, Entry]:

@@ -13,6 +13,7 @@ from analysis.cache import Signature, load_cache, save_cache
 from analysis.manifest import Manifest, PlannedRun, initial_scale, read_manifest
 from analysis.run_record import ReadingOptions, RunRecord, read_run
 from runner.layout import ExperimentDir
+from runner.queue import Queue, look
 from runner.states import state_of
 
 WATCHED = frozenset(
@@ -25,6 +26,7 @@ WATCHED = frozenset(
         "fusion_weights.csv",
         "diagnostics.jsonl",
         "predictions.csv",
+        "provenance.json",
     }
 )
 PRESENT = frozenset({"config.yaml", "attempts.jsonl"})  # it matters only that they are there
@@ -66,6 +68,10 @@ def collect(path: Path, *, now: float | None = None, cache: bool = True) -> Coll
     present = _names(directory.runs)
     folder = str(directory.runs)
     signatures = {run.run_id: _signature(folder, run.run_id) if run.run_id in present else "" for run in manifest.runs}
+    unfinished = {run_id for run_id, signature in signatures.items() if "result.json" not in _files(signature)}
+    queue = look(directory, unfinished) if unfinished else Queue()
+    for run_id in unfinished & present:  # again: what the queue no longer has may have ended since
+        signatures[run_id] = _signature(folder, run_id)
     entries = {
         run_id: known[run_id]
         for run_id, signature in signatures.items()
@@ -81,7 +87,8 @@ def collect(path: Path, *, now: float | None = None, cache: bool = True) -> Coll
     runs = []
     for run in manifest.runs:
         signature, record = entries[run.run_id]
-        runs.append(CollectedRun(run, record, state_of(record.signs, None, moment).state, signature))
+        place, sent = queue.places.get(run.run_id), run.run_id in queue.sent
+        runs.append(CollectedRun(run, record, state_of(record.signs, place, moment, sent=sent).state, signature))
     unplanned = tuple(sorted(present - signatures.keys()))
     return Collection(directory, manifest, tuple(runs), unplanned, error)
 

@@ -55,7 +55,10 @@ def band(ratio: float, t: Thresholds) -> str:
 
 
 def ratio_findings(values: Quantities, t: Thresholds, layer: str | None = None) -> list[Finding]:
-    """Blocking outside the healthy band; beyond the suspect borders the advice widens."""
+    """Blocking outside the healthy band; beyond the suspect borders the advice widens.
+
+    The sizes of the two terms stand beside the weights, because a small weight on a large stream is a large term.
+    """
     ratio = judged_ratio(values, t)
     if ratio is None or t.ratio_low <= ratio <= t.ratio_high:
         return []
@@ -70,8 +73,22 @@ def ratio_findings(values: Quantities, t: Thresholds, layer: str | None = None) 
         advice = "check the descriptions, then hidden_dim and dropout of the fusion; " + advice
     what = "the text weighs too much" if low else "the text is ignored"
     side = "below" if low else "above"
-    message = f"{what}: ratio {number(ratio, threshold)} is {side} {number(threshold)}"
+    name = "contribution ratio" if weight_ratio(values) is None else "ratio"
+    message = f"{what}: {name} {number(ratio, threshold)} is {side} {number(threshold)}"
+    sizes = quantity(values, "contribution_ratio")
+    if name == "ratio" and sizes is not None:
+        message += f"; contribution ratio {number(sizes)}"
+        if contradiction := _contradiction(low, sizes, t):
+            message += f", so {contradiction}: weights and sizes disagree"
+            advice = f"`analysis diagnose` first: a weight says little while the streams differ in size; then {advice}"
     return [Finding("blocking", "ratio_low" if low else "ratio_high", ratio, threshold, message, advice, layer)]
+
+
+def _contradiction(low: bool, sizes: float, t: Thresholds) -> str:
+    """What mean‖graph term‖ / mean‖text term‖ says against a weight ratio outside its band; empty where it agrees."""
+    if low and sizes > t.ratio_high:
+        return "by size the graph term dominates"
+    return "by size the text term is not small" if not low and sizes < t.ratio_low else ""
 
 
 def text_scale_findings(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis.collect import CollectedRun, Collection
+from analysis.comparability import Flag, RunFacts, flags, usual
 from analysis.findings import Finding, by_severity, worst
 from analysis.fusion_health import band, judged_ratio, quantity, ratio_findings
 from analysis.manifest import Select, fused_layers
@@ -30,6 +31,8 @@ class Variant:
     findings: tuple[Finding, ...]
     parameters: int | None
     seconds: float | None  # mean over completed runs
+    gpus: int | None = None  # that a run held; None or 0 on a CPU
+    flags: tuple[Flag, ...] = ()  # why its rank is to be read with care
     rank: int | None = None  # of the complete variants; from 1
 
     @property
@@ -56,6 +59,11 @@ class Variant:
             return ""
         level = worst(self.findings)
         return "ok" if level in (None, "info") else str(level)
+
+    @property
+    def gpu_minutes(self) -> float | None:
+        """Mean GPU minutes of a completed run, the attempts that were lost included; None on a CPU."""
+        return self.seconds * self.gpus / 60 if self.seconds is not None and self.gpus else None
 
     @property
     def blocking(self) -> tuple[Finding, ...]:
@@ -92,7 +100,9 @@ def rank(collection: Collection) -> list[Variant]:
     grouped: dict[str, list[CollectedRun]] = {}
     for run in collection.runs:
         grouped.setdefault(run.plan.variant, []).append(run)
-    variants = [_variant(name, runs, select, thresholds) for name, runs in grouped.items()]
+    facts = {name: [_facts(run, select) for run in runs] for name, runs in grouped.items()}
+    common = usual(list(facts.values()))
+    variants = [_variant(name, runs, select, thresholds, flags(facts[name], common)) for name, runs in grouped.items()]
     any_complete = any(variant.complete for variant in variants)
 
     def order(variant: Variant) -> tuple[bool, bool, float, str]:
@@ -105,8 +115,19 @@ def rank(collection: Collection) -> list[Variant]:
     return [replace(variant, rank=numbers.get(variant.name)) for variant in variants]
 
 
-def _variant(name: str, runs: Sequence[CollectedRun], select: Select, t: Thresholds) -> Variant:
-    scored = [run for run in runs if run.state == "completed" and select.metric in run.record.metrics]
+def is_scored(run: CollectedRun, select: Select) -> bool:
+    """Completed, with a finite validation metric."""
+    return run.state == "completed" and select.metric in run.record.metrics
+
+
+def _facts(run: CollectedRun, select: Select) -> RunFacts:
+    return RunFacts(run.state, is_scored(run, select), run.record)
+
+
+def _variant(
+    name: str, runs: Sequence[CollectedRun], select: Select, t: Thresholds, flagged: Sequence[Flag]
+) -> Variant:
+    scored = [run for run in runs if is_scored(run, select)]
     completed = [run.record for run in runs if run.state == "completed"]
     tests = [run.record.metrics[select.test_metric] for run in scored if select.test_metric in run.record.metrics]
     seconds = mean_sd([record.seconds for record in completed if record.seconds is not None])
@@ -127,6 +148,8 @@ def _variant(name: str, runs: Sequence[CollectedRun], select: Select, t: Thresho
         findings=tuple(by_severity(findings)),
         parameters=next((record.parameters for record in completed if record.parameters is not None), None),
         seconds=seconds.mean if seconds else None,
+        gpus=next((record.gpus for record in completed if record.gpus is not None), None),
+        flags=tuple(flagged),
     )
 
 

@@ -16,7 +16,12 @@ from analysis.summary_table import STYLES, Column, choice_lines, columns, sectio
 
 ROWS = 500  # variants in the table of the report
 PACKAGE = Path(__file__).parent
-SORTED_BY = {"parameters": "parameters", "minutes": "seconds", "#": "rank"}  # column → attribute behind its text
+SORTED_BY = {
+    "parameters": "parameters",
+    "minutes": "seconds",
+    "GPU minutes": "gpu_minutes",
+    "#": "rank",
+}  # column → attribute behind its text
 
 
 def report_key(summary: Summary) -> str:

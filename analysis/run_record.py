@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis import reading
+from analysis.code_version import code_version
 from analysis.findings import Finding, by_severity
 from analysis.fusion_health import LATE
 from analysis.health import finished_findings, fusion_findings, gate_history_findings, latest_layers, live_findings
@@ -34,13 +35,17 @@ class RunRecord:
     seconds: float | None = None
     parameters: int | None = None
     attempts: int | None = None
+    gpus: int | None = None  # that it held
+    adjustments: dict[str, Any] = field(default_factory=dict)  # parameters that a retry changed, as train.micro_batch
+    code: str | None = None  # the version it was made with
     fusion: dict[str, dict[str, float]] = field(default_factory=dict)  # layer → quantities at the best epoch
     epoch: int | None = None  # the last one logged
     last: dict[str, float] = field(default_factory=dict)  # finite metrics of that epoch
     mean_predictor: float | None = None  # validation error of predicting the mean
     failure: dict[str, Any] | None = None  # kind, message, attempt, time
     heartbeat: dict[str, Any] | None = None  # as far as the state depends on it
-    begun: bool = False  # a process was started for it at some time
+    started: bool = False  # at some time
+    written: bool = False  # its configuration, which is done before it is sent
     cancelled: bool = False
     findings: list[Finding] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # what could not be read
@@ -49,7 +54,9 @@ class RunRecord:
     def signs(self) -> Signs:
         """What the state of the run follows from."""
         result: dict[str, Any] | None = {} if self.completed else None
-        return Signs(result, self.heartbeat or {}, self.failure or {}, self.cancelled, self.begun)
+        return Signs(
+            result, self.heartbeat or {}, self.failure or {}, self.cancelled, started=self.started, written=self.written
+        )
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,8 @@ def read_run(run: RunDir, files: frozenset[str], initial_scale: float | None, op
     beat = reading.json_object(run.heartbeat) if run.heartbeat.name in files else None
     record.heartbeat = beat and {key: beat.get(key) for key in SIGNS_OF_LIFE}
     record.cancelled = run.cancelled.name in files
-    record.begun = not files.isdisjoint({run.config.name, run.heartbeat.name, run.attempts.name})
+    record.started = not files.isdisjoint({run.heartbeat.name, run.attempts.name})
+    record.written = run.config.name in files
     _read_logs(record, run, files, initial_scale, options)
     return record
 
@@ -94,7 +102,12 @@ def _read_result(record: RunRecord, run: RunDir, files: frozenset[str]) -> None:
     record.best_epoch, record.epochs = _whole(numbers, "best_epoch"), _whole(numbers, "epochs")
     record.parameters, record.attempts = _whole(numbers, "parameters"), _whole(numbers, "attempts")
     record.seconds = numbers.get("seconds")
+    record.gpus = _whole(numbers, "gpus")
     record.stopped_early = result.get("stopped_early") is True
+    adjustments = result.get("adjustments")
+    record.adjustments = adjustments if isinstance(adjustments, dict) else {}
+    if run.provenance.name in files:
+        record.code = code_version(reading.json_object(run.provenance) or {})
     fusion = result.get("fusion")
     layers = fusion.items() if isinstance(fusion, dict) else ()
     record.fusion = {str(layer): reading.finite_items(values) for layer, values in layers}

@@ -6,6 +6,7 @@ from analysis.quantities import axis_value, mean_with_sd, parameter_count, signi
 from analysis.rank import Variant
 from analysis.statistics import MeanSd
 from analysis.summary import Summary
+from analysis.summary_table import cost_columns
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -23,11 +24,12 @@ def to_latex(summary: Summary) -> str:
     manifest = summary.collection.manifest
     select, t = manifest.select, manifest.thresholds
     chosen = summary.choice.variant if summary.choice else None
+    (cost,) = cost_columns(summary)
     titles = ["", "variant", *(axis.rsplit(".", 1)[-1] for axis in manifest.axes), "seeds",
-              select.metric, select.test_metric, "ratio", "parameters"]  # fmt: skip
+              select.metric, select.test_metric, "ratio", "parameters", cost.title]  # fmt: skip
     lines = [
         f"% {manifest.experiment}; made by `analysis summarize`. Needs \\usepackage{{booktabs}}.",
-        rf"\begin{{tabular}}{{rl{'l' * len(manifest.axes)}rrrrr}}",
+        rf"\begin{{tabular}}{{rl{'l' * len(manifest.axes)}rrrrrr}}",
         r"\toprule",
         " & ".join(map(escaped, titles)) + r" \\",
         r"\midrule",
@@ -45,11 +47,16 @@ def to_latex(summary: Summary) -> str:
             _mean(variant.test),
             significant(judged[2], 3) if judged else "",
             parameter_count(variant.parameters),
+            cost.cell(variant),
         ]
         found = [escaped(cell) for cell in cells]
         if variant.name == chosen:
             found = [rf"\textbf{{{cell}}}" if cell else "" for cell in found]
         lines.append(" & ".join(found) + r" \\")
+    cautions = [
+        f"% {variant.name}: {flag.message}" for variant in summary.variants if variant.val for flag in variant.flags
+    ]
+    lines += [line.replace("\n", " ") for line in cautions]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 

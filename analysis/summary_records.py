@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import asdict
 from typing import Any
 
 from analysis.collect import CollectedRun
@@ -20,7 +21,8 @@ def csv_columns(summary: Summary) -> list[str]:
     return [
         "rank", "variant", *summary.collection.manifest.axes, "state", "seeds",
         f"{select.metric}_mean", f"{select.metric}_std", f"{select.test_metric}_mean", f"{select.test_metric}_std",
-        "final_w_graph", "final_w_text", "ratio", "band", "health", "parameters", "seconds",
+        "final_w_graph", "final_w_text", "ratio", "band", "health", "parameters", "seconds", "gpu_minutes",
+        "contribution_ratio", "flags",
     ]  # fmt: skip
 
 
@@ -50,6 +52,9 @@ def _row(variant: Variant, summary: Summary) -> dict[str, Any]:
         "health": variant.health,
         "parameters": variant.parameters,
         "seconds": variant.seconds,
+        "gpu_minutes": variant.gpu_minutes,
+        "contribution_ratio": values.get("contribution_ratio"),
+        "flags": ", ".join(flag.mark for flag in variant.flags),
     }
 
 
@@ -115,6 +120,8 @@ def _variant(variant: Variant, summary: Summary) -> dict[str, Any]:
         "findings": [finding.as_dict() for finding in variant.findings],
         "parameters": variant.parameters,
         "seconds": variant.seconds,
+        "gpu_minutes": variant.gpu_minutes,
+        "flags": [asdict(flag) for flag in variant.flags],
     }
 
 

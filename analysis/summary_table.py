@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -30,6 +30,16 @@ class Column:
     cell: Callable[[Variant], str]
     keep: int  # columns with the lowest number are left out first where the terminal is narrow
     right: bool = True
+    folds: bool = False  # at a comma, where its cells are long
+
+    def shown(self, variant: Variant) -> str:
+        """The cell as a narrow table has it."""
+        return self.cell(variant).replace(", ", ",\n") if self.folds else self.cell(variant)
+
+    def widest(self, cells: Sequence[str]) -> int:
+        """Terminal columns that it needs at least."""
+        pieces = [piece for cell in cells for piece in (cell.split(", ") if self.folds else [cell])]
+        return max(cell_len(piece) + (self.folds and 1) for piece in [self.title, *pieces])
 
 
 def over_seeds(value: MeanSd | None) -> str:
@@ -42,7 +52,7 @@ def columns(summary: Summary) -> list[Column]:
     manifest = summary.collection.manifest
     select, t = manifest.select, manifest.thresholds
 
-    def weight(name: str) -> Callable[[Variant], str]:
+    def of_layer(name: str) -> Callable[[Variant], str]:
         def cell(variant: Variant) -> str:
             judged = variant.judged_layer(t)
             return significant(judged[1].get(name), 3) if judged else ""
@@ -65,25 +75,34 @@ def columns(summary: Summary) -> list[Column]:
         *(Column(name.rsplit(".", 1)[-1], axis(name), AXIS, right=False) for name in manifest.axes),
         Column("seeds", seeds, 90),
         Column(select.metric, lambda variant: over_seeds(variant.val), 98),
+        Column("flags", lambda variant: ", ".join(flag.mark for flag in variant.flags), 91, right=False, folds=True),
         Column(f"{select.test_metric} †", lambda variant: over_seeds(variant.test), 80),
-        Column("w_graph", weight("w_graph"), 4),
-        Column("w_text", weight("w_text"), 4),
+        Column("w_graph", of_layer("w_graph"), 4),
+        Column("w_text", of_layer("w_text"), 4),
         Column("ratio", ratio, 70),
+        Column("contribution", of_layer("contribution_ratio"), 3),
         Column("band", lambda variant: variant.band(t), 60, right=False),
         Column("health", lambda variant: variant.health, 95, right=False),
-        Column("parameters", lambda variant: parameter_count(variant.parameters), 50),
-        Column("minutes", lambda variant: minutes(variant.seconds), 2),
+        Column("parameters", lambda variant: parameter_count(variant.parameters), 62),
+        *cost_columns(summary),
     ]
+
+
+def cost_columns(summary: Summary) -> list[Column]:
+    """What a run costs: minutes of the GPUs that it held, or of the clock where none held any."""
+    if any(variant.gpus for variant in summary.variants):
+        return [Column("GPU minutes", lambda variant: significant(variant.gpu_minutes, 3), 63)]
+    return [Column("minutes", lambda variant: minutes(variant.seconds), 63)]
 
 
 def fitting(found: list[Column], variants: list[Variant], width: int) -> tuple[list[Column], list[Column]]:
     """Columns that fit into `width`, and those left out; empty columns are left out without a word."""
     cells = {id(column): [column.cell(variant) for variant in variants] for column in found}
-    kept = [column for column in found if any(cells[id(column)]) or column.keep >= 90]
+    kept = [column for column in found if any(cells[id(column)]) or column.keep >= 95]
     dropped: list[Column] = []
 
     def needed() -> int:
-        widths = (max(map(cell_len, [column.title, *cells[id(column)]])) for column in kept)
+        widths = (column.widest(cells[id(column)]) for column in kept)
         return sum(value + 2 for value in widths)
 
     while needed() > width and min(column.keep for column in kept) < 90:
@@ -107,19 +126,29 @@ def show(summary: Summary, console: Console) -> None:
         console.print()
         console.print(Text(title, style="bold"))
         for line in lines:
-            command = line.startswith("$ ")  # a command stays on one line, so that it can be copied
-            console.print(Text("  " + line), soft_wrap=command, overflow="ignore" if command else "fold")
+            _print_line(line, console)
+
+
+def _print_line(line: str, console: Console) -> None:
+    """A line below its title; a command stays on one line, so that it can be copied."""
+    if line.startswith("$ "):
+        console.print(Text("  " + line), soft_wrap=True, overflow="ignore")
+        return
+    for number, piece in enumerate(Text(line).wrap(console, max(20, console.width - 4))):
+        piece.rstrip()
+        console.print(Text("    " if number else "  ") + piece)
 
 
 def _print_table(summary: Summary, shown: list[Variant], console: Console) -> None:
     kept, dropped = fitting(columns(summary), shown, console.width)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in kept:
-        justify = "right" if column.right else "left"
-        table.add_column(Text(column.title), justify=justify, overflow="fold", no_wrap=column.title != "variant")  # type: ignore[arg-type]
+        whole = not column.folds and column.title != "variant"
+        justify: JustifyMethod = "right" if column.right else "left"
+        table.add_column(Text(column.title), justify=justify, overflow="fold", no_wrap=whole)
     chosen = summary.choice.variant if summary.choice else None
     for variant in shown:
-        cells = [Text(column.cell(variant)) for column in kept]
+        cells = [Text(column.shown(variant)) for column in kept]
         for column, cell in zip(kept, cells, strict=True):
             if column.title == "health":
                 cell.stylize(STYLES.get(variant.health, ""))
@@ -141,6 +170,9 @@ def sections(summary: Summary) -> Iterator[tuple[str, list[str]]]:
     """Title and lines of everything below the table."""
     if summary.unfinished:
         yield f"Not completed ({len(summary.unfinished)} of {len(summary.collection.runs)} runs)", unfinished(summary)
+    flagged = flag_lines(summary)
+    if flagged:
+        yield "Read these ranks with care", flagged
     found = findings(summary)
     if found:
         yield "Health", found
@@ -174,6 +206,20 @@ def unfinished(summary: Summary) -> list[str]:
     if len(summary.unfinished) > RUNS:
         lines.append(f"… and {len(summary.unfinished) - RUNS} more")
     return lines
+
+
+def flag_lines(summary: Summary) -> list[str]:
+    """What makes a variant unequal to the others, the same of several on one line; it never moves a rank."""
+    shared: dict[tuple[str, str, str], list[str]] = {}
+    for variant in summary.variants:
+        for flag in variant.flags:
+            if flag.kind != "unfinished":  # these runs are listed one by one
+                shared.setdefault((flag.kind, flag.message, flag.advice), []).append(variant.name)
+    lines = []
+    for (_, message, what), names in list(shared.items())[:RUNS]:
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        lines.append(f"{'; '.join(names[:5])}{more}: {message}" + (f" → {what}" if what else ""))
+    return lines + ([f"… and {len(shared) - RUNS} more"] if len(shared) > RUNS else [])
 
 
 def findings(summary: Summary) -> list[str]:
@@ -229,6 +275,16 @@ def choice_lines(summary: Summary) -> list[str]:
     elif waiting:
         named = "; ".join(waiting[:5]) + ("; …" if len(waiting) > 5 else "")
         lines.append(f"Not considered, because seeds are missing: {named}.")
+    compared = {summary.choice.variant, summary.choice.best, *summary.choice.tie_set}
+    unequal = dict.fromkeys(
+        flag.kind.replace("_", "-")
+        for variant in summary.variants
+        if variant.name in compared
+        for flag in variant.flags
+        if flag.unequal
+    )
+    if unequal:
+        lines.append(f"Read with care: the runs compared here are unequal in {', '.join(unequal)}.")
     if len(summary.variants) == 1:
         lines.append("There is only one variant, so nothing was compared.")
     return lines

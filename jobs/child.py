@@ -121,6 +121,8 @@ def result_of(outcome: Outcome, config: RunConfig, directory: RunDir, attempt: i
         "seconds": seconds_before(directory, attempt) + time.time() - started,
         "parameters": outcome.parameters,
         "attempts": attempt,
+        "gpus": config.gpus,
+        "adjustments": as_json(config.adjustments),  # what a retry changed
         "fusion": as_json(outcome.fusion),
         "extra": as_json(outcome.extra),
     }

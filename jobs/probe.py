@@ -17,7 +17,7 @@ from jobs.signals import Signals
 from runner.files import write_json
 from runner.processes import host_name
 
-SIGNAL_WAIT_S = 45.0
+CHECKPOINT_S = 5.0  # what hears the warning must still live so long, as a run that writes its checkpoint
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,20 @@ class Probe:
     folder: str
     cache: str
     needs_gpu: bool
+    limit_s: float  # of the job
 
     def __call__(self) -> None:
-        folder = Path(self.folder)
+        folder, began = Path(self.folder), time.monotonic()
         with Signals() as signals:
             write_json(folder / "seen.json", look_around(Path(self.cache), self.needs_gpu))
-            until = time.monotonic() + SIGNAL_WAIT_S
-            while time.monotonic() < until:
-                if signal.SIGUSR2 in signals.wait(1.0):
-                    write_json(folder / "signal.json", {"time": time.time()})
+            while time.monotonic() < began + self.limit_s:
+                heard = signals.wait(1.0)
+                if signal.SIGUSR2 in heard:
+                    after = time.monotonic() - began
+                    time.sleep(CHECKPOINT_S)
+                    write_json(folder / "signal.json", {"seconds_after_start": after})
+                    return
+                if heard:  # Slurm has ended us without the warning
                     return
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import jobs
 from jobs.log import say
+from runner.checkout import checkouts
 from runner.processes import host_name
 
 _PACKAGES = (
@@ -28,17 +29,18 @@ _ENVIRONMENT = re.compile(
 )
 _SECRET = re.compile(r"TOKEN|SECRET|PASS|KEY|CRED|AUTH|COOKIE|SESSION|JWT", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"(\w+://)[^/@\s]+@")  # user:password@ in an address
-_DIFF_BYTES = 1 << 20
 _ANSWER_S = 20
 
 
 def provenance(code_path: Path | None = None) -> dict[str, Any]:
-    """The content of provenance.json. code_path: folder of the user's own modules."""
+    """The content of provenance.json, with `code` and `user_code` as they were submitted.
+
+    code_path: folder of the user's own modules.
+    """
     return {
         "time": time.time(),
         "command": sys.argv,
-        "code": checkout(Path(jobs.__file__).resolve().parent.parent),
-        "user_code": checkout(code_path) if code_path else None,
+        **checkouts(Path(jobs.__file__).resolve().parent.parent, code_path),
         "python": platform.python_version(),
         "executable": sys.executable,
         "versions": _versions(),
@@ -49,19 +51,6 @@ def provenance(code_path: Path | None = None) -> dict[str, Any]:
         "gpus": _gpus(),
         "environment": shown_environment(os.environ),
     }
-
-
-def checkout(folder: Path) -> dict[str, Any]:
-    """Path, and git commit and uncommitted changes where `folder` is the top of a checkout.
-
-    A folder inside another repository (an environment in somebody's project) has no commit of its own.
-    """
-    if not (folder / ".git").exists() or shutil.which("git") is None:
-        return {"path": str(folder), "commit": None, "diff": None}
-    diff = _answer(["git", "-C", str(folder), "diff", "HEAD"]) or ""
-    if len(diff) > _DIFF_BYTES:
-        diff = diff[:_DIFF_BYTES] + f"\n… cut; {len(diff)} characters in all\n"
-    return {"path": str(folder), "commit": _answer(["git", "-C", str(folder), "rev-parse", "HEAD"]), "diff": diff}
 
 
 def shown_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -42,6 +42,9 @@ app = typer.Typer(
 )
 
 
+WATCH_S = 30.0  # between two looks at Slurm, for who waits long
+
+
 class Format(StrEnum):
     table = "table"
     json = "json"
@@ -217,7 +220,7 @@ def status(
 
     directory = experiment_directory(experiment, root_directory(root))
     if watch:
-        _watch(lambda: command.take(directory), interval=30)
+        _watch(lambda: command.take(directory))
         return
     taken = command.take(directory)
     _print_status(taken, format_ is StatusFormat.json)
@@ -393,7 +396,7 @@ def _wait(loaded: Loaded, run_ids: set[str]) -> None:
     from runner.commands import status as command
     from runner.quantities import counted
 
-    final = _watch(lambda: command.take(loaded.directory).only(run_ids), interval=1)
+    final = _watch(lambda: command.take(loaded.directory).only(run_ids), shortest=1)
     if not final.all_completed:
         raise CommandFailed(
             f"{counted(len(final.rows) - final.counts.get('completed', 0), 'run')} did not complete",
@@ -402,7 +405,17 @@ def _wait(loaded: Loaded, run_ids: set[str]) -> None:
     tell(f"next: analysis summarize {loaded.experiment.experiment}")
 
 
-def _watch(take: Callable[[], Status], interval: float) -> Status:
+def _pauses(shortest: float) -> Iterator[float]:
+    """Seconds to wait before the next look: a tenth of the time so far, `shortest` at least and WATCH_S at most.
+
+    Short runs are seen to end at once, and Slurm is not asked every second for days.
+    """
+    began = time.monotonic()
+    while True:
+        yield min(WATCH_S, max(shortest, (time.monotonic() - began) / 10))
+
+
+def _watch(take: Callable[[], Status], shortest: float = WATCH_S) -> Status:
     """Draw the status again and again on a terminal; in a pipe, a line whenever the counts change."""
     from runner.commands import status as command
     from runner.commands.progress import Progress
@@ -410,22 +423,23 @@ def _watch(take: Callable[[], Status], interval: float) -> Status:
     console, progress = _console(stderr=True), Progress()
     try:
         if console.is_terminal and not Voice.quiet:
-            return _draw(take, interval, console)
+            return _draw(take, shortest, console)
         before = None
-        while True:
+        for pause in _pauses(shortest):
             taken = take()
             if taken.counts != before:
                 tell("; ".join(filter(None, (command.headline(taken), progress.line(taken, time.monotonic())))))
                 before = taken.counts
             if taken.finished:
                 return taken
-            time.sleep(interval)
+            time.sleep(pause)
+        raise AssertionError("it looks for ever")
     except KeyboardInterrupt:
         tell("interrupted; runs that were sent go on: runner status shows them, runner cancel stops them")
         raise
 
 
-def _draw(take: Callable[[], Status], interval: float, console: Console) -> Status:
+def _draw(take: Callable[[], Status], shortest: float, console: Console) -> Status:
     from rich.console import Group
     from rich.live import Live
 
@@ -434,7 +448,7 @@ def _draw(take: Callable[[], Status], interval: float, console: Console) -> Stat
 
     progress = Progress()
     with Live(console=console, auto_refresh=False) as live:
-        while True:
+        for pause in _pauses(shortest):
             taken = take()
             rows = max(4, console.height - 9)  # the rest is for the lines around the table
             told = [*command.lines(taken, rows)][:5]
@@ -442,7 +456,8 @@ def _draw(take: Callable[[], Status], interval: float, console: Console) -> Stat
             live.update(Group(head, command.as_table(taken, console.width, rows), *told), refresh=True)
             if taken.finished:
                 return taken
-            time.sleep(interval)
+            time.sleep(pause)
+    raise AssertionError("it looks for ever")
 
 
 def main() -> None:

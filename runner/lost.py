@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+NEVER_STARTED = "it has left the queue without having been started; the log of its array task may say why"
 NEAR = 0.9  # of the limit: the last heartbeat before a kill is seldom exactly at it
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from runner.expansion import Run
 from runner.experiment import Experiment
 from runner.layout import ExperimentDir
-from runner.queue import Queue, look
+from runner.queue import Queue
 from runner.retry import RETRIED, Limits, Needs, Shrink, needs
-from runner.states import RunState, run_state
+from runner.states import RunState, survey
 
 
 @dataclass(frozen=True)
@@ -38,21 +38,17 @@ class Policy:
 
 def plan(directory: ExperimentDir, runs: Sequence[Run], experiment: Experiment, policy: Policy) -> Plan:
     """Sort `runs` by what is to be done with them: new and lost ones are sent, failed ones where the policy retries."""
-    files_only = {run.run_id: run_state(directory.run(run.run_id)) for run in runs}
-    queue = look(directory, {run_id for run_id, state in files_only.items() if state.state != "completed"})
-    result = Plan([], {}, queue=queue)
+    states, queue = survey(directory, (run.run_id for run in runs))
+    result = Plan([], states, queue=queue)
     for run in runs:
-        state = files_only[run.run_id]
-        if state.state != "completed" and run.run_id in queue.places:
-            state = run_state(directory.run(run.run_id), queue.places[run.run_id])
-        result.states[run.run_id] = state
+        state = states[run.run_id]
         if state.state == "completed":
             result.completed.append(run)
         elif state.state in ("running", "queued"):
             result.under_way.append(run)
         elif policy.kinds and state.kind not in policy.kinds:
             continue
-        elif policy.force or _may_send(state, experiment):
+        elif policy.force or _may_send(state, queue.sent[run.run_id], experiment):
             found = needs(directory.run(run.run_id), run.params, experiment, policy.limits, policy.shrink)
             result.needs[run.run_id] = found
             (result.held_back if found.refused and not policy.force else result.send).append(run)
@@ -61,9 +57,11 @@ def plan(directory: ExperimentDir, runs: Sequence[Run], experiment: Experiment, 
     return result
 
 
-def _may_send(state: RunState, experiment: Experiment) -> bool:
+def _may_send(state: RunState, sent: int, experiment: Experiment) -> bool:
+    """sent: how often it was sent; what has never started, on a site where nothing starts, is not sent for ever."""
     if state.state == "new":
         return True
     if state.state == "cancelled":
         return False
-    return (state.state == "lost" or state.kind in RETRIED) and state.attempt < experiment.retry.max_attempts
+    tries = state.attempt or sent
+    return (state.state == "lost" or state.kind in RETRIED) and tries < experiment.retry.max_attempts

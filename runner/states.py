@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from runner.files import read_json
-from runner.layout import RunDir
-from runner.lost import kind_of_lost, message_of_lost
+from runner.files import read_json, read_json_lines
+from runner.layout import ExperimentDir, RunDir
+from runner.lost import NEVER_STARTED, kind_of_lost, message_of_lost
 from runner.processes import is_alive, machine
-from runner.queue import Place
+from runner.queue import Place, Queue, look
 
 State = Literal["completed", "running", "queued", "failed", "cancelled", "lost", "new"]
 STATES: tuple[State, ...] = ("completed", "running", "queued", "failed", "cancelled", "lost", "new")
@@ -33,7 +33,9 @@ class Signs:
     heartbeat: Mapping[str, Any] = field(default_factory=dict)
     failure: Mapping[str, Any] = field(default_factory=dict)
     cancelled: bool = False  # cancelled before it started
-    begun: bool = False  # it was sent at some time
+    attempts: int = 0  # how often it was started, as far as it is not completed
+    started: bool = False  # at some time
+    written: bool = False  # its configuration, which is done before it is sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,24 @@ class RunState:
     result: dict[str, Any] | None = None
 
 
+def survey(directory: ExperimentDir, run_ids: Iterable[str]) -> tuple[dict[str, RunState], Queue]:
+    """The states of many runs, with one look at the schedulers where some are not completed.
+
+    Files are read again after that look: a run that the queue no longer has may have ended since the first time.
+    """
+    states = {run_id: run_state(directory.run(run_id)) for run_id in run_ids}
+    unfinished = {run_id for run_id, state in states.items() if state.state != "completed"}
+    queue = look(directory, unfinished) if unfinished else Queue()
+    now = time.time()
+    for run_id in unfinished:
+        states[run_id] = state_of(
+            read_signs(directory.run(run_id)), queue.places.get(run_id), now, sent=run_id in queue.sent
+        )
+    return states, queue
+
+
 def run_state(run: RunDir, place: Place | None = None, now: float | None = None) -> RunState:
-    """The state of one run; `place` is where a scheduler has it, None where none does."""
+    """The state of one run; `place` is where a scheduler has it, None where none does or none was asked."""
     return state_of(read_signs(run), place, time.time() if now is None else now)
 
 
@@ -68,13 +86,20 @@ def read_signs(run: RunDir) -> Signs:
     result, heartbeat, failure = (_object(path, names) for path in (run.result, run.heartbeat, run.failure))
     if failure is None and run.failure.name in names:
         failure = {"kind": "unknown", "message": f"{run.failure.name} is not readable"}
+    begun = run.attempts.name in names
     return Signs(
         result,
         heartbeat or {},
         failure or {},
         run.cancelled.name in names,
-        not names.isdisjoint((run.config.name, run.heartbeat.name, run.attempts.name)),
+        _starts(run) if begun and result is None else 0,
+        begun or run.heartbeat.name in names,
+        run.config.name in names,
     )
+
+
+def _starts(run: RunDir) -> int:
+    return sum("ended" not in line for line in read_json_lines(run.attempts))
 
 
 def _object(path: Path, names: set[str]) -> dict[str, Any] | None:
@@ -82,12 +107,15 @@ def _object(path: Path, names: set[str]) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def state_of(signs: Signs, place: Place | None, now: float) -> RunState:
-    """The state that `signs` and `place` mean at the moment `now`, in seconds since 1970."""
+def state_of(signs: Signs, place: Place | None, now: float, *, sent: bool = True) -> RunState:
+    """The state that `signs` and `place` mean at the moment `now`, in seconds since 1970.
+
+    sent: False where no scheduler has taken it yet, so that a run that is just being sent is new and not lost.
+    """
     heartbeat, failure = signs.heartbeat, signs.failure
     told = _number(heartbeat.get("time"))
     facts: dict[str, Any] = {
-        "attempt": heartbeat.get("attempt") or 0,
+        "attempt": max(signs.attempts, _whole(heartbeat.get("attempt")), _whole(failure.get("attempt"))),
         **{name: heartbeat.get(name) for name in ("epoch", "epochs", "metric", "value", "health")},
         "age": None if told is None else now - told,
         "job": place.job if place else heartbeat.get("job_id"),
@@ -104,8 +132,10 @@ def state_of(signs: Signs, place: Place | None, now: float) -> RunState:
         return RunState(state, failure.get("kind") or "unknown", failure.get("message"), **facts)
     if signs.cancelled:
         return RunState("cancelled", "cancelled", "cancelled before it started", **facts)
-    if signs.begun:
+    if signs.started:
         return RunState("lost", kind_of_lost(heartbeat), message_of_lost(heartbeat), **facts)
+    if signs.written and sent:
+        return RunState("lost", kind_of_lost(heartbeat), NEVER_STARTED, **facts)
     return RunState("new", **facts)
 
 
@@ -137,6 +167,10 @@ def _lives(heartbeat: Mapping[str, Any], now: float) -> bool:
 def _number(value: Any) -> float | None:
     """`value` where it is a number; None for what a damaged file may hold in its place."""
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _whole(value: Any) -> int:
+    return int(_number(value) or 0)
 
 
 def counts(states: Iterable[RunState]) -> dict[str, int]:

@@ -17,6 +17,7 @@ FUSION_COLUMNS = (
     "epoch", "layer", "w_graph", "w_text", "ratio", "contribution_ratio",
     "text_scale", "node_scale", "gate_mean", "gate_std",
 )  # fmt: skip
+COMMIT = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567"  # of the code that runs were made with
 NOW = 1_790_000_000.0  # seconds since 1970; the time of day of the tests
 
 
@@ -37,6 +38,8 @@ class PlannedVariant:
     states: Mapping[int, str] = field(default_factory=dict)  # seed → state; default completed
     seed_shifts: Mapping[int, float] = field(default_factory=dict)  # seed → added to its mean error
     metrics: Mapping[str, float] = field(default_factory=dict)  # replaces entries of result.json's metrics
+    results: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)  # seed → entries of result.json replaced
+    code: Mapping[int, str] = field(default_factory=dict)  # seed → commit it was made with, where another
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,8 @@ def write_run(run: RunDir, variant: PlannedVariant, seed: int, plan: Plan, rando
     errors = _errors(variant.error + shift, plan, random)
     tests = _errors((variant.test_error or variant.error) + shift, plan, random)
     epochs = plan.epochs if state == "completed" else 3
+    code = {"path": "/home/kim/array-runner", "commit": variant.code.get(seed, COMMIT), "diff": ""}
+    run.provenance.write_text(json.dumps({"code": code, "user_code": None, "python": "3.11.9", "host": "n1"}))
     write_curves(run, float(errors.mean()), epochs, plan)
     write_fusion(run, variant, epochs)
     if state == "failed":
@@ -114,9 +119,10 @@ def write_run(run: RunDir, variant: PlannedVariant, seed: int, plan: Plan, rando
     result = {
         "run_id": run.run_id, "variant": variant.name, "seed": seed, "metrics": metrics, "best_epoch": plan.best_epoch,
         "epochs": plan.epochs, "stopped_early": False, "seconds": 90.0 + seed, "parameters": variant.parameters,
-        "attempts": 1, "fusion": {str(layer): _layer_values(variant) for layer in variant.layers},
+        "attempts": 1, "gpus": 1, "adjustments": {},
+        "fusion": {str(layer): _layer_values(variant) for layer in variant.layers},
     }  # fmt: skip
-    run.result.write_text(json.dumps(result))
+    run.result.write_text(json.dumps(result | variant.results.get(seed, {})))
 
 
 def _errors(mean: float, plan: Plan, random: np.random.Generator) -> np.ndarray:

@@ -9,7 +9,10 @@ from analysis.collect import collect
 from analysis.reading import json_lines, read_tail
 from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
 from runner.errors import CommandFailed, ConfigError
+from runner.files import write_json
 from runner.layout import ExperimentDir
+from runner.manifest import log_submission
+from runner.processes import machine, start_time
 
 ONE = PlannedVariant("2")
 
@@ -65,6 +68,26 @@ def test_a_run_that_was_begun_and_left_no_word_is_lost(tmp_path):
     (path / "runs" / name["run_id"]).mkdir(parents=True)
     assert read(path).state == "new"
     (path / "runs" / name["run_id"] / "config.yaml").write_text("task: crystal\n")
+    assert read(path).state == "new"  # it is just being sent
+    (path / "runs" / name["run_id"] / "attempts.jsonl").write_text('{"attempt": 1}\n')
+    assert read(path).state == "lost"
+
+
+def test_a_run_that_waits_in_a_queue_is_queued_and_lost_once_the_queue_is_gone(tmp_path):
+    path, _ = one_run(tmp_path, states={0: "new"})
+    directory = ExperimentDir(path)
+    (name,) = [run["run_id"] for run in json.loads(directory.manifest.read_text())["runs"]]
+    write_json(directory.run(name).config, {})
+    write_json(directory.pool_tasks(1), {"tasks": [[name]]})
+    chunk = {"submission": 1, "token": "t", "first": 0, "count": 1, "job_id": "7"}
+    for event in ({"submission": 1, "kind": "local", "event": "begun"}, {**chunk, "event": "sending"}):
+        log_submission(directory, event)
+    me = {"machine": machine(), "pid": os.getpid(), "start_time": start_time(os.getpid())}
+    write_json(directory.pool_state(1), {**me, "pending": [name], "running": []})
+    assert read(path).state == "queued"  # although the pool's id is not saved yet
+    log_submission(directory, {**chunk, "event": "sent"})
+    assert read(path).state == "queued"
+    directory.pool_state(1).unlink()
     assert read(path).state == "lost"
 
 

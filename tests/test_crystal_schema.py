@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from jobs.caches import content_key
 from jobs.crystal.schema import CrystalParams
 from runner.commands.loading import Loaded, load, refuse_missing
 from runner.errors import ConfigError
@@ -30,6 +32,55 @@ def test_runs_of_the_demo_keep_their_names() -> None:
     runs = load(ROOT / "configs" / "demo.yaml", Path("runs")).expansion.runs
     names = {run.run_id for run in runs}
     assert {"layers-1-s0-0d40b882", "layers-2-s0-4fedca2e", "graph-only-s0-45f81df0"} <= names
+
+
+@pytest.mark.parametrize(
+    ("config", "first", "together"),
+    [
+        ("stage1", "layers-1-s0-ae56491f", "504def7f04466733"),
+        ("fusion_study", "graph-only-s0-45f81df0", "388300b27d55eac9"),
+    ],
+)
+def test_runs_of_the_shipped_experiments_keep_their_names(config: str, first: str, together: str) -> None:
+    names = [run.run_id for run in load(ROOT / "configs" / f"{config}.yaml", Path("runs")).expansion.runs]
+    assert names[0] == first
+    assert content_key(names) == together
+
+
+RADIUS = {"strategy": "radius"}
+
+
+@pytest.mark.parametrize(
+    ("graph", "same"),
+    [
+        ({"cutoff": 6.0}, {}),
+        ({"cutoff": None}, {"cutoff": 8.0}),
+        ({"strategy": "nearest", "cutoff": 6.0}, {"strategy": "nearest"}),
+        ({"strategy": "undirected", "cutoff": 6.0}, {"strategy": "undirected"}),
+        (RADIUS, RADIUS | {"cutoff": 5.0}),
+        (RADIUS, RADIUS | {"max_neighbors": 3}),
+    ],
+)
+def test_what_cannot_change_a_graph_makes_no_other_run(
+    tmp_path: Path, graph: dict[str, Any], same: dict[str, Any]
+) -> None:
+    one, other = (loaded(tmp_path, f"params: {json.dumps({'graph': its})}").expansion.runs for its in (graph, same))
+    assert one[0].run_id == other[0].run_id
+
+
+@pytest.mark.parametrize(
+    ("graph", "other"),
+    [({}, {"max_neighbors": 8}), (RADIUS, RADIUS | {"cutoff": 8.0}), ({}, {"angle_cutoff": 3.0})],
+)
+def test_what_changes_a_graph_makes_another_run(tmp_path: Path, graph: dict[str, Any], other: dict[str, Any]) -> None:
+    runs = [loaded(tmp_path, f"params: {json.dumps({'graph': its})}").expansion.runs for its in (graph, other)]
+    assert runs[0][0].run_id != runs[1][0].run_id
+
+
+def test_a_wrong_cutoff_is_refused_for_every_strategy(tmp_path: Path) -> None:
+    for strategy in ("shell", "radius"):
+        with pytest.raises(ConfigError, match=r"graph\.cutoff: must be more than 0; found -1"):
+            loaded(tmp_path, f"params: {{graph: {{strategy: {strategy}, cutoff: -1}}}}")
 
 
 def test_classes_make_another_run(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,9 +25,24 @@ def test_doctor_finds_a_healthy_site_healthy(slurm: SlurmCluster, tmp_path: Path
     site.write_text(f"kind: slurm\npartition: gpu\ncache: {tmp_path / 'cache'}\n")
     done = runner("doctor", site, "--root", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    for line in ("ok    slurmctld", "ok    a job", "ok    shared file system", "ok    cache", "ok    warning signal"):
+    for line in ("ok    slurmctld", "ok    a job", "ok    shared file system", "ok    cache"):
         assert line in done.stdout
+    early = re.search(r"ok    warning signal: came (\d+) s before the time limit", done.stdout)
+    assert early, done.stdout
+    assert 60 < int(early[1]) < 110
     assert not list(tmp_path.glob("doctor-*"))
+
+
+@pytest.mark.slurm
+def test_doctor_sees_that_the_warning_ends_a_job_at_once(slurm: SlurmCluster, tmp_path: Path) -> None:
+    """A wrapper around Python that does not survive the signal: Slurm ends the step with it."""
+    wrapper, site = tmp_path / "python", tmp_path / "site.yaml"
+    wrapper.write_text(f'#!/bin/sh\n{sys.executable} "$@"\nexit $?\n')
+    wrapper.chmod(0o755)
+    site.write_text(f"kind: slurm\npartition: gpu\npython: {wrapper}\n")
+    done = runner("doctor", site, "--root", tmp_path)
+    assert done.returncode == 1
+    assert "FAIL  warning signal: did not come, or ended the job at once" in done.stdout
 
 
 @pytest.mark.slurm

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -30,6 +31,32 @@ def test_weights_without_a_ratio_are_of_another_formula_and_not_judged():
 def test_a_ratio_outside_the_band_blocks(weights, rule):
     values = dict(zip(("w_graph", "w_text"), weights, strict=True)) | {"ratio": 1.0}
     assert rules(ratio_findings(values, DEFAULT)) == {rule: "blocking"}
+
+
+@pytest.mark.parametrize(
+    ("ratio", "sizes", "said"),
+    [
+        (2.7, 20.0, "ratio 2.7 is below 3; contribution ratio 20, so by size the graph term dominates"),
+        (15.0, 1.2, "ratio 15 is above 10; contribution ratio 1.2, so by size the text term is not small"),
+    ],
+)
+def test_a_ratio_that_the_sizes_contradict_says_so_and_still_blocks(ratio, sizes, said):
+    (finding,) = ratio_findings({"ratio": ratio, "contribution_ratio": sizes}, DEFAULT)
+    assert finding.level == "blocking"
+    assert said in finding.message
+    assert finding.message.endswith("weights and sizes disagree")
+    assert finding.advice.startswith("`analysis diagnose` first")
+
+
+@pytest.mark.parametrize(("ratio", "sizes"), [(2.7, 2.0), (2.7, 5.0), (15.0, 30.0), (15.0, 5.0)])
+def test_sizes_that_agree_stand_beside_the_ratio(ratio, sizes):
+    (finding,) = ratio_findings({"ratio": ratio, "contribution_ratio": sizes}, DEFAULT)
+    assert finding.message.endswith(f"; contribution ratio {sizes:g}")
+
+
+def test_a_judged_contribution_is_called_by_its_name():
+    (finding,) = ratio_findings({"contribution_ratio": 20.0}, replace(DEFAULT, contribution_bands=True))
+    assert finding.message == "the text is ignored: contribution ratio 20 is above 10"
 
 
 @pytest.mark.parametrize("ratio", [1.9, 21.0])

@@ -24,6 +24,7 @@ LIGHT = [
     "models.fusion.registry",
     "analysis.health",
     "analysis.choice",
+    "analysis.comparability",
     "analysis.cli",
 ]
 

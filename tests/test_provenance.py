@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from jobs.provenance import checkout
+from runner.checkout import checkout
 
 
 def git(folder: Path, *words: str) -> str:

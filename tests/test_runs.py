@@ -83,7 +83,7 @@ def test_identity_does_not_depend_on_the_order_of_keys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"train.epochs": 21}, {"data.seed": 1}, {"text.pooling": "cls"}, {"graph.cutoff": 7}]
+    "change", [{"train.epochs": 21}, {"data.seed": 1}, {"text.pooling": "cls"}, {"graph.max_neighbors": 8}]
 )
 def test_every_effective_parameter_makes_another_run(tmp_path: Path, change: dict[str, Any]) -> None:
     before = expansion(tmp_path, {"named": {"x": {}}}).runs[0].digest

@@ -9,9 +9,13 @@ from pathlib import Path
 import yaml
 
 from runner import snapshot
+from runner.checkout import PINNED, checkout, checkouts
 from runner.files import read_json
 from runner.layout import ExperimentDir
+from test_provenance import git
 from tiny_experiment import environment, wait_until
+
+ROOT = Path(__file__).resolve().parent.parent
 
 TASK = """\
 from tiny_task import TinyParams
@@ -41,6 +45,37 @@ def test_equal_code_is_copied_once_and_changed_code_beside_it(tmp_path: Path) ->
     assert not list(first.rglob("__pycache__"))
 
 
+def test_what_the_users_module_imports_from_its_folder_is_copied_too(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("import json, beside\ndef late():\n    from package.inner import B\n")
+    (tmp_path / "beside.py").write_text("import jobs.task\n")
+    (tmp_path / "unrelated.py").write_text("")
+    (tmp_path / "package").mkdir()
+    for name in ("__init__.py", "inner.py", "data.txt"):
+        (tmp_path / "package" / name).write_text("")
+    taken = snapshot.take(ExperimentDir(tmp_path / "exp"), "mine:Task", tmp_path)
+    own = {str(path.relative_to(taken)) for path in taken.rglob("*") if path.is_file()}
+    own = {name for name in own if name.partition("/")[0] not in snapshot.PACKAGES}
+    assert own == {"mine.py", "beside.py", "package/__init__.py", "package/inner.py", "package/data.txt", PINNED}
+
+
+def test_a_task_of_an_installed_package_is_not_copied(tmp_path: Path) -> None:
+    taken = snapshot.take(ExperimentDir(tmp_path / "exp"), "tiny_task:TinyTask", tmp_path)
+    assert {path.name for path in taken.iterdir()} == {*snapshot.PACKAGES, PINNED}
+
+
+def test_commit_and_changes_are_those_of_the_submission(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    (tmp_path / "mine.py").write_text("A = 1\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-q", "-m", "first")
+    (tmp_path / "mine.py").write_text("A = 2\n")
+    taken = snapshot.take(ExperimentDir(tmp_path / "exp"), "mine:Task", tmp_path)
+    (tmp_path / "mine.py").write_text("A = 3\n")
+    found = checkouts(taken, tmp_path)["user_code"]
+    assert found["commit"] == git(tmp_path, "rev-parse", "HEAD")
+    assert "+A = 2" in found["diff"]
+
+
 def test_code_changed_after_submission_does_not_reach_waiting_runs(tmp_path: Path) -> None:
     package = tmp_path / "mytask"
     package.mkdir()
@@ -68,3 +103,5 @@ def test_code_changed_after_submission_does_not_reach_waiting_runs(tmp_path: Pat
     wait_until(lambda: len(list(runs.glob("*/result.json"))) == 3, 60, "three results")
     results = [read_json(path / "result.json") for path in runs.iterdir()]
     assert [result["metrics"]["val_loss"] for result in results] == [1.0, 1.0, 1.0]
+    for path in runs.iterdir():
+        assert read_json(path / "provenance.json")["code"]["commit"] == checkout(ROOT)["commit"]

@@ -10,9 +10,11 @@ import pytest
 
 from analysis.collect import collect
 from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
+from runner import states
+from runner.files import write_json
 from runner.layout import ExperimentDir, RunDir
 from runner.processes import machine, start_time
-from runner.queue import Place
+from runner.queue import Place, Queue
 from runner.states import run_state
 
 
@@ -61,15 +63,34 @@ def test_a_heartbeat_without_a_time_is_no_sign_of_life(tmp_path: Path) -> None:
 
 
 def test_runner_and_analysis_say_the_same(tmp_path: Path) -> None:
-    states = ("completed", "running", "failed", "lost", "new")
-    path = write_experiment(tmp_path, Plan([PlannedVariant(s, states={0: s}) for s in states], seeds=[0]))
+    all_states = ("completed", "running", "failed", "lost", "new")
+    path = write_experiment(tmp_path, Plan([PlannedVariant(s, states={0: s}) for s in all_states], seeds=[0]))
     cancelled = run_with(ExperimentDir(path).runs / "cancelled", cancelled={})
     manifest = json.loads((path / "manifest.json").read_text())
     manifest["runs"].append({**manifest["runs"][0], "run_id": cancelled.run_id})
     (path / "manifest.json").write_text(json.dumps(manifest))
     found = {run.run_id: run.state for run in collect(path, now=NOW).runs}
-    assert list(found.values()) == [*states, "cancelled"]
+    assert list(found.values()) == [*all_states, "cancelled"]
     assert found == {run_id: run_state(ExperimentDir(path).run(run_id), now=NOW).state for run_id in found}
+
+
+def test_a_run_that_ends_while_the_queue_is_asked_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = ExperimentDir(tmp_path)
+    write_json(directory.run("r").attempts, {"attempt": 1})
+
+    def ends(*_: object) -> Queue:
+        write_json(directory.run("r").result, {"metrics": {}})
+        return Queue()
+
+    monkeypatch.setattr(states, "look", ends)
+    assert states.survey(directory, ["r"])[0]["r"].state == "completed"
+
+
+def test_attempts_that_died_before_their_first_heartbeat_count(tmp_path: Path) -> None:
+    run = run_with(tmp_path / "run", failure={"kind": "killed", "attempt": 3})
+    assert run_state(run).attempt == 3
+    run.attempts.write_text("".join(f'{{"attempt": {n}}}\n{{"attempt": {n}, "ended": 1}}\n' for n in range(1, 5)))
+    assert run_state(run).attempt == 4
 
 
 def test_the_first_state_that_holds_counts(tmp_path: Path) -> None:

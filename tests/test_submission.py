@@ -204,7 +204,7 @@ def test_no_more_is_sent_than_the_site_takes_and_the_rest_stays_new(
 ) -> None:
     found = expansion(tmp_path)
     (commands / "queue").write_text("7|0|RUNNING|1|None|mine\n8|N/A|PENDING|N/A|None|other\n")
-    assert sent(directory, found, site(max_submit_jobs=5)) == Sent(["11"], 3, 3, waiting=3)
+    assert sent(directory, found, site(max_submit_jobs=7)) == Sent(["11"], 3, 3, waiting=3)  # two places are left
     states = [run_state(directory.run(run.run_id)).state for run in found.runs]
     assert states[3:] == ["new", "new", "new"]
     (commands / "queue").write_text("".join(f"9|{n}|RUNNING|1|None|x\n" for n in range(5)))
@@ -245,6 +245,20 @@ def test_a_run_that_had_attempts_keeps_its_files_when_its_array_is_refused(
         sent(directory, found, site())
     assert run_state(directory.run(found.runs[0].run_id)).kind == "timeout"
     assert directory.run(found.runs[0].run_id).config.exists()
+
+
+def test_what_was_sent_and_never_started_is_sent_again_until_the_attempts_are_used_up(
+    tmp_path: Path, directory: ExperimentDir, commands: Path
+) -> None:
+    found = expansion(tmp_path)
+    for _ in range(3):
+        again = planned(directory, found)
+        assert len(again.send) == 6
+        send(directory, found, site(), again, WORKERS, Origin([], "local", str(TESTS)))
+    left = planned(directory, found)
+    assert (left.send, len(left.held_back)) == ([], 6)
+    assert {state.state for state in left.states.values()} == {"lost"}
+    assert len(planned(directory, found, force=True).send) == 6
 
 
 def test_nothing_to_send_writes_nothing(tmp_path: Path, directory: ExperimentDir) -> None:

@@ -175,7 +175,7 @@ def test_the_csv_has_the_columns_of_the_contract_and_quotes_lists(tmp_path, anal
     assert list(rows[0]) == [
         "rank", "variant", "model.middle_fusion.layers", "state", "seeds", "val_mae_mean", "val_mae_std",
         "test_mae_mean", "test_mae_std", "final_w_graph", "final_w_text", "ratio", "band", "health", "parameters",
-        "seconds",
+        "seconds", "gpu_minutes", "contribution_ratio", "flags",
     ]  # fmt: skip
     assert [row["model.middle_fusion.layers"] for row in rows] == ["[2, 3]", "[2]", "[2]"]
     assert [row["rank"] for row in rows] == ["1", "2", ""]
@@ -191,7 +191,7 @@ def test_the_table_is_readable_at_100_columns_without_colours_in_a_pipe(tmp_path
     assert status == 0
     assert "\x1b" not in out
     assert all(len(line) <= 100 for line in out.splitlines() if not line.startswith("  $ "))
-    assert "left out at 100 columns: layers, minutes, w_graph, w_text (all are in results_summary.csv)" in out
+    assert "left out at 100 columns: layers, w_graph, w_text, band (all are in results_summary.csv)" in out
     assert "gpu_out_of_memory" in out
     assert "Take 2 (val_mae 0.1" in out
     assert f"$ runner resubmit {path}" in out

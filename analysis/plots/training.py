@@ -104,7 +104,9 @@ def accuracy_and_cost(variants: Sequence[Variant], select: Select) -> Plot | Non
     figure, panels = canvas(columns=2, height=3.2)
     costs = (
         ("parameters, millions", [(variant.parameters or 0) / 1e6 for variant in shown]),
-        ("minutes a run", [(variant.seconds or 0) / 60 for variant in shown]),
+        ("GPU minutes a run", [variant.gpu_minutes or 0 for variant in shown])
+        if all(variant.gpus for variant in shown)
+        else ("minutes a run", [(variant.seconds or 0) / 60 for variant in shown]),
     )
     for axes, (label, cost) in zip(panels, costs, strict=True):
         for x, variant in zip(cost, shown, strict=True):

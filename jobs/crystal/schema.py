@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from models.fusion.registry import LateFusionOptions, MiddleFusionOptions
@@ -42,14 +42,29 @@ class DataParams(Section):
     classify: Classes | None = Field(None, json_schema_extra={"neutral": None})  # null: regression
 
 
+RADIUS_CUTOFF = 5.0  # Å
+WITHOUT_EFFECT = {"cutoff": 8.0, "max_neighbors": 12}  # what stands in the parameters of a graph that it cannot change
+
+
 class GraphParams(Section):
     """How a crystal becomes a graph."""
 
     strategy: Literal["shell", "nearest", "undirected", "radius"] = "shell"  # shell: whole shells, so symmetry is kept
-    cutoff: float = Field(8.0, gt=0)  # Å
-    max_neighbors: int = Field(12, ge=1)  # of an atom; `radius` takes all within the cutoff
+    cutoff: float | None = Field(None, gt=0, validate_default=True)  # Å, of `radius` (null: 5); others need none
+    max_neighbors: int = Field(12, ge=1)  # of all but `radius`, which takes every neighbour within the cutoff
     angle_cutoff: float | None = Field(None, gt=0)  # Å; bond pairs only of bonds shorter than it
     quotient: bool = True  # one atom, bond and pair of each symmetry class, weighted
+
+    @field_validator("cutoff")
+    @classmethod
+    def _cutoff_is_of_radius(cls, value: float | None, info: ValidationInfo) -> float | None:
+        """A number, so that a later default changes no run; the same one where it cannot change the graph."""
+        return (value or RADIUS_CUTOFF) if info.data.get("strategy") == "radius" else WITHOUT_EFFECT["cutoff"]
+
+    @field_validator("max_neighbors")
+    @classmethod
+    def _radius_counts_no_neighbours(cls, value: int, info: ValidationInfo) -> int:
+        return int(WITHOUT_EFFECT["max_neighbors"]) if info.data.get("strategy") == "radius" else value
 
 
 class TextParams(Section):

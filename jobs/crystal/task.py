@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jobs.crystal.schema import CrystalParams
+from jobs.failure import Kind, RunFailure
 from jobs.task import Outcome, Preparation
 from runner.errors import Problem, UserError
 from runner.files import replacing, write_json
@@ -77,7 +78,10 @@ class CrystalTask:
 
         device = choose_device(context.gpus)
         torch.set_num_threads(context.threads)
-        corpus = gather(params, context.cache_root, device, context.threads, context.say)
+        try:
+            corpus = gather(params, context.cache_root, device, context.threads, context.say)
+        except UserError as error:  # the parameters were checked before: it is the data that are not as they were
+            raise RunFailure(Kind.DATA_MISSING, str(error)) from error
         write_json(context.directory.splits, {name: [corpus.ids[i] for i in r] for name, r in corpus.places.items()})
         torch.manual_seed(params.train.seed)
         model = build_model(params, corpus.texts.width if corpus.texts is not None else None)

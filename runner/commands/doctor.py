@@ -18,12 +18,16 @@ from runner.errors import CommandFailed, UserError
 from runner.experiment import Resources
 from runner.files import read_json
 from runner.quantities import human_seconds
-from runner.schedulers import slurm
+from runner.schedulers import limits, slurm
 from runner.submission import environment
 
 START_SECONDS = 120  # in a queue that is longer, the checks of the compute node are left out, and named
 SEE_SECONDS = 30  # for a file written on a node to be seen here
-SIGNAL_SECONDS = 20
+LIMIT_SECONDS = 120  # of the test job
+# The warning is asked for so long before that limit. Slurm looks every 30 s, and gives it up to 30 s early: it comes 15
+# to 45 s after the start, when Python is there to hear it.
+WARNING_SECONDS = 75
+SIGNAL_SECONDS = 75  # for the warning to come, and for its file to be seen here
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ def examine(cluster: SlurmCluster, gpus: int, folder: Path) -> Iterator[Finding]
     yield Finding("Slurm's commands", not missing, f"missing: {', '.join(missing)}" if missing else "all here")
     if missing:
         return
-    resources = Resources(gpus=gpus, time=3 * 60, memory=2048)
+    resources = Resources(gpus=gpus, time=LIMIT_SECONDS, memory=2048)
     yield from _limits(cluster, resources)
     yield _accounting()
     yield from _node(cluster, resources, folder)
@@ -49,7 +53,8 @@ def examine(cluster: SlurmCluster, gpus: int, folder: Path) -> Iterator[Finding]
 
 def _limits(cluster: SlurmCluster, resources: Resources) -> Iterator[Finding]:
     try:
-        size, limits = slurm.max_array_size(cluster), slurm.limits(resources, cluster)
+        size, found = limits.max_array_size(cluster), limits.limits(resources, cluster)
+        most = limits.max_submit_jobs(cluster)
         waiting = len(slurm.queue())
     except CommandFailed as error:
         yield Finding("slurmctld", False, error.message)
@@ -57,9 +62,10 @@ def _limits(cluster: SlurmCluster, resources: Resources) -> Iterator[Finding]:
     except UserError as error:
         yield Finding("partition", False, "; ".join(line.strip() for line in error.message.splitlines()))
         return
-    longest = human_seconds(limits.seconds) if limits.seconds else "no limit"
+    longest = human_seconds(found.seconds) if found.seconds else "no limit"
+    at_once = f"{most:,} at once" if most else "no limit known at once"
     yield Finding("slurmctld", True, f"answers; {waiting} array tasks of yours in the queue")
-    yield Finding("limits", None, f"arrays of up to {size:,} tasks; longest run {longest}")
+    yield Finding("limits", None, f"arrays of up to {size:,} tasks, {at_once}; longest run {longest}")
 
 
 def _accounting() -> Finding:
@@ -73,8 +79,9 @@ def _node(cluster: SlurmCluster, resources: Resources, folder: Path) -> Iterator
     folder = folder.absolute() / f"doctor-{secrets.token_hex(4)}"
     folder.mkdir(parents=True)
     cache = Path(cluster.cache).expanduser() if cluster.cache else default_cache_root()
-    probe = Probe(str(folder), str(cache.absolute()), resources.gpus > 0)
+    probe = Probe(str(folder), str(cache.absolute()), resources.gpus > 0, LIMIT_SECONDS)
     params = slurm.parameters("runner-doctor", "doctor", resources, None, cluster, environment(cluster, resources))
+    params["signal_delay_s"] = WARNING_SECONDS
     try:
         job = slurm.send(folder / "slurm", [probe], params, cluster.python)
     except CommandFailed as error:
@@ -108,12 +115,25 @@ def _job(job: str, folder: Path, resources: Resources) -> Iterator[Finding]:
     )
     if resources.gpus:
         yield Finding("GPU", not seen["gpu"].startswith("none"), seen["gpu"])
-    slurm.send_signal(job)
-    heard = _await(lambda: (folder / "signal.json").exists(), SIGNAL_SECONDS)
-    told = (
-        "reaches the run, so it can write a checkpoint" if heard else "does not reach the run: it would lose an epoch"
+    yield _warning(job, folder)
+
+
+def _warning(job: str, folder: Path) -> Finding:
+    """Whether Slurm's own signal comes before the time limit, and leaves a run the time for its checkpoint."""
+
+    def told() -> Any:
+        return read_json(folder / "signal.json") or (_state(job) == "GONE" and "gone")
+
+    heard = _await(told, SIGNAL_SECONDS)
+    if heard == "gone":
+        heard = _await(lambda: read_json(folder / "signal.json"), 5)  # a shared file system takes its time
+    if not heard:
+        lost = "a run would be killed at its time limit, and lose what it did since its last checkpoint"
+        return Finding("warning signal", False, f"did not come, or ended the job at once: {lost}")
+    early = LIMIT_SECONDS - float(heard["seconds_after_start"])
+    return Finding(
+        "warning signal", True, f"came {early:.0f} s before the time limit, as a run needs for its checkpoint"
     )
-    yield Finding("warning signal", bool(heard), told)
 
 
 def _state(job: str) -> str:

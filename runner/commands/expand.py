@@ -16,7 +16,7 @@ from runner.expansion import Run
 from runner.files import read_mapping
 from runner.identity import value_label
 from runner.quantities import counted, human_seconds
-from runner.states import run_state
+from runner.states import survey
 
 TABLE_ROWS = 50
 SHARED_ROWS = 5
@@ -57,12 +57,13 @@ def as_table(loaded: Loaded, width: int) -> Table:
     """The first fifty runs."""
     expansion = loaded.expansion
     runs = expansion.runs[:TABLE_ROWS]
+    states, _ = survey(loaded.directory, (run.run_id for run in runs))
     return fitted(
         [
             Column("#", [str(run.number) for run in runs], right=True),
             Column("variant", [_variant(run, expansion.baseline) for run in runs], fold=True),
             Column("seed", [str(run.seed) for run in runs], right=True),
-            Column("state", [run_state(loaded.directory.run(run.run_id)).state for run in runs]),
+            Column("state", [states[run.run_id].state for run in runs]),
             Column("run", [run.run_id for run in runs], keep=1),
         ],
         width,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from runner.commands.logs import log_of_the_start
 from runner.commands.status import Status
 from runner.files import read_json
-from runner.identity import short_form
-from runner.layout import RunDir
+from runner.layout import ExperimentDir, RunDir
 from runner.manifest import PlannedRun
 from runner.retry import RETRIED
 from runner.states import RunState
@@ -34,13 +34,14 @@ def blocks(status: Status) -> Iterator[str]:
 def _lines(status: Status, run: PlannedRun, state: RunState) -> list[str]:
     name, target = status.manifest.experiment, status.directory.run(run.run_id)
     failure = read_json(target.failure) or {}
+    tries = f"attempt {state.attempt}" if state.attempt else "never started"
     lines = [
-        f"{run.run_id}: {state.state} ({state.kind}), attempt {state.attempt}",
+        f"{run.run_id}: {state.state} ({state.kind}), {tries}",
         f"  {state.message or ''}".rstrip(),
     ]
     if run.axes:
-        lines.append(f"  {short_form(run.axes)}, seed {run.seed}")
-    lines += [f"  | {line}" for line in _tail(target, failure)]
+        lines.append(f"  {run.variant}, seed {run.seed}")
+    lines += [f"  | {line}" for line in _tail(status.directory, target, failure)]
     if advice := ADVICE.get(state.kind or ""):
         lines.append(f"  advice: {advice}")
     force = "" if state.kind in RETRIED else " --force"
@@ -49,9 +50,10 @@ def _lines(status: Status, run: PlannedRun, state: RunState) -> list[str]:
     return lines
 
 
-def _tail(run: RunDir, failure: dict[str, object]) -> list[str]:
-    """The last lines of the traceback, else of the log."""
+def _tail(directory: ExperimentDir, run: RunDir, failure: dict[str, object]) -> list[str]:
+    """The last lines of the traceback, else of the log, else of what should have started the run."""
     if text := str(failure.get("traceback") or ""):
         return text.rstrip().splitlines()[-LOG_LINES:]
     logs = sorted(run.logs.glob("attempt-*.log"), key=lambda path: int(path.stem.partition("-")[2]))
-    return logs[-1].read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:] if logs else []
+    last = logs[-1] if logs else log_of_the_start(directory, run.run_id)
+    return last.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:] if last else []

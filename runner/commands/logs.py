@@ -9,6 +9,8 @@ from pathlib import Path
 from runner import manifest
 from runner.errors import UserError
 from runner.layout import ExperimentDir, RunDir
+from runner.manifest import Submission
+from runner.schedulers import slurm
 from runner.selection import choose_run
 from runner.states import run_state
 
@@ -27,7 +29,7 @@ def find(directory: ExperimentDir, name: str, attempt: int | None) -> tuple[RunD
         raise UserError(
             f"{run.run_id}: no log of attempt {attempt}\n    there are: {', '.join(map(str, sorted(logs)))}"
         )
-    started_by = _log_of_the_start(directory, run.run_id)
+    started_by = log_of_the_start(directory, run.run_id)
     hint = f"; what started it wrote to {started_by}" if started_by else ""
     raise UserError(f"{run.run_id}: no log yet{hint}", next_command=f"runner status {directory.path.name}")
 
@@ -37,12 +39,22 @@ def _attempt(log: Path) -> int | None:
     return int(number) if number.isdecimal() else None
 
 
-def _log_of_the_start(directory: ExperimentDir, run_id: str) -> Path | None:
-    """Where the pool, or Slurm's own output, says why a run did not even begin."""
+def log_of_the_start(directory: ExperimentDir, run_id: str) -> Path | None:
+    """Where the pool, or the array task's own output, says why a run did not even begin; None when there is none."""
     for sent in reversed(manifest.submissions(directory)):
-        if any(run_id in task for task in sent.tasks):
-            place = directory.pool_log(sent.number) if sent.kind == "local" else directory.slurm_logs(sent.number)
-            return place if place.exists() else None
+        position = next((n for n, task in enumerate(sent.tasks) if run_id in task), None)
+        if position is not None:
+            log = (
+                directory.pool_log(sent.number) if sent.kind == "local" else _log_of_the_task(directory, sent, position)
+            )
+            return log if log and log.exists() else None
+    return None
+
+
+def _log_of_the_task(directory: ExperimentDir, sent: Submission, position: int) -> Path | None:
+    for chunk in sent.chunks:
+        if chunk.job_id and chunk.first <= position < chunk.first + chunk.count:
+            return slurm.log(directory.slurm_logs(sent.number), chunk.job_id, position - chunk.first, chunk.count)
     return None
 
 

@@ -53,6 +53,6 @@ def resubmit(again: Again, kinds: list[str], force: bool, dry_run: bool) -> Outc
         hint = f"; did you mean {guess}?" if guess else ""
         raise UserError(f"--kind {unknown[0]!r} is no kind of failure; allowed: {', '.join(KINDS)}{hint}")
     directory = again.loaded.directory
-    ended = ("failed", "cancelled", "lost")
+    ended = ("failed", "cancelled", "lost")  # what of these Slurm still has is left alone by the plan
     runs = [run for run in again.loaded.expansion.runs if run_state(directory.run(run.run_id)).state in ended]
     return submit(again.loaded, again.cluster, again.origin, runs, Policy(force, tuple(kinds)), dry_run)

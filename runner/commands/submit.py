@@ -14,8 +14,8 @@ from runner.errors import CommandFailed
 from runner.expansion import Run
 from runner.plan import Plan, Policy, plan
 from runner.quantities import counted
-from runner.retry import Limits
-from runner.schedulers import slurm
+from runner.retry import RETRIED, Limits
+from runner.schedulers import limits, slurm
 from runner.selection import filter_runs
 
 WORKERS = submission.Workers(task=ArrayTask, prepare=PrepareJob)
@@ -61,9 +61,11 @@ def _limits(loaded: Loaded, cluster: Cluster) -> Limits:
     refuse_without_time(loaded.expansion.file, cluster)
     slurm.check_commands()
     try:
-        return slurm.limits(loaded.experiment.resources, cluster)
+        found = limits.limits(loaded.experiment.resources, cluster)
     except CommandFailed as error:
         raise _unanswered(error.message) from None
+    limits.refuse_beyond(found, loaded.experiment.resources, cluster)
+    return found
 
 
 def _unanswered(why: str) -> CommandFailed:
@@ -85,28 +87,36 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
     else:
         told.append(f"{name}: {'nothing to send' if sent is None else 'nothing sent'}")
     if sent is not None and sent.waiting:
-        told.append(f"{counted(sent.waiting, 'array task')} more than the site takes at once; submit again later")
+        more = counted(sent.waiting, "array task")
+        told.append(f"{more} more than the site takes at once; submit again later, or let --supervise do it")
     if done.completed:
         told.append(f"{len(done.completed)} completed already")
     if done.under_way:
         told.append(f"{len(done.under_way)} queued or running")
     alike: dict[str, list[Run]] = {}
     for run in done.held_back:
-        alike.setdefault(_why(done, run), []).append(run)
+        alike.setdefault(_why(done, run, loaded.experiment.retry.max_attempts), []).append(run)
     told += [f"{_listed(runs)}: {why}" for why, runs in alike.items()]
     if done.held_back:
-        told.append(f"next: runner resubmit {name} --force")
+        told.append(f"next: runner failures {name}, runner resubmit {name} --force")
     elif not dry_run:
         told.append(f"next: runner status {name}")
     return told
 
 
-def _why(done: Plan, run: Run) -> str:
-    """Why `run` was held back."""
+def _why(done: Plan, run: Run, most: int) -> str:
+    """Why `run` was held back. most: retry.max_attempts."""
     state = done.states[run.run_id]
     refused = done.needs[run.run_id].refused if run.run_id in done.needs else None
-    word = state.state if state.state == "cancelled" else f"{state.state} ({state.kind}, attempt {state.attempt})"
-    return f"{word}; {refused or 'not retried by the policy'}"
+    if state.state == "cancelled":
+        return "cancelled; not sent again by itself"
+    word = f"{state.state} ({state.kind}, attempt {state.attempt})"
+    if refused:
+        return f"{word}; {refused}"
+    if state.attempt == 0 and state.state == "lost":
+        return f"lost; sent {done.queue.sent[run.run_id]} times and never started"
+    retried = state.state == "lost" or state.kind in RETRIED
+    return f"{word}; retry.max_attempts is {most}" if retried else f"{word}; not retried by the policy"
 
 
 def _listed(runs: Sequence[Run]) -> str:
