@@ -25,6 +25,7 @@ RULES = (
     "predictions",
     "health",
     "fusion_health",
+    "guidance_health",
     "stream_health",
     "training_health",
 )

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from runner.errors import CommandFailed
 from runner.files import leads_out, replacing
+from runner.terminal import tell
 
 PIPE_WIDTH = 100  # columns where stdout is no terminal and COLUMNS is not set
 
@@ -43,4 +44,4 @@ def written(files: Mapping[Path, str | bytes], *, inside: Path | None = None, qu
         except OSError as error:
             raise CommandFailed(f"cannot write {path}: {error.strerror}") from None
         if not quiet:
-            sys.stderr.write(f"wrote {path}\n")
+            tell(f"wrote {path}")

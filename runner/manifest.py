@@ -195,6 +195,15 @@ def helper_jobs(directory: ExperimentDir) -> list[str]:
     return [str(line["job_id"]) for line in lines if line.get("event") in ("supervised", "preparing")]
 
 
+def supervision(directory: ExperimentDir) -> dict[str, Any]:
+    """The last word about the experiment's supervision: {event, job_id or message, submission}; empty: it has none.
+
+    event: supervised, supervision_failed or supervision_ended.
+    """
+    lines = read_json_lines(directory.submission_log)
+    return next((line for line in reversed(lines) if str(line.get("event")).startswith("supervis")), {})
+
+
 @contextmanager
 def submit_lock(directory: ExperimentDir) -> Iterator[None]:
     """Hold the experiment for one submission; CommandFailed when another one holds it."""

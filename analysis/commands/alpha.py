@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +16,7 @@ from analysis.output import kept_inside, stdout_console, written
 from analysis.selection import run_named, thresholds_of
 from runner.errors import CommandFailed
 from runner.files import replacing
+from runner.terminal import tell
 
 if TYPE_CHECKING:
     from jobs.crystal.alpha import LayerAlpha
@@ -44,7 +44,7 @@ def command(
     from jobs.context import default_cache_root  # torch: only here and only now
     from jobs.crystal.alpha import alpha
 
-    layers = alpha(directory, default_cache_root(), split.value, samples, lambda line: print(line, file=sys.stderr))
+    layers = alpha(directory, default_cache_root(), split.value, samples, tell)
     rows = [summary_row(its) for its in layers]
     write_rows(rows, list(rows[0]), format)
     if format is Format.table:
@@ -102,4 +102,4 @@ def _save_csv(path: Path, layers: list[LayerAlpha]) -> None:
                 writer.writerows(its.lines())
     except OSError as error:
         raise CommandFailed(f"cannot write {path}: {error.strerror}") from None
-    sys.stderr.write(f"wrote {path}\n")
+    tell(f"wrote {path}")

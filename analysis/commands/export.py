@@ -16,6 +16,7 @@ from analysis.selection import variant_named
 from analysis.summary import summarize
 from runner.errors import CommandFailed
 from runner.selection import experiment_directory
+from runner.terminal import tell
 
 
 class Target(StrEnum):
@@ -48,7 +49,7 @@ def command(
     folder = output or kept_inside(directory.analysis / "predictions", directory.path).parent
     if to is Target.leaderboard:
         path = write_leaderboard(folder, directory, named, summary.collection.manifest.select)
-        sys.stderr.write("note: the leaderboard accepts its own data sets with all their test crystals only\n")
+        tell("note: the leaderboard accepts its own data sets with all their test crystals only")
     else:
         rows = prediction_rows(directory, named, SPLITS)
         path = folder / f"predictions.{to.value}"

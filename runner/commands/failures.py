@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from runner.commands.logs import attempt_logs, log_of_the_start
 from runner.commands.status import Status
 from runner.files import read_mapping
-from runner.identity import short_form
 from runner.layout import ExperimentDir, RunDir
 from runner.manifest import PlannedRun
 from runner.retry import RETRIED
@@ -41,7 +40,7 @@ def _lines(status: Status, run: PlannedRun, state: RunState) -> list[str]:
         f"  {state.message or ''}".rstrip(),
     ]
     if run.axes:
-        lines.append(f"  {short_form(run.axes)}, seed {run.seed}")
+        lines.append(f"  {run.variant}, seed {run.seed}")
     lines += [f"  | {line}" for line in _tail(status.directory, target, failure)]
     if advice := ADVICE.get(state.kind or ""):
         lines.append(f"  advice: {advice}")
