@@ -120,6 +120,8 @@ class TrainParams(Section):
 
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(64, ge=1)
+    # balanced: about equally many bond pairs in every batch, so that no batch needs much more memory than the others
+    batches: Literal["random", "balanced"] = Field("random", json_schema_extra={"neutral": "random"})
     micro_batch: int | None = Field(None, ge=1)  # crystals in memory at once; gradients are accumulated
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-5, ge=0)  # not applied to biases and norms
