@@ -132,7 +132,10 @@ def _summary(folder: Path, name: str) -> Path:
 def _with_all_models(folder: Path, name: str) -> Path:
     """The file of a later stage with every model of the first."""
     first, content = (yaml.safe_load((HERE / "funnel" / f"{its}.yaml").read_text()) for its in (STAGES[0], name))
-    content |= {"experiment": f"all_{name.partition('_')[2]}", "matrix": content["matrix"] | {"named": first["matrix"]["named"]}}
+    content |= {
+        "experiment": f"all_{name.partition('_')[2]}",
+        "matrix": content["matrix"] | {"named": first["matrix"]["named"]},
+    }
     content.pop("next", None)
     path = folder / f"{content['experiment']}.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
@@ -177,7 +180,9 @@ def _stage(directory: ExperimentDir) -> dict[str, Any]:
         "runs": len(runs),
         "seconds": sum(run["seconds"] for run in runs),
         "crystal_epochs": sum(data["train"] * run["epochs"] for run in runs),
-        "attempts": sum(len({line.get("attempt") for line in read_json_lines(directory.run(run["run_id"]).metrics)}) for run in runs),
+        "attempts": sum(
+            len({line.get("attempt") for line in read_json_lines(directory.run(run["run_id"]).metrics)}) for run in runs
+        ),
         "models": {
             name: {split: sum(run["metrics"][f"{split}_mae"] for run in its) / len(its) for split in ("val", "test")}
             for name, its in rows.items()
