@@ -147,6 +147,11 @@ class Resources(Part):
     time: Seconds | None = None  # 30m, 1.5h, 1-12:00:00; a bare number counts minutes, as in Slurm
     partition: Words | None = None  # overrides the cluster file's
 
+    @classmethod
+    def of_job(cls, seconds: int, **others: Any) -> Resources:
+        """Of a job of ours: `time` itself takes a bare number for minutes, as a file means it."""
+        return cls.model_validate({"time": f"{seconds}s", **others})
+
 
 class Array(Part):
     """How runs are packed into array tasks."""

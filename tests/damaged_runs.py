@@ -113,7 +113,7 @@ class Damaged:
     done: list[str]
 
 
-def damaged(whole: Path, folder: Path, seed: int) -> Damaged:
+def damaged(whole: Path, folder: Path, seed: int, damages: int | None = None) -> Damaged:
     """A copy of `whole` below `folder` with one to six damages."""
     chance = random.Random(seed)
     root, outside = folder / "root", folder / "outside"
@@ -121,7 +121,7 @@ def damaged(whole: Path, folder: Path, seed: int) -> Damaged:
     outside.mkdir()
     (outside / "file.json").write_text('{"kind": "x", "time": 1}')
     done = []
-    for _ in range(chance.randint(1, 6)):
+    for _ in range(chance.randint(1, 6) if damages is None else damages):
         target = chance.choice(sorted(_below(path)))
         damage = chance.choice(DAMAGES if target.is_file() else FOLDER_DAMAGES)
         with contextlib.suppress(FileNotFoundError):  # an earlier damage took it away

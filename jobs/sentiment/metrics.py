@@ -31,8 +31,8 @@ def scores(split: str, predictions: Values, labels: Values) -> dict[str, float]:
     return found
 
 
-def _class(values: Values) -> Values:
-    return np.clip(values, -3, 3).round()
+def _class(values: Values) -> NDArray[np.int64]:
+    return np.round(np.clip(values, -3, 3)).astype(np.int64)
 
 
 def weighted_f1(said: NDArray[np.bool_], right: NDArray[np.bool_]) -> float:

@@ -44,9 +44,15 @@ class SentimentModel(nn.Module):
         for parameter in self.guide[-1].parameters():
             nn.init.zeros_(parameter)  # no modality is preferred before anything was learnt
         self.head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Dropout(options.dropout), nn.Linear(width, 1))
-        # a teacher of another width is compared with a linear image of the student
+        # A teacher is compared with a linear image of the student: drawn to the teacher itself, vision and audio become
+        # so much larger signals than the text that the guidance gives them weight which the data do not. The published
+        # form has no such image.
         self.to_teacher = nn.ModuleDict(
-            {name: nn.Linear(width, size) for name, size in (teachers or {}).items() if size != width}
+            {
+                name: nn.Linear(width, size)
+                for name, size in (teachers or {}).items()
+                if size != width or not self.shared
+            }
         )
 
     def forward(self, utterances: Utterances) -> Guided:
@@ -66,5 +72,5 @@ class SentimentModel(nn.Module):
         return Guided(prediction, guidance, dict(zip(MODALITIES, guided, strict=True)))
 
     def as_teacher(self, modality: str, vector: Tensor) -> Tensor:
-        """A guided vector (B, w) in the width of the teacher's features."""
+        """What of a guided vector (B, w) is compared with the features of the teacher (B, d)."""
         return self.to_teacher[modality](vector) if modality in self.to_teacher else vector
