@@ -46,6 +46,10 @@ acceptance: install-dev
 	ACCEPTANCE=1 $(BIN)/python -m pytest tests/acceptance -v -p no:cacheprovider | tee docs/acceptance.log
 
 # One script a question; the results go to benchmarks/results/cpu.json.
+# Pages and tables that are written from the code and from what was measured.
+docs: install-dev
+	$(BIN)/python -m docs.generate
+
 bench: install-dev
 	$(BIN)/python -m benchmarks
 

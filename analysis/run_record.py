@@ -71,9 +71,16 @@ class ReadingOptions:
     thresholds: Thresholds
 
 
-def read_run(run: RunDir, files: frozenset[str], initial_scale: float | None, options: ReadingOptions) -> RunRecord:
-    """Everything the summary needs of `run`; `files`: the names in its directory."""
+def read_run(
+    run: RunDir,
+    files: frozenset[str],
+    initial_scale: float | None,
+    options: ReadingOptions,
+    unreadable: frozenset[str] = frozenset(),
+) -> RunRecord:
+    """Everything the summary needs of `run`; `files`: the names in its directory; `unreadable`: what is no file."""
     record = RunRecord(run.run_id)
+    record.problems += [f"{name} cannot be read" for name in sorted(unreadable)]
     _read_result(record, run, files)
     _read_failure(record, run, files)
     beat = reading.json_object(run.heartbeat) if run.heartbeat.name in files else None

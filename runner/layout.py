@@ -69,6 +69,16 @@ class RunDir:
         return self.path / "predictions.csv"
 
     @property
+    def output(self) -> Path:
+        """The folder of a command that is run."""
+        return self.path / "output"
+
+    @property
+    def values(self) -> Path:
+        """The values of a command, for those that read a file."""
+        return self.path / "values.json"
+
+    @property
     def result(self) -> Path:
         return self.path / "result.json"
 

@@ -151,6 +151,11 @@ def test_init_writes_starters_and_does_not_overwrite(tmp_path: Path) -> None:
     assert written.status == 0
     assert (tmp_path / "configs" / "clusters" / "slurm.yaml").exists()
     assert run("expand", tmp_path / "configs" / "demo.yaml", "--root", tmp_path).status == 0
+    for path in (tmp_path / "configs").rglob("*.yaml"):
+        first = path.read_text().partition("\n")[0]
+        schema = path.parent / first.removeprefix("# yaml-language-server: $schema=")
+        assert schema.name == ("cluster.json" if path.parent.name == "clusters" else "crystal.json"), path
+        assert '"$defs"' in schema.read_text()
     again = run("init", tmp_path / "configs")
     assert again.status == 2
     assert "exists" in again.err

@@ -17,6 +17,7 @@ from analysis.summary import summarize
 from runner import experiment as experiment_file
 from runner.errors import CommandFailed
 from runner.selection import experiment_directory
+from runner.terminal import tell
 
 
 def command(
@@ -40,7 +41,7 @@ def command(
     for finer in axes:
         shown = ", ".join(significant(value) for value in finer.values)
         note = "; the best was at the edge, so the grid goes beyond it" if finer.at_edge else ""
-        sys.stderr.write(f"{finer.axis}: {shown}{note}\n")
+        tell(f"{finer.axis}: {shown}{note}")
     content = refined(submitted_file(directory).value, best, axes, name or f"{directory.path.resolve().name}_refined")
     path = directory.path.parent / str(content["experiment"]) / "experiment.yaml"
     if path.exists():

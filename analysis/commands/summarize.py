@@ -50,7 +50,8 @@ def command(
             directory.summary_markdown: to_markdown(summary),
             directory.summary_latex: to_latex(summary),
             **search_files(summary),
-        }
+        },
+        inside=directory.path,
     )
     if report:
         save_report(summary)
@@ -80,5 +81,5 @@ def save_report(summary: Summary) -> None:
 
     plots = gallery(summary)
     files: dict[Path, str] = {directory.figures / f"{plot.name}.svg": plot.svg for plot in plots}
-    written(files, quiet=True)
-    written({directory.report: to_html(summary, plots, key)})
+    written(files, inside=directory.path, quiet=True)
+    written({directory.report: to_html(summary, plots, key)}, inside=directory.path)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jobs.crystal.schema import CrystalParams
+from jobs.failure import Kind, RunFailure
 from jobs.task import Outcome, Preparation
 from jobs.training.device import choose_device
 from jobs.training.predictions import write_predictions
@@ -74,16 +75,25 @@ class CrystalTask:
 
         from jobs.crystal.corpus import gather
         from jobs.crystal.learner import CrystalLearner
+        from jobs.training.beginning import continue_finished, warm_start
         from jobs.training.loop import Fit
 
         device = choose_device(context.gpus)
         torch.set_num_threads(context.threads)
-        corpus = gather(params, context.cache_root, device, context.threads, context.say)
+        kernels = choose_kernels(params, device, context)
+        try:
+            corpus = gather(params, context.cache_root, device, context.threads, context.say)
+        except UserError as error:  # the parameters were checked before: it is the data that are not as they were
+            raise RunFailure(Kind.DATA_MISSING, str(error)) from error
         write_json(context.directory.splits, {name: [corpus.ids[i] for i in r] for name, r in corpus.places.items()})
         torch.manual_seed(params.train.seed)
         model = build_model(params, corpus.texts.width if corpus.texts is not None else None)
+        if params.train.warm_start is not None:
+            warm_start(model, params.train.warm_start, context.say)
+        if params.train.continue_finished:
+            continue_finished(context)
         learner = CrystalLearner(model.to(device), corpus, params.train)
-        for line in banner(params, corpus, learner, device):
+        for line in banner(params, corpus, learner, f"{device}, convolutions {kernels}"):
             context.say(line)
         for note in corpus.notes:
             context.warn(note)
@@ -99,11 +109,22 @@ class CrystalTask:
             fusion=fitted.best_fusion,
             extra={
                 "device": str(device),
+                "kernels": kernels,
                 "train_mean": corpus.mean,
                 "train_deviation": corpus.deviation,
                 "threshold": params.data.classify.threshold if params.data.classify else None,
             },
         )
+
+
+def choose_kernels(params: CrystalParams, device: Any, context: RunContext) -> str:
+    """What computes the convolutions from now on in this process: a compiled library, or torch."""
+    from jobs.crystal.kernels import TORCH, use_kernels, use_torch
+
+    if device.type == "cpu" and params.may_be_compiled:
+        return use_kernels(context.cache_root, context.say)
+    use_torch()
+    return TORCH
 
 
 def build_model(params: CrystalParams, text_width: int | None) -> Any:
@@ -121,7 +142,7 @@ def build_model(params: CrystalParams, text_width: int | None) -> Any:
     )
 
 
-def banner(params: CrystalParams, corpus: Corpus, learner: CrystalLearner, device: Any) -> list[str]:
+def banner(params: CrystalParams, corpus: Corpus, learner: CrystalLearner, device: str) -> list[str]:
     """What is trained, on what, how: the first lines of a log."""
     data, train = params.data, params.train
     sizes = ", ".join(f"{name} {len(places):,}" for name, places in corpus.places.items())
