@@ -26,6 +26,7 @@ from jobs.sentiment.teachers import teacher_features
 from jobs.task import Outcome
 from models.sentiment.model import SentimentModel
 from models.sentiment.options import SentimentModelOptions
+from runner.commands.loading import load
 from runner.errors import UserError
 from runner.files import read_json_lines
 from runner.layout import RunDir
@@ -294,6 +295,36 @@ def test_constant_predictions_have_no_correlation_and_all_neutral_no_accuracy_of
     assert found["val_corr"] == 0
     assert "val_acc2" not in found
     assert weighted_f1(np.array([True]), np.array([True])) == 1
+
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+TINY = [
+    "params.planted={train: 20, valid: 10, test: 10, length: 3, text_width: 4, vision_width: 4, audio_width: 4}",
+    "params.model={width: 8, num_heads: 2}",
+    "params.train.epochs=1",
+    "params.teachers.epochs=1",
+]
+
+
+def test_the_quick_search_has_its_six_pairs_and_each_trains(tmp_path: Path) -> None:
+    its = load(CONFIGS / "tva_quick.yaml", tmp_path, TINY)
+    pairs = {run.variant: (run.model.loss.delta_va, run.model.loss.delta_nce) for run in its.expansion.runs}
+    assert pairs == {
+        "current": (0.3, 0.001), "distillation": (0.5, 0.001), "contrast": (0.3, 0.01), "balanced": (0.4, 0.005),
+        "conservative": (0.2, 0.001), "aggressive": (0.8, 0.05),
+    }  # fmt: skip
+    assert (its.experiment.select.metric, its.experiment.select.mode) == ("val_mse", "min")
+    for run in its.expansion.runs:
+        outcome = SentimentTask().run(run.model, context(tmp_path / run.variant))
+        assert np.isfinite(outcome.metrics["val_mse"])
+
+
+def test_the_grid_is_seven_times_seven() -> None:
+    runs = load(CONFIGS / "tva_grid.yaml", Path("runs")).expansion.runs
+    assert len(runs) == 49
+    assert {run.model.loss.delta_va for run in runs} == {0.1, 0.2, 0.3, 0.4, 0.5, 0.8, 1.0}
+    assert {run.model.loss.delta_nce for run in runs} == {0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2}
+    assert {(run.model.train.epochs, run.model.train.patience) for run in runs} == {(8, 2)}
 
 
 def test_splits_are_written(tmp_path: Path) -> None:
