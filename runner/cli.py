@@ -240,7 +240,7 @@ def logs(
 
     found, log = command.find(experiment_directory(experiment, root_directory(root)), name, attempt)
     if not follow:
-        sys.stdout.write(log.read_text(encoding="utf-8", errors="replace"))
+        sys.stdout.write(command.read(log))
         return
     for text in command.follow(found, log):
         sys.stdout.write(text)

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from runner import quantities, yaml_source
 from runner.errors import Mistakes, Problem
@@ -87,11 +96,42 @@ def _ascending(band: tuple[float, float]) -> tuple[float, float]:
     return band
 
 
+class Draw(Part):
+    """How the values of a random axis are drawn; one of the four."""
+
+    uniform: tuple[float, float] | None = None  # between two numbers
+    log_uniform: tuple[float, float] | None = None  # the same for their logarithms
+    integer: tuple[int, int] | None = None  # whole numbers, both ends included
+    choice: list[Any] | None = Field(None, min_length=1)  # one of these
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Draw:
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            kinds = ", ".join(type(self).model_fields)
+            raise ValueError(f"found {' and '.join(given) or 'nothing'}; write one of {kinds}")
+        if given[0] != "choice":
+            low, high = getattr(self, given[0])
+            if low >= high or (given[0] == "log_uniform" and low <= 0):
+                least = "two positive numbers" if given[0] == "log_uniform" else "two numbers"
+                raise ValueError(f"found {given[0]} {[low, high]}; write {least}, the smaller one first")
+        return self
+
+
+class Random(Part):
+    """Axes whose values are drawn together: `count` points, the same for the same seed. A larger count adds points."""
+
+    count: int = Field(ge=1, le=100_000)
+    seed: int = Field(0, ge=0)
+    axes: dict[str, Draw] = Field(min_length=1)  # dotted key → how its values are drawn
+
+
 class Matrix(Part):
-    """The varied parameters. Order: axes × zip, then exclude, include, named; each once a seed."""
+    """The varied parameters. Order: axes × zip × random, then exclude, include, named; each once a seed."""
 
     axes: dict[str, list[Any]] = {}  # dotted key → values
     zip: list[dict[str, list[Any]]] = []  # groups of axes that advance together
+    random: Random | None = None  # axes whose values are drawn
     exclude: list[Overrides] = []  # points that match all keys of one entry are removed
     include: list[Overrides] = []  # whole points added
     named: dict[Name, Overrides] = {}  # hand-picked points: name → overrides
@@ -106,6 +146,11 @@ class Resources(Part):
     memory: Mebibytes | None = None  # 16G, 500M; a bare number counts MiB
     time: Seconds | None = None  # 30m, 1.5h, 1-12:00:00; a bare number counts minutes, as in Slurm
     partition: Words | None = None  # overrides the cluster file's
+
+    @classmethod
+    def of_job(cls, seconds: int, **others: Any) -> Resources:
+        """Of a job of ours: `time` itself takes a bare number for minutes, as a file means it."""
+        return cls.model_validate({"time": f"{seconds}s", **others})
 
 
 class Array(Part):

@@ -12,7 +12,7 @@ import typer
 from analysis.commands.options import DEFAULT_ROOT, RUN_HELP, Format, FormatOption, OfExperiment, Root
 from analysis.commands.tables import write_rows
 from analysis.fusion_health import LATE, alpha_findings, gate_findings
-from analysis.output import stdout_console, written
+from analysis.output import kept_inside, stdout_console, written
 from analysis.selection import run_named, thresholds_of
 from runner.errors import CommandFailed
 from runner.files import replacing
@@ -55,11 +55,11 @@ def command(
                 console.print(f"layer {finding.layer}: {finding.message}", soft_wrap=True)
                 if finding.advice:
                     console.print(f"  next: {finding.advice}", soft_wrap=True)
-    _save_csv(directory.alpha, layers)
+    _save_csv(kept_inside(directory.alpha, directory.path), layers)
     from analysis.plots.alpha import files
 
     figures = files({its.layer: its.values for its in layers})
-    written({directory.figure(name): content for name, content in figures.items()})
+    written({directory.figure(name): content for name, content in figures.items()}, inside=directory.path)
 
 
 def summary_row(its: LayerAlpha) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def _diagnosed(run: RunDir, samples: int, checkpoint: Path | None) -> tuple[Foun
         "findings": [finding.as_dict() for finding in diagnosis.findings],
     }
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    written({run.diagnosis: text, run.figure("diagnosis.svg"): plot.svg})
+    written({run.diagnosis: text, run.figure("diagnosis.svg"): plot.svg}, inside=run.path)
     return found, diagnosis
 
 

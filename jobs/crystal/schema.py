@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from models.fusion.registry import LateFusionOptions, MiddleFusionOptions
@@ -42,6 +44,7 @@ class DataParams(Section):
     classify: Classes | None = Field(None, json_schema_extra={"neutral": None})  # null: regression
 
 
+PROMOTED = "promoted"  # as a warm start in the template of a next stage
 RADIUS_CUTOFF = 5.0  # Å
 WITHOUT_EFFECT = {"cutoff": 8.0, "max_neighbors": 12}  # what stands in the parameters of a graph that it cannot change
 
@@ -117,6 +120,29 @@ class ModelParams(Section):
         return any(getattr(part, "reads_tokens", False) for part in (self.middle_fusion, self.late_fusion))
 
 
+def _as_checkpoint(value: Any) -> Any:
+    return {"checkpoint": value} if isinstance(value, str) else value
+
+
+class WarmStart(Section):
+    """The weights that a model starts from; a path alone will do."""
+
+    checkpoint: str = Field(json_schema_extra={"identity": False})  # best.pt or last.pt of a run; what is in it counts
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", validate_default=True)  # null: that of the file now
+
+    @field_validator("sha256")
+    @classmethod
+    def _of_the_file(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None or "checkpoint" not in info.data:
+            return value
+        path = Path(info.data["checkpoint"])
+        if info.data["checkpoint"] == PROMOTED:
+            raise ValueError("the checkpoints of promoted variants are filled in by `runner promote`")
+        if not path.is_file():
+            raise ValueError(f"no checkpoint {str(path)!r}; write the path of a best.pt or last.pt")
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 class TrainParams(Section):
     """How the model is trained."""
 
@@ -136,7 +162,28 @@ class TrainParams(Section):
     gradient_clip: float | None = Field(1.0, gt=0)  # norm; null: none
     patience: int | None = Field(None, ge=1)  # epochs without a better val_mae; null: no early stopping
     precision: Literal["float32", "bf16"] = "float32"  # bf16: forward pass in bfloat16
+    kernels: Literal["auto", "torch"] = Field(
+        "auto", json_schema_extra={"neutral": "auto"}
+    )  # auto: compiled convolutions on a CPU with a C++ compiler; torch: never (the same but for rounding)
     seed: int = Field(0, ge=0)  # initialisation, order, dropout
+    warm_start: Annotated[WarmStart | None, BeforeValidator(_as_checkpoint)] = Field(
+        None, json_schema_extra={"neutral": None}
+    )  # null: a fresh initialisation
+    continue_finished: bool = Field(
+        False, json_schema_extra={"identity": False}
+    )  # go on from the run of this experiment that differs in having fewer epochs; the result is the same
+
+    @model_validator(mode="after")
+    def _continues_the_same_schedule(self) -> TrainParams:
+        """More epochs must change nothing about those that there were."""
+        stretched = self.schedule == "onecycle" or (self.schedule == "linear_warmup" and self.warmup_steps is None)
+        if self.continue_finished and stretched:
+            what = (
+                f"the learning rates of {self.schedule} depend on the number of epochs, so a run cannot be lengthened"
+            )
+            fits = "schedule constant, or linear_warmup with warmup_steps; or a new cycle with train.warm_start"
+            raise misfit(("continue_finished",), what, fits)
+        return self
 
 
 class CrystalParams(Section):
@@ -177,6 +224,13 @@ class CrystalParams(Section):
             return "the contrastive loss compares all crystals of a batch"
         batch_norm = isinstance(self.model.encoder, AlignnOptions) and self.model.encoder.norm == "batch"
         return "BatchNorm averages over a batch" if batch_norm else None
+
+    @property
+    def may_be_compiled(self) -> bool:
+        """Whether compiled convolutions can compute this run on a CPU: they do ALIGNN 2.0 in float32."""
+        encoder = self.model.encoder
+        fits = isinstance(encoder, AlignnOptions) and (encoder.norm, encoder.backend) == ("layer", "torch")
+        return fits and (self.train.precision, self.train.kernels) == ("float32", "auto")
 
     @property
     def reads_text(self) -> bool:
