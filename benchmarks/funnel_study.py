@@ -27,7 +27,7 @@ from typing import Any
 import yaml
 from scipy.stats import spearmanr
 
-from benchmarks.page import filled
+from benchmarks.page import filled, table
 from benchmarks.timing import machine
 from jobs.launch import python_path
 from runner import manifest
