@@ -1,7 +1,7 @@
 """Every fenced command in the docs runs: page by page, in its order, in an empty folder with an empty home.
 
 A page says where with `<!-- run: laptop -->` or `<!-- run: slurm -->`; a block of any page says why it is left out with
-`<!-- not run: reason -->` in front of it. In ```console blocks lines after `$ ` are commands and the others an example of
+`<!-- not run: reason -->` in front of it. In ```console blocks lines after `$ ` are commands, the others an example of
 what they print; in ```sh blocks every line is a command. Starter files are made small before they are used.
 """
 
