@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.timing import machine
+from benchmarks.timing import machine, thousands
 from jobs.launch import python_path
 
 NOW = 1_790_000_000.0  # seconds since 1970
@@ -34,13 +34,14 @@ def main() -> None:
 
 def status_10k_seconds(runs: int = 10_000) -> list[dict[str, Any]]:
     """Show the status of so many completed runs, and again with half of them in the queue."""
-    size = f"{runs // 1000}k" if runs % 1000 == 0 else str(runs)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ids = write(folder, runs)
-        results = [{"name": f"status_{size}_seconds", **status(folder, runs), "unit": "s"}]
+        results = [{"name": f"status_{thousands(runs)}_seconds", **status(folder, runs), "unit": "s"}]
         queue_again(folder, ids, runs // 2)
-        results.append({"name": f"status_{size}_half_queued_seconds", **status(folder, runs // 2), "unit": "s"})
+        results.append(
+            {"name": f"status_{thousands(runs)}_half_queued_seconds", **status(folder, runs // 2), "unit": "s"}
+        )
     return results
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,5 +36,20 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "processor": _processor() or platform.processor() or platform.machine(),
     }
+
+
+def thousands(number: int) -> str:
+    """10000 as `10k`."""
+    return f"{number // 1000}k" if number >= 10_000 and number % 1000 == 0 else str(number)
+
+
+def _processor() -> str:
+    """Its name, where Linux says it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

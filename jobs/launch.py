@@ -17,7 +17,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 
 # Training frees and asks for the same large blocks in every step. glibc gives each one above 32 MiB back to the kernel,
 # which must clear its pages again: twenty blocks of 100 MiB cost 1.2 s, and 0.05 s when the process keeps them.
-_ALLOCATOR = {
+ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(4 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),
@@ -48,7 +48,7 @@ def child_environment(environ: Mapping[str, str], threads: int) -> dict[str, str
     changed.pop("PYTHONSAFEPATH", None)  # the run has -P; a script that its task starts may need its own folder
     changed.update({name: str(threads) for name in _THREAD_VARIABLES})
     if sys.platform == "linux":
-        changed = {**_ALLOCATOR, **changed}
+        changed = {**ALLOCATOR, **changed}
     return changed
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 Values = NDArray[np.float64]  # (C,)
 
@@ -24,6 +23,8 @@ def scores(split: str, probabilities: Values, classes: Values) -> dict[str, floa
     auc: the share of pairs of a positive and a negative crystal that are in the right order, ties counting half
     (Mann and Whitney, Ann. Math. Statist. 18, 50, 1947). f1 is 0 where no positive crystal was found.
     """
+    from scipy.stats import rankdata  # a second or more to import: not for a regression
+
     positive, found = classes > 0.5, probabilities > 0.5
     positives, negatives = int(positive.sum()), int((~positive).sum())
     rank_sum = rankdata(probabilities)[positive].sum()
