@@ -41,6 +41,7 @@ LIMIT = 90.0  # s, of stage 1 on one H100
 TINY = [
     "params.data.train=16", "params.data.val=8", "params.data.test=8", "params.train.epochs=1",
     "params.model.encoder.hidden=16", "matrix.seeds=[0]", "matrix.axes.model.middle_fusion.layers=[[1]]",
+    "matrix.named={}", "baseline=null",
 ]  # fmt: skip
 
 
