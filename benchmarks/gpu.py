@@ -22,16 +22,11 @@ from typing import Any
 
 import torch
 import yaml
-from torch import nn
 
 from benchmarks import steps
 from benchmarks.experiments import command, wait_for_pool
 from benchmarks.timing import alternate, machine
 from models.alignn import Alignn
-from models.alignn_weights import load_alignn_weights
-from models.batch import GraphBatch
-from models.crystal_model import CrystalModel
-from models.fusion.registry import LATE, MIDDLE
 from models.options import AlignnOptions
 from runner.layout import ExperimentDir
 
@@ -88,26 +83,12 @@ def step_ratios(size: int, rounds: int, device: str) -> Iterator[dict[str, Any]]
         "alignn": steps.stepper(theirs, lambda: theirs(graphs)["out"], target),
         "gpu_step_vs_alignn": steps.our_step(theirs, quotients, target),
         "gpu_step_whole_vs_alignn": steps.our_step(theirs, whole, target),
-        "gpu_step_bf16_vs_alignn": bf16_step(theirs, quotients, target),
+        "gpu_step_bf16_vs_alignn": steps.our_step(theirs, quotients, target, bf16=True),
     }
     seconds = alternate(sides, rounds)
     other = seconds.pop("alignn")
     for name, ours in seconds.items():
         yield {"name": name, "ratio": other / ours, "ours": ours, "theirs": other, "unit": "s", "batch": size}
-
-
-def bf16_step(theirs: nn.Module, graphs: GraphBatch, target: torch.Tensor) -> steps.Step:
-    """Ours as the product trains it with `train.precision: bf16`: the forward pass in bf16 where that is safe."""
-    none = MIDDLE["none"].options(name="none"), LATE["none"].options(name="none")
-    ours = CrystalModel(AlignnOptions(), *none, text_dim=None)
-    load_alignn_weights(ours.encoder, ours.head, theirs.state_dict())
-    ours = ours.to(target.device)
-
-    def predict() -> torch.Tensor:
-        with torch.autocast(target.device.type, dtype=torch.bfloat16):
-            return ours(graphs).prediction.float()
-
-    return steps.stepper(ours, predict, target)
 
 
 def search(device: str, parallel: int, overrides: list[str]) -> dict[str, Any]:

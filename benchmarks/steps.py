@@ -4,8 +4,9 @@
 
 Identical crystals of mp6k with complete neighbour shells, the same hyper-parameters (4 + 4 layers, hidden 256), float32
 (TF32 in both on a GPU), copied weights, AdamW with a learning rate of zero. `ours` is given the quotients of the
-crystals, `ours, whole` the same graph as alignn. The steps alternate, so that a busy machine slows all of them alike.
-Both sides run with the allocator settings that the product's workers have.
+crystals, `ours, whole` the same graph as alignn; on a CPU both use the compiled convolutions, as a run does, and
+`ours, torch` does not. On a GPU `ours, bf16` computes under autocast. The steps alternate, so that a busy machine slows
+all of them alike. Both sides run with the allocator settings that the product's workers have.
 """
 
 from __future__ import annotations
@@ -25,13 +26,16 @@ import torch
 from torch import nn
 
 from benchmarks.timing import alternate, machine
+from jobs.caches import cache_root
 from jobs.crystal.graph_store import GraphStore
+from jobs.crystal.kernels import use_kernels
 from jobs.crystal.schema import GraphParams
 from jobs.data.sources import load
 from jobs.launch import child_environment
 from models.alignn import Alignn
 from models.alignn_weights import load_alignn_weights
 from models.batch import GraphBatch
+from models.convolution import EdgeGatedConvolution
 from models.crystal_model import CrystalModel
 from models.fusion.registry import LATE, MIDDLE
 from models.options import AlignnOptions
@@ -46,7 +50,7 @@ def main() -> None:
     arguments.add_argument("--threads", type=int, default=2)
     arguments.add_argument("--device", default="cpu")
     arguments.add_argument("--dgl", action="store_true", help="alignn's DGL path as well")
-    arguments.add_argument("--compile", action="store_true", help="ours compiled as well")
+    arguments.add_argument("--compile", action="store_true", help="ours with torch.compile as well")
     arguments.add_argument("--memory", action="store_true", help="peak memory of a step in a process of its own")
     arguments.add_argument("--only", help=argparse.SUPPRESS)  # the side that a memory process measures
     chosen = arguments.parse_args()
@@ -60,17 +64,23 @@ def main() -> None:
         print(json.dumps({"machine": machine(), "results": times(chosen)}, indent=1))
 
 
+COMPARED = (  # name of the result, their side, our side
+    ("step_vs_alignn", "alignn", "ours"),
+    ("step_whole_vs_alignn", "alignn", "ours, whole"),
+    ("step_torch_vs_alignn", "alignn", "ours, torch"),
+    ("step_compiled_vs_alignn", "alignn", "ours, torch.compile"),
+    ("step_bf16_vs_alignn", "alignn", "ours, bf16"),
+    ("step_vs_dgl", "alignn on dgl", "ours"),
+    ("step_whole_vs_dgl", "alignn on dgl", "ours, whole"),
+)
+
+
 def times(chosen: argparse.Namespace) -> list[dict[str, Any]]:
     """Seconds a step of each side, and their ratios."""
     sides = steps(chosen)
     seconds = alternate(sides, chosen.rounds)
     found = []
-    for name, theirs, ours in (
-        ("step_vs_alignn", "alignn", "ours"),
-        ("step_whole_vs_alignn", "alignn", "ours, whole"),
-        ("step_compiled_vs_alignn", "alignn", "ours, compiled"),
-        ("step_vs_dgl", "alignn on dgl", "ours"),
-    ):
+    for name, theirs, ours in COMPARED:
         if theirs in seconds and ours in seconds:
             ratio = seconds[theirs] / seconds[ours]
             found.append({"name": name, "ratio": ratio, "ours": seconds[ours], "theirs": seconds[theirs],
@@ -104,6 +114,8 @@ def peak_bytes(chosen: argparse.Namespace) -> int:
 def steps(chosen: argparse.Namespace) -> dict[str, Step]:
     """Name → one training step."""
     quotients, whole = batches(chosen.batch, chosen.device)
+    if chosen.device == "cpu":
+        use_kernels(cache_root(), lambda said: print(said, file=sys.stderr))
     target = torch.randn(chosen.batch, generator=torch.Generator().manual_seed(0)).to(chosen.device)
     theirs = their_model().to(chosen.device)
     sides: dict[str, Step] = {}
@@ -114,8 +126,12 @@ def steps(chosen: argparse.Namespace) -> dict[str, Step]:
         sides["ours"] = our_step(theirs, quotients, target)
     if chosen.only is None:
         sides["ours, whole"] = our_step(theirs, whole, target)
+        if target.is_cuda:
+            sides["ours, bf16"] = our_step(theirs, quotients, target, bf16=True)
+        else:
+            sides["ours, torch"] = our_step(theirs, quotients, target, kernels=False)
     if chosen.compile:
-        sides["ours, compiled"] = our_step(theirs, quotients, target, compiled=True)
+        sides["ours, torch.compile"] = our_step(theirs, quotients, target, kernels=False, compiled=True)
     if chosen.dgl:
         sides["alignn on dgl"] = dgl_step(theirs, whole, target)
     return sides
@@ -124,21 +140,38 @@ def steps(chosen: argparse.Namespace) -> dict[str, Step]:
 def batches(size: int, device: str) -> tuple[GraphBatch, GraphBatch]:
     """The same crystals as quotients and as whole graphs, complete shells in both."""
     crystals = random.Random(0).sample(load("mp6k", None).crystals, size)
-    root = Path(os.environ.get("RUNNER_CACHE") or Path.home() / ".cache" / "runner")
     found = [
-        GraphStore.open(crystals, GraphParams(quotient=quotient), root, device=device).batch(range(size))
+        GraphStore.open(crystals, GraphParams(quotient=quotient), cache_root(), device=device).batch(range(size))
         for quotient in (True, False)
     ]
     return found[0], found[1]
 
 
-def our_step(theirs: nn.Module, graphs: GraphBatch, target: torch.Tensor, compiled: bool = False) -> Step:
+def our_step(
+    theirs: nn.Module,
+    graphs: GraphBatch,
+    target: torch.Tensor,
+    *,
+    kernels: bool = True,
+    compiled: bool = False,
+    bf16: bool = False,
+) -> Step:
+    """A step of our model with the weights of theirs; without `kernels` torch computes the convolutions."""
     none = MIDDLE["none"].options(name="none"), LATE["none"].options(name="none")  # type: ignore[call-arg]
     ours = CrystalModel(AlignnOptions(), *none, text_dim=None)
     load_alignn_weights(ours.encoder, ours.head, theirs.state_dict())
     ours = ours.to(target.device)
+    for module in ours.modules():
+        if isinstance(module, EdgeGatedConvolution):
+            module.may_be_fused = kernels
     forward = torch.compile(ours, dynamic=True) if compiled else ours
-    return stepper(ours, lambda: forward(graphs).prediction, target)
+
+    def predict() -> torch.Tensor:
+        with torch.autocast(target.device.type, dtype=torch.bfloat16, enabled=bf16):
+            prediction: torch.Tensor = forward(graphs).prediction
+        return prediction.float()
+
+    return stepper(ours, predict, target)
 
 
 def stepper(model: nn.Module, predict: Callable[[], torch.Tensor], target: torch.Tensor) -> Step:

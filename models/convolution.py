@@ -13,15 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models import fused
 from models.batch import Distinct, Edges
+from models.fused import GATE_EPSILON
 from models.norm import make_norm
 from models.segment import at_end, at_start, of_each, sum_at_end
-
-GATE_EPSILON = 1e-6
 
 
 class EdgeGatedConvolution(nn.Module):
     """Nodes (n, d) and edges (M, d) to new nodes and edges of the same width."""
+
+    may_be_fused = True  # by models.fused, where it is in use
 
     def __init__(self, width: int, norm: str) -> None:
         super().__init__()
@@ -48,6 +50,8 @@ class EdgeGatedConvolution(nn.Module):
         Without `update_edges` the second result is None: the last convolution's edges are read by nobody.
         `node_count` (n,) and `edge_count` (M,): how many each stands for, read by BatchNorm alone.
         """
+        if self.may_be_fused and fused.applies(self, nodes, features):
+            return fused.convolve(self, edges, nodes, features, distinct, update_edges)
         gate, mean, update = self._pass_messages(edges, nodes, features, distinct)
         new_nodes = nodes + F.silu(self.norm_nodes(update + mean, node_count))
         if not update_edges:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from models.alignn import Alignn, Fuse
 from models.batch import Distinct, Edges, GraphBatch
-from models.convolution import GATE_EPSILON, EdgeGatedConvolution
+from models.convolution import EdgeGatedConvolution
+from models.fused import GATE_EPSILON
 
 os.environ.setdefault("DGLBACKEND", "pytorch")  # otherwise dgl writes a file into the home directory and prints
 
@@ -31,6 +32,8 @@ class DglEdges(Edges):
 
 class DglConvolution(EdgeGatedConvolution):
     """The same parameters and formula; sums by DGL's sparse-matrix kernels."""
+
+    may_be_fused = False
 
     def _pass_messages(
         self, edges: Edges, nodes: Tensor, features: Tensor, distinct: Distinct | None

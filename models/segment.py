@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from models.batch import Distinct, Edges
 
 
-def _bag_sum(rows: Tensor, order: Tensor | None, offsets: Tensor) -> Tensor:
+def sum_rows(rows: Tensor, order: Tensor | None, offsets: Tensor) -> Tensor:
     """Row i of the result: the sum of rows[order[offsets[i]:offsets[i+1]]]; no gradient."""
     if order is None:
         order = torch.arange(rows.shape[0], device=rows.device)
@@ -34,7 +34,7 @@ class _SegmentSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, index: Tensor, order: Tensor | None, offsets: Tensor) -> Tensor:
         ctx.save_for_backward(index, order, offsets)
-        return _bag_sum(rows, order, offsets)
+        return sum_rows(rows, order, offsets)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:

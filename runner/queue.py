@@ -29,6 +29,7 @@ class Queue:
 
     places: dict[str, Place] = field(default_factory=dict)  # run id → place
     sent: Counter[str] = field(default_factory=Counter)  # run id → how often a scheduler has taken it
+    jobs: frozenset[str] | None = None  # all of this user's that Slurm has; None where it was not asked
     unanswered: str | None = None  # why Slurm could not be asked; states are then from files alone
 
 
@@ -42,13 +43,13 @@ def look(directory: ExperimentDir, wanted: set[str] | None = None) -> Queue:
     for submission in (s for s in sent if s.kind == "local"):
         _look_at_pool(directory, submission, places)
     remote = [s for s in sent if s.kind == "slurm" and _concerns(s, wanted)]
-    unanswered = None
+    jobs = unanswered = None
     if remote:
         try:
-            _look_at_slurm(remote, places)
+            jobs = _look_at_slurm(remote, places)
         except UserError as error:
             unanswered = error.message
-    return Queue(places, _times_sent(sent), unanswered)
+    return Queue(places, _times_sent(sent), jobs, unanswered)
 
 
 def _times_sent(submissions: list[Submission]) -> Counter[str]:
@@ -70,10 +71,11 @@ def _look_at_pool(directory: ExperimentDir, submission: Submission, places: dict
             places[run_id] = Place(started, job, submission.number, final=True, since=submission.time)
 
 
-def _look_at_slurm(sent: list[Submission], places: dict[str, Place]) -> None:
+def _look_at_slurm(sent: list[Submission], places: dict[str, Place]) -> frozenset[str]:
     by_job = {chunk.job_id: (submission, chunk) for submission in sent for chunk in submission.chunks if chunk.job_id}
     by_token = {slurm.comment(chunk.token): (submission, chunk) for submission in sent for chunk in submission.chunks}
-    for element in slurm.queue():
+    elements = slurm.queue()
+    for element in elements:
         found = by_job.get(element.job_id) or by_token.get(element.comment)
         if found is None:
             continue
@@ -87,3 +89,4 @@ def _look_at_slurm(sent: list[Submission], places: dict[str, Place]) -> None:
         reason = "" if started else element.reason
         for run_id in task:
             places[run_id] = Place(started, name, submission.number, reason, len(task) > 1, element.start)
+    return frozenset(element.job_id for element in elements)

@@ -19,9 +19,10 @@ from runner.experiment import Experiment, Resources
 from runner.files import write_json, write_text
 from runner.layout import ExperimentDir
 from runner.plan import Plan
-from runner.schedulers import local, slurm
+from runner.schedulers import limits, local, slurm
 from runner.yaml_text import dump
 
+HELPERS = 2  # jobs beside the arrays, for which a site's limit must leave room
 WRITERS = 8  # at once: a shared file system takes its time for each file, and takes several
 
 
@@ -162,10 +163,15 @@ def _slurm_folder(directory: ExperimentDir, number: int) -> Path:
 
 
 def _within_limit(arrays: Arrays, cluster: Cluster) -> tuple[Arrays, int]:
-    """As many array tasks as the site takes at once, and how many have to wait for a later submission."""
-    if not isinstance(cluster, SlurmCluster) or cluster.max_submit_jobs is None:
+    """As many array tasks as the site takes at once, and how many have to wait for a later submission.
+
+    The jobs beside them that prepare and supervise find room too.
+    """
+    most = limits.max_submit_jobs(cluster) if isinstance(cluster, SlurmCluster) else None
+    if most is None:
         return arrays, 0
-    left = max(0, cluster.max_submit_jobs - len(slurm.queue()))
+    left = max(0, most - len(slurm.queue()))
+    left = max(min(left, 1), left - HELPERS)
     kept: Arrays = []
     for resources, tasks in arrays:
         kept.append((resources, tasks[:left]))
@@ -213,7 +219,7 @@ def _send_slurm(
     workers: Workers,
     code: Path,
 ) -> list[str]:
-    size = slurm.max_array_size(cluster)
+    size = limits.max_array_size(cluster)
     chunks = [
         (resources, tasks[start : start + size]) for resources, tasks in arrays for start in range(0, len(tasks), size)
     ]
@@ -234,11 +240,29 @@ def _send_slurm(
         manifest.log_submission(directory, sending)
         runs = directory.path.absolute() / directory.runs.name
         callables = [workers.task(tuple(str(runs / run_id) for run_id in task)) for task in part]
-        job_id = slurm.send(_slurm_folder(directory, number), callables, params, cluster.python)
+        try:
+            job_id = slurm.send(_slurm_folder(directory, number), callables, params, cluster.python)
+        except CommandFailed as error:
+            raise _in_part(error, jobs, preparing) from None
         manifest.log_submission(directory, {"event": "sent", "submission": number, "token": token, "job_id": job_id})
         jobs.append(job_id)
         first += len(part)
     return jobs
+
+
+def _in_part(error: CommandFailed, jobs: list[str], preparing: str | None) -> CommandFailed:
+    """The refusal of an array, and what is in the queue although it was refused."""
+    if jobs:
+        return CommandFailed(f"{error.message}\n    sent before: array {', '.join(jobs)}, whose runs go on")
+    if preparing is None:
+        return error
+    try:
+        slurm.cancel([preparing])
+    except CommandFailed:
+        return CommandFailed(
+            f"{error.message}\n    sent before: job {preparing}, which fills the caches; it does no harm"
+        )
+    return error
 
 
 def _send_preparation(
@@ -256,7 +280,7 @@ def _send_preparation(
     if cluster.prepare is None or prepared.covers(root, experiment.experiment, run_ids):
         return None
     asked = cluster.prepare
-    resources = Resources(cpus=asked.cpus, memory=asked.memory, time=asked.time, partition=asked.partition)
+    resources = Resources.of_job(asked.time, cpus=asked.cpus, memory=asked.memory, partition=asked.partition)
     told = environment(cluster, resources, code)
     if asked.internet:
         del told["HF_HUB_OFFLINE"]

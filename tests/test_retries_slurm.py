@@ -14,7 +14,9 @@ from tiny_search import runner, runs, site, stage, states
 
 pytestmark = pytest.mark.slurm
 
-MEMORY = {"mischief": "memory", "allocate_mib": 400, "at_epoch": 2}  # with the 100 of the processes: between the limits
+# With the 50 to 120 MiB of the processes: first near the limit of 800M, long enough to be noticed, then between it and
+# that of the second attempt.
+MEMORY = {"mischief": "memory", "allocate_mib": 900, "at_epoch": 2}
 GPU_MEMORY = {"mischief": "gpu_memory", "at_epoch": 2}
 
 
@@ -34,7 +36,7 @@ def test_two_kinds_of_memory_are_told_apart_and_the_supervisor_finishes_both(
     slurm: SlurmCluster, tmp_path: Path
 ) -> None:
     matrix = {"named": {"good": {}, "host": MEMORY, "gpu": GPU_MEMORY}}
-    config = stage(tmp_path, "one", matrix=matrix, resources={"memory": "400M", "time": "5m"})
+    config = stage(tmp_path, "one", matrix=matrix, resources={"memory": "800M", "time": "5m"})
     sent = runner("submit", config, "--cluster", site(tmp_path), "--supervise", root=tmp_path)
     assert sent.returncode == 0, sent.stderr
     wait_until((tmp_path / "one" / "analysis" / "results_summary.csv").exists, 120, "the summary")
@@ -43,7 +45,7 @@ def test_two_kinds_of_memory_are_told_apart_and_the_supervisor_finishes_both(
     assert found == {"good": [None], "host": ["out_of_memory", None], "gpu": ["gpu_out_of_memory", None]}
     assert len(set(losses(tmp_path, "one").values())) == 1  # the same three epochs, interrupted or not
     scripts = [path.read_text() for path in (tmp_path / "one" / "submissions" / "2" / "slurm").glob("*submission.sh")]
-    assert sorted("--mem=600M" in script for script in scripts) == [False, True]
+    assert sorted("--mem=1200M" in script for script in scripts) == [False, True]
 
 
 def test_third_equal_mistake_stops_the_array(slurm: SlurmCluster, tmp_path: Path) -> None:

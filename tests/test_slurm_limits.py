@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from runner.cluster import SlurmCluster
 from runner.errors import CommandFailed, UserError
 from runner.experiment import Resources
 from runner.retry import Limits
+from runner.schedulers import limits as site_limits
 from runner.schedulers import slurm
 
 ANSWER = """\
@@ -32,7 +35,7 @@ def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def limits(partition: str | None, wanted: str | None = None) -> Limits:
-    return slurm.limits(Resources(partition=wanted), SlurmCluster(kind="slurm", partition=partition))
+    return site_limits.limits(Resources(partition=wanted), SlurmCluster(kind="slurm", partition=partition))
 
 
 @pytest.mark.usefixtures("scontrol")
@@ -73,5 +76,72 @@ def test_the_size_of_arrays_comes_from_slurm_unless_the_site_file_gives_it(
     scontrol: Path, answer: str, size: int
 ) -> None:
     scontrol.write_text(answer)
-    assert slurm.max_array_size(SlurmCluster(kind="slurm")) == size
-    assert slurm.max_array_size(SlurmCluster(kind="slurm", max_array_size=7)) == 7
+    assert site_limits.max_array_size(SlurmCluster(kind="slurm")) == size
+    assert site_limits.max_array_size(SlurmCluster(kind="slurm", max_array_size=7)) == 7
+
+
+ACCOUNTS = """\
+lab|lab||120|normal
+lab|lab|short|7|normal
+lab|other||30|tight
+"""
+
+
+@pytest.fixture
+def accounting(scontrol: Path) -> Path:
+    """A sacctmgr that knows a user of two accounts, and a QOS with limits of its own."""
+    scontrol.write_text("AccountingStorageEnforce = associations,limits,qos\n")
+    answer = f'case "$*" in *show\\ qos*tight*) echo "5|";; *show\\ qos*) echo "|";; *) echo "{ACCOUNTS}";; esac'
+    (scontrol.parent / "sacctmgr").write_text(f"#!/bin/sh\n{answer}\n")
+    (scontrol.parent / "sacctmgr").chmod(0o755)
+    return scontrol
+
+
+@pytest.mark.usefixtures("accounting")
+@pytest.mark.parametrize(
+    ("site", "most"),
+    [
+        ({}, 120),
+        ({"partition": "short"}, 7),
+        ({"account": "other"}, 5),  # through its usual QOS
+        ({"qos": "tight"}, 5),
+        ({"account": "unknown"}, None),
+        ({"max_submit_jobs": 3}, 3),
+    ],
+)
+def test_places_in_the_queue_come_from_the_accounting_unless_the_site_file_gives_them(
+    site: dict[str, Any], most: int | None
+) -> None:
+    assert site_limits.max_submit_jobs(SlurmCluster(kind="slurm", **site)) == most
+
+
+def test_a_site_without_limits_or_without_accounting_has_no_limit(accounting: Path) -> None:
+    (accounting.parent / "sacctmgr").write_text("#!/bin/sh\nexit 1\n")
+    assert site_limits.max_submit_jobs(SlurmCluster(kind="slurm")) is None
+    accounting.write_text("AccountingStorageEnforce = none\n")
+    assert site_limits.max_submit_jobs(SlurmCluster(kind="slurm")) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [({"time": "2h"}, r"resources\.time: found 2h00m, and partition short allows 30m00s"),
+     ({"memory": "70G"}, r"resources\.memory: found 71680 MiB, and partition short allows 64000 MiB a node")],
+)  # fmt: skip
+def test_what_would_wait_for_ever_is_refused(asked: dict[str, str], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        site_limits.refuse_beyond(
+            Limits(1800, 64000), Resources(**asked), SlurmCluster(kind="slurm", partition="short")
+        )
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [("sbatch: error: Batch job submission failed: Invalid qos specification", "see `qos` of the cluster file"),
+     ("sbatch: unrecognized option '--nicee=1'\nTry \"sbatch --help\"", "see `sbatch` of the cluster file"),
+     ("sbatch: error: something new", "sbatch refused the array: something new")],
+)  # fmt: skip
+def test_a_refusal_names_the_key_it_is_about(tmp_path: Path, scontrol: Path, said: str, told: str) -> None:
+    (scontrol.parent / "sbatch").write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{said}\nEND\nexit 1\n")
+    (scontrol.parent / "sbatch").chmod(0o755)
+    with pytest.raises(CommandFailed, match=re.escape(told)):
+        slurm.send(tmp_path / "slurm", [print], {}, None)

@@ -108,10 +108,10 @@ def mischief(params: TinyParams) -> None:
         raise RunFailure(Kind.DATA_MISSING, "the task was told that its data are bad")
     if params.mischief == "gpu_memory" and params.train.micro_batch > 4:
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")  # the words of torch
-    if params.mischief == "memory":  # needs two thirds for a while, then all of it, and goes on where it gets it
-        needed = [b"x" * (params.allocate_mib * 2 // 3 << 20)]
-        time.sleep(3)
-        needed.append(b"x" * (params.allocate_mib // 3 << 20))
+    if params.mischief == "memory":  # needs three quarters for a while, then all of it, and goes on where it gets it
+        needed = [b"x" * (params.allocate_mib * 3 // 4 << 20)]
+        time.sleep(4)
+        needed.append(b"x" * (params.allocate_mib // 4 << 20))
         time.sleep(3)
         needed.clear()
     if params.mischief == "allocate":

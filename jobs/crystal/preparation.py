@@ -10,12 +10,13 @@ from typing import Any
 from jobs.crystal.descriptions import describe
 from jobs.crystal.embeddings import embed
 from jobs.crystal.graph_store import GraphStore
+from jobs.crystal.kernels import NoKernels, build_kernels
 from jobs.crystal.schema import CrystalParams, DataParams
 from jobs.data import sources
 from jobs.data.crystals import Crystal
 from jobs.data.splits import choose
 from jobs.task import Preparation
-from runner.errors import UserError
+from runner.errors import CommandFailed, UserError
 
 Log = Callable[[str], None]
 
@@ -33,7 +34,18 @@ def prepare(params: Sequence[CrystalParams], cache_root: Path, log: Log) -> list
         found.append(Preparation(f"data set {data.dataset}, {data.target}", True, f"{len(crystals):,} crystals"))
         found += _graphs(wanted, crystals, cache_root, log)
         found += _texts(wanted, crystals, cache_root, log)
+    if any(p.may_be_compiled for p in params):
+        found.append(_kernels(cache_root))
     return found
+
+
+def _kernels(root: Path) -> Preparation:
+    """Always ready: without them torch computes the same, more slowly on a CPU."""
+    try:
+        built = ", ".join(build_kernels(root))
+    except (NoKernels, CommandFailed) as error:
+        return Preparation("compiled convolutions", True, f"none, runs on a CPU take longer: {error}")
+    return Preparation("compiled convolutions", True, built)
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:

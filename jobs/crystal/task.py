@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jobs.crystal.schema import CrystalParams
+from jobs.failure import Kind, RunFailure
 from jobs.task import Outcome, Preparation
+from jobs.training.device import choose_device
+from jobs.training.predictions import write_predictions
 from runner.errors import Problem, UserError
-from runner.files import replacing, write_json
+from runner.files import write_json
 
 if TYPE_CHECKING:
     from jobs.context import RunContext
@@ -73,16 +75,25 @@ class CrystalTask:
 
         from jobs.crystal.corpus import gather
         from jobs.crystal.learner import CrystalLearner
+        from jobs.training.beginning import continue_finished, warm_start
         from jobs.training.loop import Fit
 
         device = choose_device(context.gpus)
         torch.set_num_threads(context.threads)
-        corpus = gather(params, context.cache_root, device, context.threads, context.say)
+        kernels = choose_kernels(params, device, context)
+        try:
+            corpus = gather(params, context.cache_root, device, context.threads, context.say)
+        except UserError as error:  # the parameters were checked before: it is the data that are not as they were
+            raise RunFailure(Kind.DATA_MISSING, str(error)) from error
         write_json(context.directory.splits, {name: [corpus.ids[i] for i in r] for name, r in corpus.places.items()})
         torch.manual_seed(params.train.seed)
         model = build_model(params, corpus.texts.width if corpus.texts is not None else None)
+        if params.train.warm_start is not None:
+            warm_start(model, params.train.warm_start, context.say)
+        if params.train.continue_finished:
+            continue_finished(context)
         learner = CrystalLearner(model.to(device), corpus, params.train)
-        for line in banner(params, corpus, learner, device):
+        for line in banner(params, corpus, learner, f"{device}, convolutions {kernels}"):
             context.say(line)
         for note in corpus.notes:
             context.warn(note)
@@ -98,6 +109,7 @@ class CrystalTask:
             fusion=fitted.best_fusion,
             extra={
                 "device": str(device),
+                "kernels": kernels,
                 "train_mean": corpus.mean,
                 "train_deviation": corpus.deviation,
                 "threshold": params.data.classify.threshold if params.data.classify else None,
@@ -105,18 +117,14 @@ class CrystalTask:
         )
 
 
-def choose_device(gpus: int) -> Any:
-    """The GPU of this task, or the CPU; UserError when a GPU was asked for and none is visible."""
-    import torch
+def choose_kernels(params: CrystalParams, device: Any, context: RunContext) -> str:
+    """What computes the convolutions from now on in this process: a compiled library, or torch."""
+    from jobs.crystal.kernels import TORCH, use_kernels, use_torch
 
-    if not gpus:
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise UserError(
-            "resources.gpus asks for a GPU, but torch sees none here",
-            next_command="runner submit CONFIG --set resources.gpus=0, or a cluster with GPUs",
-        )
-    return torch.device("cuda")
+    if device.type == "cpu" and params.may_be_compiled:
+        return use_kernels(context.cache_root, context.say)
+    use_torch()
+    return TORCH
 
 
 def build_model(params: CrystalParams, text_width: int | None) -> Any:
@@ -134,7 +142,7 @@ def build_model(params: CrystalParams, text_width: int | None) -> Any:
     )
 
 
-def banner(params: CrystalParams, corpus: Corpus, learner: CrystalLearner, device: Any) -> list[str]:
+def banner(params: CrystalParams, corpus: Corpus, learner: CrystalLearner, device: str) -> list[str]:
     """What is trained, on what, how: the first lines of a log."""
     data, train = params.data, params.train
     sizes = ", ".join(f"{name} {len(places):,}" for name, places in corpus.places.items())
@@ -167,18 +175,17 @@ def evaluate(learner: CrystalLearner, context: RunContext) -> dict[str, float]:
 
     best = checkpoint.load(context.directory.best_checkpoint, learner.corpus.target.device)
     learner.model.load_state_dict(best["model"])
-    rows: list[list[Any]] = []
+    rows: list[tuple[str, str, float, float]] = []
     metrics: dict[str, float] = {}
     for split in ("val", "test"):
         predictions, targets = learner.predict(split)
         ids = [learner.corpus.ids[i] for i in learner.corpus.places[split]]
-        rows += [[i, split, repr(float(t)), repr(float(p))] for i, t, p in zip(ids, targets, predictions, strict=True)]
+        rows += [(i, split, float(t), float(p)) for i, t, p in zip(ids, targets, predictions, strict=True)]
         if split == "test":
             metrics |= learner.metrics("test", predictions, targets)
         if learner.corpus.classes:
             metrics[f"{split}_accuracy_of_majority"] = float(max(targets.mean(), 1 - targets.mean()))
         else:
             metrics[f"{split}_mae_of_mean"] = float(abs(targets - learner.corpus.mean).mean())
-    with replacing(context.directory.predictions) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([["id", "split", "target", "prediction"], *rows])
+    write_predictions(context.directory, rows)
     return metrics

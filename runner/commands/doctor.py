@@ -18,7 +18,7 @@ from runner.errors import CommandFailed, UserError
 from runner.experiment import Resources
 from runner.files import read_json
 from runner.quantities import human_seconds
-from runner.schedulers import slurm
+from runner.schedulers import limits, slurm
 from runner.submission import environment
 
 START_SECONDS = 120  # in a queue that is longer, the checks of the compute node are left out, and named
@@ -45,7 +45,7 @@ def examine(cluster: SlurmCluster, gpus: int, folder: Path) -> Iterator[Finding]
     yield Finding("Slurm's commands", not missing, f"missing: {', '.join(missing)}" if missing else "all here")
     if missing:
         return
-    resources = Resources(gpus=gpus, time=LIMIT_SECONDS, memory=2048)
+    resources = Resources.of_job(LIMIT_SECONDS, gpus=gpus, memory=2048)
     yield from _limits(cluster, resources)
     yield _accounting()
     yield from _node(cluster, resources, folder)
@@ -53,7 +53,8 @@ def examine(cluster: SlurmCluster, gpus: int, folder: Path) -> Iterator[Finding]
 
 def _limits(cluster: SlurmCluster, resources: Resources) -> Iterator[Finding]:
     try:
-        size, limits = slurm.max_array_size(cluster), slurm.limits(resources, cluster)
+        size, found = limits.max_array_size(cluster), limits.limits(resources, cluster)
+        most = limits.max_submit_jobs(cluster)
         waiting = len(slurm.queue())
     except CommandFailed as error:
         yield Finding("slurmctld", False, error.message)
@@ -61,9 +62,10 @@ def _limits(cluster: SlurmCluster, resources: Resources) -> Iterator[Finding]:
     except UserError as error:
         yield Finding("partition", False, "; ".join(line.strip() for line in error.message.splitlines()))
         return
-    longest = human_seconds(limits.seconds) if limits.seconds else "no limit"
+    longest = human_seconds(found.seconds) if found.seconds else "no limit"
+    at_once = f"{most:,} at once" if most else "no limit known at once"
     yield Finding("slurmctld", True, f"answers; {waiting} array tasks of yours in the queue")
-    yield Finding("limits", None, f"arrays of up to {size:,} tasks; longest run {longest}")
+    yield Finding("limits", None, f"arrays of up to {size:,} tasks, {at_once}; longest run {longest}")
 
 
 def _accounting() -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rich.table import Table
@@ -16,7 +16,7 @@ from runner.layout import ExperimentDir
 from runner.manifest import Manifest, PlannedRun
 from runner.quantities import counted, human_seconds
 from runner.queue import Queue
-from runner.states import STATES, RunState, counts, survey
+from runner.states import STATES, RunState, as_number, counts, survey
 
 TABLE_ROWS = 60
 NOTES = 10
@@ -42,6 +42,7 @@ class Status:
     manifest: Manifest
     rows: list[tuple[PlannedRun, RunState]]
     queue: Queue
+    supervision: dict[str, Any] = field(default_factory=dict)  # as the manifest module gives it
 
     def only(self, run_ids: set[str]) -> Status:
         """The same of some runs."""
@@ -65,7 +66,8 @@ def take(directory: ExperimentDir, known: Manifest | None = None) -> Status:
     """The states of all runs: files first, then one look at the schedulers for those that are not completed."""
     plan = known or manifest.read(directory)
     states, queue = survey(directory, (run.run_id for run in plan.runs))
-    return Status(directory, plan, [(run, states[run.run_id]) for run in plan.runs], queue)
+    rows = [(run, states[run.run_id]) for run in plan.runs]
+    return Status(directory, plan, rows, queue, manifest.supervision(directory))
 
 
 def as_json(status: Status) -> str:
@@ -143,10 +145,26 @@ def lines(status: Status, limit: int = TABLE_ROWS) -> Iterator[str]:
         yield f"… and {counted(len(told) - NOTES, 'note')} more; --format json lists all"
     if any(state.state == "failed" for _, state in status.rows):
         yield f"why in full: runner failures {status.manifest.experiment}"
+    if supervision := _supervision(status):
+        yield supervision
     known = {run.run_id for run in status.manifest.runs}
     gone = sorted({place.job for run_id, place in status.queue.places.items() if run_id not in known})
     if gone:
         yield f"still queued or running, although the experiment file no longer has them: {', '.join(gone[:8])}"
+
+
+def _supervision(status: Status) -> str | None:
+    """Who looks after the experiment, or why nobody does any more."""
+    last = status.supervision
+    job, jobs = last.get("job_id"), status.queue.jobs
+    if last.get("event") == "supervision_failed":
+        return f"its supervisor could not go on: {_first_line(str(last.get('message')))}"
+    if last.get("event") != "supervised" or jobs is None:
+        return None
+    if job in jobs:
+        return f"supervised by job {job}"
+    log = status.directory.submission(int(last["submission"])) / "supervisor"
+    return f"its supervisor, job {job}, is gone without a word; what it wrote is in {log}"
 
 
 def headline(status: Status) -> str:
@@ -167,7 +185,7 @@ def value_of(state: RunState, metric: str) -> float | None:
         value = found.get(metric) if isinstance(found, dict) else None
     else:
         value = state.value if state.metric == metric else None
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    return as_number(value)
 
 
 def _word(state: RunState) -> Text:

@@ -15,7 +15,7 @@ from runner.expansion import Run
 from runner.plan import Plan, Policy, plan
 from runner.quantities import counted
 from runner.retry import RETRIED, Limits
-from runner.schedulers import slurm
+from runner.schedulers import limits, slurm
 from runner.selection import filter_runs
 
 WORKERS = submission.Workers(task=ArrayTask, prepare=PrepareJob)
@@ -61,9 +61,11 @@ def _limits(loaded: Loaded, cluster: Cluster) -> Limits:
     refuse_without_time(loaded.expansion.file, cluster)
     slurm.check_commands()
     try:
-        return slurm.limits(loaded.experiment.resources, cluster)
+        found = limits.limits(loaded.experiment.resources, cluster)
     except CommandFailed as error:
         raise _unanswered(error.message) from None
+    limits.refuse_beyond(found, loaded.experiment.resources, cluster)
+    return found
 
 
 def _unanswered(why: str) -> CommandFailed:
@@ -85,7 +87,8 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
     else:
         told.append(f"{name}: {'nothing to send' if sent is None else 'nothing sent'}")
     if sent is not None and sent.waiting:
-        told.append(f"{counted(sent.waiting, 'array task')} more than the site takes at once; submit again later")
+        more = counted(sent.waiting, "array task")
+        told.append(f"{more} more than the site takes at once; submit again later, or let --supervise do it")
     if done.completed:
         told.append(f"{len(done.completed)} completed already")
     if done.under_way:

@@ -20,7 +20,7 @@ from runner.commands.promote import promote, summarize
 from runner.commands.resubmit import reload
 from runner.commands.status import take
 from runner.commands.submit import submit
-from runner.errors import CommandFailed
+from runner.errors import CommandFailed, UserError
 from runner.experiment import Resources
 from runner.files import write_json
 from runner.layout import ExperimentDir
@@ -30,6 +30,9 @@ from runner.queue import look
 from runner.schedulers import slurm
 
 POLL_SECONDS = 2.0
+AGAIN_SECONDS = 20.0  # after which a turn is tried again while Slurm does not answer
+PATIENCE_SECONDS = 15 * 60.0
+LATER_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,35 @@ class Turn:
     directory: str
 
     def __call__(self) -> None:
-        take_turn(ExperimentDir(Path(self.directory)))
+        try:
+            patiently(ExperimentDir(Path(self.directory)))
+        except UserError as error:
+            _say(f"error: {error}")
+            sys.exit(1)
+
+
+def patiently(directory: ExperimentDir) -> ExperimentDir | None:
+    """`take_turn`, again and again while it cannot do its work; what it gives up with is kept for `runner status`.
+
+    Slurm may be away for minutes, and nobody else would look after the experiment.
+    """
+    until = time.monotonic() + PATIENCE_SECONDS
+    told = None
+    while True:
+        try:
+            following = take_turn(directory)
+        except UserError as error:
+            if error.message != told:  # kept at once: the job may be ended before its patience is
+                manifest.log_submission(directory, {"event": "supervision_failed", "message": error.message})
+                told = error.message
+            if not isinstance(error, CommandFailed) or time.monotonic() > until:
+                raise
+            _say(f"{error}; tried again in {AGAIN_SECONDS:.0f} s")
+            time.sleep(AGAIN_SECONDS)
+        else:
+            if following is None or following.path.name != directory.path.name:
+                manifest.log_submission(directory, {"event": "supervision_ended"})
+            return following
 
 
 def take_turn(directory: ExperimentDir) -> ExperimentDir | None:
@@ -53,7 +84,8 @@ def take_turn(directory: ExperimentDir) -> ExperimentDir | None:
     if outcome.sent or outcome.plan.under_way:
         sent = len(outcome.plan.send)
         _say(f"{directory.path.name}: {sent} runs sent again, {len(outcome.plan.under_way)} still queued or running")
-        watch(directory, again.cluster)
+        full = outcome.sent is not None and not outcome.sent.jobs and not outcome.plan.under_way
+        watch(directory, again.cluster, later=full)
         return directory
     found = summarize(directory)
     _say(f"{directory.path.name}: {found['choice']['reason'] if found['choice'] else 'no variant can be ranked'}")
@@ -73,25 +105,27 @@ def start_stage(loaded: Loaded, cluster: Cluster, origin: submission.Origin) -> 
     return loaded.directory
 
 
-def watch(directory: ExperimentDir, cluster: Cluster) -> None:
-    """Arrange for the next turn once the arrays that are under way have ended; locally, `follow` does so itself."""
+def watch(directory: ExperimentDir, cluster: Cluster, *, later: bool = False) -> None:
+    """Arrange for the next turn once the arrays that are under way have ended; locally, `follow` does so itself.
+
+    later: the site has taken none, since it has enough of this user's; the next turn comes after a while.
+    """
     if not isinstance(cluster, SlurmCluster):
         return
     path = ExperimentDir(directory.path.absolute())
     sent = manifest.submissions(path)
-    jobs = {chunk.job_id for chunk in sent[-1].chunks if chunk.job_id}
-    jobs |= {place.job.partition("_")[0] for place in look(path).places.values()}
-    params = slurm.parameters(
-        f"{path.path.name}-supervisor",
-        f"supervise-{sent[-1].number}",
-        Resources(
-            time=cluster.supervisor.time, memory=cluster.supervisor.memory, partition=cluster.supervisor.partition
-        ),
-        None,
-        cluster,
-        submission.environment(cluster, Resources(time=cluster.supervisor.time)),
-    )
-    params |= {"dependency": f"afterany:{':'.join(sorted(jobs))}", "use_srun": False}
+    jobs = {chunk.job_id for chunk in sent[-1].chunks if chunk.job_id and sent[-1].kind == "slurm"}
+    jobs |= {place.job.partition("_")[0] for place in look(path).places.values() if not place.job.startswith("pool ")}
+    asked = cluster.supervisor
+    resources = Resources.of_job(asked.time, memory=asked.memory, partition=asked.partition)
+    told = submission.environment(cluster, resources)
+    name = f"{path.path.name}-supervisor"
+    params = slurm.parameters(name, f"supervise-{sent[-1].number}", resources, None, cluster, told)
+    params["use_srun"] = False
+    if jobs:
+        params["dependency"] = f"afterany:{':'.join(sorted(jobs))}"
+    if later:
+        params["additional_parameters"]["begin"] = f"now+{LATER_SECONDS}"
     job = slurm.send(path.submission(sent[-1].number) / "supervisor", [Turn(str(path.path))], params, cluster.python)
     manifest.log_submission(path, {"event": "supervised", "submission": sent[-1].number, "job_id": job})
     _say(f"{path.path.name}: job {job} supervises it")
@@ -104,7 +138,7 @@ def follow(directory: ExperimentDir) -> None:
         write_json(current.follower, {"pid": os.getpid(), "start_time": start_time(os.getpid()), "machine": machine()})
         while not take(current).finished:
             time.sleep(POLL_SECONDS)
-        current = take_turn(current)
+        current = patiently(current)
 
 
 def start_following(directory: ExperimentDir) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -13,13 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import quantities
 from runner.cluster import SlurmCluster
-from runner.errors import CommandFailed, UserError, nearest
+from runner.errors import CommandFailed, UserError
 from runner.experiment import Array, Resources
-from runner.retry import Limits
 
-DEFAULT_MAX_ARRAY_SIZE = 1001  # Slurm's own
 PENDING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
 
 
@@ -35,7 +33,7 @@ class Element:
     start: float  # Unix seconds of its (expected) start; 0 where Slurm does not know
 
 
-def _call(command: list[str], timeout: float = 60) -> str:
+def call(command: list[str], timeout: float = 60) -> str:
     """The output of one of Slurm's commands; CommandFailed with its own words when it fails."""
     environment = os.environ | {"SLURM_BITSTR_LEN": "0", "SLURM_TIME_FORMAT": "%s"}
     try:
@@ -53,7 +51,7 @@ def _call(command: list[str], timeout: float = 60) -> str:
 
 def queue() -> list[Element]:
     """Every element of this user's jobs that Slurm still knows, with one squeue."""
-    output = _call(["squeue", "--me", "-r", "-h", "-o", "%F|%K|%T|%S|%r|%k"])
+    output = call(["squeue", "--me", "-r", "-h", "-o", "%F|%K|%T|%S|%r|%k"])
     elements = []
     for line in output.splitlines():
         fields = line.strip().split("|", 5)
@@ -65,18 +63,10 @@ def queue() -> list[Element]:
     return elements
 
 
-def max_array_size(cluster: SlurmCluster) -> int:
-    """How many array tasks one array may have, from the site file or else from Slurm itself."""
-    if cluster.max_array_size:
-        return cluster.max_array_size
-    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", _call(["scontrol", "show", "config"]), re.MULTILINE)
-    return int(match[1]) if match else DEFAULT_MAX_ARRAY_SIZE
-
-
 def cancel(job_ids: list[str]) -> None:
     """scancel jobs, arrays (`12`) or elements (`12_3`), many a call."""
     for start in range(0, len(job_ids), 200):
-        _call(["scancel", *job_ids[start : start + 200]])
+        call(["scancel", *job_ids[start : start + 200]])
 
 
 def check_commands() -> None:
@@ -91,37 +81,6 @@ def _missing(command: str) -> UserError:
         f"Slurm's command {command!r} is not on this machine",
         next_command="submit from a login node of the cluster, or here with --cluster local",
     )
-
-
-def limits(resources: Resources, cluster: SlurmCluster) -> Limits:
-    """The longest time and the most memory that the partition, or one of several, allows a job; as far as Slurm tells.
-
-    Raises UserError where Slurm has no such partition.
-    """
-    shown = _call(["scontrol", "--oneliner", "show", "partition"])
-    partitions = {}
-    for line in shown.splitlines():
-        facts = dict(re.findall(r"(\w+)=(\S+)", line))
-        partitions[facts.get("PartitionName", "")] = facts
-    wanted = resources.partition or cluster.partition
-    names = wanted.split(",") if wanted else [n for n, facts in partitions.items() if facts.get("Default") == "YES"]
-    for name in names:
-        if name not in partitions:
-            raise UserError(_no_partition(name, list(partitions)))
-    times = [partitions[name].get("MaxTime", "UNLIMITED") for name in names]
-    memories = [partitions[name].get("MaxMemPerNode", "UNLIMITED") for name in names]
-    timed = times and not {"UNLIMITED", "INFINITE"} & set(times)
-    bounded = memories and all(memory.isdigit() for memory in memories)
-    return Limits(
-        seconds=max(quantities.seconds(time) for time in times) if timed else None,
-        mebibytes=max(int(memory) for memory in memories) if bounded else None,
-    )
-
-
-def _no_partition(name: str, known: list[str]) -> str:
-    guess = nearest(name, known)
-    hint = f"\n    did you mean: {guess}" if guess else ""
-    return f"Slurm has no partition {name!r}\n    allowed: {', '.join(known) or 'none'}{hint}"
 
 
 def time_limit_minutes(resources: Resources) -> int:
@@ -186,12 +145,30 @@ def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], p
     # -P: a folder named runner, jobs or models where the person stands when submitting must not hide ours
     executor = SlurmExecutor(folder=folder, python=(python or shlex.quote(sys.executable)) + " -P")
     try:
-        executor.update_parameters(**params)
-        jobs = executor.submit_array(tasks)
+        with contextlib.redirect_stderr(io.StringIO()):  # it repeats what is in the error
+            executor.update_parameters(**params)
+            jobs = executor.submit_array(tasks)
     except (RuntimeError, subprocess.CalledProcessError) as error:  # submitit's FailedSubmissionError among them
-        raise CommandFailed(f"sbatch refused the array: {_last_lines(str(error))}") from None
+        raise _refused(str(error)) from None
     return str(jobs[0].job_id).partition("_")[0]
 
 
-def _last_lines(text: str) -> str:
-    return " ".join(line.strip() for line in text.strip().splitlines()[-3:])
+# What sbatch says → what it is about; the first that fits
+_ABOUT = {
+    "qos specification": "`qos` of the cluster file",
+    "SubmitJob": "`max_submit_jobs` of the cluster file",
+    "Invalid account": "`account` of the cluster file",
+    "feature specification": "`constraint` of the cluster file",
+    "unrecognized option": "`sbatch` of the cluster file",
+    "partition": "`partition` of the cluster file",
+    "generic resource": "`gpus_option` of the cluster file, and `resources.gpus` of the experiment file",
+    "node configuration": "`resources` of the experiment file; `scontrol show node` lists what there is",
+}
+
+
+def _refused(text: str) -> CommandFailed:
+    lines = [line.strip().removeprefix("sbatch: ").removeprefix("error: ") for line in text.strip().splitlines()]
+    said = [line for line in lines if not line.startswith("Try ")][-3:]
+    about = next((what for words, what in _ABOUT.items() if words in " ".join(said)), None)
+    hint = f"\n    see {about}" if about else ""
+    return CommandFailed(f"sbatch refused the array: {'; '.join(said)}{hint}")
