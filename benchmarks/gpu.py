@@ -34,7 +34,7 @@ HERE = Path(__file__).resolve().parent
 STAGE1 = HERE.parent / "configs" / "stage1.yaml"
 LIMIT = 90.0  # s, of stage 1 on one H100
 TINY = [
-    "params.data.train=16", "params.data.val=8", "params.data.test=8", "params.train.epochs=1",
+    "params.data.train=8", "params.data.val=4", "params.data.test=4", "params.train.epochs=1",
     "params.model.encoder.hidden=16", "matrix.seeds=[0]", "matrix.axes.model.middle_fusion.layers=[[1]]",
     "matrix.named={}", "baseline=null",
 ]  # fmt: skip
@@ -68,7 +68,7 @@ def where(device: str) -> dict[str, Any]:
 
 
 def answers(chosen: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    size, rounds = (2, 1) if chosen.tiny else (chosen.batch, chosen.rounds)
+    size, rounds = (1, 1) if chosen.tiny else (chosen.batch, chosen.rounds)
     yield from step_ratios(size, rounds, chosen.device)
     yield search(chosen.device, chosen.parallel, TINY if chosen.tiny else [])
 

@@ -62,7 +62,7 @@ def run(*arguments: str, cache: Path) -> subprocess.CompletedProcess[str]:
         "CUDA_VISIBLE_DEVICES": "",
     }  # fmt: skip
     line = [sys.executable, "-m", *arguments]
-    return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=580)
 
 
 @pytest.mark.slow
