@@ -172,7 +172,13 @@ def _runs(results: list[dict[str, Any]]) -> str:
 
 def _row(its: dict[str, Any]) -> list[str]:
     shown = [f"{its[name]:.4g}" if name in its else "" for name in ("ours", "theirs", "ratio")]
-    return [its["name"], *shown, its.get("unit", ""), str(its.get("batch", "")), f"{its['load']:g}"]
+    return [
+        its["name"],
+        *shown,
+        its.get("unit", ""),
+        str(its.get("batch", "")),
+        f"{its['load']:g}" if "load" in its else "",
+    ]
 
 
 if __name__ == "__main__":
