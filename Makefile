@@ -46,6 +46,10 @@ acceptance: install-dev
 	ACCEPTANCE=1 $(BIN)/python -m pytest tests/acceptance -v -p no:cacheprovider | tee docs/acceptance.log
 
 # One script a question; the results go to benchmarks/results/cpu.json.
+# Pages and tables that are written from the code and from what was measured.
+docs: install-dev
+	$(BIN)/python -m docs.generate
+
 bench: install-dev
 	$(BIN)/python -m benchmarks
 
@@ -53,7 +57,7 @@ install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 
 $(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "array-runner needs Python 3.11; set PYTHON=python3.11")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "array-runner is tested with Python 3.11; set PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
 # torch first: wheels that pip was told of (PIP_FIND_LINKS) are preferred, then the index of its CPU builds

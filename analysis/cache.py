@@ -13,7 +13,7 @@ from typing import Any
 from analysis.findings import Finding
 from analysis.reading import json_object
 from analysis.run_record import ReadingOptions, RunRecord
-from runner.files import write_text
+from runner.files import leads_out, write_text
 from runner.layout import ExperimentDir
 
 Signature = str  # "name mtime_ns size" of every file that is read, joined by "/"; empty: no such run directory
@@ -25,6 +25,7 @@ RULES = (
     "predictions",
     "health",
     "fusion_health",
+    "guidance_health",
     "stream_health",
     "training_health",
 )
@@ -42,11 +43,13 @@ def save_cache(directory: ExperimentDir, options: ReadingOptions, entries: dict[
     """Replace the cache; returns why it cannot be written, as in a read-only copy, or nothing."""
     rows = [(run_id, signature, _plain(record)) for run_id, (signature, record) in entries.items()]
     content = {"rules": _rules(options), "entries": rows}
-    return write_cache(directory.record_cache, content)
+    return write_cache(directory.record_cache, content, directory.path)
 
 
-def write_cache(path: Path, content: dict[str, Any]) -> str:
-    """Replace a cache file; returns why it cannot be written, or nothing: a summary does not need its cache."""
+def write_cache(path: Path, content: dict[str, Any], inside: Path) -> str:
+    """Replace a cache file below `inside`; returns why it cannot be written: a summary does not need its cache."""
+    if leads_out(path, inside):
+        return f"{path} leads out of {inside} by a link"
     try:
         write_text(path, json.dumps(content, separators=(",", ":")))
     except OSError as error:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
 from analysis.commands import alpha, compare, diagnose, export, fusion, predict, refine, rescale, robustness, summarize
 from runner.errors import UserError
+from runner.terminal import Voice, explain
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="What came out of an experiment: ranking, health, choice, reports.",
@@ -30,8 +33,11 @@ app.command("robustness")(robustness.command)
 
 
 @app.callback()
-def _commands() -> None:
+def _options(
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")] = False,
+) -> None:
     """What came out of an experiment: ranking, health, choice, reports."""
+    Voice.quiet = quiet
 
 
 def main() -> None:
@@ -39,7 +45,7 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
+        explain(error, "analysis", sys.argv[1:])
         sys.exit(error.exit_status)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -29,6 +30,7 @@ WATCHED = frozenset(
         "provenance.json",
     }
 )
+UNREADABLE = "?"  # in a signature
 PRESENT = frozenset({"config.yaml", "attempts.jsonl"})  # it matters only that they are there
 PARALLEL_FROM = 200  # runs to read; below, starting a process costs more than it saves
 CHUNK = 100  # runs handed to a process at a time
@@ -94,36 +96,64 @@ def collect(path: Path, *, now: float | None = None, cache: bool = True) -> Coll
 
 
 def _names(path: Path) -> set[str]:
-    """Names of the directories in `path`; empty when it is missing."""
+    """Names of the directories in `path`; empty when there is none to look into."""
     try:
         with os.scandir(path) as entries:
-            return {entry.name for entry in entries if entry.is_dir()}
-    except (FileNotFoundError, NotADirectoryError):
+            return {entry.name for entry in entries if _is_directory(entry)}
+    except OSError:
         return set()
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _signature(folder: str, run_id: str) -> Signature:
     """Time and size of every watched file of a run; paths are texts here, because there may be many thousands."""
     found = []
-    with os.scandir(f"{folder}/{run_id}") as entries:
-        for entry in entries:
-            if entry.name in WATCHED:
-                status = entry.stat()
-                found.append(f"{entry.name} {status.st_mtime_ns} {status.st_size}")
-            elif entry.name in PRESENT:
-                found.append(entry.name)
+    try:
+        with os.scandir(f"{folder}/{run_id}") as entries:
+            for entry in entries:
+                if entry.name in WATCHED:
+                    found.append(_seen(entry))
+                elif entry.name in PRESENT:
+                    found.append(entry.name)
+    except PermissionError:
+        return f"{run_id} {UNREADABLE}"
     return "/".join(sorted(found))
 
 
+def _seen(entry: os.DirEntry[str]) -> str:
+    """Name, time and size of a file; UNREADABLE in their place where it is no file, or a link that leads nowhere."""
+    try:
+        status = entry.stat()
+    except OSError:
+        return f"{entry.name} {UNREADABLE}"
+    if not stat.S_ISREG(status.st_mode):
+        return f"{entry.name} {UNREADABLE}"
+    return f"{entry.name} {status.st_mtime_ns} {status.st_size}"
+
+
 def _files(signature: Signature) -> frozenset[str]:
-    """The names of the files in a signature."""
-    return frozenset(part.split(" ")[0] for part in signature.split("/"))
+    """The names of the files in a signature that can be read."""
+    return frozenset(part.split(" ")[0] for part in signature.split("/") if not part.endswith(UNREADABLE))
+
+
+def _unreadable(signature: Signature) -> frozenset[str]:
+    return frozenset(part.removesuffix(f" {UNREADABLE}") for part in signature.split("/") if part.endswith(UNREADABLE))
 
 
 def _read_all(
     directory: ExperimentDir, runs: Sequence[PlannedRun], signatures: dict[str, Signature], options: ReadingOptions
 ) -> Iterable[RunRecord]:
-    work = [(run.run_id, _files(signatures[run.run_id]), initial_scale(run.params)) for run in runs]
+    work = [
+        (run.run_id, _files(seen), initial_scale(run.params), _unreadable(seen))
+        for run in runs
+        for seen in [signatures[run.run_id]]
+    ]
     chunks = [work[start : start + CHUNK] for start in range(0, len(work), CHUNK)]
     workers = min(2, os.cpu_count() or 1)
     if len(work) < PARALLEL_FROM or workers < 2:
@@ -137,6 +167,8 @@ def _read_all(
 
 
 def _read_chunk(
-    directory: ExperimentDir, chunk: Sequence[tuple[str, frozenset[str], float | None]], options: ReadingOptions
+    directory: ExperimentDir,
+    chunk: Sequence[tuple[str, frozenset[str], float | None, frozenset[str]]],
+    options: ReadingOptions,
 ) -> list[RunRecord]:
-    return [read_run(directory.run(run_id), files, scale, options) for run_id, files, scale in chunk]
+    return [read_run(directory.run(run_id), files, scale, options, bad) for run_id, files, scale, bad in chunk]

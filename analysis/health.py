@@ -16,6 +16,7 @@ from analysis.fusion_health import (
     ratio_findings,
     text_scale_findings,
 )
+from analysis.guidance_health import guidance_findings
 from analysis.stream_health import change_findings, cosine_findings, norm_findings, text_norm_findings
 from analysis.thresholds import DEFAULT, Thresholds
 from analysis.training_health import (
@@ -39,7 +40,7 @@ def fusion_findings(
         findings += ratio_findings(values, t, layer)
         findings += text_scale_findings(values, t, layer, initial_scale)
         findings += (gate_findings if layer == LATE else alpha_findings)(values, t, layer)
-        for rule in (norm_findings, text_norm_findings, cosine_findings, change_findings):
+        for rule in (norm_findings, text_norm_findings, cosine_findings, change_findings, guidance_findings):
             findings += rule(values, t, layer)
     return findings
 

@@ -20,7 +20,7 @@ class IntervalCache:
     """Intervals by what they were computed from: metric, rules, and time and size of the files of both sides."""
 
     def __init__(self, directory: ExperimentDir, metric: str) -> None:
-        self.path = directory.interval_cache
+        self.path, self._inside = directory.interval_cache, directory.path
         sources = (Path(__file__).with_name(f"{module}.py").read_bytes() for module in RULES)
         self._rules = hashlib.sha256(b"".join(sources) + metric.encode()).hexdigest()
         content = json_object(self.path) or {}
@@ -51,4 +51,4 @@ class IntervalCache:
         if self._stored == self._used.keys():
             return ""
         content = {key: interval and asdict(interval) for key, interval in self._used.items()}
-        return write_cache(self.path, {"rules": self._rules, "intervals": content})
+        return write_cache(self.path, {"rules": self._rules, "intervals": content}, self._inside)

@@ -60,6 +60,10 @@ def next_steps(collection: Collection, variants: Sequence[Variant], choice: Choi
         options = " ".join(f"--set {shlex.quote(f'{key}={value}')}" for key, value in changes.items())
         only = shlex.quote(choice.variant)
         steps.append(Step("train the best in full", f"runner submit {config} --only {only} {options}"))
+    if any(run.record.loss_weights for run in collection.runs):
+        steps.append(Step("look closer around the best", f"analysis refine {name}"))
+        best = shlex.quote(os.path.normpath(collection.directory.best_config))
+        steps.append(Step("train the best in full, tested once", f"runner submit {best}"))
     return steps
 
 

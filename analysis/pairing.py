@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,15 +45,33 @@ class Pairing:
     disagreements: list[Disagreement]
 
 
+@dataclass(frozen=True)
+class Side:
+    """One of the two that are compared: a variant, a run, or a checkpoint."""
+
+    name: str
+    by_seed: Mapping[int | None, Predictions]  # of one split
+
+
 def pair(directory: ExperimentDir, first: Variant, second: Variant, split: str) -> Pairing:
+    """Compare two variants of one experiment on its predictions."""
+    return pair_sides(side_of(directory, first, split), side_of(directory, second, split), split)
+
+
+def side_of(directory: ExperimentDir, variant: Variant, split: str) -> Side:
+    """What the completed runs of a variant predicted."""
+    return Side(variant.name, _by_seed(directory, variant, split))
+
+
+def pair_sides(first: Side, second: Side, split: str) -> Pairing:
     """Compare on the crystals and seeds that both predicted; CommandFailed where there are none.
 
     Seeds are paired by number; where the two share none, each has one run, or the first seeds of both are paired.
     """
-    sides = [_by_seed(directory, variant, split) for variant in (first, second)]
-    for variant, side in zip((first, second), sides, strict=True):
-        if not side:
-            raise CommandFailed(f"{variant.name} has no predictions of the {split} split yet")
+    sides = [first.by_seed, second.by_seed]
+    for side in (first, second):
+        if not side.by_seed:
+            raise CommandFailed(f"{side.name} has no predictions of the {split} split yet")
     seeds = [(seed, seed) for seed in sides[0] if seed in sides[1]]
     if not seeds:
         seeds = list(zip(sides[0], sides[1], strict=False))[:1]
@@ -60,7 +79,13 @@ def pair(directory: ExperimentDir, first: Variant, second: Variant, split: str) 
     ids = [name for name in tables[0][0] if all(name in table for side in tables for table in side)]
     if len(ids) < SMALLEST_SAMPLE:
         raise CommandFailed(f"{first.name} and {second.name} share {len(ids)} crystals of the {split} split")
-    target = np.array([tables[0][0][name][0] for name in ids])
+    target, other = (np.array([side[0][name][0] for name in ids]) for side in tables)
+    if not np.allclose(target, other, rtol=1e-5, atol=1e-6):
+        apart = ids[int(np.argmax(np.abs(target - other)))]
+        raise CommandFailed(
+            f"{first.name} and {second.name} were trained on different targets: that of {apart} is "
+            f"{tables[0][0][apart][0]:g} and {tables[1][0][apart][0]:g}"
+        )
     one, two = (np.array([[table[name][1] for name in ids] for table in side]) for side in tables)  # (S, C)
     return _pairing(first.name, second.name, split, ids, target, one, two)
 

@@ -7,22 +7,32 @@ cannot is counted.
 from __future__ import annotations
 
 import csv
+import errno
 import math
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json
 
+# What stands there cannot be read as a file: nothing, a directory, a link to itself, somebody else's file
+UNREADABLE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EACCES, errno.EPERM}
 TAIL = 8 * 1024  # bytes; holds the last line of most logs
 
 
 def read_bytes(path: Path | str) -> bytes:
-    """The content of `path`; empty when there is no such file."""
+    """The content of `path`; empty when there is no such file, or none that may be read."""
     try:
         with open(path, "rb") as file:
             return file.read()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return b""
+    except OSError as error:
+        return _nothing(error)
+
+
+def _nothing(error: OSError) -> bytes:
+    """No content where no file can be read; other errors, as of a broken disk, are raised."""
+    if error.errno not in UNREADABLE:
+        raise error
+    return b""
 
 
 def read_tail(path: Path | str, size: int = TAIL) -> bytes:
@@ -38,8 +48,8 @@ def read_tail(path: Path | str, size: int = TAIL) -> bytes:
                 if data.count(b"\n") >= 2:
                     return data[data.find(b"\n") + 1 :]
                 size *= 8
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return b""
+    except OSError as error:
+        return _nothing(error)
 
 
 def json_lines(data: bytes) -> tuple[list[dict[str, Any]], int]:

@@ -19,6 +19,7 @@ from runner.states import Signs
 
 UNKNOWN_SPREAD = Spread(None, None, None)
 SIGNS_OF_LIFE = ("attempt", "time", "ended", "interval", "host", "pid")  # kept of a heartbeat
+MOST_NOTES = 10  # of a run
 LAST_ROWS = slice(-32, None)  # more than a model has fused layers
 
 
@@ -39,6 +40,8 @@ class RunRecord:
     adjustments: dict[str, Any] = field(default_factory=dict)  # parameters that a retry changed, as train.micro_batch
     code: str | None = None  # the version it was made with
     fusion: dict[str, dict[str, float]] = field(default_factory=dict)  # layer → quantities at the best epoch
+    loss_weights: dict[str, str] = field(default_factory=dict)  # dotted key → the part of the loss that it weighs
+    notes: list[str] = field(default_factory=list)  # what the task says a reader must know
     epoch: int | None = None  # the last one logged
     last: dict[str, float] = field(default_factory=dict)  # finite metrics of that epoch
     mean_predictor: float | None = None  # validation error of predicting the mean
@@ -68,9 +71,16 @@ class ReadingOptions:
     thresholds: Thresholds
 
 
-def read_run(run: RunDir, files: frozenset[str], initial_scale: float | None, options: ReadingOptions) -> RunRecord:
-    """Everything the summary needs of `run`; `files`: the names in its directory."""
+def read_run(
+    run: RunDir,
+    files: frozenset[str],
+    initial_scale: float | None,
+    options: ReadingOptions,
+    unreadable: frozenset[str] = frozenset(),
+) -> RunRecord:
+    """Everything the summary needs of `run`; `files`: the names in its directory; `unreadable`: what is no file."""
     record = RunRecord(run.run_id)
+    record.problems += [f"{name} cannot be read" for name in sorted(unreadable)]
     _read_result(record, run, files)
     _read_failure(record, run, files)
     beat = reading.json_object(run.heartbeat) if run.heartbeat.name in files else None
@@ -111,6 +121,18 @@ def _read_result(record: RunRecord, run: RunDir, files: frozenset[str]) -> None:
     fusion = result.get("fusion")
     layers = fusion.items() if isinstance(fusion, dict) else ()
     record.fusion = {str(layer): reading.finite_items(values) for layer, values in layers}
+    _read_extra(record, result.get("extra"))
+
+
+def _read_extra(record: RunRecord, extra: Any) -> None:
+    """What a task may say beyond the common fields, as far as the summary knows it."""
+    if not isinstance(extra, dict):
+        return
+    weights, notes = extra.get("loss_weights"), extra.get("notes")
+    if isinstance(weights, dict):
+        record.loss_weights = {str(key): str(part) for key, part in weights.items()}
+    if isinstance(notes, list):
+        record.notes = [str(note)[:500] for note in notes[:MOST_NOTES]]
 
 
 def _whole(numbers: dict[str, float], name: str) -> int | None:

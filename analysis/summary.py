@@ -11,9 +11,10 @@ from pathlib import Path
 from analysis.choice import Candidate, Choice, choose
 from analysis.collect import CollectedRun, Collection, collect
 from analysis.findings import Finding
+from analysis.loss_weights import Point, WeightVerdict, verdict
 from analysis.next_steps import PROMOTED, Step, next_steps, promoted
 from analysis.quantities import percent, plural
-from analysis.rank import Variant, rank
+from analysis.rank import Variant, is_scored, rank
 from analysis.statistics import Interval
 from analysis.ties import Comparison, Tie, tie_set
 from analysis.training_health import alike_findings, weak_findings
@@ -50,11 +51,12 @@ class Summary:
     provisional: bool  # no variant is complete yet
     findings: tuple[Finding, ...]  # about all variants together
     baseline: tuple[BaselineComparison, ...]
-    baseline_note: str  # why there is no comparison; empty otherwise
+    baseline_note: str  # why the choice is not compared; empty otherwise
     promoted: tuple[str, ...]
     steps: tuple[Step, ...]
     notes: tuple[str, ...]  # what could not be read or was left out
     moment: float  # seconds since 1970
+    weights: WeightVerdict | None = None  # of a search over the weights of a loss
 
     @property
     def states(self) -> Counter[str]:
@@ -98,7 +100,17 @@ def summarize(path: Path, *, now: float | None = None, cache: bool = True) -> Su
         steps=tuple(next_steps(collection, variants, choice)),
         notes=tuple(notes),
         moment=moment,
+        weights=_weights(collection),
     )
+
+
+def _weights(collection: Collection) -> WeightVerdict | None:
+    """The verdict on the axes that the task calls weights of its loss."""
+    select = collection.manifest.select
+    scored = [run for run in collection.runs if is_scored(run, select)]
+    parts = {key: part for run in scored for key, part in run.record.loss_weights.items()}
+    points = [Point(run.plan.axes, run.plan.seed, run.record.metrics[select.metric]) for run in scored]
+    return verdict(points, parts, select.metric, select.mode) if parts else None
 
 
 def candidate(variant: Variant, tie: Tie | None) -> Candidate:
@@ -134,7 +146,12 @@ def _against_baseline(
     if choice is None:
         return [], "there is no variant to compare with the baseline"
     found = []
-    for compared in dict.fromkeys((choice.variant, choice.best)):
+    note = ""
+    names = [choice.variant, choice.best]
+    if set(names) == {name}:
+        note = f"the choice is the baseline {name!r} itself"
+        names = [variant.name for variant in variants if variant.rank is not None and variant is not baseline][:1]
+    for compared in dict.fromkeys(names):
         variant = next(item for item in variants if item.name == compared)
         if variant is baseline or variant.val is None or not baseline.val.mean:
             continue
@@ -143,7 +160,7 @@ def _against_baseline(
         low, high = (interval.low / scale, interval.high / scale) if interval else (None, None)
         relative = (variant.val.mean - baseline.val.mean) / scale
         found.append(BaselineComparison(compared, relative, interval, low, high))
-    return found, "" if found else f"the choice is the baseline {name!r} itself"
+    return found, note
 
 
 def _findings(collection: Collection, ranked: Sequence[Variant]) -> list[Finding]:
@@ -167,6 +184,13 @@ def _notes(collection: Collection) -> list[str]:
         named = ", ".join(collection.unplanned[:3]) + (", …" if len(collection.unplanned) > 3 else "")
         count = "1 directory" if len(collection.unplanned) == 1 else f"{len(collection.unplanned)} directories"
         notes.append(f"{count} under runs/ not in the manifest, left out: {named}")
+    told: dict[str, list[str]] = {}
+    for run in collection.runs:
+        for note in run.record.notes:
+            told.setdefault(note, []).append(run.run_id)
+    for note, run_ids in told.items():
+        whom = "" if len(run_ids) == len(collection.runs) else f" ({plural(len(run_ids), 'run')}, {run_ids[0]} first)"
+        notes.append(f"{note}{whom}")
     troubled = [(run.run_id, problem) for run in collection.runs for problem in run.record.problems]
     notes += [f"{run_id}: {problem}" for run_id, problem in troubled[:10]]
     if len(troubled) > 10:

@@ -92,6 +92,7 @@ def to_json(summary: Summary) -> dict[str, Any]:
             "provisional": summary.provisional,
             "reason": choice.reason,
         },
+        "loss_weights": summary.weights and summary.weights.as_dict(),
         "promoted": list(summary.promoted),
         "commands": [{"purpose": step.purpose, "command": step.command} for step in summary.steps],
         "notes": list(summary.notes),

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.findings import Finding
+from analysis.guidance_health import GUIDANCE, guidance_weights, shown_weights
 from analysis.quantities import axis_value, mean_with_sd, minutes, parameter_count, plural, significant
 from analysis.rank import Variant
 from analysis.statistics import MeanSd
@@ -82,6 +83,9 @@ def columns(summary: Summary) -> list[Column]:
         Column("ratio", ratio, 70),
         Column("contribution", of_layer("contribution_ratio"), 3),
         Column("band", lambda variant: variant.band(t), 60, right=False),
+        Column(
+            "guidance", lambda variant: shown_weights(guidance_weights(variant.fusion.get(GUIDANCE, {}))), 61, False
+        ),
         Column("health", lambda variant: variant.health, 95, right=False),
         Column("parameters", lambda variant: parameter_count(variant.parameters), 62),
         *cost_columns(summary),
@@ -178,11 +182,13 @@ def sections(summary: Summary) -> Iterator[tuple[str, list[str]]]:
         yield "Health", found
     if summary.baseline or summary.baseline_note:
         named = summary.collection.manifest.baseline
-        lines = [item.sentence for item in summary.baseline] or [summary.baseline_note]
+        lines = [summary.baseline_note] * bool(summary.baseline_note) + [item.sentence for item in summary.baseline]
         yield f"Against the baseline {named}" if named else "Baseline", lines
     goal = goal_line(summary)
     if goal:
         yield "Your goal", [goal]
+    if summary.weights:
+        yield "Weights of the loss", weight_lines(summary)
     yield "Choice", choice_lines(summary)
     if summary.promoted:
         numbered = [f"{number}. {name}" for number, name in enumerate(summary.promoted, 1)]
@@ -245,6 +251,21 @@ def finding_line(finding: Finding) -> str:
 
 def advice(finding: Finding) -> str:
     return f" → {finding.advice}" if finding.advice else ""
+
+
+def weight_lines(summary: Summary) -> list[str]:
+    """The verdict on a search over loss weights, how long its runs were, and what the best makes of its modalities."""
+    assert summary.weights is not None
+    done = [run.record for run in summary.collection.runs if run.record.completed]
+    early, epochs = sum(record.stopped_early for record in done), sum(record.epochs or 0 for record in done)
+    share = f"{early / len(done):.0%}"
+    lines = [
+        *summary.weights.sentences,
+        f"stopped early: {early} of {len(done)} runs ({share}); {epochs:,} epochs in all",
+    ]
+    chosen = summary.variant(summary.choice.variant) if summary.choice else None
+    weights = shown_weights(guidance_weights(chosen.fusion.get(GUIDANCE, {}))) if chosen else ""
+    return [*lines, f"guidance of {chosen.name}: {weights}"] if chosen and weights else lines
 
 
 def goal_line(summary: Summary) -> str:

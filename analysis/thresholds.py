@@ -56,6 +56,9 @@ class Thresholds:
     cosine_good_high: float = 0.65
     change_idle: float = 0.05  # mean‖out − h‖ / mean‖h‖
     change_drowning: float = 0.5
+    # guidance weights of modalities
+    guidance_low: float = 0.05  # below: the modality is ignored
+    guidance_high: float = 0.90  # above: it decides alone
     # training
     spike: float = 2.0  # loss over the median of the losses before it
     plateau_share: float = 1 / 3  # the last part of the epochs that is looked at

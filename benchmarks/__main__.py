@@ -38,7 +38,7 @@ QUESTIONS = {
     "submit": ["submit"],
     "status": ["status"],
     "summarize": ["summarize"],
-    "memory": ["memory"],
+    "memory": ["memory", "--threads", "1"],
     "crystals": ["scaling", "crystals"],
     "runs": ["scaling", "runs"],
 }

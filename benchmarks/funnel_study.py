@@ -27,11 +27,11 @@ from typing import Any
 import yaml
 from scipy.stats import spearmanr
 
-from benchmarks.page import filled
+from benchmarks.page import filled, table
 from benchmarks.timing import machine
 from jobs.launch import python_path
 from runner import manifest
-from runner.files import read_json, read_json_lines
+from runner.files import read_json
 from runner.layout import ExperimentDir, RunDir
 
 HERE = Path(__file__).resolve().parent
@@ -39,7 +39,7 @@ PAGE = HERE.parent / "docs" / "results.md"
 MEASURED = HERE / "results" / "funnel_study.json"
 CLUSTER = HERE.parent / "tests" / "slurm-cluster"
 STAGES = ("funnel_100", "funnel_400", "funnel_1600")
-SITE = "kind: slurm\npartition: gpu\nenvironment: {{RUNNER_HEARTBEAT_S: '2', RUNNER_CACHE: {cache}}}\n"
+SITE = "kind: slurm\npartition: gpu\ncache: {cache}\nenvironment: {{RUNNER_HEARTBEAT_S: '2'}}\n"
 
 
 def main() -> None:
@@ -90,8 +90,6 @@ def slurm() -> Iterator[None]:
 def runner(folder: Path, *words: str | Path) -> None:
     command = [sys.executable, "-P", "-m", "runner.cli", *map(str, words), "--root", str(folder)]
     environment = {**os.environ, "PYTHONPATH": python_path(os.environ), "RUNNER_CACHE": str(folder / "cache")}
-    if words[0] == "prepare":
-        command = command[:-2]
     subprocess.run(command, check=True, env=environment, cwd=folder)
 
 
@@ -180,9 +178,7 @@ def _stage(directory: ExperimentDir) -> dict[str, Any]:
         "runs": len(runs),
         "seconds": sum(run["seconds"] for run in runs),
         "crystal_epochs": sum(data["train"] * run["epochs"] for run in runs),
-        "attempts": sum(
-            len({line.get("attempt") for line in read_json_lines(directory.run(run["run_id"]).metrics)}) for run in runs
-        ),
+        "resumed": sum(run["attempts"] > 1 for run in runs),
         "models": {
             name: {split: sum(run["metrics"][f"{split}_mae"] for run in its) / len(its) for split in ("val", "test")}
             for name, its in rows.items()
@@ -197,7 +193,44 @@ def _correlation(a: dict[str, Any], b: dict[str, Any]) -> float:
 
 def tables(found: dict[str, Any]) -> dict[str, str]:
     """The parts of the page, by the names of their places."""
-    return {}
+    return {
+        "funnel_cost": _cost(found["funnel"], found["all"][-1]),
+        "funnel_models": _models(found["all"]),
+        "funnel_ranks": _ranks(found["correlation"]),
+    }
+
+
+def _cost(stages: list[dict[str, Any]], everything: dict[str, Any]) -> str:
+    def row(name: str, its: dict[str, Any]) -> list[str]:
+        numbers = (its["crystals"], its["epochs"], len(its["models"]), its["runs"], its["resumed"])
+        return [name, *(f"{number:,}" for number in numbers), f"{its['crystal_epochs']:,}", f"{its['seconds']:,.0f}"]
+
+    total = {key: sum(its[key] for its in stages) for key in ("runs", "resumed", "crystal_epochs", "seconds")}
+    saved = [f"{1 - total[key] / everything[key]:.0%}" for key in ("crystal_epochs", "seconds")]
+    rows = [row(f"stage {number}", its) for number, its in enumerate(stages, 1)]
+    rows.append(["the funnel", "", "", "", str(total["runs"]), str(total["resumed"]), f"{total['crystal_epochs']:,}",
+                 f"{total['seconds']:,.0f}"])  # fmt: skip
+    rows += [row("all models at full size", everything), ["saved", "", "", "", "", "", *saved]]
+    header = ("", "crystals", "epochs", "models", "runs", "resumed", "crystals × epochs", "s of training")
+    return table(header, rows, numbers=len(header) - 1)
+
+
+def _models(sizes: list[dict[str, Any]]) -> str:
+    orders = [sorted(its["models"], key=lambda name: its["models"][name]["val"]) for its in sizes]
+    rows = []
+    for name in orders[-1]:
+        cells = [
+            f"{its['models'][name]['val']:.4f} ({order.index(name) + 1})"
+            for its, order in zip(sizes, orders, strict=True)
+        ]
+        rows.append([name, *cells, f"{sizes[-1]['models'][name]['test']:.4f}"])
+    header = ("model", *(f"{its['crystals']:,} crystals" for its in sizes), f"test, {sizes[-1]['crystals']:,} †")
+    return table(header, rows, numbers=len(header) - 1)
+
+
+def _ranks(pairs: list[dict[str, Any]]) -> str:
+    rows = [[f"{its['from']:,} → {its['to']:,} crystals", f"{its['spearman']:+.2f}"] for its in pairs]
+    return table(("from, to", "Spearman's ρ"), rows, numbers=1)
 
 
 if __name__ == "__main__":

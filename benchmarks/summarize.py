@@ -18,10 +18,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+from benchmarks.timing import machine, thousands  # noqa: E402
 from experiment_factory import Plan, PlannedVariant, write_experiment  # noqa: E402
 
 SEEDS = 5
-LIMITS = {"first": 15.0, "again": 3.0}  # seconds
+LIMITS = {"summarize": 15.0, "summarize_again": 3.0}  # seconds
 MEMORY_LIMIT = 1024.0  # MiB, all processes together
 
 
@@ -82,20 +83,14 @@ def main() -> None:
         results = []
         for name, limit in LIMITS.items():
             found = timed(experiment)
-            meets = found["seconds"] <= limit and found["memory_mib"] <= MEMORY_LIMIT
-            results.append({"name": f"summarize {name}", **found, "limit_seconds": limit, "meets": meets})
-    report = {
-        "runs": options.runs,
-        "epochs": options.epochs,
-        "size_mib": round(size),
-        "cores": os.cpu_count(),
-        "results": results,
-    }
+            memory = {"memory_mib": found["memory_mib"], "memory_limit_mib": MEMORY_LIMIT}
+            told = {"ours": found["seconds"], "processor": found["cpu_seconds"], "limit": limit, "unit": "s"}
+            results.append({"name": f"{name}_{thousands(options.runs)}_seconds", **told, **memory})
+    report = {"machine": machine(), "epochs": options.epochs, "size_mib": round(size), "results": results}
     text = json.dumps(report, indent=1) + "\n"
     if options.json:
         options.json.write_text(text)
     sys.stdout.write(text)
-    sys.exit(0 if all(result["meets"] for result in results) else 1)
 
 
 if __name__ == "__main__":

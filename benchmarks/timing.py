@@ -41,6 +41,11 @@ def machine() -> dict[str, Any]:
     }
 
 
+def thousands(number: int) -> str:
+    """10000 as `10k`."""
+    return f"{number // 1000}k" if number >= 10_000 and number % 1000 == 0 else str(number)
+
+
 def _processor() -> str:
     """Its name, where Linux says it."""
     try:

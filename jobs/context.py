@@ -84,8 +84,8 @@ class RunContext:
         """A line in the log that something deserves attention."""
         self.say(f"warning: {text}")
 
-    def plan(self, epochs: int, metric: str | None = None) -> None:
-        """Tell those who watch how many epochs are planned and which metric is followed."""
+    def plan(self, epochs: int | None, metric: str | None = None) -> None:
+        """Tell those who watch how many epochs are planned (None: unknown) and which metric is followed."""
         self._metric = metric
         self._beat(epochs=epochs, metric=metric)
 

@@ -15,6 +15,8 @@ from runner.errors import ConfigError, Problem, UserError, nearest
 # A new task is one line here; the module is imported when the task is asked for.
 TASKS = {
     "crystal": "jobs.crystal.task:CrystalTask",
+    "command": "jobs.command.task:CommandTask",
+    "sentiment": "jobs.sentiment.task:SentimentTask",
 }
 
 

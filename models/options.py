@@ -60,7 +60,7 @@ class MiddleOptions(FusionOptions):
 
     layers: tuple[int, ...] = Field((2,), min_length=1)  # after these ALIGNN layers, counted from 1
     hidden_dim: int = Field(128, ge=1)  # width between the two linear maps of the text
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.1, ge=0, lt=1)  # share of what is set to zero in training
 
     @field_validator("layers")
     @classmethod
@@ -84,7 +84,7 @@ class ImprovedMiddleOptions(ScaledMiddleOptions):
     """`improved`: `middle` with a scaled residual and an importance per atom."""
 
     residual_scaling: bool = True  # learnable node_scale before the LayerNorm
-    initial_node_scale: float = Field(1.0, gt=0)
+    initial_node_scale: float = Field(1.0, gt=0)  # start of node_scale
     dynamic_gating: bool = True  # multiply the gate by 1 + β·importance(h)
 
 
@@ -92,7 +92,7 @@ class AttentionMiddleOptions(MiddleOptions):
     """`atom_attention`: each atom queries the tokens of the description; there is no vector u to give a hidden_dim."""
 
     hidden_dim: int = Field(256, ge=1)  # width of the attention, over all heads
-    num_heads: int = Field(4, ge=1)
+    num_heads: int = Field(4, ge=1)  # of the attention; they share hidden_dim
 
     @property
     def reads_vector(self) -> bool:
@@ -110,25 +110,25 @@ class AttentionMiddleOptions(MiddleOptions):
 class LateOptions(FusionOptions):
     """Common to all late fusions."""
 
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.1, ge=0, lt=1)  # share of what is set to zero in training
 
 
 class OutputLateOptions(LateOptions):
     """`bilinear`, `tucker`, `adaptive`: with a width of the joint vector."""
 
-    output_dim: int = Field(64, ge=1)
+    output_dim: int = Field(64, ge=1)  # width of the joint vector
 
 
 class RankLateOptions(OutputLateOptions):
     """`bilinear`: terms of the sum; `tucker`: width of each factor of the outer product."""
 
-    rank: int = Field(16, ge=1)
+    rank: int = Field(16, ge=1)  # terms of the sum, or width of each factor
 
 
 class CrossAttentionLateOptions(LateOptions):
     """`cross_attention` and the gated forms built on it."""
 
-    num_heads: int = Field(4, ge=1)
+    num_heads: int = Field(4, ge=1)  # of the attention; they share hidden_dim
     hidden_dim: int = Field(256, ge=1)  # width of the attention, over all heads
     tokens: Literal["all", "pooled"] = "all"  # pooled: one vector on each side, value and output projections only
 

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import errno
 import gc
-import shutil
 import sys
-import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runner.errors import EXIT_FAILED, CommandFailed, UserError
+from runner.terminal import Voice, explain, tell
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,6 +65,16 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="Override a key: --
 ClusterName = Annotated[str | None, typer.Option("--cluster", help="local, or a cluster file.")]
 
 
+@app.callback()
+def _options(
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress and no advice: errors and results only.")
+    ] = False,
+) -> None:
+    """Train every variant of a YAML matrix as Slurm job arrays, and look after them until all are done."""
+    Voice.quiet = quiet
+
+
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Where to write.")] = Path("configs"),
@@ -84,7 +93,7 @@ def expand(
     config: Config,
     root: Root = None,
     set_: Set = None,
-    format_: Annotated[Format, typer.Option("--format")] = Format.table,
+    format_: Annotated[Format, typer.Option("--format", help="How the runs are written to stdout.")] = Format.table,
 ) -> None:
     """List the runs of an experiment file; send nothing."""
     from runner.commands import expand as command
@@ -201,7 +210,9 @@ def status(
     experiment: Experiment = None,
     root: Root = None,
     watch: Annotated[bool, typer.Option("--watch", help="Again every 30 s until all runs have ended.")] = False,
-    format_: Annotated[StatusFormat, typer.Option("--format")] = StatusFormat.table,
+    format_: Annotated[
+        StatusFormat, typer.Option("--format", help="How the status is written to stdout.")
+    ] = StatusFormat.table,
 ) -> None:
     """Say how far an experiment is: counts, and a row a run."""
     from runner.commands import status as command
@@ -218,7 +229,7 @@ def status(
 @app.command()
 def logs(
     experiment: Annotated[str, typer.Argument(help="Directory, name or config.")],
-    name: Annotated[str, typer.Argument(metavar="RUN")],
+    name: Annotated[str, typer.Argument(metavar="RUN", help="Id, unique prefix, axis values (2,3@0) or number.")],
     root: Root = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
     attempt: Annotated[int | None, typer.Option("--attempt", help="Of this attempt; else of the last.")] = None,
@@ -229,7 +240,7 @@ def logs(
 
     found, log = command.find(experiment_directory(experiment, root_directory(root)), name, attempt)
     if not follow:
-        sys.stdout.write(log.read_text(encoding="utf-8", errors="replace"))
+        sys.stdout.write(command.read(log))
         return
     for text in command.follow(found, log):
         sys.stdout.write(text)
@@ -308,7 +319,9 @@ def doctor(
 
 @app.command()
 def schema(
-    task: Annotated[str, typer.Argument(help="A task of ours, or package.module:Class.")] = "crystal",
+    task: Annotated[
+        str, typer.Argument(help="A task of ours, package.module:Class, or cluster: of a cluster file.")
+    ] = "crystal",
 ) -> None:
     """Print the JSON schema of the experiment file, for help in editors."""
     from runner.commands.schema import schema_of
@@ -405,16 +418,17 @@ def _pauses(shortest: float) -> Iterator[float]:
 def _watch(take: Callable[[], Status], shortest: float = WATCH_S) -> Status:
     """Draw the status again and again on a terminal; in a pipe, a line whenever the counts change."""
     from runner.commands import status as command
+    from runner.commands.progress import Progress
 
-    console = _console(stderr=True)
+    console, progress = _console(stderr=True), Progress()
     try:
-        if console.is_terminal:
+        if console.is_terminal and not Voice.quiet:
             return _draw(take, shortest, console)
         before = None
         for pause in _pauses(shortest):
             taken = take()
             if taken.counts != before:
-                tell(command.headline(taken))
+                tell("; ".join(filter(None, (command.headline(taken), progress.line(taken, time.monotonic())))))
                 before = taken.counts
             if taken.finished:
                 return taken
@@ -430,36 +444,20 @@ def _draw(take: Callable[[], Status], shortest: float, console: Console) -> Stat
     from rich.live import Live
 
     from runner.commands import status as command
+    from runner.commands.progress import Progress
 
+    progress = Progress()
     with Live(console=console, auto_refresh=False) as live:
         for pause in _pauses(shortest):
             taken = take()
-            rows = max(4, console.height - 8)  # the rest is for the lines around the table
+            rows = max(4, console.height - 9)  # the rest is for the lines around the table
             told = [*command.lines(taken, rows)][:5]
-            live.update(
-                Group(command.headline(taken), command.as_table(taken, console.width, rows), *told), refresh=True
-            )
+            head = f"{command.headline(taken)}\n{progress.line(taken, time.monotonic())}"
+            live.update(Group(head, command.as_table(taken, console.width, rows), *told), refresh=True)
             if taken.finished:
                 return taken
             time.sleep(pause)
     raise AssertionError("it looks for ever")
-
-
-def tell(line: str) -> None:
-    """Print a line for the person, not for a pipe."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def explain(error: UserError) -> None:
-    """Print what was wrong; on a terminal, lines are broken between words."""
-    lines = f"error: {error}".splitlines()
-    if sys.stderr.isatty():
-        width = shutil.get_terminal_size().columns
-        for line in lines:
-            indent = " " * (len(line) - len(line.lstrip()) + 4)
-            tell(textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))
-    else:
-        tell("\n".join(lines))
 
 
 def main() -> None:
@@ -467,12 +465,13 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        explain(error)
+        explain(error, "runner", sys.argv[1:])
         sys.exit(error.exit_status)
     except OSError as error:
         if error.errno not in _MACHINE_ERRORS:
             raise
-        explain(CommandFailed(f"{error.filename or 'a file'}: {error.strerror}"))
+        failed = CommandFailed(f"{error.filename or 'a file'}: {error.strerror}")
+        explain(failed, "runner", sys.argv[1:])
         sys.exit(EXIT_FAILED)
 
 

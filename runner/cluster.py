@@ -71,24 +71,24 @@ class LocalCluster(Part):
     kind: Literal["local"] = "local"
     max_parallel: int | None = Field(None, ge=1)  # runs at once; null: as many as the cores allow
     cache: Line | None = None  # directory of graphs and embeddings; null: RUNNER_CACHE or ~/.cache/runner
-    environment: Environment = {}
+    environment: Environment = {}  # variables for the runs
 
 
 class Supervisor(Part):
     """The small job that looks after an experiment (`--supervise`)."""
 
     partition: Words | None = None  # null: that of the runs
-    time: Seconds = 30 * 60
-    memory: Mebibytes = 4096
+    time: Seconds = 30 * 60  # of one look; it comes again for as long as there is something to do
+    memory: Mebibytes = 4096  # of the summary that it makes
 
 
 class Preparing(Part):
     """The job that fills the caches before an array starts (`prepare: true`, or with any of these)."""
 
     partition: Words | None = None  # null: that of the runs
-    time: Seconds = 60 * 60
-    memory: Mebibytes = 8192
-    cpus: int = Field(1, ge=1)
+    time: Seconds = 60 * 60  # to fill the caches
+    memory: Mebibytes = 8192  # all graphs at once
+    cpus: int = Field(1, ge=1)  # processes that compute graphs
     internet: bool = False  # its partition may fetch data and encoders
 
 
@@ -100,14 +100,14 @@ class SlurmCluster(Part):
     """A Slurm site."""
 
     kind: Literal["slurm"]
-    partition: Words | None = None
-    account: Words | None = None
-    qos: Words | None = None
-    constraint: Line | None = None
+    partition: Words | None = None  # as sinfo shows it; null: the site's default
+    account: Words | None = None  # who pays, as sacctmgr shows it
+    qos: Words | None = None  # quality of service
+    constraint: Line | None = None  # features of the nodes, as sinfo shows them
     gpus_option: Literal["gpus-per-node", "gres"] = "gpus-per-node"  # how this site asks for GPUs
     sbatch: dict[Option, OptionValue] = {}  # any further sbatch option, without dashes: {mail-type: END}
     setup: list[Line] = []  # shell lines before the run: module load …
-    environment: Environment = {}
+    environment: Environment = {}  # variables for the runs
     requeue: bool = True  # runs may ask Slurm to requeue them
     signal_seconds: int = Field(90, ge=10)  # warning before the time limit, in which a run writes its checkpoint
     max_array_size: int | None = Field(None, ge=1)  # null: as the site says

@@ -183,6 +183,7 @@ def _seed_problems(file: ExperimentFile, keys: list[str], seed_key: str) -> list
     groups: list[tuple[Key, Any]] = [
         (("matrix", "axes"), matrix.axes),
         *((("matrix", "zip", number), group) for number, group in enumerate(matrix.zip)),
+        *([(("matrix", "random", "axes"), matrix.random.axes)] if matrix.random else []),
         *((("matrix", "include", number), entry) for number, entry in enumerate(matrix.include)),
         *((("matrix", "named", name), entry) for name, entry in matrix.named.items()),
     ]
@@ -202,6 +203,7 @@ def _override_problems(file: ExperimentFile) -> list[Problem]:
     """A parameter of --set that every point of the matrix sets again would have no effect."""
     matrix = file.experiment.matrix
     axes = [*matrix.axes, *(key for group in matrix.zip for key in group)]
+    axes += matrix.random.axes if matrix.random else []
     problems = []
     for place, flag in file.source.replaced.items():
         name = ".".join(str(part) for part in place[1:])

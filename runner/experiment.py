@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from runner import quantities, yaml_source
 from runner.errors import Mistakes, Problem
@@ -87,25 +96,61 @@ def _ascending(band: tuple[float, float]) -> tuple[float, float]:
     return band
 
 
+class Draw(Part):
+    """How the values of a random axis are drawn; one of the four."""
+
+    uniform: tuple[float, float] | None = None  # between two numbers
+    log_uniform: tuple[float, float] | None = None  # the same for their logarithms
+    integer: tuple[int, int] | None = None  # whole numbers, both ends included
+    choice: list[Any] | None = Field(None, min_length=1)  # one of these
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Draw:
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            kinds = ", ".join(type(self).model_fields)
+            raise ValueError(f"found {' and '.join(given) or 'nothing'}; write one of {kinds}")
+        if given[0] != "choice":
+            low, high = getattr(self, given[0])
+            if low >= high or (given[0] == "log_uniform" and low <= 0):
+                least = "two positive numbers" if given[0] == "log_uniform" else "two numbers"
+                raise ValueError(f"found {given[0]} {[low, high]}; write {least}, the smaller one first")
+        return self
+
+
+class Random(Part):
+    """Axes whose values are drawn together: `count` points, the same for the same seed. A larger count adds points."""
+
+    count: int = Field(ge=1, le=100_000)  # points
+    seed: int = Field(0, ge=0)  # another one draws other points
+    axes: dict[str, Draw] = Field(min_length=1)  # dotted key → how its values are drawn
+
+
 class Matrix(Part):
-    """The varied parameters. Order: axes × zip, then exclude, include, named; each once a seed."""
+    """The varied parameters. Order: axes × zip × random, then exclude, include, named; each once a seed."""
 
     axes: dict[str, list[Any]] = {}  # dotted key → values
     zip: list[dict[str, list[Any]]] = []  # groups of axes that advance together
+    random: Random | None = None  # axes whose values are drawn
     exclude: list[Overrides] = []  # points that match all keys of one entry are removed
     include: list[Overrides] = []  # whole points added
     named: dict[Name, Overrides] = {}  # hand-picked points: name → overrides
-    seeds: list[Annotated[int, Field(ge=0, le=LARGEST_SEED)]] = Field([0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, le=LARGEST_SEED)]] = Field([0], min_length=1)  # each variant once a seed
 
 
 class Resources(Part):
     """What one array task asks for; the same on every cluster."""
 
-    gpus: int = Field(0, ge=0)
+    gpus: int = Field(0, ge=0)  # of one node
     cpus: int = Field(1, ge=1)  # also the threads of each run, so that results do not depend on the allocation
-    memory: Mebibytes | None = None  # MiB
-    time: Seconds | None = None  # s
+    memory: Mebibytes | None = None  # 16G, 500M; a bare number counts MiB
+    time: Seconds | None = None  # 30m, 1.5h, 1-12:00:00; a bare number counts minutes, as in Slurm
     partition: Words | None = None  # overrides the cluster file's
+
+    @classmethod
+    def of_job(cls, seconds: int, **others: Any) -> Resources:
+        """Of a job of ours: `time` itself takes a bare number for minutes, as a file means it."""
+        return cls.model_validate({"time": f"{seconds}s", **others})
 
 
 class Array(Part):
@@ -120,27 +165,27 @@ class MemoryRaise(Part):
 
 
 class MicroBatchRaise(Part):
-    micro_batch: float = Field(0.5, gt=0, le=1)
+    micro_batch: float = Field(0.5, gt=0, le=1)  # factor for the next attempt
 
 
 class TimeRaise(Part):
-    time: float = Field(1.5, ge=1)
+    time: float = Field(1.5, ge=1)  # factor for the next attempt
 
 
 class Retry(Part):
     """What is done about failures that may pass."""
 
-    max_attempts: int = Field(3, ge=1)
-    out_of_memory: MemoryRaise = MemoryRaise()
-    gpu_out_of_memory: MicroBatchRaise = MicroBatchRaise()
-    timeout: TimeRaise = TimeRaise()
+    max_attempts: int = Field(3, ge=1)  # starts of one run, the first included
+    out_of_memory: MemoryRaise = MemoryRaise()  # what the next attempt gets more of
+    gpu_out_of_memory: MicroBatchRaise = MicroBatchRaise()  # smaller pieces of the same batch
+    timeout: TimeRaise = TimeRaise()  # what the next attempt gets more of
 
 
 class Select(Part):
     """What ranks the variants."""
 
-    metric: Annotated[str, AfterValidator(_validation_metric)] = "val_mae"
-    mode: Literal["min", "max"] = "min"
+    metric: Annotated[str, AfterValidator(_validation_metric)] = "val_mae"  # of the validation split: val_…
+    mode: Literal["min", "max"] = "min"  # which end of the metric is the good one
     within: Share = 0.05  # share of the best that counts as equal; 5% works too
     ratio: Annotated[tuple[float, float], AfterValidator(_ascending)] = (3.0, 10.0)  # healthy band of the fusion ratio
 
@@ -149,17 +194,19 @@ class TargetMae(Part):
     """The error that the user hopes for; shown, never used for choosing."""
 
     good: float = Field(gt=0)  # in the target's unit
-    acceptable: float = Field(gt=0)
+    acceptable: float = Field(gt=0)  # in the target's unit
 
 
 class Next(Part):
     """The next stage of a funnel."""
 
-    config: str
-    top: int = Field(3, ge=1)
+    config: str  # experiment file of the next stage, its template
+    top: int = Field(3, ge=1)  # how many variants go on
 
 
 class Keep(Part):
+    """What stays of a run when it is done."""
+
     checkpoints: Literal["all", "best"] = "all"  # best: last.pt is removed when a run is done
 
 
@@ -167,7 +214,7 @@ class Experiment(Part):
     """One experiment file."""
 
     experiment: Name  # names the directory runs/<experiment>
-    description: str = ""
+    description: str = ""  # the question, for the reader of the report
     task: str = "crystal"  # a task of ours, or package.module:Class
     params: dict[str, Any] = {}  # what every run shares; checked against the task's schema
     matrix: Matrix = Matrix()

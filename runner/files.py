@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import tempfile
@@ -41,6 +42,12 @@ def _umask() -> int:
 _UMASK = _umask()  # read once: it cannot be read without setting it, and two threads doing so could leave it at 0
 
 
+def leads_out(path: Path, directory: Path) -> bool:
+    """Whether `path` is below `directory` by name and elsewhere by a link, as in a copy that somebody prepared."""
+    real = Path(os.path.realpath(path.parent))
+    return not real.is_relative_to(os.path.realpath(directory))
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace the content of `path` in one step."""
     with replacing(path) as beside:
@@ -55,9 +62,23 @@ def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
 def read_json(path: Path) -> Any | None:
     """The JSON value in `path`, or None when the file is missing, truncated or not JSON."""
     try:
-        return json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):  # the last: brackets without end
+        return json.loads(_content(path))
+    except (ValueError, RecursionError):  # the last: brackets without end
         return None
+
+
+# No file is there: nothing, a directory, a link that leads to itself
+_NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of `path`; none where no file is there."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return b""
+        raise
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -87,12 +108,8 @@ def append_json(path: Path, value: Any) -> None:
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """The JSON objects in `path`, one a line; half lines and foreign lines are left out, a missing file is empty."""
-    try:
-        data = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return []
     records = []
-    for line in data.splitlines():
+    for line in _content(path).splitlines():
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):

@@ -52,13 +52,13 @@ def identity(value: Any) -> Any:
     `{"neutral": x}` were added later and are left out where they equal x, so that older runs keep their names.
     """
     if isinstance(value, BaseModel):
-        if not _marked(type(value)):
-            return as_json(value)[0]
-        return {
-            name: identity(getattr(value, name))
-            for name, info in type(value).model_fields.items()
-            if _takes_part(info.json_schema_extra, getattr(value, name))
-        }
+        found: dict[str, Any] = as_json(value)[0]
+        for name, marks, deep in _looked_into(type(value)):
+            if not _takes_part(marks, getattr(value, name)):
+                del found[name]
+            elif deep:
+                found[name] = identity(getattr(value, name))
+        return found
     if isinstance(value, dict):
         return {str(key): identity(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -72,6 +72,17 @@ def _takes_part(marks: Any, value: Any) -> bool:
     if not isinstance(marks, dict):
         return True
     return bool(marks.get("identity", True)) and not ("neutral" in marks and marks["neutral"] == value)
+
+
+@cache
+def _looked_into(model: type[BaseModel]) -> list[tuple[str, Any, bool]]:
+    """(field, its marks, whether there are marks below it) where the plain JSON form may not be the identity."""
+    found = []
+    for name, field in model.model_fields.items():
+        deep = "set[" in str(field.annotation).lower() or any(map(_marked, models_in(field.annotation)))
+        if deep or isinstance(field.json_schema_extra, dict):
+            found.append((name, field.json_schema_extra, deep))
+    return found
 
 
 @cache

@@ -69,6 +69,16 @@ class RunDir:
         return self.path / "predictions.csv"
 
     @property
+    def output(self) -> Path:
+        """The folder of a command that is run."""
+        return self.path / "output"
+
+    @property
+    def values(self) -> Path:
+        """The values of a command, for those that read a file."""
+        return self.path / "values.json"
+
+    @property
     def result(self) -> Path:
         return self.path / "result.json"
 
@@ -176,6 +186,16 @@ class ExperimentDir:
     @property
     def summary_csv(self) -> Path:
         return self.analysis / "results_summary.csv"
+
+    @property
+    def results(self) -> Path:
+        """Every run with its best value, epochs and guidance weights; whole at any moment."""
+        return self.analysis / "results.json"
+
+    @property
+    def best_config(self) -> Path:
+        """The chosen variant of a search over loss weights, as an experiment file."""
+        return self.analysis / "best_config.yaml"
 
     @property
     def summary_markdown(self) -> Path:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from runner.errors import CommandFailed, UserError
 from runner.expansion import Expansion
-from runner.files import append_json, read_json, read_json_lines, write_json
+from runner.files import append_json, read_json, read_json_lines, read_mapping, write_json
 from runner.layout import ExperimentDir
 from runner.lock import Locked, locked
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -78,13 +80,36 @@ def read(directory: ExperimentDir) -> Manifest:
             next_command="runner submit CONFIG",
         )
     try:
-        runs = [
-            PlannedRun(n, r["run_id"], r["variant"], r["seed"], r["axes"], r["params"])
-            for n, r in enumerate(content["runs"], 1)
-        ]
-        return Manifest(content["experiment"], content["task"], runs, content)
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{directory.manifest} is damaged: {error!r}", next_command="runner submit CONFIG") from None
+        runs = [_planned(number, run) for number, run in enumerate(content["runs"], 1)]
+        sections = {name: _typed(content.get(name) or {}, dict, name) for name in ("select", "retry")}
+        names = (_typed(content["experiment"], str, "experiment"), _typed(content["task"], str, "task"))
+    except KeyError as error:
+        raise _damaged(directory, f"{error} is missing") from None
+    except ValueError as error:
+        raise _damaged(directory, str(error)) from None
+    return Manifest(*names, runs, {**content, **sections})
+
+
+def _damaged(directory: ExperimentDir, what: str) -> UserError:
+    return UserError(f"{directory.manifest} is damaged: {what}", next_command="runner submit CONFIG")
+
+
+def _planned(number: int, run: Any) -> PlannedRun:
+    """A run of the manifest; ValueError or KeyError where it is none. A run id names a directory: no separator."""
+    run = _typed(run, dict, f"run {number}")
+    run_id = _typed(run["run_id"], str, "run_id")
+    if not run_id or run_id in (".", "..") or "/" in run_id or "\0" in run_id:
+        raise ValueError(f"run_id {run_id!r} names no directory")
+    variant, seed = _typed(run["variant"], str, "variant"), _typed(run["seed"], int, "seed")
+    return PlannedRun(
+        number, run_id, variant, seed, _typed(run["axes"], dict, "axes"), _typed(run["params"], dict, "params")
+    )
+
+
+def _typed(value: Any, kind: type[T], name: str) -> T:
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} is {str(value)[:80]!r}")
+    return value
 
 
 @dataclass(frozen=True)
@@ -122,29 +147,38 @@ def log_submission(directory: ExperimentDir, record: dict[str, Any]) -> None:
 
 
 def submissions(directory: ExperimentDir) -> list[Submission]:
-    """Every submission that was begun, oldest first."""
+    """Every submission that was begun, oldest first; lines of the log that are damaged are left out."""
     found: dict[int, dict[str, Any]] = {}
     chunks: dict[tuple[int, str], Chunk] = {}
     for record in read_json_lines(directory.submission_log):
-        number, event = record.get("submission"), record.get("event")
+        number, event, token = (record.get(name) for name in ("submission", "event", "token"))
         if not isinstance(number, int):
             continue
-        if event == "begun":
+        if event == "begun" and isinstance(record.get("time"), (int, float)):
             found[number] = record
+        elif not isinstance(token, str):
+            continue
         elif event == "sending":
-            key = (number, record["token"])
-            chunks[key] = Chunk(number, record["token"], record["first"], record["count"], None)
-        elif event == "sent" and (number, record["token"]) in chunks:
-            old = chunks[number, record["token"]]
-            chunks[number, old.token] = Chunk(number, old.token, old.first, old.count, str(record["job_id"]))
+            first, count = record.get("first"), record.get("count")
+            if isinstance(first, int) and isinstance(count, int):
+                chunks[number, token] = Chunk(number, token, first, count, None)
+        elif event == "sent" and (number, token) in chunks and record.get("job_id") is not None:
+            chunks[number, token] = replace(chunks[number, token], job_id=str(record["job_id"]))
     result = []
     for number, record in sorted(found.items()):
-        tasks = read_json(directory.submission(number) / "tasks.json")
         own = [chunk for (of, _), chunk in chunks.items() if of == number]
         origin = {name: record.get(name) for name in ("overrides", "cluster", "folder")}
-        found_tasks = tasks["tasks"] if tasks else []
-        result.append(Submission(number, record["kind"], record["time"], found_tasks, own, origin))
+        tasks = _tasks(directory, number)
+        result.append(Submission(number, str(record.get("kind")), record["time"], tasks, own, origin))
     return result
+
+
+def _tasks(directory: ExperimentDir, number: int) -> list[list[str]]:
+    """Run ids of each array task of a submission; none where the file is damaged."""
+    tasks = read_mapping(directory.pool_tasks(number)).get("tasks")
+    if not isinstance(tasks, list) or not all(isinstance(task, list) for task in tasks):
+        return []
+    return [[str(run_id) for run_id in task] for task in tasks]
 
 
 def submission(directory: ExperimentDir, number: int) -> Submission:

@@ -1,4 +1,4 @@
-"""From the matrix of an experiment file to its points: axes × zip, then exclude, include, named."""
+"""From the matrix of an experiment file to its points: axes × zip × random, then exclude, include, named."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.draws import drawn
 from runner.errors import Problem, nearest
 from runner.experiment import Matrix, Overrides
 from runner.yaml_source import Key, Source
@@ -80,6 +81,10 @@ def _dimensions(matrix: Matrix) -> list[_Dimension]:
             for at, values in enumerate(zip(*(group[key] for key in keys), strict=False))  # unequal: reported
         ]
         found.append(_Dimension(keys, steps))
+    if matrix.random is not None:
+        keys = tuple(key for key in matrix.random.axes if key not in seen)
+        places = tuple(("matrix", "random", "axes", key) for key in keys)
+        found.append(_Dimension(keys, [({k: point[k] for k in keys}, places) for point in drawn(matrix.random)]))
     return [dimension for dimension in found if dimension.steps]
 
 
@@ -102,7 +107,7 @@ def _excluded(
     matrix: Matrix, dimensions: list[_Dimension], source: Source
 ) -> tuple[list[dict[int, set[int]]], list[Problem]]:
     """For each entry of `exclude` the steps it matches in each dimension, and the mistakes in the entries."""
-    known = [*matrix.axes, *(key for group in matrix.zip for key in group)]
+    known = list(dict.fromkeys(key for dimension in dimensions for key in dimension.keys))
     entries, problems = [], []
     for number, wanted in enumerate(matrix.exclude):
         where: Key = ("matrix", "exclude", number)
@@ -128,7 +133,8 @@ def _excluded(
 
 def axis_keys(matrix: Matrix) -> list[str]:
     """Every parameter that some point sets, in the order of the file."""
-    groups = [matrix.axes, *matrix.zip, *matrix.include, *matrix.named.values()]
+    random = matrix.random.axes if matrix.random else {}
+    groups: list[Iterable[str]] = [matrix.axes, *matrix.zip, random, *matrix.include, *matrix.named.values()]
     return list(dict.fromkeys(key for group in groups for key in group))
 
 
@@ -161,6 +167,20 @@ def _axes_problems(matrix: Matrix, source: Source) -> list[Problem]:
             if key in seen:
                 problems.append(source.problem((*where, key), "is an axis already"))
             seen.add(key)
+    return problems + _random_problems(matrix, source, seen)
+
+
+def _random_problems(matrix: Matrix, source: Source, seen: set[str]) -> list[Problem]:
+    if matrix.random is None:
+        return []
+    where: Key = ("matrix", "random")
+    problems = [
+        source.problem((*where, "axes", key), "is an axis already") for key in matrix.random.axes if key in seen
+    ]
+    points = len(drawn(matrix.random))
+    if points < matrix.random.count:
+        what = f"asks for {matrix.random.count} points, but the axes have only {points} that differ"
+        problems.append(source.problem((*where, "count"), what, allowed=f"1 to {points}"))
     return problems
 
 

@@ -25,8 +25,9 @@ def override(source: Source, text: str, top_level: Collection[str]) -> None:
     parts = name.strip().split(".")
     if parts[0] not in top_level:
         parts = ["params", *parts]
-    if parts[:2] == ["matrix", "axes"] and len(parts) > 2:
-        parts = ["matrix", "axes", ".".join(parts[2:])]  # the keys of axes are dotted themselves
+    for axes in (["matrix", "axes"], ["matrix", "random", "axes"]):
+        if parts[: len(axes)] == axes and len(parts) > len(axes):
+            parts = [*axes, ".".join(parts[len(axes) :])]  # the keys of axes are dotted themselves
     value = _value(written, flag)
     place: dict[str, Any] = source.value
     for depth, part in enumerate(parts[:-1], 1):

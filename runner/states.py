@@ -22,6 +22,7 @@ from runner.queue import Place, Queue, look
 State = Literal["completed", "running", "queued", "failed", "cancelled", "lost", "new"]
 STATES: tuple[State, ...] = ("completed", "running", "queued", "failed", "cancelled", "lost", "new")
 HEARTBEAT_SECONDS = 30.0
+LARGEST = 1e300  # no number of a run is larger; an integer beyond the floats cannot be converted
 STALE_INTERVALS = 3  # so many missed heartbeats mean that a run is dead
 
 
@@ -81,7 +82,7 @@ def read_signs(run: RunDir) -> Signs:
     """The signs in the directory of `run`; files that are missing or truncated say nothing."""
     try:
         names = set(os.listdir(run.path))
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:  # missing, not a directory, not ours to read
         return Signs()
     result, heartbeat, failure = (_object(path, names) for path in (run.result, run.heartbeat, run.failure))
     if failure is None and run.failure.name in names:
@@ -99,11 +100,17 @@ def read_signs(run: RunDir) -> Signs:
 
 
 def _starts(run: RunDir) -> int:
-    return sum("ended" not in line for line in read_json_lines(run.attempts))
+    try:
+        return sum("ended" not in line for line in read_json_lines(run.attempts))
+    except PermissionError:
+        return 0
 
 
 def _object(path: Path, names: set[str]) -> dict[str, Any] | None:
-    value = read_json(path) if path.name in names else None
+    try:
+        value = read_json(path) if path.name in names else None
+    except PermissionError:  # a colleague's run; the others can still be shown
+        value = None
     return value if isinstance(value, dict) else None
 
 
@@ -113,12 +120,16 @@ def state_of(signs: Signs, place: Place | None, now: float, *, sent: bool = True
     sent: False where no scheduler has taken it yet, so that a run that is just being sent is new and not lost.
     """
     heartbeat, failure = signs.heartbeat, signs.failure
-    told = _number(heartbeat.get("time"))
+    told = as_number(heartbeat.get("time"))
     facts: dict[str, Any] = {
-        "attempt": max(signs.attempts, _whole(heartbeat.get("attempt")), _whole(failure.get("attempt"))),
-        **{name: heartbeat.get(name) for name in ("epoch", "epochs", "metric", "value", "health")},
+        "attempt": max(signs.attempts, *(_whole(sign.get("attempt")) or 0 for sign in (heartbeat, failure))),
+        "epoch": _whole(heartbeat.get("epoch")),
+        "epochs": _whole(heartbeat.get("epochs")),
+        "metric": _text(heartbeat.get("metric")),
+        "value": as_number(heartbeat.get("value")),
+        "health": _text(heartbeat.get("health")),
         "age": None if told is None else now - told,
-        "job": place.job if place else heartbeat.get("job_id"),
+        "job": place.job if place else _text(heartbeat.get("job_id")),
     }
     if signs.result is not None:
         return RunState("completed", result=signs.result, **facts)
@@ -129,7 +140,7 @@ def state_of(signs: Signs, place: Place | None, now: float, *, sent: bool = True
         return RunState("running" if started else "queued", message=place.reason or None, **facts)
     if failure:
         state: State = "cancelled" if failure.get("kind") == "cancelled" else "failed"
-        return RunState(state, failure.get("kind") or "unknown", failure.get("message"), **facts)
+        return RunState(state, _text(failure.get("kind")) or "unknown", _text(failure.get("message")), **facts)
     if signs.cancelled:
         return RunState("cancelled", "cancelled", "cancelled before it started", **facts)
     if signs.started:
@@ -141,7 +152,7 @@ def state_of(signs: Signs, place: Place | None, now: float, *, sent: bool = True
 
 def _failed_for_good(place: Place, failure: Mapping[str, Any]) -> bool:
     """Whether a run has failed, although the scheduler still has its array task: other runs in it go on."""
-    late = bool(failure) and (_number(failure.get("time")) or 0) >= place.since
+    late = bool(failure) and (as_number(failure.get("time")) or 0) >= place.since
     return late and place.started and place.final
 
 
@@ -149,28 +160,36 @@ def _ended_by(failure: Mapping[str, Any], heartbeat: Mapping[str, Any]) -> bool:
     """Whether `failure` is the end of the attempt that `heartbeat` is of: a killed process cannot say that it ended."""
     if failure.get("provisional"):
         return False  # written while the process is still asked to leave
-    failed, beating = _number(failure.get("attempt")), _number(heartbeat.get("attempt"))
+    failed, beating = as_number(failure.get("attempt")), as_number(heartbeat.get("attempt"))
     return failed is not None and beating is not None and failed >= beating
 
 
 def _lives(heartbeat: Mapping[str, Any], now: float) -> bool:
     if not heartbeat or heartbeat.get("ended"):
         return False
-    interval = _number(heartbeat.get("interval")) or HEARTBEAT_SECONDS
-    if now - (_number(heartbeat.get("time")) or 0) > STALE_INTERVALS * interval:
+    interval = as_number(heartbeat.get("interval")) or HEARTBEAT_SECONDS
+    if now - (as_number(heartbeat.get("time")) or 0) > STALE_INTERVALS * interval:
         return False
     if heartbeat.get("machine") == machine():
         return is_alive(heartbeat.get("pid"), heartbeat.get("start_time"))
     return True
 
 
-def _number(value: Any) -> float | None:
-    """`value` where it is a number; None for what a damaged file may hold in its place."""
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+def as_number(value: Any) -> float | None:
+    """`value` where it is a finite number; None for what a damaged file may hold in its place."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < LARGEST:
+        return None
+    return float(value)
 
 
-def _whole(value: Any) -> int:
-    return int(_number(value) or 0)
+def _whole(value: Any) -> int | None:
+    number = as_number(value)
+    return None if number is None else int(number)
+
+
+def _text(value: Any) -> str | None:
+    """`value` as text; None for nothing, and for what no file of a run holds there."""
+    return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else None
 
 
 def counts(states: Iterable[RunState]) -> dict[str, int]:

@@ -280,7 +280,7 @@ def _send_preparation(
     if cluster.prepare is None or prepared.covers(root, experiment.experiment, run_ids):
         return None
     asked = cluster.prepare
-    resources = Resources(cpus=asked.cpus, memory=asked.memory, time=asked.time, partition=asked.partition)
+    resources = Resources.of_job(asked.time, cpus=asked.cpus, memory=asked.memory, partition=asked.partition)
     told = environment(cluster, resources, code)
     if asked.internet:
         del told["HF_HUB_OFFLINE"]

@@ -32,6 +32,7 @@ ON_CHECKPOINTS = {
     "diagnose run": lambda path: ["diagnose", RUN, "-e", path],
     "alpha": lambda path: ["alpha", RUN, "-e", path],
     "robustness": lambda path: ["robustness", RUN, "-e", path],
+    "compare checkpoint": lambda path: ["compare", path / "runs" / RUN / "best.pt", "graph_only", "-e", path],
     "predict": lambda path: ["predict", RUN, path, "-e", path],
     "rescale": lambda path: ["rescale", path / "runs" / RUN / "best.pt", "--factor", "2", "--to", path / "new.pt"],
 }
@@ -169,3 +170,15 @@ def test_one_completed_run_is_summarised(tmp_path, analysis, trained) -> None:
     out = analysis("summarize", path)[1]
     assert "There is only one variant, so nothing was compared." in out
     assert ExperimentDir(path).report.is_file()
+
+
+def test_a_checkpoint_is_compared_with_its_own_predictions_and_with_a_rescaled_one(tmp_path, analysis, trained) -> None:
+    path = copied(trained, tmp_path / "copy")
+    best = path / "runs" / RUN / "best.pt"
+    rescaled = best.with_name("rescaled.pt")
+    assert analysis("rescale", best, "--factor", "6", "--to", rescaled)[0] == 0
+    same = json.loads(analysis("compare", best, best.parent, "--format", "json")[1])
+    assert same["mae"][0] == pytest.approx(same["mae"][1], rel=1e-6)
+    assert (same["crystals"], same["first"], same["second"]) == (8, f"{RUN}/best.pt", RUN)
+    other = json.loads(analysis("compare", best, rescaled, "--format", "json")[1])
+    assert other["mae"][0] != pytest.approx(other["mae"][1], rel=1e-4)

@@ -72,3 +72,46 @@ def test_an_ambiguous_start_of_a_run_is_refused(path, analysis):
     status, _, err = analysis("compare", "goo", "bad", "-e", path)
     assert status == 2
     assert "'goo' is the start of 3 runs" in err
+
+
+def test_experiments_are_compared_by_their_choices(tmp_path, analysis):
+    for name, error in (("one", 0.05), ("two", 0.2)):
+        write_experiment(tmp_path, Plan([PlannedVariant("v", error)], name=name, crystal_noise=0.02))
+    status, out, err = analysis("compare", "one", tmp_path / "two", "--root", tmp_path)
+    assert status == 0, err
+    assert "A = one: v\nB = two: v\nval split: 50 crystals, 3 paired seeds" in out
+    assert "beyond the noise" in out
+
+
+def test_a_run_of_one_experiment_with_a_variant_of_another(tmp_path, path, analysis):
+    other = write_experiment(tmp_path, Plan([PlannedVariant("v", 0.1)], name="other"))
+    run = sorted((other / "runs").iterdir())[0]
+    status, out, err = analysis("compare", run, "good", "-e", path)
+    assert status == 0, err
+    assert f"A = {run.name}\nB = good\nval split: 50 crystals, 1 paired seed" in out
+
+
+def test_experiments_on_other_targets_cannot_be_compared(tmp_path, analysis):
+    paths = [write_experiment(tmp_path, Plan([PlannedVariant("v")], name=name)) for name in ("one", "two")]
+    for file in paths[1].glob("runs/*/predictions.csv"):
+        header, *rows = (line.split(",") for line in file.read_text().splitlines())
+        moved = [[*row[:2], str(float(row[2]) + 1), row[3]] for row in rows]
+        file.write_text("\n".join(",".join(row) for row in [header, *moved]) + "\n")
+    status, _, err = analysis("compare", *paths)
+    assert status == 1
+    assert "one: v and two: v were trained on different targets" in err
+
+
+def test_an_experiment_without_a_choice_is_said(tmp_path, path, analysis):
+    waiting = Plan([PlannedVariant("v", states=dict.fromkeys(range(3), "new"))], name="waiting")
+    status, _, err = analysis("compare", write_experiment(tmp_path, waiting), path)
+    assert status == 1
+    assert "no run of waiting has completed, so there is no choice to compare" in err
+
+
+def test_a_checkpoint_outside_a_run_is_refused(tmp_path, path, analysis):
+    (tmp_path / "new.pt").write_bytes(b"")
+    status, _, err = analysis("compare", tmp_path / "new.pt", "good", "-e", path)
+    assert status == 2
+    assert "lies in no run directory" in err
+    assert "there is no checkpoint" in analysis("compare", tmp_path / "gone.pt", "good", "-e", path)[2]

@@ -34,14 +34,15 @@ def test_doctor_finds_a_healthy_site_healthy(slurm: SlurmCluster, tmp_path: Path
 
 
 @pytest.mark.slurm
-def test_doctor_sees_that_the_warning_ends_a_job_at_once(slurm: SlurmCluster, tmp_path: Path) -> None:
+def test_doctor_sees_that_no_gpu_is_there_and_that_the_warning_ends_a_job(slurm: SlurmCluster, tmp_path: Path) -> None:
     """A wrapper around Python that does not survive the signal: Slurm ends the step with it."""
     wrapper, site = tmp_path / "python", tmp_path / "site.yaml"
     wrapper.write_text(f'#!/bin/sh\n{sys.executable} "$@"\nexit $?\n')
     wrapper.chmod(0o755)
     site.write_text(f"kind: slurm\npartition: gpu\npython: {wrapper}\n")
-    done = runner("doctor", site, "--root", tmp_path)
+    done = runner("doctor", site, "--gpus", "1", "--root", tmp_path)
     assert done.returncode == 1
+    assert "FAIL  GPU: none" in done.stdout
     assert "FAIL  warning signal: did not come, or ended the job at once" in done.stdout
 
 
@@ -54,15 +55,6 @@ def test_doctor_names_a_partition_that_does_not_exist(slurm: SlurmCluster, tmp_p
     assert "FAIL  partition: Slurm has no partition 'gpuu'; allowed: " in done.stdout
     assert "did you mean: gpu" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
-
-
-@pytest.mark.slurm
-def test_doctor_says_that_no_gpu_is_visible(slurm: SlurmCluster, tmp_path: Path) -> None:
-    site = tmp_path / "site.yaml"
-    site.write_text("kind: slurm\npartition: gpu\n")
-    done = runner("doctor", site, "--gpus", "1", "--root", tmp_path)
-    assert done.returncode == 1
-    assert "FAIL  GPU: none" in done.stdout
 
 
 def test_doctor_of_a_machine_without_slurm_says_what_is_missing(tmp_path: Path) -> None:

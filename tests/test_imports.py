@@ -20,6 +20,7 @@ LIGHT = [
     "jobs.parent",
     "jobs.crystal.schema",
     "jobs.crystal.task",
+    "jobs.sentiment.task",
     "models.options",
     "models.fusion.registry",
     "analysis.health",

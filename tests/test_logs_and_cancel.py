@@ -105,7 +105,7 @@ def test_the_last_log_is_shown_unless_another_attempt_is_named(planned: list[str
     assert run("logs", "tiny", "1", "--attempt", "2").out == "attempt 2\n"
     said = run("logs", "tiny", "1", "--attempt", "5")
     assert said.status == 2
-    assert said.err == f"error: {planned[0]}: no log of attempt 5\n    there are: 2, 3, 9, 10\n"
+    assert said.err.startswith(f"error: {planned[0]}: no log of attempt 5\n    there are: 2, 3, 9, 10\n")
 
 
 def test_a_run_without_a_log_says_where_its_start_was_written(planned: list[str], tmp_path: Path) -> None:

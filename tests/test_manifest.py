@@ -78,7 +78,7 @@ def test_time_of_the_first_submission_is_kept(tmp_path: Path, directory: Experim
         ("{half", r"manifest\.json is damaged: .* is not an experiment directory"),
         ("[]", "is damaged"),
         ('{"runs": 3}', "is damaged"),
-        ('{"runs": [{"run_id": "a"}]}', r"is damaged: KeyError\('variant'\)\n  next: runner submit CONFIG"),
+        ('{"runs": [{"run_id": "a"}]}', r"is damaged: 'variant' is missing\n  next: runner submit CONFIG"),
         ('{"runs": [3], "experiment": "e", "task": "t"}', "is damaged"),
     ],
 )

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from runner.errors import Problem
-from runner.experiment import Matrix
+from runner.errors import ConfigError, Problem
+from runner.experiment import Matrix, load
 from runner.matrix import MOST_RUNS, Point, axis_keys, matches, points
 from runner.yaml_source import parse
 
@@ -124,3 +124,82 @@ def test_a_matrix_without_end_is_refused_before_it_is_made() -> None:
     assert [str(p) for p in problems] == [
         f"e.yaml:1: matrix: describes 1,000,000,000,000 runs\n    allowed: {MOST_RUNS:,} at most"
     ]
+
+
+RANDOM = """\
+matrix:
+  random:
+    count: %d
+    axes:
+      rate: {log_uniform: [1e-4, 1e-2]}
+      dropout: {uniform: [0, 0.3]}
+      layers: {integer: [1, 4]}
+      norm: {choice: [batch, layer]}
+"""
+
+
+def test_drawn_points_lie_in_their_bounds_and_are_short() -> None:
+    found = overrides(RANDOM % 200)
+    assert len(found) == 200
+    assert all(1e-4 <= its["rate"] <= 1e-2 and 0 <= its["dropout"] <= 0.3 for its in found)
+    assert all(float(f"{its[key]:.3g}") == its[key] for its in found for key in ("rate", "dropout"))
+    assert {its["layers"] for its in found} == {1, 2, 3, 4}
+    assert {its["norm"] for its in found} == {"batch", "layer"}
+    below = sum(its["rate"] < 1e-3 for its in found)  # half of them, by their logarithms
+    assert 80 < below < 120
+
+
+def test_larger_count_another_axis_and_a_restart_keep_what_was_drawn() -> None:
+    few, many = overrides(RANDOM % 5), overrides(RANDOM % 9)
+    assert many[:5] == few
+    assert few[0]["rate"] == 0.000457
+    more = overrides(RANDOM % 5 + "      width: {integer: [1, 99]}\n")
+    assert [{key: its[key] for key in few[0]} for its in more] == few
+    assert overrides((RANDOM % 5).replace("count", "seed: 1\n    count")) != few
+
+
+def test_drawn_points_multiply_with_the_axes_and_no_point_is_drawn_twice() -> None:
+    found = overrides("matrix: {axes: {a: [1, 2]}, random: {count: 3, axes: {b: {integer: [1, 3]}}}}")
+    assert sorted((its["a"], its["b"]) for its in found) == [(a, b) for a in (1, 2) for b in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("axes", "expected"),
+    [
+        ("{b: {integer: [1, 3]}}", "e.yaml:4: matrix.random.count: asks for 9 points, but the axes have only 3 that "
+         "differ\n    allowed: 1 to 3"),
+        ("{a: {uniform: [1, 3]}}", "e.yaml:5: matrix.random.axes.a: is an axis already"),
+    ],
+)  # fmt: skip
+def test_mistakes_of_random_axes(axes: str, expected: str) -> None:
+    text = f"matrix:\n  axes: {{a: [1]}}\n  random:\n    count: 9\n    axes: {axes}"
+    assert [str(problem) for problem in expand(text)[1]] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("draw", "expected"),
+    [
+        ("{log_uniform: [0, 1]}", r"found log_uniform \[0.0, 1.0\]; write two positive numbers, the smaller one first"),
+        ("{integer: [3, 3]}", r"found integer \[3, 3\]; write two numbers, the smaller one first"),
+        ("{}", r"found nothing; write one of uniform, log_uniform, integer, choice"),
+        ("{uniform: [0, 1], choice: [2]}", r"found uniform and choice; write one of"),
+        ("{unifrom: [0, 1]}", r"axes.a.unifrom: unknown key\n.*\n.*did you mean: uniform"),
+    ],
+)
+def test_a_draw_that_makes_no_sense_is_said_with_its_line(tmp_path: Path, draw: str, expected: str) -> None:
+    path = tmp_path / "e.yaml"
+    path.write_text(f"experiment: e\nmatrix:\n  random:\n    count: 2\n    axes:\n      a: {draw}\n")
+    with pytest.raises(
+        ConfigError, match=rf"e.yaml:6: matrix.random.axes.a.*{expected}|e.yaml:6: matrix.random.{expected}"
+    ):
+        load(path)
+
+
+def test_random_axes_are_set_on_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "e.yaml"
+    path.write_text("experiment: e\n" + RANDOM % 5)
+    file = load(path, ["matrix.random.count=7", "matrix.random.axes.train.rate={uniform: [0, 1]}"])
+    found, problems = points(file.experiment.matrix, file.source)
+    assert not problems
+    assert len(found) == 7
+    assert "train.rate" in found[0].overrides

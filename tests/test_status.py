@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runner import manifest
+from runner.commands.status import lines, take
 from runner.expansion import expand
 from runner.experiment import load
 from runner.files import write_json
@@ -111,3 +113,23 @@ def test_runs_that_the_file_no_longer_has_are_named_while_they_run(
     write_json(directory.pool_state(1), pool)
     text = " ".join(shown(monkeypatch, 80))
     assert "still queued or running, although the experiment file no longer has them: pool 77" in text
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        ({"event": "supervision_failed", "message": "one is not complete"}, "could not go on: one is not complete"),
+        ({"event": "supervised", "submission": 1, "job_id": "9"}, "supervised by job 9"),
+        ({"event": "supervised", "submission": 1, "job_id": "10"}, "its supervisor, job 10, is gone without a word"),
+        ({"event": "supervision_ended"}, None),
+    ],
+)
+def test_who_looks_after_the_experiment_is_told_and_why_nobody_does(
+    directory: ExperimentDir, event: dict[str, Any], told: str | None
+) -> None:
+    manifest.log_submission(directory, {"event": "supervised", "submission": 1, "job_id": "8"})
+    manifest.log_submission(directory, event)
+    taken = take(directory)
+    below = list(lines(replace(taken, queue=replace(taken.queue, jobs=frozenset({"9"})))))
+    assert [line for line in below if "supervis" in line] == [line for line in below if told and told in line]
+    assert any("supervis" in line for line in below) is (told is not None)

@@ -15,6 +15,7 @@ from jobs.run_config import read_run_config
 from runner import manifest
 from runner.cluster import Cluster, LocalCluster, SlurmCluster
 from runner.commands.submit import WORKERS
+from runner.commands.supervise import watch
 from runner.errors import CommandFailed
 from runner.expansion import Expansion, expand
 from runner.experiment import load
@@ -229,7 +230,7 @@ def test_only_the_refused_part_of_a_submission_is_taken_back(
         f"[ $(ls {tmp_path} | grep -c script-) = 1 ] && echo Submitted batch job 11 || {{ echo full >&2; exit 1; }}\n"
     )
     found = expansion(tmp_path)
-    with pytest.raises(CommandFailed, match=r"sbatch refused the array: .*full"):
+    with pytest.raises(CommandFailed, match=r"sbatch refused the array: .*full\n    sent before: array 11, whose runs"):
         sent(directory, found, site(max_array_size=4))
     assert [directory.run(run.run_id).config.exists() for run in found.runs] == [True] * 4 + [False] * 2
 
@@ -245,6 +246,47 @@ def test_a_run_that_had_attempts_keeps_its_files_when_its_array_is_refused(
         sent(directory, found, site())
     assert run_state(directory.run(found.runs[0].run_id)).kind == "timeout"
     assert directory.run(found.runs[0].run_id).config.exists()
+
+
+def test_the_jobs_beside_the_array_get_the_time_they_are_given(
+    tmp_path: Path, directory: ExperimentDir, commands: Path
+) -> None:
+    found = expansion(tmp_path)
+    cluster = site(prepare={"time": "1h"}, supervisor={"time": "20m"}, cache=str(tmp_path / "cache"))
+    assert sent(directory, found, cluster) == Sent(["12"], 6, 6)
+    watch(directory, cluster)
+    prepare, array, supervisor = ((tmp_path / f"script-{n}").read_text() for n in range(3))
+    assert "#SBATCH --time=60\n" in prepare
+    assert "#SBATCH --time=30\n" in array
+    assert "#SBATCH --dependency=afterok:11\n" in array
+    assert "#SBATCH --time=20\n" in supervisor
+    assert "#SBATCH --dependency=afterany:12\n" in supervisor
+
+
+def test_a_supervisor_waits_for_no_local_process_and_comes_back_later_where_the_site_is_full(
+    tmp_path: Path, directory: ExperimentDir, commands: Path
+) -> None:
+    directory.path.mkdir(parents=True)
+    manifest.log_submission(directory, {"submission": 1, "event": "begun", "kind": "local"})
+    chunk = {"submission": 1, "token": "t", "first": 0, "count": 1, "job_id": "4711"}
+    for event in ("sending", "sent"):
+        manifest.log_submission(directory, {**chunk, "event": event})
+    watch(directory, site(), later=True)
+    script = (tmp_path / "script-0").read_text()
+    assert "--dependency" not in script
+    assert "#SBATCH --begin=now+600\n" in script
+
+
+def test_a_refused_array_ends_the_job_that_was_to_prepare_it(
+    tmp_path: Path, directory: ExperimentDir, commands: Path
+) -> None:
+    (commands / "sbatch.sh").write_text(
+        f"[ $(ls {tmp_path} | grep -c script-) = 1 ] && echo Submitted batch job 11 || {{ echo full >&2; exit 1; }}\n"
+    )
+    (commands / "scancel").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/cancelled\n')
+    with pytest.raises(CommandFailed, match=r"sbatch refused the array: full$"):
+        sent(directory, expansion(tmp_path), site(prepare=True, cache=str(tmp_path / "cache")))
+    assert (tmp_path / "cancelled").read_text() == "11\n"
 
 
 def test_what_was_sent_and_never_started_is_sent_again_until_the_attempts_are_used_up(

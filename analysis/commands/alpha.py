@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,10 +12,11 @@ import typer
 from analysis.commands.options import DEFAULT_ROOT, RUN_HELP, Format, FormatOption, OfExperiment, Root
 from analysis.commands.tables import write_rows
 from analysis.fusion_health import LATE, alpha_findings, gate_findings
-from analysis.output import stdout_console, written
+from analysis.output import kept_inside, stdout_console, written
 from analysis.selection import run_named, thresholds_of
 from runner.errors import CommandFailed
 from runner.files import replacing
+from runner.terminal import tell
 
 if TYPE_CHECKING:
     from jobs.crystal.alpha import LayerAlpha
@@ -44,7 +44,7 @@ def command(
     from jobs.context import default_cache_root  # torch: only here and only now
     from jobs.crystal.alpha import alpha
 
-    layers = alpha(directory, default_cache_root(), split.value, samples, lambda line: print(line, file=sys.stderr))
+    layers = alpha(directory, default_cache_root(), split.value, samples, tell)
     rows = [summary_row(its) for its in layers]
     write_rows(rows, list(rows[0]), format)
     if format is Format.table:
@@ -55,11 +55,11 @@ def command(
                 console.print(f"layer {finding.layer}: {finding.message}", soft_wrap=True)
                 if finding.advice:
                     console.print(f"  next: {finding.advice}", soft_wrap=True)
-    _save_csv(directory.alpha, layers)
+    _save_csv(kept_inside(directory.alpha, directory.path), layers)
     from analysis.plots.alpha import files
 
     figures = files({its.layer: its.values for its in layers})
-    written({directory.figure(name): content for name, content in figures.items()})
+    written({directory.figure(name): content for name, content in figures.items()}, inside=directory.path)
 
 
 def summary_row(its: LayerAlpha) -> dict[str, Any]:
@@ -102,4 +102,4 @@ def _save_csv(path: Path, layers: list[LayerAlpha]) -> None:
                 writer.writerows(its.lines())
     except OSError as error:
         raise CommandFailed(f"cannot write {path}: {error.strerror}") from None
-    sys.stderr.write(f"wrote {path}\n")
+    tell(f"wrote {path}")

@@ -1,4 +1,4 @@
-"""`analysis compare A B`: two variants or runs, crystal by crystal."""
+"""`analysis compare A B`: two variants, runs, checkpoints or experiments, crystal by crystal."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import json
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,11 +14,15 @@ import typer
 from analysis.commands.options import DEFAULT_ROOT, Format, FormatOption, Root
 from analysis.commands.tables import write_rows
 from analysis.output import stdout_console
-from analysis.pairing import Pairing, pair
+from analysis.pairing import Pairing, pair_sides
+from analysis.predictions import Predictions
 from analysis.quantities import percent, plural
-from analysis.selection import variant_named
-from analysis.summary import summarize
-from runner.selection import experiment_directory
+from analysis.sides import Sides
+from runner.layout import RunDir
+
+SIDE_HELP = (
+    "A variant, a run, the start of its id, a run's directory, a checkpoint in one, or an experiment: its choice."
+)
 
 
 class Split(StrEnum):
@@ -29,7 +34,7 @@ class Split(StrEnum):
 
 
 def command(
-    first: Annotated[str, typer.Argument(metavar="A", help="A variant, a run, or the start of a run's id.")],
+    first: Annotated[str, typer.Argument(metavar="A", help=SIDE_HELP)],
     second: Annotated[str, typer.Argument(metavar="B", help="The same.")],
     experiment: Annotated[
         str | None,
@@ -39,10 +44,12 @@ def command(
     root: Root = DEFAULT_ROOT,
     format: FormatOption = Format.table,
 ) -> None:
-    """Errors, agreement and a paired bootstrap of A and B on the crystals that both predicted."""
-    summary = summarize(experiment_directory(experiment, root).path)
-    one, two = (variant_named(summary, name) for name in (first, second))
-    found = pair(summary.collection.directory, one, two, split.value)
+    """Errors, agreement and a paired bootstrap of A and B on the crystals that both predicted.
+
+    A checkpoint predicts anew; everything else is read from predictions.csv.
+    """
+    sides = Sides(experiment, root, split.value, _predicted)
+    found = pair_sides(*sides.both(first, second), split.value)
     rows = [dataclasses.asdict(item) for item in found.disagreements]
     if format is Format.json:
         sys.stdout.write(json.dumps(dataclasses.asdict(found), indent=1, ensure_ascii=False) + "\n")
@@ -54,6 +61,17 @@ def command(
     for line in lines(found):
         console.print(line, soft_wrap=True)
     write_rows(rows, ["id", "target", "first", "second"], format)
+
+
+def _predicted(run: RunDir, checkpoint: Path, split: str) -> Predictions:
+    """What a checkpoint predicts of a split of its run, computed now."""
+    from jobs.context import default_cache_root  # torch: only here and only now
+    from jobs.crystal.finished import open_run
+
+    learner = open_run(run, default_cache_root(), log=lambda line: print(line, file=sys.stderr), weights=checkpoint)
+    predictions, targets = learner.predict(split)
+    ids = [learner.corpus.ids[place] for place in learner.corpus.places[split]]
+    return Predictions(ids, targets.tolist(), predictions.tolist())
 
 
 def lines(found: Pairing) -> list[str]:

@@ -19,6 +19,7 @@ from analysis.output import stdout_console, written
 from analysis.selection import runs_meant, thresholds_of
 from runner.errors import CommandFailed
 from runner.layout import RunDir
+from runner.terminal import tell
 
 COLUMNS = {
     "layer": "layer", "split": "split", "norm_ratio": "norm ratio", "t_norm": "‖t‖", "u_norm": "‖u‖",
@@ -97,7 +98,7 @@ def _diagnosed(run: RunDir, samples: int, checkpoint: Path | None) -> tuple[Foun
         "findings": [finding.as_dict() for finding in diagnosis.findings],
     }
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    written({run.diagnosis: text, run.figure("diagnosis.svg"): plot.svg})
+    written({run.diagnosis: text, run.figure("diagnosis.svg"): plot.svg}, inside=run.path)
     return found, diagnosis
 
 
@@ -110,4 +111,4 @@ def _verdict(diagnosis: Diagnosis) -> dict[str, Any]:
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+    tell(f"{line}")

@@ -11,10 +11,12 @@ import typer
 
 from analysis.commands.options import DEFAULT_ROOT, Experiment, Root
 from analysis.export import SPLITS, prediction_rows, write_csv, write_leaderboard, write_parquet
+from analysis.output import kept_inside
 from analysis.selection import variant_named
 from analysis.summary import summarize
 from runner.errors import CommandFailed
 from runner.selection import experiment_directory
+from runner.terminal import tell
 
 
 class Target(StrEnum):
@@ -44,10 +46,10 @@ def command(
         raise CommandFailed("no run has completed, so there is no choice to export", next_command="runner status")
     named = variant_named(summary, variant or (summary.choice.variant if summary.choice else ""))
     directory = summary.collection.directory
-    folder = output or directory.analysis
+    folder = output or kept_inside(directory.analysis / "predictions", directory.path).parent
     if to is Target.leaderboard:
         path = write_leaderboard(folder, directory, named, summary.collection.manifest.select)
-        sys.stderr.write("note: the leaderboard accepts its own data sets with all their test crystals only\n")
+        tell("note: the leaderboard accepts its own data sets with all their test crystals only")
     else:
         rows = prediction_rows(directory, named, SPLITS)
         path = folder / f"predictions.{to.value}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -71,5 +72,8 @@ def _report(
 def _draw(summary: Summary, plots: Sequence[object]) -> None:
     from analysis.plots.figure import Plot
 
-    folder = summary.collection.directory.figures
-    written({folder / f"{plot.name}.svg": plot.svg for plot in plots if isinstance(plot, Plot)})
+    directory = summary.collection.directory
+    files: dict[Path, str | bytes] = {
+        directory.figures / f"{plot.name}.svg": plot.svg for plot in plots if isinstance(plot, Plot)
+    }
+    written(files, inside=directory.path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,13 +12,12 @@ from analysis.commands.options import DEFAULT_ROOT, Experiment, Root
 from analysis.output import written
 from analysis.quantities import significant
 from analysis.refinement import finer_axes, refined
+from analysis.submitted_file import submitted_file
 from analysis.summary import summarize
 from runner import experiment as experiment_file
-from runner import manifest
 from runner.errors import CommandFailed
-from runner.layout import ExperimentDir
 from runner.selection import experiment_directory
-from runner.yaml_source import Source
+from runner.terminal import tell
 
 
 def command(
@@ -43,8 +41,8 @@ def command(
     for finer in axes:
         shown = ", ".join(significant(value) for value in finer.values)
         note = "; the best was at the edge, so the grid goes beyond it" if finer.at_edge else ""
-        sys.stderr.write(f"{finer.axis}: {shown}{note}\n")
-    content = refined(_source(directory).value, best, axes, name or f"{directory.path.resolve().name}_refined")
+        tell(f"{finer.axis}: {shown}{note}")
+    content = refined(submitted_file(directory).value, best, axes, name or f"{directory.path.resolve().name}_refined")
     path = directory.path.parent / str(content["experiment"]) / "experiment.yaml"
     if path.exists():
         raise CommandFailed(f"{path} exists; nothing is overwritten", next_command="another --name")
@@ -52,15 +50,3 @@ def command(
     written({path: head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)})
     experiment_file.load(path)  # a mistake of ours shows here, not at submission
     sys.stdout.write(f"{path}\n")
-
-
-def _source(directory: ExperimentDir) -> Source:
-    """The experiment file as it was last submitted, with its --set."""
-    sent = manifest.submissions(directory)
-    copy = directory.submission(sent[-1].number) / "experiment.yaml" if sent else None
-    if copy is not None and copy.is_file():
-        return experiment_file.load(copy, sent[-1].origin.get("overrides") or []).source
-    config = Path(str(manifest.read(directory).content.get("config")))
-    if not config.is_file():
-        raise CommandFailed(f"{directory.submissions} holds no experiment file, and {config} is not here")
-    return experiment_file.load(config).source

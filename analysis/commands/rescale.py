@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from runner.errors import CommandFailed
+from runner.terminal import tell
 
 
 def command(
@@ -23,5 +24,5 @@ def command(
         names = rescale(source, factor, to)
     except OSError as error:
         raise CommandFailed(f"cannot write {to}: {error.strerror}") from None
-    sys.stderr.write(f"multiplied by {factor:g}: {', '.join(names)}\n")
+    tell(f"multiplied by {factor:g}: {', '.join(names)}")
     sys.stdout.write(f"{to}\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +12,7 @@ from analysis.selection import variants_named
 from analysis.summary import summarize
 from runner.errors import CommandFailed
 from runner.selection import experiment_directory
+from runner.terminal import tell
 
 
 def command(
@@ -45,7 +45,7 @@ def command(
             its = [run for run in its if params_of(run).model.uses_text]
         if not its:
             continue
-        sys.stderr.write(f"{name}: {len(its)} completed runs\n")
+        tell(f"{name}: {len(its)} completed runs")
         found = robustness.means([robustness.robustness(run, cache, _say) for run in its])
         for split, shown in (("val", metric), ("test", metric.replace("val_", "test_", 1))):
             row: dict[str, Any] = {"variant": name, "seeds": len(its), "metric": shown}
@@ -59,4 +59,4 @@ def command(
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"  {line}\n")
+    tell(f"  {line}")

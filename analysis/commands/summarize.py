@@ -9,14 +9,18 @@ from typing import Annotated
 
 import typer
 
+from analysis.best_config import best_config
 from analysis.commands.options import DEFAULT_ROOT, Experiment, Format, FormatOption, Root
 from analysis.output import stdout_console, written
 from analysis.report import is_current, report_key, to_html
+from analysis.search_results import search_results
+from analysis.submitted_file import submitted_file
 from analysis.summary import Summary, summarize
 from analysis.summary_latex import to_latex
 from analysis.summary_markdown import to_markdown
 from analysis.summary_records import to_csv, to_json
 from analysis.summary_table import show
+from runner.errors import UserError
 from runner.selection import experiment_directory
 
 ReportOption = Annotated[
@@ -45,10 +49,27 @@ def command(
             directory.summary_csv: to_csv(summary),
             directory.summary_markdown: to_markdown(summary),
             directory.summary_latex: to_latex(summary),
-        }
+            **search_files(summary),
+        },
+        inside=directory.path,
     )
     if report:
         save_report(summary)
+
+
+def search_files(summary: Summary) -> dict[Path, str]:
+    """results.json; of a search over the weights of a loss also best_config.yaml, where its experiment file is here."""
+    directory = summary.collection.directory
+    files = {directory.results: json.dumps(search_results(summary), indent=1, ensure_ascii=False) + "\n"}
+    searched = any(run.record.loss_weights for run in summary.collection.runs)
+    if searched and summary.choice is not None:
+        try:
+            content = submitted_file(directory).value
+        except UserError as error:
+            sys.stderr.write(f"best_config.yaml was not written: {error.message}\n")
+        else:
+            files[directory.best_config] = best_config(content, summary.variant(summary.choice.variant))
+    return files
 
 
 def save_report(summary: Summary) -> None:
@@ -60,5 +81,5 @@ def save_report(summary: Summary) -> None:
 
     plots = gallery(summary)
     files: dict[Path, str] = {directory.figures / f"{plot.name}.svg": plot.svg for plot in plots}
-    written(files, quiet=True)
-    written({directory.report: to_html(summary, plots, key)})
+    written(files, inside=directory.path, quiet=True)
+    written({directory.report: to_html(summary, plots, key)}, inside=directory.path)

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from analysis.manifest import Select
 from analysis.plots.figure import Plot, canvas, colour, finish, shortened
@@ -15,6 +16,7 @@ from analysis.rank import Variant
 
 MOST_AXES = 6
 MOST_VALUES = 40
+FEW_VALUES = 8  # more different numbers are a continuous axis, as a random search draws them
 
 
 def short_axis(name: str) -> str:
@@ -30,9 +32,19 @@ def values_of(variants: Sequence[Variant], axis: str) -> list[str]:
     return list(found)
 
 
+def is_continuous(variants: Sequence[Variant], axis: str) -> bool:
+    """Whether the axis holds many different numbers, so that a value alone has no mean worth showing."""
+    values = {variant.axes[axis] for variant in variants if axis in variant.axes and is_number(variant.axes[axis])}
+    return len(values) > FEW_VALUES and len(values) == len(values_of(variants, axis))
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def varied(variants: Sequence[Variant], axes: Sequence[str]) -> list[str]:
     """Axes with two or more values among the variants, and not more than a figure has room for."""
-    return [axis for axis in axes if 1 < len(values_of(variants, axis)) <= MOST_VALUES]
+    return [axis for axis in axes if is_continuous(variants, axis) or 1 < len(values_of(variants, axis)) <= MOST_VALUES]
 
 
 def axis_effects(variants: Sequence[Variant], axes: Sequence[str], select: Select) -> Plot | None:
@@ -47,6 +59,9 @@ def axis_effects(variants: Sequence[Variant], axes: Sequence[str], select: Selec
     for panel in panels[len(shown) :]:
         panel.set_axis_off()
     for panel, axis in zip(panels, shown, strict=False):
+        if is_continuous(scored, axis):
+            _draw_continuous(panel, scored, axis, select)
+            continue
         values = values_of(scored, axis)
         means = []
         for position, value in enumerate(values):
@@ -64,15 +79,29 @@ def axis_effects(variants: Sequence[Variant], axes: Sequence[str], select: Selec
         panel.margins(x=0.15)
         panel.set(title=short_axis(axis), ylabel=select.metric)
     caption = (
-        "Points: variants (mean over seeds). Line: mean of all variants with that value, other axes averaged over."
+        "Points: variants (mean over seeds). Line: mean of all variants with that value, other axes averaged over. "
+        "ρ: rank correlation of a drawn axis with the metric."
     )
     return finish(figure, "axes", "Effect of each axis", caption)
+
+
+def _draw_continuous(panel: Any, variants: Sequence[Variant], axis: str, select: Select) -> None:
+    """Every variant at its place on the axis, which is logarithmic where the values span more than a decade."""
+    pairs = [(variant.axes[axis], variant.val.mean) for variant in variants if variant.val and axis in variant.axes]
+    values, metrics = zip(*pairs, strict=True)
+    panel.scatter(values, metrics, s=12, color=colour(0), alpha=0.7, linewidth=0)
+    if min(values) > 0 and max(values) / min(values) > 10:
+        panel.set_xscale("log")
+    rho = spearmanr(values, metrics).statistic
+    told = f" (ρ = {rho:+.2f})" if np.isfinite(rho) else ""
+    panel.set(title=short_axis(axis) + told, ylabel=select.metric)
 
 
 def heat_map(variants: Sequence[Variant], axes: Sequence[str], select: Select) -> Plot | None:
     """The metric over the two axes that share the most variants; None where no two axes make a grid."""
     scored = [variant for variant in variants if variant.val]
-    pairs = [(_grid(scored, first, second), first, second) for first, second in combinations(varied(scored, axes), 2)]
+    gridded = [axis for axis in varied(scored, axes) if not is_continuous(scored, axis)]
+    pairs = [(_grid(scored, first, second), first, second) for first, second in combinations(gridded, 2)]
     pairs = [pair for pair in pairs if np.isfinite(pair[0]).sum() >= 4]
     if not pairs:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.curves import VariantLogs, read_logs
-from analysis.plots import axes, fusion, training
+from analysis.plots import axes, fusion, guidance, training
 from analysis.plots.figure import Plot, styled
 from analysis.predictions import Predictions, read_predictions
 from analysis.rank import Variant
@@ -35,6 +35,7 @@ def _plots(summary: Summary) -> list[Plot | None]:
         axes.heat_map(in_order, manifest.axes, select),
         training.accuracy_and_cost(summary.variants, select),
         training.parity(chosen_predictions(summary, chosen), chosen.name) if chosen else None,
+        guidance.guidance(fused, t),
         fusion.weight_ratio(fused, t),
         fusion.weights(fused),
         fusion.evolution(

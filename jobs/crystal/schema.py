@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from models.fusion.registry import LateFusionOptions, MiddleFusionOptions
@@ -32,16 +34,17 @@ class DataParams(Section):
     """Which crystals, which property."""
 
     dataset: str = "mp6k"  # a shipped set, a JARVIS set (dft_3d, …), a folder with id_prop.csv, or a table
-    target: str = "formation_energy_peratom"
+    target: str = "formation_energy_peratom"  # a property or column of the data set
     train: int | None = Field(None, ge=1)  # crystals; null: all
-    val: int | None = Field(None, ge=1)
-    test: int | None = Field(None, ge=1)
+    val: int | None = Field(None, ge=1)  # crystals that rank the variants; null: all
+    test: int | None = Field(None, ge=1)  # crystals looked at once, at the best epoch; null: all
     seed: int = Field(0, ge=0)  # chooses the subset; subsets are nested
     split: Literal["official", "random", "formula"] = "official"  # formula: one formula never on both sides
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)  # train, val, test of `random` and `formula`
     classify: Classes | None = Field(None, json_schema_extra={"neutral": None})  # null: regression
 
 
+PROMOTED = "promoted"  # as a warm start in the template of a next stage
 RADIUS_CUTOFF = 5.0  # Å
 WITHOUT_EFFECT = {"cutoff": 8.0, "max_neighbors": 12}  # what stands in the parameters of a graph that it cannot change
 
@@ -49,7 +52,7 @@ WITHOUT_EFFECT = {"cutoff": 8.0, "max_neighbors": 12}  # what stands in the para
 class GraphParams(Section):
     """How a crystal becomes a graph."""
 
-    strategy: Literal["shell", "nearest", "undirected", "radius"] = "shell"
+    strategy: Literal["shell", "nearest", "undirected", "radius"] = "shell"  # shell: whole shells, so symmetry is kept
     cutoff: float | None = Field(None, gt=0, validate_default=True)  # Å, of `radius` (null: 5); others need none
     max_neighbors: int = Field(12, ge=1)  # of all but `radius`, which takes every neighbour within the cutoff
     angle_cutoff: float | None = Field(None, gt=0)  # Å; bond pairs only of bonds shorter than it
@@ -73,16 +76,18 @@ class TextParams(Section):
     describe: str = "jarvis"  # jarvis, robocrys, or the name of a text column of the data set
     encoder: str = "minilm"  # minilm, a hub id, or a folder
     revision: str | None = None  # of a hub id
-    pooling: Literal["cls", "mean"] = "mean"
+    pooling: Literal["cls", "mean"] = "mean"  # of the tokens into one vector
     max_length: int = Field(256, ge=8, le=8192)  # tokens
 
 
 class ModelParams(Section):
     """Encoder, fusions, head."""
 
-    encoder: Annotated[AlignnOptions | NoEncoder, Field(discriminator="name")] = AlignnOptions()
-    middle_fusion: MiddleFusionOptions = Field({"name": "none"}, validate_default=True)
-    late_fusion: LateFusionOptions = Field({"name": "none"}, validate_default=True)
+    encoder: Annotated[AlignnOptions | NoEncoder, Field(discriminator="name")] = AlignnOptions()  # of the graph
+    middle_fusion: MiddleFusionOptions = Field({"name": "none"}, validate_default=True)  # the text enters the encoder
+    late_fusion: LateFusionOptions = Field(
+        {"name": "none"}, validate_default=True
+    )  # graph and text join before the head
     projection_dim: int = Field(64, ge=1)  # width of g and t
     dropout: float = Field(0.1, ge=0, lt=1)  # of the projection heads
 
@@ -115,30 +120,73 @@ class ModelParams(Section):
         return any(getattr(part, "reads_tokens", False) for part in (self.middle_fusion, self.late_fusion))
 
 
+def _as_checkpoint(value: Any) -> Any:
+    return {"checkpoint": value} if isinstance(value, str) else value
+
+
+class WarmStart(Section):
+    """The weights that a model starts from; a path alone will do."""
+
+    checkpoint: str = Field(json_schema_extra={"identity": False})  # best.pt or last.pt of a run; what is in it counts
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", validate_default=True)  # null: that of the file now
+
+    @field_validator("sha256")
+    @classmethod
+    def _of_the_file(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None or "checkpoint" not in info.data:
+            return value
+        path = Path(info.data["checkpoint"])
+        if info.data["checkpoint"] == PROMOTED:
+            raise ValueError("the checkpoints of promoted variants are filled in by `runner promote`")
+        if not path.is_file():
+            raise ValueError(f"no checkpoint {str(path)!r}; write the path of a best.pt or last.pt")
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 class TrainParams(Section):
     """How the model is trained."""
 
-    epochs: int = Field(20, ge=1)
-    batch_size: int = Field(64, ge=1)
-    # balanced: about equally many bond pairs in every batch, so that no batch needs much more memory than the others
-    batches: Literal["random", "balanced"] = Field("random", json_schema_extra={"neutral": "random"})
+    epochs: int = Field(20, ge=1)  # passes over the training crystals
+    batch_size: int = Field(64, ge=1)  # crystals a step
+    batches: Literal["random", "balanced"] = Field(
+        "random", json_schema_extra={"neutral": "random"}
+    )  # balanced: about equally many bond pairs in every batch, so that none needs much more memory than the others
     micro_batch: int | None = Field(None, ge=1)  # crystals in memory at once; gradients are accumulated
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(1e-3, gt=0)  # the highest of the schedule
     weight_decay: float = Field(1e-5, ge=0)  # not applied to biases and norms
-    schedule: Literal["onecycle", "linear_warmup", "constant"] = "onecycle"
+    schedule: Literal["onecycle", "linear_warmup", "constant"] = "onecycle"  # of the learning rate
     pct_start: float = Field(0.3, gt=0, lt=1)  # share of the steps in which OneCycle rises
     warmup_steps: int | None = Field(None, ge=0)  # linear_warmup; null: 2,000, at most 30 % of all steps
     loss: Literal["l1", "mse", "bce"] = "l1"  # bce: of the two classes that data.classify makes
     contrastive_weight: float = Field(0.0, ge=0)  # of the symmetric InfoNCE loss between g and t
-    temperature: float = Field(0.1, gt=0)
+    temperature: float = Field(0.1, gt=0)  # of the InfoNCE loss
     modality_dropout: float = Field(0.0, ge=0, lt=1)  # share of training crystals whose text is replaced by a null text
     text_mask: float = Field(0.0, ge=0, le=1)  # share of training crystals without text, the same in every epoch
     gradient_clip: float | None = Field(1.0, gt=0)  # norm; null: none
     patience: int | None = Field(None, ge=1)  # epochs without a better val_mae; null: no early stopping
-    precision: Literal["float32", "bf16"] = "float32"
-    # auto: compiled convolutions on a CPU where there is a C++ compiler; torch: never (the same but for rounding)
-    kernels: Literal["auto", "torch"] = Field("auto", json_schema_extra={"neutral": "auto"})
+    precision: Literal["float32", "bf16"] = "float32"  # bf16: forward pass in bfloat16
+    kernels: Literal["auto", "torch"] = Field(
+        "auto", json_schema_extra={"neutral": "auto"}
+    )  # auto: compiled convolutions on a CPU with a C++ compiler; torch: never (the same but for rounding)
     seed: int = Field(0, ge=0)  # initialisation, order, dropout
+    warm_start: Annotated[WarmStart | None, BeforeValidator(_as_checkpoint)] = Field(
+        None, json_schema_extra={"neutral": None}
+    )  # null: a fresh initialisation
+    continue_finished: bool = Field(
+        False, json_schema_extra={"identity": False}
+    )  # go on from the run of this experiment that differs in having fewer epochs; the result is the same
+
+    @model_validator(mode="after")
+    def _continues_the_same_schedule(self) -> TrainParams:
+        """More epochs must change nothing about those that there were."""
+        stretched = self.schedule == "onecycle" or (self.schedule == "linear_warmup" and self.warmup_steps is None)
+        if self.continue_finished and stretched:
+            what = (
+                f"the learning rates of {self.schedule} depend on the number of epochs, so a run cannot be lengthened"
+            )
+            fits = "schedule constant, or linear_warmup with warmup_steps; or a new cycle with train.warm_start"
+            raise misfit(("continue_finished",), what, fits)
+        return self
 
 
 class CrystalParams(Section):

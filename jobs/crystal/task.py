@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,8 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from jobs.crystal.schema import CrystalParams
 from jobs.failure import Kind, RunFailure
 from jobs.task import Outcome, Preparation
+from jobs.training.device import choose_device
+from jobs.training.predictions import write_predictions
 from runner.errors import Problem, UserError
-from runner.files import replacing, write_json
+from runner.files import write_json
 
 if TYPE_CHECKING:
     from jobs.context import RunContext
@@ -74,6 +75,7 @@ class CrystalTask:
 
         from jobs.crystal.corpus import gather
         from jobs.crystal.learner import CrystalLearner
+        from jobs.training.beginning import continue_finished, warm_start
         from jobs.training.loop import Fit
 
         device = choose_device(context.gpus)
@@ -86,6 +88,10 @@ class CrystalTask:
         write_json(context.directory.splits, {name: [corpus.ids[i] for i in r] for name, r in corpus.places.items()})
         torch.manual_seed(params.train.seed)
         model = build_model(params, corpus.texts.width if corpus.texts is not None else None)
+        if params.train.warm_start is not None:
+            warm_start(model, params.train.warm_start, context.say)
+        if params.train.continue_finished:
+            continue_finished(context)
         learner = CrystalLearner(model.to(device), corpus, params.train)
         for line in banner(params, corpus, learner, f"{device}, convolutions {kernels}"):
             context.say(line)
@@ -109,20 +115,6 @@ class CrystalTask:
                 "threshold": params.data.classify.threshold if params.data.classify else None,
             },
         )
-
-
-def choose_device(gpus: int) -> Any:
-    """The GPU of this task, or the CPU; UserError when a GPU was asked for and none is visible."""
-    import torch
-
-    if not gpus:
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise UserError(
-            "resources.gpus asks for a GPU, but torch sees none here",
-            next_command="runner submit CONFIG --set resources.gpus=0, or a cluster with GPUs",
-        )
-    return torch.device("cuda")
 
 
 def choose_kernels(params: CrystalParams, device: Any, cache_root: Path, log: Callable[[str], None]) -> str:
@@ -183,18 +175,17 @@ def evaluate(learner: CrystalLearner, context: RunContext) -> dict[str, float]:
 
     best = checkpoint.load(context.directory.best_checkpoint, learner.corpus.target.device)
     learner.model.load_state_dict(best["model"])
-    rows: list[list[Any]] = []
+    rows: list[tuple[str, str, float, float]] = []
     metrics: dict[str, float] = {}
     for split in ("val", "test"):
         predictions, targets = learner.predict(split)
         ids = [learner.corpus.ids[i] for i in learner.corpus.places[split]]
-        rows += [[i, split, repr(float(t)), repr(float(p))] for i, t, p in zip(ids, targets, predictions, strict=True)]
+        rows += [(i, split, float(t), float(p)) for i, t, p in zip(ids, targets, predictions, strict=True)]
         if split == "test":
             metrics |= learner.metrics("test", predictions, targets)
         if learner.corpus.classes:
             metrics[f"{split}_accuracy_of_majority"] = float(max(targets.mean(), 1 - targets.mean()))
         else:
             metrics[f"{split}_mae_of_mean"] = float(abs(targets - learner.corpus.mean).mean())
-    with replacing(context.directory.predictions) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([["id", "split", "target", "prediction"], *rows])
+    write_predictions(context.directory, rows)
     return metrics

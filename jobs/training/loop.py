@@ -222,6 +222,7 @@ class Fit:
             layer: {name: value for name, value in values.items() if name in FUSION_COLUMNS}
             for layer, values in reported.items()
         }
+        columns = {layer: values for layer, values in columns.items() if values}
         if columns:
             self.context.record_fusion(self.progress.epoch, columns)
         layers: dict[str, dict[str, Any]] = {layer: dict(values) for layer, values in reported.items()}

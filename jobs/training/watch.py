@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from analysis.findings import Finding, worst
+from analysis.fusion_health import LATE
 from analysis.health import live_findings
 from analysis.reading import read_bytes, table_rows
 from analysis.thresholds import Thresholds
 from runner.files import read_json_lines
 from runner.layout import RunDir
 
+_NAMES = {LATE: "late fusion"}
 Layers = Mapping[str, Mapping[str, Any]]  # layer → quantities
 
 
@@ -52,5 +54,6 @@ def _key(finding: Finding) -> tuple[str, ...]:
 
 def sentence(finding: Finding) -> str:
     """A finding as a line of the log says it."""
-    place = "" if finding.layer is None else f"layer {finding.layer}: " if finding.layer.isdigit() else "late fusion: "
+    layer = finding.layer
+    place = "" if layer is None else f"layer {layer}: " if layer.isdigit() else f"{_NAMES.get(layer, layer)}: "
     return f"{place}{finding.message}" + (f"; {finding.advice}" if finding.advice else "")

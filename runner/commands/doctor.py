@@ -45,7 +45,7 @@ def examine(cluster: SlurmCluster, gpus: int, folder: Path) -> Iterator[Finding]
     yield Finding("Slurm's commands", not missing, f"missing: {', '.join(missing)}" if missing else "all here")
     if missing:
         return
-    resources = Resources(gpus=gpus, time=LIMIT_SECONDS, memory=2048)
+    resources = Resources.of_job(LIMIT_SECONDS, gpus=gpus, memory=2048)
     yield from _limits(cluster, resources)
     yield _accounting()
     yield from _node(cluster, resources, folder)

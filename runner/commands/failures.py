@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runner.commands.logs import log_of_the_start
+from runner.commands.logs import attempt_logs, log_of_the_start
 from runner.commands.status import Status
-from runner.files import read_json
+from runner.files import read_mapping
 from runner.layout import ExperimentDir, RunDir
 from runner.manifest import PlannedRun
 from runner.retry import RETRIED
@@ -19,7 +19,7 @@ ADVICE = {
     "timeout": "more time: resources.time; the run goes on from its checkpoint",
     "diverged": "a smaller train.learning_rate, or train.gradient_clip: 1.0",
     "bad_config": "mend the experiment file and submit it again",
-    "data_missing": "runner prepare, where there is internet",
+    "data_missing": "put back what is gone, or `runner prepare` where there is internet",
     "exception": "read the traceback in its log",
 }
 
@@ -33,7 +33,7 @@ def blocks(status: Status) -> Iterator[str]:
 
 def _lines(status: Status, run: PlannedRun, state: RunState) -> list[str]:
     name, target = status.manifest.experiment, status.directory.run(run.run_id)
-    failure = read_json(target.failure) or {}
+    failure = read_mapping(target.failure)
     tries = f"attempt {state.attempt}" if state.attempt else "never started"
     lines = [
         f"{run.run_id}: {state.state} ({state.kind}), {tries}",
@@ -54,6 +54,11 @@ def _tail(directory: ExperimentDir, run: RunDir, failure: dict[str, object]) -> 
     """The last lines of the traceback, else of the log, else of what should have started the run."""
     if text := str(failure.get("traceback") or ""):
         return text.rstrip().splitlines()[-LOG_LINES:]
-    logs = sorted(run.logs.glob("attempt-*.log"), key=lambda path: int(path.stem.partition("-")[2]))
-    last = logs[-1] if logs else log_of_the_start(directory, run.run_id)
-    return last.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:] if last else []
+    logs = attempt_logs(run)
+    last = logs[max(logs)] if logs else log_of_the_start(directory, run.run_id)
+    if last is None:
+        return []
+    try:
+        return last.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+    except OSError as error:
+        return [f"{last.name} cannot be read: {error.strerror}"]

@@ -1,12 +1,17 @@
-"""`runner init`: starter experiment and cluster files."""
+"""`runner init`: starter experiment and cluster files, and the schemas that editors read beside them."""
 
 from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
 
+from jobs.registry import TASKS
+from runner import yaml_source
+from runner.commands.schema import CLUSTER, schema_of
 from runner.errors import UserError
 from runner.files import write_text
+
+SCHEMAS = "schema"  # the folder beside the starters
 
 
 def starters() -> dict[str, str]:
@@ -18,15 +23,28 @@ def starters() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def schemas() -> dict[str, str]:
+    """Path below `configs/` → JSON schema, one a task and one for cluster files."""
+    return {f"{SCHEMAS}/{name}.json": schema_of(name) + "\n" for name in (*TASKS, CLUSTER)}
+
+
+def hinted(name: str, text: str) -> str:
+    """The starter `name` with a first line that tells editors where its schema lies."""
+    if name.startswith("clusters/"):
+        return f"# yaml-language-server: $schema=../{SCHEMAS}/{CLUSTER}.json\n{text}"
+    task = yaml_source.parse(text, Path(name)).value.get("task", "crystal")
+    return f"# yaml-language-server: $schema={SCHEMAS}/{task}.json\n{text}" if task in TASKS else text
+
+
 def write(folder: Path, force: bool) -> list[Path]:
     """Write the starters into `folder`; UserError, and nothing written, when one exists and `force` is not given."""
-    wanted = {folder / name: text for name, text in starters().items()}
+    wanted = {folder / name: hinted(name, text) for name, text in starters().items()}
     existing = [path for path in wanted if path.exists()]
     if existing and not force:
         raise UserError(
             f"{existing[0]} exists" + (f" and {len(existing) - 1} more" if len(existing) > 1 else ""),
             next_command="runner init --force, which overwrites them",
         )
-    for path, text in wanted.items():
+    for path, text in (wanted | {folder / name: text for name, text in schemas().items()}).items():
         write_text(path, text)
     return list(wanted)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runner import manifest
-from runner.errors import UserError
+from runner.errors import CommandFailed, UserError
 from runner.layout import ExperimentDir, RunDir
 from runner.manifest import Submission
 from runner.schedulers import slurm
@@ -20,7 +20,7 @@ POLL_SECONDS = 0.5
 def find(directory: ExperimentDir, name: str, attempt: int | None) -> tuple[RunDir, Path]:
     """The run that `name` means and the log to show; UserError when there is none yet."""
     run = directory.run(choose_run(manifest.read(directory).runs, name).run_id)
-    logs = {number: path for path in run.logs.glob("attempt-*.log") if (number := _attempt(path)) is not None}
+    logs = attempt_logs(run)
     if attempt is None and logs:
         return run, logs[max(logs)]
     if attempt in logs:
@@ -32,6 +32,19 @@ def find(directory: ExperimentDir, name: str, attempt: int | None) -> tuple[RunD
     started_by = log_of_the_start(directory, run.run_id)
     hint = f"; what started it wrote to {started_by}" if started_by else ""
     raise UserError(f"{run.run_id}: no log yet{hint}", next_command=f"runner status {directory.path.name}")
+
+
+def attempt_logs(run: RunDir) -> dict[int, Path]:
+    """Attempt → its log."""
+    return {number: path for path in run.logs.glob("attempt-*.log") if (number := _attempt(path)) is not None}
+
+
+def read(log: Path) -> str:
+    """The whole log; CommandFailed where it is no file that can be read."""
+    try:
+        return log.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise CommandFailed(f"cannot read {log}: {error.strerror}") from None
 
 
 def _attempt(log: Path) -> int | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from runner import manifest, yaml_source
+from runner.commands import next_stage
 from runner.commands.status import take
 from runner.errors import CommandFailed, UserError
 from runner.experiment import load
-from runner.files import write_text
-from runner.identity import axis_names, value_label, variant_label
+from runner.files import read_mapping, write_text
+from runner.identity import value_label
 from runner.layout import ExperimentDir
 from runner.yaml_text import dump
 
@@ -27,7 +26,7 @@ class Promoted:
 
     variant: str
     axes: dict[str, Any]
-    origin: dict[str, Any]  # experiment, rank, metric, value
+    origin: dict[str, Any]  # experiment, variant, rank, metric, checkpoint
 
 
 def promote(directory: ExperimentDir, config: str | None, top: int | None, incomplete: bool) -> Path:
@@ -45,11 +44,11 @@ def promote(directory: ExperimentDir, config: str | None, top: int | None, incom
             next_command="runner promote EXPERIMENT --next configs/stage2.yaml",
         )
     _refuse_incomplete(directory, incomplete)
-    promoted = _promoted(directory, top or int(following.get("top", 3)))
+    promoted = _promoted(directory, plan, top or int(following.get("top", 3)))
     source = yaml_source.read(_find(template, plan.content.get("config")))
-    content = _content(source.value, promoted)
+    content, left_out = next_stage.content(source, [(its.variant, its.axes, its.origin) for its in promoted])
     path = directory.path.parent / str(content["experiment"]) / "experiment.yaml"
-    write_text(path, _text(plan.experiment, template, promoted, content))
+    write_text(path, _text(plan.experiment, template, promoted, left_out, content))
     load(path)  # a template that does not fit shows now
     return path
 
@@ -72,7 +71,7 @@ def _refuse_incomplete(directory: ExperimentDir, allowed: bool) -> None:
         )
 
 
-def _promoted(directory: ExperimentDir, top: int) -> list[Promoted]:
+def _promoted(directory: ExperimentDir, plan: manifest.Manifest, top: int) -> list[Promoted]:
     """The variants that `analysis summarize` promotes, best first."""
     summary = summarize(directory)
     by_name = {variant["variant"]: variant for variant in summary["variants"]}
@@ -84,11 +83,24 @@ def _promoted(directory: ExperimentDir, top: int) -> list[Promoted]:
             "variant": name,
             "rank": variant["rank"],
             summary["metric"]: variant["val"]["mean"],
+            "checkpoint": _checkpoint(directory, plan, name, summary["metric"]),
         }
         found.append(Promoted(name, variant["axes"], origin))
     if not found:
         raise UserError(f"the summary of {directory.path.name} promotes no variant", next_command="analysis summarize")
     return found
+
+
+def _checkpoint(directory: ExperimentDir, plan: manifest.Manifest, variant: str, metric: str) -> str | None:
+    """The best epoch of the variant's best seed; None where it is not kept."""
+    sign = -1 if plan.content.get("select", {}).get("mode") == "max" else 1
+    found: list[tuple[float, str]] = []
+    for planned in plan.runs:
+        run = directory.run(planned.run_id)
+        value = read_mapping(run.result).get("metrics", {}).get(metric)
+        if planned.variant == variant and value is not None and run.best_checkpoint.exists():
+            found.append((sign * value, str(run.best_checkpoint)))
+    return min(found)[1] if found else None
 
 
 def summarize(directory: ExperimentDir) -> dict[str, Any]:
@@ -101,38 +113,10 @@ def summarize(directory: ExperimentDir) -> dict[str, Any]:
     return found
 
 
-def _content(template: dict[str, Any], promoted: list[Promoted]) -> dict[str, Any]:
-    """The template with its axes × the promoted variants as named points."""
-    matrix = dict(template.get("matrix") or {})
-    axes: dict[str, list[Any]] = matrix.pop("axes", None) or {}
-    kept = {name: matrix[name] for name in ("seeds",) if name in matrix}
-    dropped = sorted(set(matrix) - set(kept) - {"named"})
-    if dropped:
-        raise UserError(f"matrix.{dropped[0]} of the next stage's template cannot be combined with promoted variants; "
-                        "allowed: axes, named, seeds")  # fmt: skip
-    names = axis_names(list(axes))
-    named: dict[str, dict[str, Any]] = dict(matrix.get("named") or {})
-    origins: dict[str, Any] = {}
-    for variant in promoted:
-        for values in itertools.product(*axes.values()):
-            settings = dict(zip(axes, values, strict=True))
-            name = _slug(variant.variant, variant_label(settings, names) if settings else "")
-            named[name] = {**variant.axes, **settings}
-            origins[name] = variant.origin
-    content = {**template, "matrix": {"named": named, **kept}, "promoted": origins}
-    if content.get("baseline") not in named:
-        content.pop("baseline", None)  # a baseline of the template's own axes is none of these points
-    return content
-
-
-def _slug(variant: str, settings: str) -> str:
-    parts = [re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-._") for text in (variant, settings) if text]
-    return "--".join(parts)[:100]
-
-
-def _text(previous: str, template: str, promoted: list[Promoted], content: dict[str, Any]) -> str:
+def _text(previous: str, template: str, promoted: list[Promoted], left_out: list[str], content: dict[str, Any]) -> str:
     lines = [f"# Written by `runner promote {previous}` from {template}; promoted:"]
     for variant in promoted:
         told = ", ".join(f"{key} {value_label(value)}" for key, value in variant.origin.items())
         lines.append(f"#   {variant.variant}: {told}")
+    lines += [f"# {told}" for told in left_out]
     return "\n".join(lines) + "\n" + dump(content)

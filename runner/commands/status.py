@@ -16,7 +16,7 @@ from runner.layout import ExperimentDir
 from runner.manifest import Manifest, PlannedRun
 from runner.quantities import counted, human_seconds
 from runner.queue import Queue
-from runner.states import STATES, RunState, counts, survey
+from runner.states import STATES, RunState, as_number, counts, survey
 
 TABLE_ROWS = 60
 NOTES = 10
@@ -185,7 +185,7 @@ def value_of(state: RunState, metric: str) -> float | None:
         value = found.get(metric) if isinstance(found, dict) else None
     else:
         value = state.value if state.metric == metric else None
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    return as_number(value)
 
 
 def _word(state: RunState) -> Text:

@@ -116,16 +116,11 @@ def watch(directory: ExperimentDir, cluster: Cluster, *, later: bool = False) ->
     sent = manifest.submissions(path)
     jobs = {chunk.job_id for chunk in sent[-1].chunks if chunk.job_id and sent[-1].kind == "slurm"}
     jobs |= {place.job.partition("_")[0] for place in look(path).places.values() if not place.job.startswith("pool ")}
-    params = slurm.parameters(
-        f"{path.path.name}-supervisor",
-        f"supervise-{sent[-1].number}",
-        Resources(
-            time=cluster.supervisor.time, memory=cluster.supervisor.memory, partition=cluster.supervisor.partition
-        ),
-        None,
-        cluster,
-        submission.environment(cluster, Resources(time=cluster.supervisor.time)),
-    )
+    asked = cluster.supervisor
+    resources = Resources.of_job(asked.time, memory=asked.memory, partition=asked.partition)
+    told = submission.environment(cluster, resources)
+    name = f"{path.path.name}-supervisor"
+    params = slurm.parameters(name, f"supervise-{sent[-1].number}", resources, None, cluster, told)
     params["use_srun"] = False
     if jobs:
         params["dependency"] = f"afterany:{':'.join(sorted(jobs))}"

@@ -1,0 +1,50 @@
+"""results.json: every run of an experiment with its best value, epochs and guidance weights, at any moment."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from analysis.collect import CollectedRun
+from analysis.guidance_health import GUIDANCE, guidance_weights
+from analysis.summary import Summary
+
+
+def search_results(summary: Summary) -> dict[str, Any]:
+    """All planned runs in the order of the manifest, those that are not done with what they have, and the verdict."""
+    manifest = summary.collection.manifest
+    runs = [_run(run, manifest.select.metric) for run in summary.collection.runs]
+    done = [run.record for run in summary.collection.runs if run.record.completed]
+    early = sum(record.stopped_early for record in done)
+    return {
+        "experiment": manifest.experiment,
+        "metric": manifest.select.metric,
+        "mode": manifest.select.mode,
+        "written": datetime.fromtimestamp(summary.moment, UTC).isoformat(timespec="seconds"),
+        "planned": len(runs),
+        "completed": len(done),
+        "stopped_early": early,
+        "stopped_early_share": early / len(done) if done else None,
+        "total_epochs": sum(record.epochs or 0 for record in done),
+        "verdict": summary.weights and summary.weights.as_dict(),
+        "choice": summary.choice and summary.choice.variant,
+        "best": summary.choice and summary.choice.best,
+        "runs": runs,
+    }
+
+
+def _run(run: CollectedRun, metric: str) -> dict[str, Any]:
+    record = run.record
+    return {
+        "run_id": run.run_id,
+        "variant": run.plan.variant,
+        "seed": run.plan.seed,
+        "axes": dict(run.plan.axes),
+        "state": run.state,
+        "best_loss": record.metrics.get(metric),
+        "best_epoch": record.best_epoch,
+        "total_epochs": record.epochs if record.completed else record.epoch,
+        "stopped_early": record.stopped_early if record.completed else None,
+        "guidance_weights": guidance_weights(record.fusion.get(GUIDANCE, {})) or None,
+        "metrics": record.metrics or record.last,
+    }

@@ -1,0 +1,67 @@
+"""Texts with `{name}` in them: which names, and what they become."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from string import Formatter
+from typing import Any
+
+_NAME = re.compile(r"[A-Za-z_]\w*(\.\w+)*", re.ASCII)
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"model": {"hidden": 8}}` as `{"model": …, "model.hidden": 8}`: everything that a template may name."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found[f"{prefix}{key}"] = value
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+    return found
+
+
+def names_in(template: Any) -> list[str]:
+    """The names in a text, or in all texts of a list or mapping; ValueError for a brace that begins no name."""
+    if isinstance(template, str):
+        return [name for _, name in _parts(template) if name is not None]
+    if isinstance(template, Mapping):
+        return [name for item in template.values() for name in names_in(item)]
+    return [name for item in template for name in names_in(item)] if isinstance(template, list | tuple) else []
+
+
+def fill(template: str, values: Mapping[str, Any], quote: Callable[[str], str] = str) -> str:
+    """`template` with every name replaced by its value as text, which goes through `quote`."""
+    pieces = (literal + ("" if name is None else quote(as_text(values[name]))) for literal, name in _parts(template))
+    return "".join(pieces)
+
+
+def fill_all(template: Any, values: Mapping[str, Any]) -> Any:
+    """The same in lists and mappings; a text that is one name alone becomes the value itself, with its type."""
+    if isinstance(template, str):
+        parts = list(_parts(template))
+        alone = len(parts) == 1 and parts[0][0] == "" and parts[0][1] is not None
+        return values[str(parts[0][1])] if alone else fill(template, values)
+    if isinstance(template, Mapping):
+        return {key: fill_all(item, values) for key, item in template.items()}
+    return [fill_all(item, values) for item in template] if isinstance(template, list | tuple) else template
+
+
+def as_text(value: Any) -> str:
+    """A value as an argument of a command: `true`, `null`, `2,3`; mappings as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple):
+        return ",".join(as_text(item) for item in value)
+    return json.dumps(value)
+
+
+def _parts(template: str) -> Iterator[tuple[str, str | None]]:
+    """(literal, name behind it); `{{` and `}}` are braces."""
+    try:
+        for literal, name, spec, conversion in Formatter().parse(template):
+            if name is not None and (spec or conversion or not _NAME.fullmatch(name)):
+                raise ValueError(f"{{{name}}} is no name")
+            yield literal, name
+    except ValueError as error:
+        raise ValueError(f"{template!r}: {error}; names are {{name}}, a brace itself is {{{{ or }}}}") from None

@@ -1,0 +1,99 @@
+"""The file of a next stage: its template with the template's points for each promoted variant, as named points."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jobs.registry import load_task
+from runner import matrix
+from runner.errors import ConfigError, UserError
+from runner.experiment import Experiment, Matrix, Overrides, examine
+from runner.identity import axis_names, variant_label
+from runner.resolution import Misfit, Resolver
+from runner.yaml_source import Source
+
+WARM_START = "train.warm_start"
+FILLED_IN = "promoted"  # as the template's warm start: the checkpoint of each variant
+Origin = dict[str, Any]
+
+
+def content(source: Source, promoted: Sequence[tuple[str, Overrides, Origin]]) -> tuple[dict[str, Any], list[str]]:
+    """The template `source` with its points × the `promoted` variants, and what had to be left out.
+
+    promoted: name, overrides, and where it came from. A setting that goes below a part which the variant replaces, and
+    that this part does not know (the width of a fusion that is none), is left out; points that become equal are one.
+    """
+    template = source.value
+    given = dict(template.get("matrix") or {})
+    named = dict(given.pop("named", None) or {})
+    seeds = {"seeds": given.pop("seeds")} if "seeds" in given else {}
+    resolver = _resolver(source)
+    warm = (template.get("params") or {}).get("train") or {}
+    settings = _settings(source, given)
+    names = axis_names(list(dict.fromkeys(key for one in settings for key in one)))
+    origins: dict[str, Origin] = {}
+    left_out: dict[str, None] = {}
+    seen: set[str] = set()
+    for variant, axes, origin in promoted:
+        shared = dict(axes)
+        if isinstance(warm, dict) and warm.get("warm_start") == FILLED_IN:
+            shared[WARM_START] = _checkpoint(variant, origin)
+        for one in settings:
+            kept, digest = _fitting(resolver, shared, one)
+            left_out |= dict.fromkeys(f"{variant} has no {key}: left out" for key in one if key not in kept)
+            if digest is None or digest not in seen:
+                name = _slug(variant, variant_label(kept, names) if kept else "")
+                named[name] = {**shared, **kept}
+                origins[name] = origin
+            seen |= {digest} if digest else set()
+    found = {**template, "matrix": {"named": named, **seeds}, "promoted": origins}
+    if found.get("baseline") not in named:
+        found.pop("baseline", None)  # a baseline of the template's own axes is none of these points
+    return found, list(left_out)
+
+
+def _settings(source: Source, given: dict[str, Any]) -> list[Overrides]:
+    """What the template varies: its axes, zip and random axes without what it excludes; one empty point of nothing."""
+    examined = examine(source.path)
+    if "matrix" in examined.spoilt:
+        raise ConfigError(list(examined.mistakes))
+    if given.get("include"):
+        raise UserError(f"{source.path}: matrix.include cannot be combined with promoted variants; "
+                        "allowed: axes, zip, random, exclude, named, seeds")  # fmt: skip
+    if not given:
+        return [{}]
+    found, problems = matrix.points(Matrix.model_validate(given), source)
+    if problems:
+        raise ConfigError(problems)
+    return [point.overrides for point in found]
+
+
+def _resolver(source: Source) -> Resolver:
+    name = str(source.value.get("task", Experiment.model_fields["task"].default))
+    return Resolver(load_task(name, Path.cwd()).Params, name, source.value.get("params") or {})
+
+
+def _fitting(resolver: Resolver, variant: Overrides, settings: Overrides) -> tuple[Overrides, str | None]:
+    """The settings that fit the variant, and the hash of both; None where they do not fit in another way."""
+    resolved = resolver.resolve({**variant, **settings})
+    if not isinstance(resolved, Misfit):
+        return settings, resolved.digest
+    kept = {key: value for key, value in settings.items() if not any(key.startswith(f"{part}.") for part in variant)}
+    resolved = resolver.resolve({**variant, **kept})
+    return (settings, None) if isinstance(resolved, Misfit) else (kept, resolved.digest)
+
+
+def _checkpoint(variant: str, origin: Origin) -> str:
+    found = origin.get("checkpoint")
+    if found is None:
+        what = f"{variant} has no best.pt to start from, as {WARM_START} of the next stage asks"
+        raise UserError(what, next_command="keep: {checkpoints: best} or all in the earlier stage")
+    return str(found)
+
+
+def _slug(variant: str, settings: str) -> str:
+    parts = [re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-._") for text in (variant, settings) if text]
+    return "--".join(parts)[:100]
