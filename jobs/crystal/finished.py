@@ -11,7 +11,7 @@ from torch import nn
 from jobs.crystal.corpus import gather
 from jobs.crystal.learner import CrystalLearner
 from jobs.crystal.schema import CrystalParams
-from jobs.crystal.task import build_model
+from jobs.crystal.task import build_model, choose_kernels
 from jobs.run_config import read_run_config
 from jobs.training import checkpoint
 from runner.errors import CommandFailed, UserError
@@ -44,6 +44,7 @@ def open_run(
     if not weights.exists():
         raise missing(run, weights)
     device = torch.device(device)
+    choose_kernels(params, device, cache_root, log)  # as the run was computed
     corpus = gather(params, cache_root, device, 1, log)
     splits = {name: [corpus.ids[i] for i in places] for name, places in corpus.places.items()}
     if read_json(run.splits) != splits:

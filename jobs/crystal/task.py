@@ -80,7 +80,7 @@ class CrystalTask:
 
         device = choose_device(context.gpus)
         torch.set_num_threads(context.threads)
-        kernels = choose_kernels(params, device, context)
+        kernels = choose_kernels(params, device, context.cache_root, context.say)
         try:
             corpus = gather(params, context.cache_root, device, context.threads, context.say)
         except UserError as error:  # the parameters were checked before: it is the data that are not as they were
@@ -117,12 +117,12 @@ class CrystalTask:
         )
 
 
-def choose_kernels(params: CrystalParams, device: Any, context: RunContext) -> str:
+def choose_kernels(params: CrystalParams, device: Any, cache_root: Path, log: Callable[[str], None]) -> str:
     """What computes the convolutions from now on in this process: a compiled library, or torch."""
     from jobs.crystal.kernels import TORCH, use_kernels, use_torch
 
     if device.type == "cpu" and params.may_be_compiled:
-        return use_kernels(context.cache_root, context.say)
+        return use_kernels(cache_root, log)
     use_torch()
     return TORCH
 
