@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,18 @@ from scipy.stats import spearmanr
 
 from benchmarks.page import filled, table
 from benchmarks.timing import machine
+from jobs.data.sources import load as load_data
 from jobs.launch import python_path
 from runner import manifest
+from runner.commands import next_stage
+from runner.commands.loading import load
 from runner.files import read_json
 from runner.layout import ExperimentDir, RunDir
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "results.md"
 MEASURED = HERE / "results" / "funnel_study.json"
+CONFIGS = HERE.parent / "configs"
 CLUSTER = HERE.parent / "tests" / "slurm-cluster"
 STAGES = ("funnel_100", "funnel_400", "funnel_1600")
 SITE = "kind: slurm\npartition: gpu\ncache: {cache}\nenvironment: {{RUNNER_HEARTBEAT_S: '2'}}\n"
@@ -47,7 +52,8 @@ def main() -> None:
     arguments.add_argument("--run", type=Path, metavar="FOLDER")
     chosen = arguments.parse_args()
     if chosen.run:
-        study(chosen.run.resolve())
+        with contextlib.suppress(KeyboardInterrupt):  # what there is by then is written down, and said to be less
+            study(chosen.run.resolve())
         MEASURED.write_text(json.dumps(collected(chosen.run.resolve()), indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), tables(measured())), encoding="utf-8")
 
@@ -155,29 +161,28 @@ def collected(folder: Path) -> dict[str, Any]:
         "machine": {name: value for name, value in machine().items() if name != "threads"},  # of a run: one
         "funnel": stages,
         "all": everything,
-        "correlation": [
-            {"from": a["crystals"], "to": b["crystals"], "spearman": _correlation(a, b)}
-            for a, b in ((everything[0], everything[1]), (everything[1], everything[2]), (everything[0], everything[2]))
-        ],
+        "shipped": shipped(),
+        "correlation": [_correlation(a, b) for a, b in combinations(everything, 2)],
     }
 
 
 def _stage(directory: ExperimentDir) -> dict[str, Any]:
+    """What a stage cost and found. Of one that is not complete: what is planned, with the mean seconds of its runs."""
     plan = manifest.read(directory)
     rows: dict[str, list[dict[str, Any]]] = {}
     for run in plan.runs:
-        found = read_json(directory.run(run.run_id).result)
-        assert found is not None, f"{run.run_id} is not complete"
-        rows.setdefault(run.variant, []).append(found)
+        if found := read_json(directory.run(run.run_id).result):
+            rows.setdefault(run.variant, []).append(found)
     train, data = (plan.runs[0].params[name] for name in ("train", "data"))
     runs = [run for its in rows.values() for run in its]
     return {
         "experiment": plan.experiment,
         "crystals": data["train"],
         "epochs": train["epochs"],
-        "runs": len(runs),
-        "seconds": sum(run["seconds"] for run in runs),
-        "crystal_epochs": sum(data["train"] * run["epochs"] for run in runs),
+        "planned": len(plan.runs),
+        "completed": len(runs),
+        "seconds": sum(run["seconds"] for run in runs) / len(runs) * len(plan.runs),
+        "crystal_epochs": data["train"] * train["epochs"] * len(plan.runs),
         "resumed": sum(run["attempts"] > 1 for run in runs),
         "models": {
             name: {split: sum(run["metrics"][f"{split}_mae"] for run in its) / len(its) for split in ("val", "test")}
@@ -186,9 +191,30 @@ def _stage(directory: ExperimentDir) -> dict[str, Any]:
     }
 
 
-def _correlation(a: dict[str, Any], b: dict[str, Any]) -> float:
-    names = list(a["models"])
-    return float(spearmanr(*([its["models"][name]["val"] for name in names] for its in (a, b))).statistic)
+def _correlation(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+    """Spearman's ρ of the validation error of the models that both have; of two models it would say nothing."""
+    names = [name for name in a["models"] if name in b["models"]]
+    values = ([its["models"][name]["val"] for name in names] for its in (a, b))
+    rho = float(spearmanr(*values).statistic) if len(names) > 2 else None
+    return {"from": a["crystals"], "to": b["crystals"], "models": len(names), "spearman": rho}
+
+
+def shipped() -> dict[str, Any]:
+    """Crystals × epochs of the stages in configs/, and of every variant and setting of theirs at full size."""
+    one, two, three = (load(CONFIGS / f"stage{number}.yaml", Path("runs")) for number in (1, 2, 3))
+    variants = [(name, point.overrides, {"checkpoint": None}) for name, point in one.expansion.points.items()]
+    promoted = [its for its in variants if its[0] != one.expansion.baseline][: one.experiment.next.top]
+    second = next_stage.content(two.expansion.file.source, promoted)[0]["matrix"]["named"]
+    settings = len(two.expansion.variants) - 1  # without the baseline
+    seeds = len(three.experiment.matrix.seeds)
+    data = three.expansion.runs[0].params["data"]
+    crystals = sum(its.split == "train" for its in load_data(data["dataset"], data["target"]).crystals)
+    epochs = three.experiment.params["train"]["epochs"]
+    sizes = [(its.experiment.params["data"]["train"], its.experiment.params["train"]["epochs"]) for its in (one, two)]
+    runs = [len(one.expansion.runs), len(second), (two.experiment.next.top + 1) * seeds]
+    cost = [run * size * long for run, (size, long) in zip(runs, [*sizes, (crystals, epochs)], strict=True)]
+    everything = ((len(variants) - 1) * settings + 1) * seeds
+    return {"runs": runs, "cost": cost, "all_runs": everything, "all_cost": everything * crystals * epochs}
 
 
 def tables(found: dict[str, Any]) -> dict[str, str]:
@@ -197,40 +223,72 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
         "funnel_cost": _cost(found["funnel"], found["all"][-1]),
         "funnel_models": _models(found["all"]),
         "funnel_ranks": _ranks(found["correlation"]),
+        "funnel_shipped": _shipped(found["shipped"]),
     }
 
 
 def _cost(stages: list[dict[str, Any]], everything: dict[str, Any]) -> str:
     def row(name: str, its: dict[str, Any]) -> list[str]:
-        numbers = (its["crystals"], its["epochs"], len(its["models"]), its["runs"], its["resumed"])
-        return [name, *(f"{number:,}" for number in numbers), f"{its['crystal_epochs']:,}", f"{its['seconds']:,.0f}"]
+        complete = its["completed"] == its["planned"]
+        cells = [its["crystals"], its["epochs"], its["planned"], its["resumed"], its["crystal_epochs"]]
+        return [name, *(f"{cell:,}" for cell in cells), f"{'' if complete else '≈ '}{its['seconds']:,.0f}"]
 
-    total = {key: sum(its[key] for its in stages) for key in ("runs", "resumed", "crystal_epochs", "seconds")}
-    saved = [f"{1 - total[key] / everything[key]:.0%}" for key in ("crystal_epochs", "seconds")]
+    total = {key: sum(its[key] for its in stages) for key in ("planned", "resumed", "crystal_epochs", "seconds")}
+    saved = f"{1 - total['crystal_epochs'] / everything['crystal_epochs']:.0%}"
     rows = [row(f"stage {number}", its) for number, its in enumerate(stages, 1)]
-    rows.append(["the funnel", "", "", "", str(total["runs"]), str(total["resumed"]), f"{total['crystal_epochs']:,}",
-                 f"{total['seconds']:,.0f}"])  # fmt: skip
-    rows += [row("all models at full size", everything), ["saved", "", "", "", "", "", *saved]]
-    header = ("", "crystals", "epochs", "models", "runs", "resumed", "crystals × epochs", "s of training")
+    rows.append(["the funnel", "", "", *(f"{value:,.0f}" for value in total.values())])
+    rows += [row("all models at full size", everything), ["saved", "", "", "", "", saved, ""]]
+    single = sum(its["crystals"] * its["epochs"] * len(its["models"]) for its in stages)
+    less = f"{1 - single / everything['crystal_epochs']:.0%}"
+    rows += [
+        ["the funnel with one seed a stage", "", "", "", "", f"{single:,}", ""],
+        ["saved", "", "", "", "", less, ""],
+    ]
+    header = ("", "crystals", "epochs", "runs", "resumed", "crystals × epochs", "s of training")
     return table(header, rows, numbers=len(header) - 1)
 
 
 def _models(sizes: list[dict[str, Any]]) -> str:
-    orders = [sorted(its["models"], key=lambda name: its["models"][name]["val"]) for its in sizes]
+    orders = [sorted(its["models"], key=lambda name, its=its: its["models"][name]["val"]) for its in sizes]
     rows = []
-    for name in orders[-1]:
+    for name in orders[0]:
         cells = [
-            f"{its['models'][name]['val']:.4f} ({order.index(name) + 1})"
+            _with_rank(its["models"][name]["val"], order.index(name) + 1, len(order) == len(orders[0]))
+            if name in order
+            else "not run"
             for its, order in zip(sizes, orders, strict=True)
         ]
-        rows.append([name, *cells, f"{sizes[-1]['models'][name]['test']:.4f}"])
+        test = sizes[-1]["models"].get(name)
+        rows.append([name, *cells, f"{test['test']:.4f}" if test else ""])
     header = ("model", *(f"{its['crystals']:,} crystals" for its in sizes), f"test, {sizes[-1]['crystals']:,} †")
     return table(header, rows, numbers=len(header) - 1)
 
 
+def _with_rank(value: float, rank: int, complete: bool) -> str:
+    return f"{value:.4f} ({rank})" if complete else f"{value:.4f}"
+
+
 def _ranks(pairs: list[dict[str, Any]]) -> str:
-    rows = [[f"{its['from']:,} → {its['to']:,} crystals", f"{its['spearman']:+.2f}"] for its in pairs]
-    return table(("from, to", "Spearman's ρ"), rows, numbers=1)
+    rows = [
+        [f"{its['from']:,} → {its['to']:,} crystals", str(its["models"]), _signed(its["spearman"])] for its in pairs
+    ]
+    return table(("from, to", "models", "Spearman's ρ"), rows, numbers=2)
+
+
+def _shipped(found: dict[str, Any]) -> str:
+    rows = [
+        [f"stage {n}", f"{run:,}", f"{cost:,}"]
+        for n, (run, cost) in enumerate(zip(found["runs"], found["cost"], strict=True), 1)
+    ]
+    total = sum(found["cost"])
+    rows.append(["the funnel", f"{sum(found['runs']):,}", f"{total:,}"])
+    rows.append(["every variant and setting at full size", f"{found['all_runs']:,}", f"{found['all_cost']:,}"])
+    rows.append(["saved", "", f"{1 - total / found['all_cost']:.0%}"])
+    return table(("", "runs", "crystals × epochs"), rows, numbers=2)
+
+
+def _signed(rho: float | None) -> str:
+    return "" if rho is None else f"{rho:+.2f}"
 
 
 if __name__ == "__main__":
