@@ -265,6 +265,11 @@ def test_missing_files_are_mistakes_of_the_configuration() -> None:
     assert SentimentTask().check({}) == []
 
 
+def test_a_batch_is_not_computed_in_parts() -> None:
+    with pytest.raises(UserError, match="InfoNCE compares all utterances of a batch"):
+        SentimentTask().shrink({}, 0.5)
+
+
 def test_sections_without_effect_take_no_part_in_the_identity() -> None:
     assert SentimentParams().without_effect() == set()
     assert SentimentParams(loss=LossParams(delta_va=0)).without_effect() == {"teachers"}
