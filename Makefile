@@ -57,7 +57,7 @@ install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 
 $(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "array-runner needs Python 3.11; set PYTHON=python3.11")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "array-runner is tested with Python 3.11; set PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
 # torch first: wheels that pip was told of (PIP_FIND_LINKS) are preferred, then the index of its CPU builds

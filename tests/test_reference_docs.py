@@ -10,7 +10,8 @@ import yaml
 
 import analysis.cli
 import runner.cli
-from docs.generate import commands, keys
+from benchmarks.page import filled
+from docs.generate import commands, cost, keys
 from docs.generate.reference import DOCS, pages, schemas
 from runner.commands.schema import cluster_schema, experiment_schema
 from runner.comments import comments
@@ -23,6 +24,8 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 def test_reference_is_that_of_the_code() -> None:
     stale = [path.name for path, text in pages().items() if not path.exists() or path.read_text("utf-8") != text]
     assert not stale, "run: make docs"
+    page = cost.PAGE.read_text(encoding="utf-8")
+    assert filled(page, cost.tables()) == page, "run: make docs"
     assert {path.name for path in (DOCS / "reference").glob("*.md")} == {path.name for path in pages()}
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from runner import quantities
+from runner.experiment import Seconds
 
-Seconds = Annotated[int, BeforeValidator(quantities.seconds)]
 CommandKind = Literal["diverged", "out_of_memory", "gpu_out_of_memory", "data_missing", "bad_config", "exception"]
 _NO_RESULT: JsonDict = {"identity": False}  # marks a field that cannot change a run's result
 
@@ -59,7 +58,7 @@ class MetricsParams(Section):
     pattern: Annotated[str, AfterValidator(_pattern)] | None = None  # on the output; a named group is a metric
     names: dict[str, str | int] = {}  # our name → its column, key (a.b) or place in a list; empty: all numbers as named
     follow: Annotated[str, AfterValidator(_followed)] = "val_mae"  # says which epoch is the best
-    mode: Literal["min", "max"] = "min"
+    mode: Literal["min", "max"] = "min"  # whether less of it is better, or more
     first_epoch: int = Field(1, ge=0)  # the number that the command gives its first epoch
     epochs: str | int | None = Field(None, json_schema_extra=_NO_RESULT)  # how many are planned; shown by `status`
 
@@ -89,7 +88,9 @@ class CommandSection(Section):
     files: dict[Inside, Any] = {}  # written into {out} before it starts: text, or JSON where it is no text
     metrics: MetricsParams
     exit_codes: dict[CommandKind, int | list[int]] = {}  # kind of failure → exit status; any other is `exception`
-    stop_signal: Literal["TERM", "INT", "USR1", "USR2"] = Field("TERM", json_schema_extra=_NO_RESULT)
+    stop_signal: Literal["TERM", "INT", "USR1", "USR2"] = Field(
+        "TERM", json_schema_extra=_NO_RESULT
+    )  # what the command gets when the run has to stop
     silent_for: Seconds | None = Field(None, json_schema_extra=_NO_RESULT)  # s without a word: it hangs and is killed
 
     @model_validator(mode="after")
