@@ -9,6 +9,7 @@ from typing import Any
 
 from analysis.collect import CollectedRun
 from analysis.fusion_health import judged_ratio
+from analysis.guidance_health import GUIDANCE
 from analysis.quantities import axis_value
 from analysis.rank import Variant
 from analysis.statistics import MeanSd
@@ -22,8 +23,13 @@ def csv_columns(summary: Summary) -> list[str]:
         "rank", "variant", *summary.collection.manifest.axes, "state", "seeds",
         f"{select.metric}_mean", f"{select.metric}_std", f"{select.test_metric}_mean", f"{select.test_metric}_std",
         "final_w_graph", "final_w_text", "ratio", "band", "health", "parameters", "seconds", "gpu_minutes",
-        "contribution_ratio", "flags",
+        "contribution_ratio", "flags", *guidance_columns(summary),
     ]  # fmt: skip
+
+
+def guidance_columns(summary: Summary) -> list[str]:
+    """A column for the guidance weight of each modality that some variant has; none for models without."""
+    return list(dict.fromkeys(name for variant in summary.variants for name in variant.fusion.get(GUIDANCE, {})))
 
 
 def csv_rows(summary: Summary) -> list[dict[str, Any]]:
@@ -55,6 +61,7 @@ def _row(variant: Variant, summary: Summary) -> dict[str, Any]:
         "gpu_minutes": variant.gpu_minutes,
         "contribution_ratio": values.get("contribution_ratio"),
         "flags": ", ".join(flag.mark for flag in variant.flags),
+        **{name: variant.fusion.get(GUIDANCE, {}).get(name) for name in guidance_columns(summary)},
     }
 
 

@@ -112,7 +112,7 @@ def grid() -> dict[str, Any]:
 
 def tables(found: dict[str, Any]) -> dict[str, str]:
     """The parts of the page, by the names of their places."""
-    parts = {}
+    parts = {"sentiment_grid": "Not measured yet: `python -m benchmarks.sentiment --grid`.\n"}
     if "study" in found:
         parts["sentiment_study"] = table(
             ("vectors", "δ_va", "δ_nce", "val MSE", *MODALITIES), [_cells(row) for row in found["study"]], numbers=6

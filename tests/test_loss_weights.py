@@ -15,6 +15,7 @@ from analysis.best_config import best_config
 from analysis.guidance_health import guidance_findings
 from analysis.loss_weights import Point, axis_effect, verdict
 from analysis.summary import summarize
+from analysis.summary_records import csv_rows
 from analysis.thresholds import DEFAULT
 from analysis_command import analysis_command
 from experiment_factory import Plan, PlannedVariant, write_experiment
@@ -186,6 +187,11 @@ def test_results_json_holds_every_run_also_while_some_are_missing(tmp_path: Path
     assert done["best_loss"] == done["metrics"]["val_mse"]
     assert done["total_epochs"] == 12
     assert states["new"]["best_loss"] is None
+
+
+def test_results_summary_csv_has_the_guidance_of_every_variant(tmp_path: Path) -> None:
+    row = csv_rows(summarize(search(tmp_path)))[0]
+    assert {name: row[name] for name in GUIDANCE} == pytest.approx(GUIDANCE)
 
 
 def test_best_config_trains_the_best_pair_in_full(tmp_path: Path, analysis) -> None:

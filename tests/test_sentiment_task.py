@@ -27,7 +27,7 @@ from jobs.task import Outcome
 from models.sentiment.model import SentimentModel
 from models.sentiment.options import SentimentModelOptions
 from runner.commands.loading import load
-from runner.errors import UserError
+from runner.errors import CommandFailed, UserError
 from runner.files import read_json_lines
 from runner.layout import RunDir
 from runner.lock import locked
@@ -265,6 +265,11 @@ def test_missing_files_are_mistakes_of_the_configuration() -> None:
     assert SentimentTask().check({}) == []
 
 
+def test_a_batch_is_not_computed_in_parts() -> None:
+    with pytest.raises(UserError, match="InfoNCE compares all utterances of a batch"):
+        SentimentTask().shrink({}, 0.5)
+
+
 def test_sections_without_effect_take_no_part_in_the_identity() -> None:
     assert SentimentParams().without_effect() == set()
     assert SentimentParams(loss=LossParams(delta_va=0)).without_effect() == {"teachers"}
@@ -336,3 +341,9 @@ def test_splits_are_written(tmp_path: Path) -> None:
 def test_width_of_the_model_is_checked() -> None:
     with pytest.raises(ValidationError, match="not a multiple of num_heads"):
         SentimentParams(model=SentimentModelOptions.model_validate({"width": 9}))
+
+
+def test_a_cache_that_cannot_be_written_is_said_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "teachers").write_text("a file where the folder should be")
+    with pytest.raises(CommandFailed, match=r"lacks a teacher and cannot be written(.|\n)*next: runner prepare CONFIG"):
+        teacher_features(tiny_params().teachers, read(tiny_params()), tmp_path, "cpu", quiet)

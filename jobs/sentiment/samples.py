@@ -75,9 +75,10 @@ class Samples:
             known = train.values[train.mask].astype(np.float64)
             mean, deviation = known.mean(0), known.std(0)
             deviation[deviation < 1e-6] = 1.0  # a feature that never changes: nothing to scale
+            mean, deviation = mean.astype(np.float32), deviation.astype(np.float32)  # as large files need
             for name in self.splits:
                 its = self.splits[name].modalities[modality]
-                scaled = ((its.values - mean) / deviation).astype(np.float32)
+                scaled = (its.values - mean) / deviation
                 scaled[~its.mask] = 0.0
                 changed[name][modality] = Modality(scaled, its.mask)
         splits = {name: replace(split, modalities=changed[name]) for name, split in self.splits.items()}

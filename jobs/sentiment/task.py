@@ -11,7 +11,7 @@ from jobs.task import Outcome, Preparation
 from jobs.training.device import choose_device
 from jobs.training.predictions import write_predictions
 from models.sentiment.options import MODALITIES
-from runner.errors import Problem
+from runner.errors import Problem, UserError
 from runner.files import write_json
 
 if TYPE_CHECKING:
@@ -50,6 +50,13 @@ class SentimentTask:
             what = f"there is no file {teachers.path!r}"
             problems.append(Problem(what, "teachers.path", allowed="the path of an .npz of teacher features"))
         return problems
+
+    def shrink(self, params: Mapping[str, Any], factor: float) -> dict[str, Any]:
+        """Refuse smaller pieces of a batch, for a GPU that is too small: UserError."""
+        raise UserError(
+            "InfoNCE compares all utterances of a batch, so it cannot be computed in parts; set a smaller "
+            "train.batch_size or model.width yourself"
+        )
 
     def prepare(
         self, params: Sequence[SentimentParams], cache_root: Path, log: Callable[[str], None]

@@ -128,7 +128,7 @@ def _alone(directory: Path, root: Path, log: Log, waiting: Callable[[], None]) -
             told = True
             waiting()
             time.sleep(0.2)
-        except PermissionError as error:
+        except OSError as error:
             raise unwritable(root, "a teacher", error) from error
 
 
