@@ -77,9 +77,10 @@ def ratio_findings(values: Quantities, t: Thresholds, layer: str | None = None) 
     message = f"{what}: {name} {number(ratio, threshold)} is {side} {number(threshold)}"
     sizes = quantity(values, "contribution_ratio")
     if name == "ratio" and sizes is not None:
-        message += f"; contribution ratio {number(sizes)}"
-        if contradiction := _contradiction(low, sizes, t):
-            message += f", so {contradiction}: weights and sizes disagree"
+        beside = f"contribution ratio {number(sizes)}"
+        contradiction = _contradiction(low, sizes, t)
+        message += f", {contradiction}: {beside}" if contradiction else f" ({beside})"
+        if contradiction:
             advice = f"`analysis diagnose` first: a weight says little while the streams differ in size; then {advice}"
     return [Finding("blocking", "ratio_low" if low else "ratio_high", ratio, threshold, message, advice, layer)]
 
@@ -87,8 +88,8 @@ def ratio_findings(values: Quantities, t: Thresholds, layer: str | None = None) 
 def _contradiction(low: bool, sizes: float, t: Thresholds) -> str:
     """What mean‖graph term‖ / mean‖text term‖ says against a weight ratio outside its band; empty where it agrees."""
     if low and sizes > t.ratio_high:
-        return "by size the graph term dominates"
-    return "by size the text term is not small" if not low and sizes < t.ratio_low else ""
+        return "but by size the graph term dominates"
+    return "but by size the text term is not small" if not low and sizes < t.ratio_low else ""
 
 
 def text_scale_findings(

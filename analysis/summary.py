@@ -51,7 +51,7 @@ class Summary:
     provisional: bool  # no variant is complete yet
     findings: tuple[Finding, ...]  # about all variants together
     baseline: tuple[BaselineComparison, ...]
-    baseline_note: str  # why there is no comparison; empty otherwise
+    baseline_note: str  # why the choice is not compared; empty otherwise
     promoted: tuple[str, ...]
     steps: tuple[Step, ...]
     notes: tuple[str, ...]  # what could not be read or was left out
@@ -146,7 +146,12 @@ def _against_baseline(
     if choice is None:
         return [], "there is no variant to compare with the baseline"
     found = []
-    for compared in dict.fromkeys((choice.variant, choice.best)):
+    note = ""
+    names = [choice.variant, choice.best]
+    if set(names) == {name}:
+        note = f"the choice is the baseline {name!r} itself"
+        names = [variant.name for variant in variants if variant.rank is not None and variant is not baseline][:1]
+    for compared in dict.fromkeys(names):
         variant = next(item for item in variants if item.name == compared)
         if variant is baseline or variant.val is None or not baseline.val.mean:
             continue
@@ -155,7 +160,7 @@ def _against_baseline(
         low, high = (interval.low / scale, interval.high / scale) if interval else (None, None)
         relative = (variant.val.mean - baseline.val.mean) / scale
         found.append(BaselineComparison(compared, relative, interval, low, high))
-    return found, "" if found else f"the choice is the baseline {name!r} itself"
+    return found, note
 
 
 def _findings(collection: Collection, ranked: Sequence[Variant]) -> list[Finding]:

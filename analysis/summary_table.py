@@ -182,7 +182,7 @@ def sections(summary: Summary) -> Iterator[tuple[str, list[str]]]:
         yield "Health", found
     if summary.baseline or summary.baseline_note:
         named = summary.collection.manifest.baseline
-        lines = [item.sentence for item in summary.baseline] or [summary.baseline_note]
+        lines = [summary.baseline_note] * bool(summary.baseline_note) + [item.sentence for item in summary.baseline]
         yield f"Against the baseline {named}" if named else "Baseline", lines
     goal = goal_line(summary)
     if goal:

@@ -17,6 +17,8 @@ from jobs.launch import python_path
 from runner.files import read_json, read_json_lines
 from runner.layout import ExperimentDir, RunDir
 
+POOL_ENDS_S = 60.0
+
 # The model of configs/stage1.yaml, and one that trains fast
 STAGE1 = {"encoder": {"name": "alignn"}, "middle_fusion": {"name": "dynamic", "layers": [2]}}
 SMALL = {
@@ -61,6 +63,15 @@ def call(name: str, *arguments: object) -> None:
     """`runner NAME …`; CalledProcessError with what it said where it fails."""
     line, environment = command(name, *arguments)
     subprocess.run(line, env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+def wait_for_pool(experiment: ExperimentDir) -> None:
+    """Until the pool of the only submission has ended, which is a moment after its last run."""
+    deadline = time.monotonic() + POOL_ENDS_S
+    while not (read_json(experiment.pool_state(1)) or {}).get("ended"):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the pool of {experiment.path} does not end")
+        time.sleep(0.1)
 
 
 def run(folder: Path, params: Mapping[str, Any], *, threads: int) -> Ran:

@@ -5,8 +5,8 @@
 
 Crystals: one run of a small model (2 + 1 layers, hidden 32) for two epochs on so many crystals of mp6k, caches warm; an
 epoch's seconds are those of the second one. Graphs: the seconds of building them all. Runs: `runner submit --wait` of
-so many runs of that model for one epoch on 32 crystals, one at a time; nearly all of a run is its start. Memory is that
-of all processes together at their highest.
+so many runs of a task that trains nothing, one at a time: what the runner itself adds to each. Memory is that of all
+processes together at their highest.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.experiments import SMALL, command, run, write
+from benchmarks.experiments import SMALL, command, run, wait_for_pool, write
 from benchmarks.timing import machine
 from jobs.crystal.graph_shards import packed_graphs
 from jobs.crystal.schema import GraphParams
@@ -31,6 +31,19 @@ from runner.layout import ExperimentDir
 ALL = 6277  # crystals of mp6k
 SIZES = {"crystals": [500, 2000, ALL], "runs": [1, 10, 100]}
 SAMPLED_S = 0.2
+NOTHING = """\
+from pydantic import BaseModel
+from jobs.task import Outcome
+
+class Params(BaseModel, extra="forbid"):
+    seed: int = 0
+
+class Nothing:
+    Params = Params
+    seed_key = "seed"
+    def prepare(self, params, cache_root, log): return []
+    def run(self, params, context): return Outcome(metrics={"val_mae": float(params.seed)})
+"""
 
 
 def main() -> None:
@@ -69,21 +82,20 @@ def crystals(size: int, threads: int) -> dict[str, Any]:
 
 def runs(size: int, threads: int) -> dict[str, Any]:
     """`size` runs, one after the other, from the submission to the last result."""
-    params = {
-        "data": {"dataset": "mp6k", "train": 32, "val": 8, "test": 8},
-        "model": SMALL,
-        "train": {"epochs": 1, "batch_size": 8},
-    }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        (folder / "nothing.py").write_text(NOTHING, encoding="utf-8")
         matrix, array = {"seeds": list(range(size))}, {"max_parallel": 1}
-        config = write(folder, params, threads=threads, matrix=matrix, array=array)
+        config = write(folder, {}, threads=threads, task="nothing:Nothing", matrix=matrix, array=array)
         line, environment = command("submit", config, "--root", folder, "--wait")
         began = time.perf_counter()
-        process = subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            line, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         peak = highest(process, name)
         seconds = time.perf_counter() - began
         directory = ExperimentDir(folder / "measured")
+        wait_for_pool(directory)
         done = len(list(directory.runs.glob("*/result.json")))
         if process.returncode or done != size:
             raise RuntimeError(f"{done} of {size} runs are completed; status {process.returncode}")

@@ -2,7 +2,7 @@
 
 python benchmarks/screenshots.py [EXPERIMENT_DIRECTORY] [--to docs/img]
 
-Without a directory it trains configs/demo.yaml first. A given one is copied, and the copy is summarised.
+Without a directory it trains configs/demo.yaml with two seeds first. A given one is copied, and the copy is summarised.
 Needs Chromium.
 """
 
@@ -50,7 +50,8 @@ def _copied(experiment: Path, folder: Path) -> Path:
 def _trained(folder: Path) -> Path:
     shutil.copytree(ROOT / "configs", folder / "configs")
     for command in ("prepare", "submit"):
-        _run("runner.cli", command, "configs/demo.yaml", *(["--wait"] if command == "submit" else []), cwd=folder)
+        seeds = ["--set", "matrix.seeds=[0, 1]"]
+        _run("runner.cli", command, "configs/demo.yaml", *seeds, *["--wait"] * (command == "submit"), cwd=folder)
     return Path("runs") / "demo"
 
 

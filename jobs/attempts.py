@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from runner.files import append_json, read_json, read_json_lines
+from runner.files import append_json, read_json_lines, read_mapping
 from runner.layout import RunDir
-from runner.lost import kind_of_lost
+from runner.lost import kind_of_unended
 from runner.processes import host_name
 
 
@@ -65,10 +65,11 @@ def seconds_before(directory: RunDir, number: int) -> float:
 
 
 def _close_lost(directory: RunDir, attempt: Attempt) -> None:
-    heartbeat = read_json(directory.heartbeat) or {}
+    heartbeat = read_mapping(directory.heartbeat)
     if heartbeat.get("attempt") != attempt.number:
         heartbeat = {}
     last = heartbeat.get("time", attempt.started)
-    facts = {"kind": kind_of_lost(heartbeat), "peak_memory_bytes": heartbeat.get("peak_memory_bytes")}
+    kind = kind_of_unended(attempt.number, read_mapping(directory.failure), heartbeat)
+    facts = {"kind": kind, "peak_memory_bytes": heartbeat.get("peak_memory_bytes")}
     line = {"attempt": attempt.number, "ended": last, "outcome": "lost", "seconds": last - attempt.started, **facts}
     append_json(directory.attempts, line)

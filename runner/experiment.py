@@ -121,8 +121,8 @@ class Draw(Part):
 class Random(Part):
     """Axes whose values are drawn together: `count` points, the same for the same seed. A larger count adds points."""
 
-    count: int = Field(ge=1, le=100_000)  # points that are drawn
-    seed: int = Field(0, ge=0)  # of the drawing; every machine draws the same
+    count: int = Field(ge=1, le=100_000)  # points
+    seed: int = Field(0, ge=0)  # another one draws other points
     axes: dict[str, Draw] = Field(min_length=1)  # dotted key → how its values are drawn
 
 

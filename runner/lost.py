@@ -17,6 +17,13 @@ def kind_of_lost(heartbeat: Mapping[str, Any]) -> str:
     return "out_of_memory" if peak >= NEAR * limit else "node_failure"
 
 
+def kind_of_unended(attempt: int, failure: Mapping[str, Any], heartbeat: Mapping[str, Any]) -> str:
+    """The kind of an attempt that has no end in attempts.jsonl: what its parent wrote in advance, else as above."""
+    if failure.get("attempt") == attempt and failure.get("kind"):
+        return str(failure["kind"])
+    return kind_of_lost(heartbeat if heartbeat.get("attempt") == attempt else {})
+
+
 def message_of_lost(heartbeat: Mapping[str, Any]) -> str:
     """The same in words."""
     if kind_of_lost(heartbeat) == "node_failure":

@@ -9,9 +9,9 @@ from typing import Any
 
 from runner.errors import UserError
 from runner.experiment import Experiment, Resources
-from runner.files import read_json, read_json_lines
+from runner.files import read_json_lines, read_mapping
 from runner.layout import RunDir
-from runner.lost import kind_of_lost
+from runner.lost import kind_of_unended
 
 RETRIED = ("out_of_memory", "gpu_out_of_memory", "timeout", "preempted", "node_failure", "killed")
 
@@ -41,7 +41,8 @@ def past_kinds(run: RunDir) -> Counter[str]:
     lines = read_json_lines(run.attempts)
     kinds = Counter(str(line["kind"]) for line in lines if "ended" in line and line.get("kind"))
     if lines and "ended" not in lines[-1]:  # it was killed with its parent; the next attempt will write this down
-        kinds[kind_of_lost(read_json(run.heartbeat) or {})] += 1
+        number = lines[-1].get("attempt", 0)
+        kinds[kind_of_unended(number, read_mapping(run.failure), read_mapping(run.heartbeat))] += 1
     return kinds
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -154,7 +155,8 @@ def test_init_writes_starters_and_does_not_overwrite(tmp_path: Path) -> None:
     for path in (tmp_path / "configs").rglob("*.yaml"):
         first = path.read_text().partition("\n")[0]
         schema = path.parent / first.removeprefix("# yaml-language-server: $schema=")
-        assert schema.name == ("cluster.json" if path.parent.name == "clusters" else "crystal.json"), path
+        task = re.search(r"^task: (\w+)$", path.read_text(), re.MULTILINE)
+        assert schema.name == f"{task[1] if task else 'cluster'}.json", path
         assert '"$defs"' in schema.read_text()
     again = run("init", tmp_path / "configs")
     assert again.status == 2

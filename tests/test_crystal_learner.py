@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from jobs.crystal.batching import balanced, cut
 from jobs.crystal.corpus import Corpus, gather, two_classes
 from jobs.crystal.learner import CrystalLearner
 from jobs.crystal.schema import CrystalParams
@@ -129,8 +130,9 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(root: Path, loss: str, 
     assert any(p.grad is not None and p.grad.any() for p in whole.model.parameters())
 
 
-def test_batches_hold_every_crystal_once_in_an_order_of_seed_and_epoch(root: Path) -> None:
-    its = learner(root)
+@pytest.mark.parametrize("kind", ["random", "balanced"])
+def test_batches_hold_every_crystal_once_in_an_order_of_seed_and_epoch(root: Path, kind: str) -> None:
+    its = learner(root, train={"batches": kind})
     first, second = np.concatenate(its.batches(1)), np.concatenate(its.batches(2))
     assert sorted(first) == sorted(second) == list(range(TRAIN))
     assert not np.array_equal(first, second)
@@ -182,3 +184,26 @@ def test_split_with_one_class_is_refused(root: Path) -> None:
         two_classes(values, 2.0, {"train": range(3), "val": range(2, 4)})
     with pytest.raises(UserError, match=r"all 4 train crystals are at or below 4"):
         two_classes(values, 4.0, {"train": range(4)})
+
+
+def test_balanced_batches_have_about_equally_many_pairs() -> None:
+    """With the pairs of 1,000 quotients of mp6k: median 180, mean 350, largest 4,400."""
+    draw = np.random.default_rng(0)
+    pairs = np.minimum(draw.lognormal(5.2, 1.15, 1000), 4400).astype(np.int64)
+    order = draw.permutation(1000)
+
+    def heaviest(batches: list[np.ndarray]) -> float:
+        loads = np.array([pairs[batch].sum() for batch in batches[:-1]])
+        return float(loads.max() / loads.mean())
+
+    batches = balanced(order, pairs[order], 64)
+    assert [len(batch) for batch in batches] == [64] * 15 + [40]
+    assert heaviest(batches) < 1.02
+    assert heaviest(cut(order, 64)) > 1.2
+    assert pairs[batches[-1]].mean() == pytest.approx(pairs.mean(), rel=0.1)
+
+
+def test_balanced_batches_mix_other_crystals_in_every_epoch(root: Path) -> None:
+    its = learner(root, train={"batches": "balanced"})
+    partners = [{frozenset(batch.tolist()) for batch in its.batches(epoch)} for epoch in (1, 2, 3)]
+    assert not partners[0] & partners[1] & partners[2]

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import yaml
 
 from crystal_experiment import command, results, write_config
 from runner.files import read_json, read_json_lines
@@ -81,6 +82,34 @@ def test_killed_process_on_a_node_costs_only_its_run(
     told = submit(tmp_path, cache, "--wait")
     assert "sent 1 run in 1 array task" in told
     assert results(tmp_path) == results(undisturbed)
+
+
+def test_real_mistakes_of_training_and_data_keep_their_kinds(slurm: SlurmCluster, tmp_path: Path, cache: Path) -> None:
+    """A learning rate that makes the loss explode, and a structure file that is deleted while the array waits."""
+    crystals = tmp_path / "crystals"
+    crystals.mkdir()
+    for n in range(20):
+        cell = "".join(f"{' '.join(f'3.{n:02}' if i == j else '0' for j in range(3))}\n" for i in range(3))
+        (crystals / f"POSCAR-{n}.vasp").write_text(f"Po\n1.0\n{cell}Po\n1\nDirect\n0 0 0\n")
+    (crystals / "id_prop.csv").write_text("".join(f"POSCAR-{n}.vasp,{n}.5\n" for n in range(20)))
+    (tmp_path / "site.yaml").write_text(SITE + "sbatch: {hold: true}\n")
+    config = yaml.safe_load(write_config(tmp_path, epochs=2).read_text())
+    mine = {"dataset": str(crystals), "target": "target", "train": 8, "val": 2, "test": 2, "split": "random"}
+    config |= {"experiment": "broken", "baseline": None, "matrix": {"named": {
+        "explodes": {"train.learning_rate": 1e30, "model.middle_fusion": {"name": "none"}},
+        "gone": {"data": mine, "model.middle_fusion": {"name": "none"}},
+    }}}  # fmt: skip
+    (tmp_path / "broken.yaml").write_text(yaml.safe_dump(config))
+    sent = command("runner.cli", "submit", tmp_path / "broken.yaml", "--root", tmp_path, "--cluster",
+                   tmp_path / "site.yaml", cache=cache)  # fmt: skip
+    assert sent.returncode == 0, sent.stderr
+    (crystals / "POSCAR-7.vasp").unlink()
+    slurm.run("scontrol", "release", slurm.run("squeue", "--noheader", "--format=%F").split()[0])
+    runs = ExperimentDir(tmp_path / "broken").runs
+    wait_until(lambda: len(list(runs.glob("*/failure.json"))) == 2, 90, "both failures")
+    kinds = {read_json(path)["kind"]: read_json(path)["message"] for path in runs.glob("*/failure.json")}
+    assert set(kinds) == {"diverged", "data_missing"}, kinds
+    assert "POSCAR-7.vasp" in kinds["data_missing"]
 
 
 def test_resubmitting_a_queued_experiment_sends_nothing(slurm: SlurmCluster, tmp_path: Path, cache: Path) -> None:

@@ -193,3 +193,13 @@ def test_a_draw_that_makes_no_sense_is_said_with_its_line(tmp_path: Path, draw: 
         ConfigError, match=rf"e.yaml:6: matrix.random.axes.a.*{expected}|e.yaml:6: matrix.random.{expected}"
     ):
         load(path)
+
+
+def test_random_axes_are_set_on_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "e.yaml"
+    path.write_text("experiment: e\n" + RANDOM % 5)
+    file = load(path, ["matrix.random.count=7", "matrix.random.axes.train.rate={uniform: [0, 1]}"])
+    found, problems = points(file.experiment.matrix, file.source)
+    assert not problems
+    assert len(found) == 7
+    assert "train.rate" in found[0].overrides

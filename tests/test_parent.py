@@ -13,7 +13,7 @@ import pytest
 
 from jobs.claim import Holder
 from jobs.failure import Failure, Kind, read_failure
-from runner.files import read_json, read_json_lines, write_json
+from runner.files import append_json, read_json, read_json_lines, write_json
 from runner.layout import RunDir
 from runner.processes import start_time
 from runner.retry import past_kinds
@@ -445,6 +445,17 @@ def test_attempt_that_vanished_near_its_memory_limit_ran_out_of_memory(tmp_path:
     assert past_kinds(directory) == {"out_of_memory": 1}
     assert run_parent(directory).returncode == 0
     assert [line["kind"] for line in ended_attempts(directory) if line["outcome"] == "lost"] == ["out_of_memory"]
+    assert past_kinds(directory) == {"out_of_memory": 1}
+
+
+def test_what_the_parent_wrote_in_advance_is_the_kind_of_an_attempt_that_vanished(tmp_path: Path) -> None:
+    """Slurm ends parent and run together for their memory, although the run alone was far from the limit."""
+    directory = write_run(tmp_path / "exp")
+    write_json(directory.heartbeat, {"attempt": 1, "time": 1.0, "peak_memory_bytes": 60, "memory_limit_bytes": 100})
+    append_json(directory.attempts, {"attempt": 1, "time": 1.0})
+    Failure(Kind.OUT_OF_MEMORY, "memory was scarce", 1, 1.0, provisional=True).write(directory)
+    assert past_kinds(directory) == {"out_of_memory": 1}
+    assert run_parent(directory).returncode == 0
     assert past_kinds(directory) == {"out_of_memory": 1}
 
 

@@ -142,6 +142,27 @@ def test_run_of_a_crashed_node_goes_on_there_when_the_node_returns(slurm: SlurmC
     assert_undisturbed(directory, tmp_path, slurm)
 
 
+def test_requeue_that_starts_before_the_old_process_died_leaves_the_run_to_it(
+    slurm: SlurmCluster, tmp_path: Path
+) -> None:
+    """A node that Slurm has lost sight of: its processes live on, and the job starts again elsewhere."""
+    slow = {"train": {"seed": 3, "epochs": 10, "epoch_seconds": 3.0}}
+    directory = write_run(tmp_path / "exp", **slow)
+    job = slurm.submit([[directory]], additional_parameters={"requeue": True})
+    first = heartbeat_at(directory, 1)
+    slurm.control("node-kill", first["host"])
+    slurm.run("scontrol", "update", f"nodename={first['host']}", "state=down", "reason=silent")
+    log = directory.experiment.submission(1) / f"{job}_0_log.out"
+    left = f"left to process {first['parent_pid']} on {first['host']}"
+    wait_until(lambda: left in log.read_text(), 60, "the second start")
+    assert not directory.result.exists()  # the first one is still at work
+    wait_until(directory.result.exists, 60, "the end of the first")
+    assert [line["attempt"] for line in read_json_lines(directory.attempts) if "ended" not in line] == [1]
+    assert read_json(directory.heartbeat)["pid"] == first["pid"]
+    slurm.control("node-start", first["host"])
+    assert_undisturbed(directory, tmp_path, slurm)
+
+
 def test_preempted_run_checkpoints_and_goes_on_afterwards(slurm: SlurmCluster, tmp_path: Path) -> None:
     directory = write_run(tmp_path / "exp", **DISTURBED)
     job = slurm.submit([[directory]], partition="preempt")

@@ -58,7 +58,7 @@ class MetricsParams(Section):
     pattern: Annotated[str, AfterValidator(_pattern)] | None = None  # on the output; a named group is a metric
     names: dict[str, str | int] = {}  # our name → its column, key (a.b) or place in a list; empty: all numbers as named
     follow: Annotated[str, AfterValidator(_followed)] = "val_mae"  # says which epoch is the best
-    mode: Literal["min", "max"] = "min"  # which end of the followed metric is the good one
+    mode: Literal["min", "max"] = "min"  # whether less of it is better, or more
     first_epoch: int = Field(1, ge=0)  # the number that the command gives its first epoch
     epochs: str | int | None = Field(None, json_schema_extra=_NO_RESULT)  # how many are planned; shown by `status`
 

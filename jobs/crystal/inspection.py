@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jobs.crystal.learner import CrystalLearner, Positions
+from jobs.crystal.batching import Positions
+from jobs.crystal.learner import CrystalLearner
 from models.fusion.records import LayerRecord, Records
 
 SPLITS = ("train", "val")

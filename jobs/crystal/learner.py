@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from jobs.crystal.batching import Positions, balanced, cut
 from jobs.crystal.corpus import Corpus, Items
 from jobs.crystal.metrics import errors, scores
 from jobs.crystal.schema import TrainParams
@@ -17,8 +18,6 @@ from jobs.training.loop import Validation
 from models.crystal_model import CrystalModel, Output
 from models.fusion.records import Records
 from models.losses import LOSSES, info_nce
-
-Positions = NDArray[np.int64]
 
 
 class CrystalLearner:
@@ -31,11 +30,13 @@ class CrystalLearner:
         self.masked = self._masked()
 
     def batches(self, epoch: int) -> list[Positions]:
-        """The train positions of an epoch in an order drawn from seed and epoch, cut into batches."""
+        """The train positions of an epoch in an order drawn from seed and epoch, in batches."""
         generator = torch.Generator().manual_seed(_seed(self.train.seed, "order", epoch))
         order = torch.randperm(len(self.corpus.places["train"]), generator=generator).numpy()
-        size = self.train.batch_size
-        return [order[start : start + size] for start in range(0, len(order), size)]
+        graphs = self.corpus.graphs
+        if self.train.batches == "random" or graphs is None:
+            return cut(order, self.train.batch_size)
+        return balanced(order, graphs.pairs_of(order), self.train.batch_size)
 
     def size(self, batch: Positions) -> int:
         return len(batch)

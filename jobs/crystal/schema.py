@@ -148,6 +148,9 @@ class TrainParams(Section):
 
     epochs: int = Field(20, ge=1)  # passes over the training crystals
     batch_size: int = Field(64, ge=1)  # crystals a step
+    batches: Literal["random", "balanced"] = Field(
+        "random", json_schema_extra={"neutral": "random"}
+    )  # balanced: about equally many bond pairs in every batch, so that none needs much more memory than the others
     micro_batch: int | None = Field(None, ge=1)  # crystals in memory at once; gradients are accumulated
     learning_rate: float = Field(1e-3, gt=0)  # the highest of the schedule
     weight_decay: float = Field(1e-5, ge=0)  # not applied to biases and norms

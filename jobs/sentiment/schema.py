@@ -20,25 +20,25 @@ class Section(BaseModel):
 class Importance(Section):
     """How much of the sentiment's variance each modality carries; scaled to a sum of 1."""
 
-    text: float = Field(0.6, ge=0)  # share of the label that the text carries
-    vision: float = Field(0.3, ge=0)  # share of the label that the vision carries
-    audio: float = Field(0.1, ge=0)  # share of the label that the audio carries
+    text: float = Field(0.6, ge=0)  # share of what is said
+    vision: float = Field(0.3, ge=0)  # share of what is seen
+    audio: float = Field(0.1, ge=0)  # share of what is heard
 
 
 class Planted(Section):
     """A generated data set: a hidden number a modality, of which the sentiment is the weighted sum."""
 
-    train: int = Field(600, ge=2)  # utterances
-    valid: int = Field(200, ge=2)  # samples
-    test: int = Field(200, ge=2)  # samples
-    importance: Importance = Importance()
+    train: int = Field(600, ge=2)  # utterances of the train split
+    valid: int = Field(200, ge=2)  # of the validation split
+    test: int = Field(200, ge=2)  # of the test split
+    importance: Importance = Importance()  # of each modality
     length: int = Field(20, ge=1)  # positions of the text, and of all where aligned
     aligned: bool = False  # false: vision and audio are 1.5 and 2 times longer, each utterance of its own length
-    text_width: int = Field(768, ge=2)  # features a position
-    vision_width: int = Field(35, ge=2)  # of a time step
-    audio_width: int = Field(74, ge=2)  # of a time step
+    text_width: int = Field(768, ge=2)  # features a position of the text
+    vision_width: int = Field(35, ge=2)  # of vision
+    audio_width: int = Field(74, ge=2)  # of audio
     noise: float = Field(1.0, ge=0)  # sd of each feature around its signal
-    seed: int = Field(0, ge=0)  # of the drawing
+    seed: int = Field(0, ge=0)  # of everything that is drawn
 
 
 class DataParams(Section):
@@ -46,8 +46,8 @@ class DataParams(Section):
 
     dataset: str = GENERATED  # generated, or the path of a pickle in the MMSA layout
     train: int | None = Field(None, ge=2)  # utterances; null: all
-    val: int | None = Field(None, ge=2)  # samples that rank the variants; null: all
-    test: int | None = Field(None, ge=2)  # samples looked at once, at the best epoch; null: all
+    val: int | None = Field(None, ge=2)  # the same of validation
+    test: int | None = Field(None, ge=2)  # and of test
     seed: int = Field(0, ge=0)  # chooses the subset; subsets are nested
     standardise: bool = True  # vision and audio features to mean 0 and sd 1 over the train split
 
@@ -57,11 +57,11 @@ class TrainedTeachers(Section):
 
     name: Literal["trained"] = "trained"
     width: int = Field(64, ge=4)  # of their features
-    encoder_layers: int = Field(1, ge=0, le=16)  # of self-attention over each sequence
+    encoder_layers: int = Field(1, ge=0, le=16)  # of self-attention
     epochs: int = Field(20, ge=1)  # the best by validation MSE is kept
-    batch_size: int = Field(32, ge=2)  # samples a step
-    learning_rate: float = Field(1e-3, gt=0)  # the highest of the schedule
-    seed: int = Field(0, ge=0)  # initialisation and order
+    batch_size: int = Field(32, ge=2)  # utterances
+    learning_rate: float = Field(1e-3, gt=0)  # constant
+    seed: int = Field(0, ge=0)  # initialisation, order, dropout
 
 
 class FeatureFile(Section):
@@ -83,8 +83,8 @@ class LossParams(Section):
 class TrainParams(Section):
     """How the model is trained."""
 
-    epochs: int = Field(20, ge=1)  # passes over the training samples
-    batch_size: int = Field(32, ge=2)  # samples a step
+    epochs: int = Field(20, ge=1)  # at most
+    batch_size: int = Field(32, ge=2)  # utterances; InfoNCE contrasts within a batch
     learning_rate: float = Field(1e-3, gt=0)  # the highest of the schedule
     weight_decay: float = Field(1e-3, ge=0)  # not applied to biases and norms
     schedule: Literal["onecycle", "linear_warmup", "constant"] = "onecycle"  # of the learning rate
@@ -98,14 +98,12 @@ class TrainParams(Section):
 class SentimentParams(Section):
     """Everything a run of the sentiment task is made from."""
 
-    data: DataParams = DataParams()
+    data: DataParams = DataParams()  # which utterances
     planted: Planted = Planted()  # what is generated, where data.dataset is `generated`
-    model: SentimentModelOptions = SentimentModelOptions()
-    teachers: Annotated[TrainedTeachers | FeatureFile, Field(discriminator="name")] = (
-        TrainedTeachers()
-    )  # frozen; what vision and audio are distilled from
-    loss: LossParams = LossParams()
-    train: TrainParams = TrainParams()
+    model: SentimentModelOptions = SentimentModelOptions()  # encoders, cross-modal transformers, guidance
+    teachers: Annotated[TrainedTeachers | FeatureFile, Field(discriminator="name")] = TrainedTeachers()  # distilled
+    loss: LossParams = LossParams()  # weights of the parts of the loss
+    train: TrainParams = TrainParams()  # how it is trained
 
     def without_effect(self) -> set[str]:
         """Sections that cannot change the result of this run; they take no part in its identity."""

@@ -15,10 +15,10 @@ class SentimentModelOptions(Options):
     """Encoders, cross-modal transformers, guidance, head."""
 
     width: int = Field(64, ge=4)  # of every position and every vector
-    num_heads: int = Field(4, ge=1)  # of each attention; they share width
+    num_heads: int = Field(4, ge=1)  # of every attention; divides the width
     encoder_layers: int = Field(1, ge=0, le=16)  # of self-attention over each sequence
     cross_layers: int = Field(1, ge=1, le=16)  # of attention from the text to the vision, and to the audio
-    dropout: float = Field(0.1, ge=0, lt=1)  # share of what is set to zero in training
+    dropout: float = Field(0.1, ge=0, lt=1)  # in attention, blocks and head
     shared: bool = False  # one guided vector for all modalities, as first published
 
     @model_validator(mode="after")

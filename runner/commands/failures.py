@@ -19,7 +19,7 @@ ADVICE = {
     "timeout": "more time: resources.time; the run goes on from its checkpoint",
     "diverged": "a smaller train.learning_rate, or train.gradient_clip: 1.0",
     "bad_config": "mend the experiment file and submit it again",
-    "data_missing": "runner prepare, where there is internet",
+    "data_missing": "put back what is gone, or `runner prepare` where there is internet",
     "exception": "read the traceback in its log",
 }
 

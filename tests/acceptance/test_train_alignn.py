@@ -9,14 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from jobs.data.export import main as export
 from runner.files import read_json, read_json_lines
 from runner.layout import ExperimentDir
 from tiny_experiment import environment, parent_command, wait_until
 
-CONFIG = Path(__file__).parent.parent / "configs" / "train_alignn.yaml"
+CONFIG = Path(__file__).parents[2] / "configs" / "train_alignn.yaml"
 SMALL = ("--set", "values.epochs=2", "--set", "matrix.axes.values.hidden=[16]", "--set", "baseline=null")
 
 
@@ -27,7 +25,6 @@ def call(here: Path, module: str, *words: str) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
 def test_alignns_own_trainer_is_searched_resumed_and_ranked(tmp_path: Path) -> None:
     export(["jarvis_minerals", "formation_energy_peratom", str(tmp_path / "alignn_data"), "--count", "20"])
     call(tmp_path, "runner.cli", "submit", str(CONFIG), *SMALL, "--only", "16 0.001", "--wait")
