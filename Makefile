@@ -45,13 +45,13 @@ imports: install-dev
 acceptance: install-dev
 	ACCEPTANCE=1 $(BIN)/python -m pytest tests/acceptance -v -p no:cacheprovider | tee docs/acceptance.log
 
-# One script a question; the results go to benchmarks/results/cpu.json.
 # Pages and tables that are written from the code and from what was measured.
 docs: install-dev
 	$(BIN)/python -m docs.generate
 
+# One script a question; the results go to benchmarks/results/cpu.json and from there into docs/performance.md.
 bench: install-dev
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks; status=$$?; $(BIN)/python -m benchmarks.performance && exit $$status
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from analysis.commands import alpha, compare, diagnose, export, fusion, predict, refine, rescale, robustness, summarize
-from runner.errors import UserError
+from runner.errors import EXIT_FAILED, UserError, refused_by_machine
 from runner.terminal import Voice, explain
 
 app = typer.Typer(
@@ -47,6 +47,9 @@ def main() -> None:
     except UserError as error:
         explain(error, "analysis", sys.argv[1:])
         sys.exit(error.exit_status)
+    except OSError as error:
+        explain(refused_by_machine(error), "analysis", sys.argv[1:])
+        sys.exit(EXIT_FAILED)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ MEASURED = HERE / "results" / "cpu.json"
 
 # Question → module and arguments, in about the order of their length
 QUESTIONS = {
-    "graphs": ["graphs"],
+    "graphs": ["graphs", "--crystals", "100"],
     "steps_32": ["steps", "--batch", "32", "--dgl", "--compile"],
     "steps_64": ["steps", "--batch", "64", "--dgl", "--compile"],
     "step_memory": ["steps", "--memory"],
@@ -71,15 +71,15 @@ def main() -> None:
 
 
 def ask(name: str) -> list[dict[str, Any]]:
-    """The results of one question, each with its name and what it took, seconds."""
+    """The results of one question, each with what it took, seconds, and the machine's load before."""
     module, *arguments = QUESTIONS[name]
-    began = time.perf_counter()
+    load, began = round(os.getloadavg()[0], 1), time.perf_counter()  # of the machine before: what else ran
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{module}", *arguments],
         env=child_environment(os.environ, THREADS), cwd=HERE.parent, check=True, capture_output=True, text=True,
     )  # fmt: skip
     took = round(time.perf_counter() - began, 1)
-    return [{"question": name, **result, "took": took} for result in json.loads(done.stdout)["results"]]
+    return [{"question": name, **result, "took": took, "load": load} for result in json.loads(done.stdout)["results"]]
 
 
 def write(path: Path, question: str, found: list[dict[str, Any]]) -> None:

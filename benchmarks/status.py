@@ -28,7 +28,12 @@ NOW = 1_790_000_000.0  # seconds since 1970
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--runs", type=int, default=10_000)
-    runs = arguments.parse_args().runs
+    results = status_10k_seconds(arguments.parse_args().runs)
+    print(json.dumps({"machine": machine(), "results": results}, indent=1))
+
+
+def status_10k_seconds(runs: int = 10_000) -> list[dict[str, Any]]:
+    """Show the status of so many completed runs, and again with half of them in the queue."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ids = write(folder, runs)
@@ -37,7 +42,7 @@ def main() -> None:
         results.append(
             {"name": f"status_{thousands(runs)}_half_queued_seconds", **status(folder, runs // 2), "unit": "s"}
         )
-    print(json.dumps({"machine": machine(), "results": results}, indent=1))
+    return results
 
 
 def status(folder: Path, completed: int) -> dict[str, float]:

@@ -48,10 +48,14 @@ SLURM = {
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--runs", type=int, default=1000)
+    results = submit_1000_seconds(arguments.parse_args().runs)
+    print(json.dumps({"machine": machine(), "results": results}, indent=1))
+
+
+def submit_1000_seconds(runs: int = 1000) -> list[dict[str, Any]]:
+    """Submit an array of so many trivial runs from a new folder."""
     with tempfile.TemporaryDirectory() as folder:
-        print(
-            json.dumps({"machine": machine(), "results": submit(Path(folder), arguments.parse_args().runs)}, indent=1)
-        )
+        return submit(Path(folder), runs)
 
 
 def submit(folder: Path, runs: int) -> list[dict[str, Any]]:
@@ -66,7 +70,7 @@ def submit(folder: Path, runs: int) -> list[dict[str, Any]]:
     calls = len((folder / "calls").read_text().splitlines())
     return [
         {"name": f"submit_{runs}_seconds", "ours": seconds, "processor": processor, "unit": "s"},
-        {"name": "sbatch_calls", "ours": calls, "arrays": -(-runs // 1001)},
+        {"name": "sbatch_calls", "ours": calls, "arrays": -(-runs // 1001), "unit": "calls"},
         {"name": "largest_pickle", "ours": max(pickles), "unit": "bytes", "pickles": len(pickles)},
     ]
 

@@ -8,6 +8,7 @@ for each thing and the things' keys, so that a later run computes only what no s
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -58,6 +59,7 @@ def publish(directory: Path, root: Path, kind: str, items: int, fill: Callable[[
         return directory
     start = time.perf_counter()
     try:
+        refuse_read_only(os.environ)
         directory.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}.", suffix=".part"))
     except OSError as error:
@@ -109,6 +111,12 @@ def record_build(root: Path, kind: str, path: Path, items: int, seconds: float) 
     """Add a line to the log of builds: `items` things were computed and lie in `path`, below `root`."""
     line = {"time": time.time(), "kind": kind, "path": str(path.relative_to(root)), "items": items}
     append_json(root / BUILDS, {**line, "seconds": round(seconds, 3)})
+
+
+def refuse_read_only(environment: Mapping[str, str]) -> None:
+    """Raise OSError in an array that a prepare job went before: what runs share is computed there, and once."""
+    if environment.get("RUNNER_CACHE_READ_ONLY") == "1":
+        raise OSError(errno.EROFS, "it is read-only after the prepare job, which has not filled in this")
 
 
 def unwritable(root: Path, what: str, error: OSError) -> CommandFailed:

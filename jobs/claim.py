@@ -15,7 +15,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from runner.files import read_json, write_json
+from runner.files import linked, read_json, write_json
 from runner.layout import RunDir
 from runner.processes import host_name, is_alive, machine, start_time
 
@@ -89,7 +89,7 @@ def acquire(directory: RunDir, holder: Holder, interval: float) -> Claim | Held:
     write_json(proposal, asdict(holder))
     try:
         while True:
-            if _link(proposal, directory.claim):
+            if linked(proposal, directory.claim):
                 return Claim(directory, holder)
             chain = _chain(directory)
             if not chain:  # released in this moment
@@ -102,16 +102,6 @@ def acquire(directory: RunDir, holder: Holder, interval: float) -> Claim | Held:
                 return Claim(directory, holder)
     finally:
         proposal.unlink(missing_ok=True)
-
-
-def _link(source: Path, name: Path) -> bool:
-    """Give `source` a second name; False when that name is taken."""
-    try:
-        os.link(source, name)
-    except FileExistsError:
-        # NFS may repeat a call whose answer was lost; the count of names tells whether the first one worked
-        return source.stat().st_nlink == 2
-    return True
 
 
 def _successor(directory: RunDir, token: str) -> Path:
@@ -179,7 +169,7 @@ def _now(directory: RunDir) -> float:
 def _take_over(directory: RunDir, chain: list[Holder], proposal: Path) -> bool:
     """Replace the dead claim; False when another was faster."""
     successor = _successor(directory, chain[-1].token)
-    if not _link(proposal, successor):
+    if not linked(proposal, successor):
         return False
     head = _read(directory.claim)
     if head is None or head.token != chain[0].token:  # taken over and perhaps released since we looked

@@ -5,7 +5,6 @@ Modules are imported inside the commands, so that `runner --help` answers at onc
 
 from __future__ import annotations
 
-import errno
 import gc
 import sys
 import time
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runner.errors import EXIT_FAILED, CommandFailed, UserError
+from runner.errors import EXIT_FAILED, CommandFailed, UserError, refused_by_machine
 from runner.terminal import Voice, explain, tell
 
 if TYPE_CHECKING:
@@ -25,12 +24,6 @@ if TYPE_CHECKING:
 
     from runner.commands.loading import Destination, Loaded
     from runner.commands.status import Status
-
-# What the machine refuses, and a person can do something about
-_MACHINE_ERRORS = {
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG,
-    errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ESTALE,
-}  # fmt: skip
 
 app = typer.Typer(
     name="runner",
@@ -468,10 +461,7 @@ def main() -> None:
         explain(error, "runner", sys.argv[1:])
         sys.exit(error.exit_status)
     except OSError as error:
-        if error.errno not in _MACHINE_ERRORS:
-            raise
-        failed = CommandFailed(f"{error.filename or 'a file'}: {error.strerror}")
-        explain(failed, "runner", sys.argv[1:])
+        explain(refused_by_machine(error), "runner", sys.argv[1:])
         sys.exit(EXIT_FAILED)
 
 

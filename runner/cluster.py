@@ -29,7 +29,8 @@ _SET_ELSEWHERE = {
     "cpus-per-task": "write `resources: {cpus: …}` in the experiment file",
     "gpus-per-node": "write `resources: {gpus: …}` in the experiment file",
 }
-_TOLD = ("RUNNER_SUBMITTED_AT", "RUNNER_REQUEUE", "RUNNER_SIGNAL_DELAY_S", "RUNNER_TIME_LIMIT_S", "RUNNER_JOB_ID")
+_TOLD = ("RUNNER_SUBMITTED_AT", "RUNNER_REQUEUE", "RUNNER_SIGNAL_DELAY_S", "RUNNER_TIME_LIMIT_S", "RUNNER_JOB_ID",
+         "RUNNER_CACHE_READ_ONLY")  # fmt: skip
 
 
 def _option(name: str) -> str:

@@ -7,6 +7,7 @@ with its status. Anything else that escapes is a bug of ours and keeps its trace
 from __future__ import annotations
 
 import difflib
+import errno
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -106,3 +107,17 @@ def nearest(name: str, allowed: Iterable[str]) -> str | None:
     """The allowed name most like `name`, or None when none is alike."""
     matches = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.6)
     return matches[0] if matches else None
+
+
+# What the machine refuses, and a person can do something about
+MACHINE_ERRORS = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG,
+    errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ESTALE, errno.ELOOP,
+}  # fmt: skip
+
+
+def refused_by_machine(error: OSError) -> CommandFailed:
+    """What a command says where the machine refuses; raises `error` where that is a defect of ours."""
+    if error.errno not in MACHINE_ERRORS:
+        raise error
+    return CommandFailed(f"{error.filename or 'a file'}: {error.strerror}")

@@ -87,6 +87,16 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def linked(source: Path, name: Path) -> bool:
+    """Give `source` a second name, of which one process gets each, on NFS too; False when that name is taken."""
+    try:
+        os.link(source, name)
+    except FileExistsError:
+        # NFS may repeat a call whose answer was lost; the count of names tells whether the first one worked
+        return source.stat().st_nlink == 2
+    return True
+
+
 def append_line(path: Path, line: str) -> None:
     """Append one line with a single write; a half line left by a crash is first closed with a newline."""
     data = line.encode() + b"\n"

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from runner.files import read_mapping, write_json
+from runner.files import linked, read_mapping, write_json
 from runner.processes import is_alive, machine, start_time
 
 RENEW_SECONDS = 60.0
@@ -41,7 +41,7 @@ def locked(path: Path) -> Iterator[None]:
     mine = {"token": token, "host": socket.gethostname(), "machine": machine(), "pid": pid}
     write_json(proposal, {**mine, "start_time": start_time(pid), "time": time.time()})
     try:
-        while not (_link(proposal, path) or _taken_over(proposal, path)):
+        while not (linked(proposal, path) or _taken_over(proposal, path)):
             pass  # it was released, or taken over by another, in this moment
     finally:
         proposal.unlink(missing_ok=True)
@@ -63,16 +63,6 @@ def _renew(path: Path, done: threading.Event) -> None:
             os.utime(path)
 
 
-def _link(source: Path, name: Path) -> bool:
-    """Give `source` a second name; False when that name is taken."""
-    try:
-        os.link(source, name)
-    except FileExistsError:
-        # NFS may repeat a call whose answer was lost; the count of names tells whether the first one worked
-        return source.stat().st_nlink == 2
-    return True
-
-
 def _taken_over(proposal: Path, path: Path) -> bool:
     """Replace a dead holder's lock; False when the lock changed meanwhile. Raises Locked when the holder lives."""
     chain = _chain(path)
@@ -81,7 +71,7 @@ def _taken_over(proposal: Path, path: Path) -> bool:
     if _lives(path, chain, now=proposal.stat().st_mtime):  # the file system's clock, not this machine's
         raise Locked(chain[-1])
     successor = _successor(path, chain[-1])
-    if not _link(proposal, successor):
+    if not linked(proposal, successor):
         return False
     if read_mapping(path).get("token") != chain[0].get("token"):
         successor.unlink()

@@ -229,6 +229,8 @@ def _send_slurm(
     for resources, part in chunks:
         token = secrets.token_hex(8)
         told = environment(cluster, resources, code)
+        if preparing:
+            told["RUNNER_CACHE_READ_ONLY"] = "1"
         params = slurm.parameters(experiment.experiment, token, resources, experiment.array, cluster, told)
         depends = [f"afterok:{preparing}"] if preparing else []
         if jobs and experiment.array.max_parallel:  # the limit holds over all chunks only when they take turns

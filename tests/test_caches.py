@@ -104,3 +104,14 @@ def test_arrays_are_read_from_the_cache_where_the_node_has_no_room(
     caches.save_arrays(tmp_path, {"pooled": np.ones(3)})
     monkeypatch.setenv("RUNNER_SCRATCH", scratch)
     assert caches.load_array(tmp_path, "pooled").sum() == 3
+
+
+def test_array_after_a_prepare_job_computes_nothing_into_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = caches.publish(tmp_path / "made", tmp_path, "graphs", 1, lambda beside: (beside / "a").touch())
+    monkeypatch.setenv("RUNNER_CACHE_READ_ONLY", "1")
+    assert caches.publish(tmp_path / "made", tmp_path, "graphs", 1, lambda beside: None) == made
+    with pytest.raises(CommandFailed, match=r"lacks graphs \(3 to compute\) .* read-only after the prepare job"):
+        caches.publish(tmp_path / "new", tmp_path, "graphs", 3, lambda beside: None)
+    assert not (tmp_path / "new").exists()

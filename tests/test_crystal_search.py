@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from crystal_experiment import command, results, write_config
+from jobs.caches import builds
 from runner.files import read_json, read_json_lines
 from runner.layout import ExperimentDir, RunDir
 from tiny_experiment import wait_until
@@ -82,6 +83,21 @@ def test_second_submission_sends_and_computes_nothing(undisturbed: Path, cache: 
     assert "nothing to send" in again.stderr
     assert "3 completed already" in again.stderr
     assert (cache / "builds.jsonl").read_text() == before
+
+
+def test_another_model_computes_no_graph_and_no_text_again(tmp_path: Path, undisturbed: Path, cache: Path) -> None:
+    before = builds(cache)
+    assert {build["kind"] for build in before} >= {"graphs", "embeddings"}
+    changes = ["params.model.encoder.hidden=16", "params.model.late_fusion.name=gated", "params.train.epochs=1"]
+    sets = [word for change in changes for word in ("--set", change)]
+    done = command(
+        "runner.cli", "submit", write_config(tmp_path), *sets, "--root", tmp_path, "--only", "layers=1,2", "--wait",
+        cache=cache,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(results(tmp_path)) == 1
+    assert not results(tmp_path).keys() & results(undisturbed).keys()
+    assert builds(cache) == before
 
 
 @pytest.mark.parametrize("victim", ["child", "parent"])

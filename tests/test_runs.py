@@ -1,4 +1,4 @@
-"""From a matrix to runs: order, seeds, identity, names."""
+"""Runs of the crystal task: their order, what makes one another run, and how a person names one."""
 
 from __future__ import annotations
 
@@ -44,42 +44,6 @@ def test_order_is_product_then_zip_then_include_then_named(tmp_path: Path) -> No
         "layers=3",
         "graph_only",
     ]
-
-
-def test_every_variant_has_every_seed(tmp_path: Path) -> None:
-    found = expansion(tmp_path, {"axes": {LAYERS: [[1], [2]]}, "seeds": [3, 7]})
-    assert [(run.variant, run.seed) for run in found.runs] == [
-        ("layers=1", 3),
-        ("layers=1", 7),
-        ("layers=2", 3),
-        ("layers=2", 7),
-    ]
-    assert [run.params["train"]["seed"] for run in found.runs] == [3, 7, 3, 7]
-
-
-def test_named_points_alone_are_the_whole_matrix(tmp_path: Path) -> None:
-    found = expansion(tmp_path, {"named": {"a": {"train.epochs": 1}, "b": {"train.epochs": 2}}})
-    assert found.variants == ["a", "b"]
-
-
-def test_no_matrix_is_one_run(tmp_path: Path) -> None:
-    assert expansion(tmp_path, {}).variants == ["base"]
-
-
-def test_a_mapping_replaces_and_a_longer_key_refines(tmp_path: Path) -> None:
-    point = {"model.middle_fusion.dropout": 0.3, "model.middle_fusion": {"name": "middle", "layers": [4]}}
-    fusion = expansion(tmp_path, {"named": {"x": point}}).runs[0].params["model"]["middle_fusion"]
-    assert (fusion["name"], fusion["layers"], fusion["dropout"]) == ("middle", [4], 0.3)
-
-
-def test_identity_does_not_depend_on_the_order_of_keys(tmp_path: Path) -> None:
-    first = expansion(
-        tmp_path, {"named": {"x": {"train.epochs": 3, LAYERS: [1]}}}, train={"epochs": 1, "batch_size": 8}
-    )
-    other = expansion(
-        tmp_path, {"named": {"x": {LAYERS: [1], "train.epochs": 3}}}, train={"batch_size": 8, "epochs": 1}
-    )
-    assert first.runs[0].run_id == other.runs[0].run_id
 
 
 @pytest.mark.parametrize(

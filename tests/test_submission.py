@@ -259,6 +259,8 @@ def test_the_jobs_beside_the_array_get_the_time_they_are_given(
     assert "#SBATCH --time=60\n" in prepare
     assert "#SBATCH --time=30\n" in array
     assert "#SBATCH --dependency=afterok:11\n" in array
+    assert "export RUNNER_CACHE_READ_ONLY=1\n" in array
+    assert "RUNNER_CACHE_READ_ONLY" not in prepare
     assert "#SBATCH --time=20\n" in supervisor
     assert "#SBATCH --dependency=afterany:12\n" in supervisor
 

@@ -94,6 +94,7 @@ def test_failed_and_incomplete_variants_are_listed_never_dropped(tmp_path):
         "1": (None, "incomplete"),
         "4": (None, "lost"),
     }
+    assert [variant.name for variant in summary.variants] == ["2", "1", "4"]  # the best number alone is no rank
     assert summary.choice.variant == "2"
     assert len(summary.unfinished) == 5
 
@@ -349,3 +350,9 @@ def test_the_users_own_goal_is_shown_and_never_chosen_by(tmp_path, analysis, goo
     assert "shown, not used for choosing" in ExperimentDir(path).summary_markdown.read_text()
     without = analysis("summarize", write_experiment(tmp_path, Plan([SIMPLE], name="other")), "--format", "json")[1]
     assert json.loads(analysis("summarize", path, "--format", "json")[1])["choice"] == json.loads(without)["choice"]
+
+
+def test_what_the_machine_refuses_is_said_without_a_traceback(analysis):
+    status, _, err = analysis("summarize", "x" * 300)
+    assert status == 1
+    assert "File name too long" in err

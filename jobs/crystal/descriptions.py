@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import multiprocessing
+import os
 import re
 import time
 import uuid
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from jobs.caches import content_key, record_build, unwritable
+from jobs.caches import content_key, record_build, refuse_read_only, unwritable
 from jobs.data.crystals import Crystal
 from runner.errors import ConfigError, Problem, UserError, nearest
 from runner.files import append_json, read_json_lines
@@ -74,6 +75,7 @@ class DescriptionCache:
         start = time.perf_counter()
         part = self.folder / f"{uuid.uuid4().hex}.jsonl"
         try:
+            refuse_read_only(os.environ)
             self.folder.mkdir(parents=True, exist_ok=True)
             with _mapping(workers if len(missing) >= WORTH_PROCESSES else 1) as mapped:
                 for key, text in zip(missing, mapped(self.compute, missing.values()), strict=True):

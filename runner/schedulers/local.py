@@ -16,6 +16,7 @@ from runner.layout import ExperimentDir
 from runner.processes import is_alive, machine
 
 START_SECONDS = 30
+LARGEST = 1e12  # no process id or Unix time is larger
 
 
 def parallel(limit: int | None, cpus: int, runs_per_task: int, asked: int | None) -> int:
@@ -68,14 +69,26 @@ def _tail(path: Path) -> str:
 
 
 def report(directory: ExperimentDir, number: int) -> dict[str, Any] | None:
-    """What the pool of submission `number` says: {pid, pending, running}; None when it does not live any more."""
+    """What the pool of submission `number` says: {pid, pending, running}; None when it does not live any more.
+
+    A damaged report is none: a living pool writes it anew.
+    """
     found = read_mapping(directory.pool_state(number))
-    if not found or found.get("ended"):
+    if found.get("ended") or not _is_whole(found):
         return None
     if found.get("machine") == machine():
         return found if is_alive(found.get("pid"), found.get("start_time")) else None
-    age = time.time() - float(found.get("time") or 0)
-    return found if age < 3 * float(found.get("interval") or 30) else None
+    age = time.time() - found["time"]
+    return found if age < 3 * found.get("interval", 30) else None
+
+
+def _is_whole(found: dict[str, Any]) -> bool:
+    """Whether every field that is read has its type."""
+    numbers = [found.get("pid"), found.get("time"), found.get("interval", 30)]
+    lists = [found.get(name, []) for name in ("pending", "running")]
+    return all(isinstance(number, (int, float)) and 0 < number < LARGEST for number in numbers) and all(
+        isinstance(its, list) and all(isinstance(run_id, str) for run_id in its) for its in lists
+    )
 
 
 def stop(directory: ExperimentDir, number: int) -> bool:

@@ -1,0 +1,34 @@
+"""What a run reads: the second time from the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from jobs.caches import builds
+from jobs.crystal import embedding_cache, graph_shards
+from jobs.crystal.corpus import gather
+from jobs.crystal.schema import CrystalParams
+
+DATA = {"dataset": "jarvis_minerals", "target": "formation_energy_peratom", "train": 8, "val": 2, "test": 2}
+MODELS = [
+    {"middle_fusion": {"name": "dynamic", "layers": [2]}},
+    {"encoder": {"name": "alignn", "hidden": 32}, "middle_fusion": {"name": "middle", "layers": [1, 3]}},
+    {"late_fusion": {"name": "gated"}},
+]
+
+
+def test_a_model_that_differs_computes_no_graph_and_no_text_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs, texts = [], []
+    build, encode = graph_shards.build_chunk, embedding_cache.encode
+    monkeypatch.setattr(graph_shards, "build_chunk", lambda its, **more: graphs.append(len(its)) or build(its, **more))
+    monkeypatch.setattr(embedding_cache, "encode", lambda its, *more: texts.append(len(its)) or encode(its, *more))
+    for model in MODELS:
+        params = CrystalParams.model_validate({"data": DATA, "text": {"describe": "robocrys"}, "model": model})
+        gather(params, tmp_path, torch.device("cpu"), 1, lambda text: None)
+        assert (sum(graphs), sum(texts)) == (12, 12)
+    assert sorted(build["kind"] for build in builds(tmp_path)) == ["embeddings", "graphs"]
