@@ -32,7 +32,7 @@ BUILDS = "builds.jsonl"  # under the cache root
 def cache_root(environment: Mapping[str, str] = os.environ) -> Path:
     """`RUNNER_CACHE`, else `~/.cache/runner`."""
     named = environment.get("RUNNER_CACHE")
-    return Path(named).expanduser().absolute() if named else Path.home() / ".cache" / "runner"
+    return Path(os.path.expanduser(named)).absolute() if named else Path.home() / ".cache" / "runner"
 
 
 def content_key(*parts: Any, length: int = 16) -> str:

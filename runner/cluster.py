@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -163,10 +164,10 @@ def _checked(source: yaml_source.Source) -> Cluster:
 
 def find(name: str, beside: Path) -> Path:
     """The cluster file `name`; a relative one is looked for here, then in each folder above the experiment file."""
-    given = Path(name).expanduser()
+    given = Path(os.path.expanduser(name))
     places = [given, *(folder / given for folder in beside.absolute().parents)]
     for place in places:
-        if place.is_file():
+        if os.path.isfile(place):  # unlike Path.is_file false for a name that no file can have
             return place
     names = ["local", *dict.fromkeys(str(given.parent / file) for place in places for file in _clusters(place.parent))]
     what = f"there is no cluster file {name!r}, here or in a folder above {beside}"
@@ -178,7 +179,7 @@ def find(name: str, beside: Path) -> Path:
 
 def _clusters(folder: Path) -> list[str]:
     """The cluster files in `folder`: those with a `kind`."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return []
     files = sorted(entry for entry in folder.iterdir() if entry.suffix in SUFFIXES and entry.is_file())
     return [file.name for file in files if re.search(r"^kind:", file.read_text(errors="replace"), re.MULTILINE)]

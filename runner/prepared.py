@@ -11,7 +11,7 @@ from runner.files import read_json, write_json
 
 def cache_root(named: str | None) -> Path:
     """The cache that workers read: of the cluster file, else RUNNER_CACHE, else ~/.cache/runner."""
-    return Path(named or os.environ.get("RUNNER_CACHE") or "~/.cache/runner").expanduser().absolute()
+    return Path(os.path.expanduser(named or os.environ.get("RUNNER_CACHE") or "~/.cache/runner")).absolute()
 
 
 def covers(root: Path, experiment: str, run_ids: Iterable[str]) -> bool:

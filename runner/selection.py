@@ -28,9 +28,9 @@ def experiment_directory(name: str | None, root: Path) -> ExperimentDir:
     if name is None:
         return _latest(root)
     path = Path(name)
-    if path.is_file():
+    if os.path.isfile(path):
         return _under_root(_name_in(path), root)
-    return ExperimentDir(path) if ExperimentDir(path).manifest.is_file() else _under_root(name, root)
+    return ExperimentDir(path) if os.path.isfile(ExperimentDir(path).manifest) else _under_root(name, root)
 
 
 def _name_in(config: Path) -> str:
@@ -43,10 +43,10 @@ def _name_in(config: Path) -> str:
 
 def _under_root(name: str, root: Path) -> ExperimentDir:
     directory = ExperimentDir(root / name)
-    if directory.manifest.is_file():  # a copy may have been given any name
+    if os.path.isfile(directory.manifest):  # a copy may have been given any name
         return directory
     for path in (directory.path, Path(name)):
-        if path.is_dir():
+        if os.path.isdir(path):
             raise CommandFailed(
                 f"{path} has no manifest.json: not the directory of an experiment, or nothing was submitted",
                 next_command="runner submit CONFIG",

@@ -183,7 +183,7 @@ def _within_limit(arrays: Arrays, cluster: Cluster) -> tuple[Arrays, int]:
 def environment(cluster: Cluster, resources: Resources, code: Path | None = None) -> dict[str, str]:
     """What every worker is told through its environment; `code` is the snapshot that it runs."""
     cache = cluster.cache or os.environ.get("RUNNER_CACHE")
-    told = {"RUNNER_CACHE": str(Path(cache).expanduser().absolute())} if cache else {}
+    told = {"RUNNER_CACHE": str(Path(os.path.expanduser(cache)).absolute())} if cache else {}
     told["RUNNER_SUBMITTED_AT"] = str(time.time())
     if code is not None:
         told["PYTHONPATH"] = os.pathsep.join(p for p in (str(code), os.environ.get("PYTHONPATH", "")) if p)

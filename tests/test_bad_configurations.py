@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from runner.errors import UserError
 from runner.experiment import Experiment
 from runner.layout import ExperimentDir, RunDir
 from runner.overrides import override
+from runner_main import run
 
 LONGEST_S = 20
 ANYTHING = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -52,6 +54,17 @@ def test_wrong_file_is_refused_without_a_traceback(seed: int, tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     with no_longer_than(LONGEST_S):
         bad_configurations.refused(seed, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["é" * 300, "~nobody-has-this-name/x", "a\0b", "x" * 5000])
+@pytest.mark.parametrize("key", ["params.data.dataset", "cluster", "params.text.encoder", "params.train.warm_start"])
+def test_name_that_no_file_can_have_is_a_mistake(name: str, key: str, tmp_path: Path) -> None:
+    config = tmp_path / "e.yaml"
+    config.write_text("experiment: e\nparams: {model: {late_fusion: {name: concat}}}\n")
+    said = run("submit", config, "--root", tmp_path / "root", "--dry-run", "--set", f"{key}={json.dumps(name)}")
+    assert said.status == 2, said.err
+    if "\0" not in name:
+        assert run("status", name, "--root", tmp_path / "root").status in (1, 2)
 
 
 def test_most_of_the_files_are_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -138,7 +139,7 @@ class WarmStart(Section):
         path = Path(info.data["checkpoint"])
         if info.data["checkpoint"] == PROMOTED:
             raise ValueError("the checkpoints of promoted variants are filled in by `runner promote`")
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise ValueError(f"no checkpoint {str(path)!r}; write the path of a best.pt or last.pt")
         return hashlib.sha256(path.read_bytes()).hexdigest()
 

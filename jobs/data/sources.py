@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,7 +41,7 @@ def load(dataset: str, target: str | None, root: Path | None = None) -> Dataset:
     elif kind == "jarvis":
         crystals, notes = jarvis_sets.load(dataset, root or cache_root())
     else:
-        crystals = _from_files(kind, Path(dataset).expanduser(), root)
+        crystals = _from_files(kind, Path(os.path.expanduser(dataset)), root)
     if not crystals:
         raise UserError(f"data.dataset: {dataset} holds no crystal")
     if target is None:
@@ -55,7 +56,7 @@ def summary_of(dataset: str, root: Path | None = None) -> Summary | None:
         return shipped_sets.summary(dataset)
     if kind == "jarvis":
         return jarvis_sets.summary(dataset, root or cache_root())
-    path = Path(dataset).expanduser()
+    path = Path(os.path.expanduser(dataset))
     return folder.summary(path) if kind == "folder" else table.summary(path)
 
 
@@ -65,12 +66,12 @@ def kind_of(dataset: str) -> str:
         return "shipped"
     if dataset in jarvis_sets.NAMES:
         return "jarvis"
-    path = Path(dataset).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(dataset))
+    if os.path.isdir(path):  # unlike Path.is_dir false for a name that no file can have
         if not (path / folder.ID_PROP).is_file():
             raise UserError(f"data.dataset: the folder {dataset} has no {folder.ID_PROP}")
         return "folder"
-    if path.is_file():
+    if os.path.isfile(path):
         if not table.readable(path):
             raise UserError(f"data.dataset: {dataset} is not a table; allowed: {', '.join(table.SUFFIXES)}")
         return "table"

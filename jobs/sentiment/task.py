@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -42,11 +43,11 @@ class SentimentTask:
         whole = SentimentParams.model_validate(params)
         problems = []
         dataset = whole.data.dataset
-        if dataset != GENERATED and not Path(dataset).expanduser().is_file():
+        if dataset != GENERATED and not os.path.isfile(os.path.expanduser(dataset)):
             allowed = f"{GENERATED}, or the path of a pickle in the MMSA layout"
             problems.append(Problem(f"there is no file {dataset!r}", "data.dataset", allowed=allowed))
         teachers = whole.teachers
-        if isinstance(teachers, FeatureFile) and not Path(teachers.path).expanduser().is_file():
+        if isinstance(teachers, FeatureFile) and not os.path.isfile(os.path.expanduser(teachers.path)):
             what = f"there is no file {teachers.path!r}"
             problems.append(Problem(what, "teachers.path", allowed="the path of an .npz of teacher features"))
         return problems

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import subprocess
@@ -78,7 +79,7 @@ def _accounting() -> Finding:
 def _node(cluster: SlurmCluster, resources: Resources, folder: Path) -> Iterator[Finding]:
     folder = folder.absolute() / f"doctor-{secrets.token_hex(4)}"
     folder.mkdir(parents=True)
-    cache = Path(cluster.cache).expanduser() if cluster.cache else default_cache_root()
+    cache = Path(os.path.expanduser(cluster.cache)) if cluster.cache else default_cache_root()
     probe = Probe(str(folder), str(cache.absolute()), resources.gpus > 0, LIMIT_SECONDS)
     params = slurm.parameters("runner-doctor", "doctor", resources, None, cluster, environment(cluster, resources))
     params["signal_delay_s"] = WARNING_SECONDS

@@ -21,6 +21,7 @@ from slurm_cluster import SlurmCluster
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = (REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md")))
+pytestmark = pytest.mark.timeout(3600)
 _BLOCK = re.compile(r"^(?:<!-- not run: (?P<why>[^>]+) -->\n)?```(?P<kind>console|sh)\n(?P<text>.*?)^```$", re.M | re.S)
 _PLACE = re.compile(r"^<!-- run: (laptop|slurm) -->$", re.M)
 _SMALL = (  # of the starter files: the same search in a minute
