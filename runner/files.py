@@ -59,7 +59,7 @@ def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
     write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any | None:
+def read_json(path: Path | str) -> Any | None:
     """The JSON value in `path`, or None when the file is missing, truncated or not JSON."""
     try:
         return json.loads(_content(path))
@@ -71,10 +71,11 @@ def read_json(path: Path) -> Any | None:
 _NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path | str) -> bytes:
     """The bytes of `path`; none where no file is there."""
     try:
-        return path.read_bytes()
+        with open(path, "rb", buffering=0) as file:
+            return file.readall()
     except OSError as error:
         if error.errno in _NO_FILE:
             return b""

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -45,14 +46,14 @@ def _finite(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def identity(value: Any) -> Any:
-    """What of a parameter model takes part in a run's identity, as JSON values.
+def identity(value: Any, dumped: Mapping[str, Any] | None = None) -> Any:
+    """What of a parameter model takes part in a run's identity, as JSON values. dumped: `as_json` of it, where known.
 
     Fields marked `json_schema_extra={"identity": False}` cannot change a result and are left out. Fields marked
     `{"neutral": x}` were added later and are left out where they equal x, so that older runs keep their names.
     """
     if isinstance(value, BaseModel):
-        found: dict[str, Any] = as_json(value)[0]
+        found: dict[str, Any] = dict(as_json(value)[0] if dumped is None else dumped)
         for name, marks, deep in _looked_into(type(value)):
             if not _takes_part(marks, getattr(value, name)):
                 del found[name]

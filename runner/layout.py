@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 
@@ -172,7 +173,7 @@ class ExperimentDir:
         """Of the job that fills the caches before the arrays of submission `number`."""
         return self.submission(number) / "prepare.log"
 
-    @property
+    @cached_property
     def runs(self) -> Path:
         return self.path / "runs"
 

@@ -25,6 +25,11 @@ HEARTBEAT_SECONDS = 30.0
 LARGEST = 1e300  # no number of a run is larger; an integer beyond the floats cannot be converted
 STALE_INTERVALS = 3  # so many missed heartbeats mean that a run is dead
 
+# Joined as text: ten thousand runs are seventy thousand paths, and pathlib takes longer over them than the disk
+_OF_A_RUN = RunDir(Path())
+_RESULT, _HEARTBEAT, _FAILURE = (path.name for path in (_OF_A_RUN.result, _OF_A_RUN.heartbeat, _OF_A_RUN.failure))
+_CANCELLED, _ATTEMPTS, _CONFIG = (path.name for path in (_OF_A_RUN.cancelled, _OF_A_RUN.attempts, _OF_A_RUN.config))
+
 
 @dataclass(frozen=True, slots=True)
 class Signs:
@@ -60,17 +65,18 @@ class RunState:
 def survey(directory: ExperimentDir, run_ids: Iterable[str]) -> tuple[dict[str, RunState], Queue]:
     """The states of many runs, with one look at the schedulers where some are not completed.
 
-    Files are read again after that look: a run that the queue no longer has may have ended since the first time.
+    Files of what the queue no longer has are read again after that look: such a run may have ended in between.
     """
-    states = {run_id: run_state(directory.run(run_id)) for run_id in run_ids}
-    unfinished = {run_id for run_id, state in states.items() if state.state != "completed"}
-    queue = look(directory, unfinished) if unfinished else Queue()
     now = time.time()
-    for run_id in unfinished:
-        states[run_id] = state_of(
-            read_signs(directory.run(run_id)), queue.places.get(run_id), now, sent=run_id in queue.sent
-        )
-    return states, queue
+    signs = {run_id: read_signs(directory.run(run_id)) for run_id in run_ids}
+    unfinished = {run_id for run_id, its in signs.items() if its.result is None}
+    queue = look(directory, unfinished) if unfinished else Queue()
+    for run_id in unfinished - queue.places.keys():
+        signs[run_id] = read_signs(directory.run(run_id))
+    return {
+        run_id: state_of(its, queue.places.get(run_id), now, sent=its.result is not None or run_id in queue.sent)
+        for run_id, its in signs.items()
+    }, queue
 
 
 def run_state(run: RunDir, place: Place | None = None, now: float | None = None) -> RunState:
@@ -80,22 +86,23 @@ def run_state(run: RunDir, place: Place | None = None, now: float | None = None)
 
 def read_signs(run: RunDir) -> Signs:
     """The signs in the directory of `run`; files that are missing or truncated say nothing."""
+    folder = os.fspath(run.path)
     try:
-        names = set(os.listdir(run.path))
+        names = set(os.listdir(folder))
     except OSError:  # missing, not a directory, not ours to read
         return Signs()
-    result, heartbeat, failure = (_object(path, names) for path in (run.result, run.heartbeat, run.failure))
-    if failure is None and run.failure.name in names:
-        failure = {"kind": "unknown", "message": f"{run.failure.name} is not readable"}
-    begun = run.attempts.name in names
+    result, heartbeat, failure = (_object(folder, name, names) for name in (_RESULT, _HEARTBEAT, _FAILURE))
+    if failure is None and _FAILURE in names:
+        failure = {"kind": "unknown", "message": f"{_FAILURE} is not readable"}
+    begun = _ATTEMPTS in names
     return Signs(
         result,
         heartbeat or {},
         failure or {},
-        run.cancelled.name in names,
+        _CANCELLED in names,
         _starts(run) if begun and result is None else 0,
-        begun or run.heartbeat.name in names,
-        run.config.name in names,
+        begun or _HEARTBEAT in names,
+        _CONFIG in names,
     )
 
 
@@ -106,9 +113,9 @@ def _starts(run: RunDir) -> int:
         return 0
 
 
-def _object(path: Path, names: set[str]) -> dict[str, Any] | None:
+def _object(folder: str, name: str, names: set[str]) -> dict[str, Any] | None:
     try:
-        value = read_json(path) if path.name in names else None
+        value = read_json(os.path.join(folder, name)) if name in names else None
     except PermissionError:  # a colleague's run; the others can still be shown
         value = None
     return value if isinstance(value, dict) else None

@@ -82,7 +82,7 @@ def test_a_run_that_waits_in_a_queue_is_queued_and_lost_once_the_queue_is_gone(t
     chunk = {"submission": 1, "token": "t", "first": 0, "count": 1, "job_id": "7"}
     for event in ({"submission": 1, "kind": "local", "event": "begun"}, {**chunk, "event": "sending"}):
         log_submission(directory, event)
-    me = {"machine": machine(), "pid": os.getpid(), "start_time": start_time(os.getpid())}
+    me = {"machine": machine(), "pid": os.getpid(), "start_time": start_time(os.getpid()), "time": time.time()}
     write_json(directory.pool_state(1), {**me, "pending": [name], "running": []})
     assert read(path).state == "queued"  # although the pool's id is not saved yet
     log_submission(directory, {**chunk, "event": "sent"})

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from machine_speed import least_seconds
 from runner.files import read_json
 from runner.layout import ExperimentDir
 from runner_main import run
@@ -90,7 +91,7 @@ def test_expand_as_csv_quotes_lists(tmp_path: Path) -> None:
     {"train.learning_rate": 100, "model.dropout": 100, "data.seed": 10},
     {"model.dropout": 100, "model.projection_dim": 100, "seeds": 10},
 ], ids=["one section", "several sections", "variants with seeds"])  # fmt: skip
-def test_hundred_thousand_runs_expand_in_five_seconds(tmp_path: Path, axes: dict[str, int]) -> None:
+def test_hundred_thousand_runs_expand_in_a_few_times_their_encoding(tmp_path: Path, axes: dict[str, int]) -> None:
     small = {
         key: [1 + i if key.endswith(("epochs", "seed", "seeds", "dim")) else (i + 1) / 1e4 for i in range(n)]
         for key, n in axes.items()
@@ -104,8 +105,10 @@ def test_hundred_thousand_runs_expand_in_five_seconds(tmp_path: Path, axes: dict
     after = os.times()
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 100_001
-    # processor time: what a quiet machine takes, since the command neither waits nor uses a second core
-    assert after.children_user + after.children_system - before.children_user - before.children_system < 5
+    # Processor time, since the command neither waits nor uses a second core, and in units of what the encoding alone takes:
+    # the same commit took 3 s on one machine and 13 s on another. benchmarks.expand has the seconds.
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    assert spent < 4 * least_seconds()
 
 
 def test_search_from_submission_to_its_end(config: Path, tmp_path: Path) -> None:
@@ -129,7 +132,7 @@ def test_runs_under_way_are_not_sent_again_and_can_be_cancelled(config: Path, tm
     wait_until(lambda: (read_json(ExperimentDir(tmp_path / "tiny").pool_state(1)) or {}).get("ended"), 30, "the end")
     status = json.loads(run("status", "--root", tmp_path, "--format", "json").out)
     assert status["counts"] == {"cancelled": 4}
-    assert "not retried by the policy" in run("submit", *slow).err
+    assert "cancelled; not sent again by itself" in run("submit", *slow).err
 
 
 def test_only_a_part_is_sent(config: Path, tmp_path: Path) -> None:

@@ -97,3 +97,11 @@ def test_a_copy_without_its_experiment_file_is_said(tmp_path, analysis) -> None:
     status, _, err = analysis("refine", grid(tmp_path, config=False))
     assert status == 1
     assert "holds no experiment file" in err
+
+
+def test_a_name_that_leads_out_of_the_root_writes_nothing(tmp_path, analysis) -> None:
+    path = grid(tmp_path)
+    status, _, err = analysis("refine", path, "--name", "../elsewhere")
+    assert status == 2
+    assert "cannot name a directory" in err
+    assert not (path.parent.parent / "elsewhere").exists()

@@ -122,8 +122,8 @@ def test_sixteen_utterances_are_learnt_by_heart() -> None:
     )
     its = learner(params)
     optimiser = torch.optim.Adam(its.model.parameters(), lr=0.01)
-    errors = [train_epoch(its, optimiser, epoch)["mse"] / 16 for epoch in range(1, 81)]
-    assert errors[-1] < 0.02
+    errors = [train_epoch(its, optimiser, epoch)["mse"] / 16 for epoch in range(1, 121)]
+    assert errors[-1] < 0.01
 
 
 @pytest.mark.slow

@@ -15,7 +15,8 @@ from analysis.refinement import finer_axes, refined
 from analysis.submitted_file import submitted_file
 from analysis.summary import summarize
 from runner import experiment as experiment_file
-from runner.errors import CommandFailed
+from runner.errors import CommandFailed, UserError
+from runner.experiment import checked_name
 from runner.selection import experiment_directory
 from runner.terminal import tell
 
@@ -29,6 +30,11 @@ def command(
     root: Root = DEFAULT_ROOT,
 ) -> None:
     """Write an experiment file whose numeric axes lie closer around the best variant, and print its path."""
+    if name is not None:
+        try:
+            checked_name(name)
+        except ValueError as error:
+            raise UserError(f"--name: {error}") from None
     directory = experiment_directory(experiment, root)
     summary = summarize(directory.path)
     if summary.choice is None:
