@@ -215,7 +215,8 @@ def status(
     if watch:
         _watch(lambda: command.take(directory))
         return
-    taken = command.take(directory)
+    with _collector_paused():
+        taken = command.take(directory)
     _print_status(taken, format_ is StatusFormat.json)
 
 

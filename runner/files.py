@@ -62,7 +62,7 @@ def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
 def read_json(path: Path | str) -> Any | None:
     """The JSON value in `path`, or None when the file is missing, truncated or not JSON."""
     try:
-        return json.loads(_content(path))
+        return json.loads(_content(path).decode())
     except (ValueError, RecursionError):  # the last: brackets without end
         return None
 

@@ -87,20 +87,23 @@ def run_state(run: RunDir, place: Place | None = None, now: float | None = None)
 def read_signs(run: RunDir) -> Signs:
     """The signs in the directory of `run`; files that are missing or truncated say nothing."""
     folder = os.fspath(run.path)
+    result, heartbeat = _object(folder, _RESULT), _object(folder, _HEARTBEAT)
+    if result is not None:
+        return Signs(result, heartbeat or {}, started=True, written=True)  # nothing else says more
     try:
         names = set(os.listdir(folder))
     except OSError:  # missing, not a directory, not ours to read
         return Signs()
-    result, heartbeat, failure = (_object(folder, name, names) for name in (_RESULT, _HEARTBEAT, _FAILURE))
+    failure = _object(folder, _FAILURE) if _FAILURE in names else None
     if failure is None and _FAILURE in names:
         failure = {"kind": "unknown", "message": f"{_FAILURE} is not readable"}
     begun = _ATTEMPTS in names
     return Signs(
-        result,
+        None,
         heartbeat or {},
         failure or {},
         _CANCELLED in names,
-        _starts(run) if begun and result is None else 0,
+        _starts(run) if begun else 0,
         begun or _HEARTBEAT in names,
         _CONFIG in names,
     )
@@ -113,9 +116,9 @@ def _starts(run: RunDir) -> int:
         return 0
 
 
-def _object(folder: str, name: str, names: set[str]) -> dict[str, Any] | None:
+def _object(folder: str, name: str) -> dict[str, Any] | None:
     try:
-        value = read_json(os.path.join(folder, name)) if name in names else None
+        value = read_json(f"{folder}/{name}")
     except PermissionError:  # a colleague's run; the others can still be shown
         value = None
     return value if isinstance(value, dict) else None
