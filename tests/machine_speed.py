@@ -1,4 +1,4 @@
-"""What 100,000 runs cost at least on this machine just now, so that a limit on processor time means the same everywhere."""
+"""What 100,000 runs cost at least on this machine just now: limits on processor time in units that fit every machine."""
 
 from __future__ import annotations
 

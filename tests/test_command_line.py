@@ -105,8 +105,8 @@ def test_hundred_thousand_runs_expand_in_a_few_times_their_encoding(tmp_path: Pa
     after = os.times()
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 100_001
-    # Processor time, since the command neither waits nor uses a second core, and in units of what the encoding alone takes:
-    # the same commit took 3 s on one machine and 13 s on another. benchmarks.expand has the seconds.
+    # Processor time, since the command neither waits nor uses a second core, in units of what the encoding alone takes
+    # (one commit took 3 s on one machine and 13 s on another). benchmarks.expand has the seconds.
     spent = after.children_user + after.children_system - before.children_user - before.children_system
     assert spent < 4 * least_seconds()
 
