@@ -34,10 +34,11 @@ def guidance_columns(summary: Summary) -> list[str]:
 
 def csv_rows(summary: Summary) -> list[dict[str, Any]]:
     """A row a variant. Weights and ratio are of the fused layer farthest from the healthy band."""
-    return [_row(variant, summary) for variant in summary.variants]
+    guidance = guidance_columns(summary)
+    return [_row(variant, summary, guidance) for variant in summary.variants]
 
 
-def _row(variant: Variant, summary: Summary) -> dict[str, Any]:
+def _row(variant: Variant, summary: Summary, guidance: list[str]) -> dict[str, Any]:
     select, thresholds = summary.collection.manifest.select, summary.collection.manifest.thresholds
     judged = variant.judged_layer(thresholds)
     values = judged[1] if judged else {}
@@ -61,7 +62,7 @@ def _row(variant: Variant, summary: Summary) -> dict[str, Any]:
         "gpu_minutes": variant.gpu_minutes,
         "contribution_ratio": values.get("contribution_ratio"),
         "flags": ", ".join(flag.mark for flag in variant.flags),
-        **{name: variant.fusion.get(GUIDANCE, {}).get(name) for name in guidance_columns(summary)},
+        **{name: variant.fusion.get(GUIDANCE, {}).get(name) for name in guidance},
     }
 
 

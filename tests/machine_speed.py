@@ -1,4 +1,4 @@
-"""What 100,000 runs cost at least on this machine just now: limits on processor time in units that fit every machine."""
+"""What 100,000 runs cost at least on this machine just now, as the unit of limits on processor time."""
 
 from __future__ import annotations
 
