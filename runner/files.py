@@ -117,7 +117,7 @@ def append_json(path: Path, value: Any) -> None:
     append_line(path, json.dumps(value, allow_nan=False))
 
 
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
+def read_json_lines(path: Path | str) -> list[dict[str, Any]]:
     """The JSON objects in `path`, one a line; half lines and foreign lines are left out, a missing file is empty."""
     records = []
     for line in _content(path).splitlines():

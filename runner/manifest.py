@@ -6,13 +6,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.errors import CommandFailed, UserError
-from runner.expansion import Expansion
 from runner.files import append_json, read_json, read_json_lines, read_mapping, write_json
 from runner.layout import ExperimentDir
 from runner.lock import Locked, locked
+
+if TYPE_CHECKING:
+    from runner.expansion import Expansion  # the schemas of pydantic, which those who only look need not wait for
 
 T = TypeVar("T")
 

@@ -68,11 +68,12 @@ def survey(directory: ExperimentDir, run_ids: Iterable[str]) -> tuple[dict[str, 
     Files of what the queue no longer has are read again after that look: such a run may have ended in between.
     """
     now = time.time()
-    signs = {run_id: read_signs(directory.run(run_id)) for run_id in run_ids}
+    runs = os.fspath(directory.runs)
+    signs = {run_id: read_signs(f"{runs}/{run_id}") for run_id in run_ids}
     unfinished = {run_id for run_id, its in signs.items() if its.result is None}
     queue = look(directory, unfinished) if unfinished else Queue()
     for run_id in unfinished - queue.places.keys():
-        signs[run_id] = read_signs(directory.run(run_id))
+        signs[run_id] = read_signs(f"{runs}/{run_id}")
     return {
         run_id: state_of(its, queue.places.get(run_id), now, sent=its.result is not None or run_id in queue.sent)
         for run_id, its in signs.items()
@@ -81,12 +82,11 @@ def survey(directory: ExperimentDir, run_ids: Iterable[str]) -> tuple[dict[str, 
 
 def run_state(run: RunDir, place: Place | None = None, now: float | None = None) -> RunState:
     """The state of one run; `place` is where a scheduler has it, None where none does or none was asked."""
-    return state_of(read_signs(run), place, time.time() if now is None else now)
+    return state_of(read_signs(os.fspath(run.path)), place, time.time() if now is None else now)
 
 
-def read_signs(run: RunDir) -> Signs:
-    """The signs in the directory of `run`; files that are missing or truncated say nothing."""
-    folder = os.fspath(run.path)
+def read_signs(folder: str) -> Signs:
+    """The signs in the directory of a run; files that are missing or truncated say nothing."""
     result, heartbeat = _object(folder, _RESULT), _object(folder, _HEARTBEAT)
     if result is not None:
         return Signs(result, heartbeat or {}, started=True, written=True)  # nothing else says more
@@ -103,15 +103,15 @@ def read_signs(run: RunDir) -> Signs:
         heartbeat or {},
         failure or {},
         _CANCELLED in names,
-        _starts(run) if begun else 0,
+        _starts(folder) if begun else 0,
         begun or _HEARTBEAT in names,
         _CONFIG in names,
     )
 
 
-def _starts(run: RunDir) -> int:
+def _starts(folder: str) -> int:
     try:
-        return sum("ended" not in line for line in read_json_lines(run.attempts))
+        return sum("ended" not in line for line in read_json_lines(f"{folder}/{_ATTEMPTS}"))
     except PermissionError:
         return 0
 
