@@ -20,6 +20,8 @@ LATE = "late"  # the layer name of a late fusion; middle fusions are named by th
 def quantity(values: Quantities, name: str) -> float | None:
     """The finite number logged as `name`, or None."""
     value = values.get(name)
+    if value.__class__ is float:  # nearly always; a summary asks for millions
+        return value if value - value == 0 else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value) if abs(value) < float("inf") else None

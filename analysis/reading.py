@@ -63,6 +63,14 @@ def json_lines(data: bytes) -> tuple[list[dict[str, Any]], int]:
     return objects, len(lines) - len(objects)
 
 
+def newest_object(data: bytes) -> dict[str, Any] | None:
+    """The JSON object in the last line of `data` that holds one."""
+    for line in reversed(data.splitlines()):
+        if isinstance(found := _json_or_none(line), dict):
+            return found
+    return None
+
+
 def _json_or_none(line: bytes) -> Any:
     try:
         return from_json(line)
@@ -76,23 +84,26 @@ def json_object(path: Path | str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def table_rows(data: bytes, wanted: slice = slice(None)) -> tuple[list[dict[str, Any]], int]:
+def table_rows(data: bytes, newest: int | None = None) -> tuple[list[dict[str, Any]], int]:
     """Rows of a CSV with numbers as floats and blanks left out, and the number of rows that do not fit its header.
 
-    `wanted`: only these rows. A half-written last row does not end in a newline and is left out.
+    `newest`: only so many of the last rows. A half-written last row does not end in a newline and is left out.
     """
-    complete = data[: data.rfind(b"\n") + 1]
-    rows = csv.reader(complete.decode("utf-8", "replace").splitlines())
+    lines = data[: data.rfind(b"\n") + 1].decode("utf-8", "replace").splitlines()
+    if newest and b'"' not in data and len({line.count(",") for line in lines}) == 1:
+        lines = [lines[0], *lines[1:][-newest:]]  # all fit: the older ones need not be taken apart
+    rows = csv.reader(lines)
     header = next(rows, None)
     if header is None:
         return [], 0
     body = [row for row in rows if row]
     fitting = [row for row in body if len(row) == len(header)]
+    broken = len(body) - len(fitting)
     records = [
         {name: cell_value(name, cell) for name, cell in zip(header, row, strict=True) if cell}
-        for row in fitting[wanted]
+        for row in (fitting[-newest:] if newest else fitting)
     ]
-    return records, len(body) - len(fitting)
+    return records, broken
 
 
 def cell_value(name: str, cell: str) -> Any:

@@ -20,7 +20,7 @@ from runner.states import Signs
 UNKNOWN_SPREAD = Spread(None, None, None)
 SIGNS_OF_LIFE = ("attempt", "time", "ended", "interval", "host", "pid")  # kept of a heartbeat
 MOST_NOTES = 10  # of a run
-LAST_ROWS = slice(-32, None)  # more than a model has fused layers
+LAST_ROWS = 32  # more than a model has fused layers
 
 
 @dataclass
@@ -172,7 +172,8 @@ def _read_logs(
     if broken:
         record.problems.append(f"fusion_weights.csv: {plural(broken, 'unreadable line')}")
     tail = reading.read_tail(run.diagnostics) if run.diagnostics.name in files else b""
-    diagnostics = reading.json_lines(tail)[0][-1:]
+    newest = reading.newest_object(tail)
+    diagnostics = [newest] if newest else []
     if not record.completed:
         record.findings = live_findings(history, rows, diagnostics, initial_scale=initial_scale, thresholds=t)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,6 +32,13 @@ def search_results(summary: Summary) -> dict[str, Any]:
         "best": summary.choice and summary.choice.best,
         "runs": runs,
     }
+
+
+def as_text(results: dict[str, Any]) -> str:
+    """`results` as JSON, a run a line: quickly written, and a search for a run finds all of it."""
+    head = json.dumps({**results, "runs": []}, indent=1, ensure_ascii=False)
+    runs = ",\n".join(f"  {json.dumps(run, ensure_ascii=False)}" for run in results["runs"])
+    return (head.removesuffix("]\n}") + f"\n{runs}\n ]\n}}" if runs else head) + "\n"
 
 
 def _run(run: CollectedRun, metric: str) -> dict[str, Any]:

@@ -22,12 +22,23 @@ def series(history: History, name: str) -> list[float]:
 def non_finite_findings(history: History) -> list[Finding]:
     """A loss, metric or gradient norm that is not a number, once."""
     for record in history:
+        if _adds_up(record):
+            continue
         for name, value in record.items():
-            if value.__class__ is float and value - value != 0:  # NaN or infinite; a million values an experiment
+            if value.__class__ is float and value - value != 0:  # NaN or infinite
                 message = f"{name} is {value} in epoch {record.get('epoch', '?')}"
                 advice = "a smaller learning rate, train.gradient_clip: 1.0; look for bad targets"
                 return [Finding("blocking", "non_finite", None, None, message, advice)]
     return []
+
+
+def _adds_up(record: Mapping[str, Any]) -> bool:
+    """Whether the sum of all values is finite, and with it each of them: quick, for a million values an experiment."""
+    try:
+        total = sum(record.values())
+    except (TypeError, OverflowError):  # not numbers alone; an integer beyond the floats
+        return False
+    return total - total == 0
 
 
 def spike_findings(losses: Sequence[float], t: Thresholds) -> list[Finding]:
@@ -38,7 +49,7 @@ def spike_findings(losses: Sequence[float], t: Thresholds) -> list[Finding]:
         if not math.isfinite(loss):
             continue
         count = len(ordered)
-        if count >= 3:
+        if count >= 3 and loss > t.spike * ordered[0]:  # the median is no smaller
             median = (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
             if median > 0 and loss > t.spike * median:
                 spikes, highest = spikes + 1, max(highest, loss / median)

@@ -13,7 +13,7 @@ from analysis.best_config import best_config
 from analysis.commands.options import DEFAULT_ROOT, Experiment, Format, FormatOption, Root
 from analysis.output import stdout_console, written
 from analysis.report import is_current, report_key, to_html
-from analysis.search_results import search_results
+from analysis.search_results import as_text, search_results
 from analysis.submitted_file import submitted_file
 from analysis.summary import Summary, summarize
 from analysis.summary_latex import to_latex
@@ -60,7 +60,7 @@ def command(
 def search_files(summary: Summary) -> dict[Path, str]:
     """results.json; of a search over the weights of a loss also best_config.yaml, where its experiment file is here."""
     directory = summary.collection.directory
-    files = {directory.results: json.dumps(search_results(summary), indent=1, ensure_ascii=False) + "\n"}
+    files = {directory.results: as_text(search_results(summary))}
     searched = any(run.record.loss_weights for run in summary.collection.runs)
     if searched and summary.choice is not None:
         try:
