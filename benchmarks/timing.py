@@ -38,6 +38,7 @@ def machine() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "processor": _processor() or platform.processor() or platform.machine(),
+        "vectors": torch.backends.cpu.get_cpu_capability(),  # what torch computes with, as AVX2 or AVX512
     }
 
 

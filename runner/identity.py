@@ -25,17 +25,19 @@ _ENCODE = json.encoder.c_make_encoder and json.encoder.c_make_encoder(  # type: 
 )
 
 
-def as_json(value: Any) -> tuple[Any, str]:
-    """`value` as JSON values and as canonical text.
-
-    A number that is not finite, which JSON lacks, becomes the text that pydantic reads back.
-    """
+def as_json(value: Any) -> Any:
+    """`value` as JSON values; a number that is not finite, which JSON lacks, becomes the text that pydantic reads."""
     found = to_jsonable_python(value)
-    try:
-        return found, canonical_json(found)
-    except ValueError:
-        found = _finite(found)
-        return found, canonical_json(found)
+    return found if _is_finite(found) else _finite(found)
+
+
+def _is_finite(value: Any) -> bool:
+    kind = value.__class__
+    if kind is float:
+        return bool(value - value == 0)
+    if kind is dict:
+        return all(map(_is_finite, value.values()))
+    return kind is not list or all(map(_is_finite, value))
 
 
 def _finite(value: Any) -> Any:
@@ -53,7 +55,7 @@ def identity(value: Any, dumped: Mapping[str, Any] | None = None) -> Any:
     `{"neutral": x}` were added later and are left out where they equal x, so that older runs keep their names.
     """
     if isinstance(value, BaseModel):
-        found: dict[str, Any] = dict(as_json(value)[0] if dumped is None else dumped)
+        found: dict[str, Any] = dict(as_json(value) if dumped is None else dumped)
         for name, marks, deep in _looked_into(type(value)):
             if not _takes_part(marks, getattr(value, name)):
                 del found[name]
@@ -66,7 +68,7 @@ def identity(value: Any, dumped: Mapping[str, Any] | None = None) -> Any:
         return [identity(item) for item in value]
     if isinstance(value, (set, frozenset)):  # their order differs between processes
         return sorted((identity(item) for item in value), key=canonical_json)
-    return as_json(value)[0]
+    return as_json(value)
 
 
 def _takes_part(marks: Any, value: Any) -> bool:

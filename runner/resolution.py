@@ -200,10 +200,12 @@ def _adapters(schema: type[BaseModel]) -> dict[str, tuple[type[BaseModel], TypeA
 
 
 def _section_of(name: str, value: Any) -> _Section:
-    dumped, text = as_json(value)
-    if not (isinstance(value, BaseModel) and plain(type(value))):
-        text = canonical_json(identity(value, dumped if isinstance(value, BaseModel) else None))
-    return _Section(value, dumped, f'"{name}":{text}')
+    dumped = as_json(value)
+    if not isinstance(value, BaseModel):
+        its = identity(value)
+    else:
+        its = dumped if plain(type(value)) else identity(value, dumped)
+    return _Section(value, dumped, f'"{name}":{canonical_json(its)}')
 
 
 def _depth(key: str) -> int:

@@ -30,7 +30,7 @@ def test_a_figure_that_misses_what_is_asked_says_so(tmp_path: Path) -> None:
         {"name": "run_memory_stage1", "ours": 4 << 30, "unit": "bytes", "load": 0.1},
     ]
     path = tmp_path / "cpu.json"
-    machine = {"processor": "p", "cores": 2, "python": "3.11", "torch": "2.13"}
+    machine = {"processor": "p", "vectors": "AVX2", "cores": 2, "python": "3.11", "torch": "2.13"}
     path.write_text(json.dumps({"machine": machine, "results": results}))
     rows = tables(path, tmp_path / "none.json")["asked"].splitlines()
     ends = {row.split("|")[1].split(",")[0].strip(): row.split("|")[3].strip() for row in reversed(rows)}

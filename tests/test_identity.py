@@ -66,9 +66,8 @@ def test_models_without_marks_are_their_json_form() -> None:
 
 
 def test_numbers_that_json_lacks_become_text() -> None:
-    values, text = as_json({"x": -float("inf"), "y": [float("nan")]})
+    values = as_json({"x": -float("inf"), "y": [float("nan")]})
     assert values == {"x": "-inf", "y": ["nan"]}
-    assert text == '{"x":"-inf","y":["nan"]}'
     assert Params.model_validate(values | {"y": None}).x == -float("inf")
 
 
