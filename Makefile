@@ -22,8 +22,9 @@ demo: install
 	$(BIN)/runner submit configs/demo.yaml --wait
 	$(BIN)/analysis summarize demo
 
+# Two at a time: those of Slurm, which mostly wait for it, beside the others.
 test: install-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # While working: everything that needs no Slurm and takes no longer than a few minutes.
 check: format lint types imports

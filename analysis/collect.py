@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.cache import Signature, load_cache, save_cache
-from analysis.manifest import Manifest, PlannedRun, initial_scale, read_manifest
+from analysis.fusion_health import initial_scale
+from analysis.manifest import Manifest, PlannedRun, read_manifest
 from analysis.run_record import ReadingOptions, RunRecord, read_run
 from runner.layout import ExperimentDir
 from runner.queue import Queue, look

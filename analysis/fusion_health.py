@@ -94,6 +94,15 @@ def _contradiction(low: bool, sizes: float, t: Thresholds) -> str:
     return "but by size the text term is not small" if not low and sizes < t.ratio_low else ""
 
 
+def initial_scale(params: Mapping[str, Any]) -> float | None:
+    """The start of text_scale where it is learnable."""
+    model = params.get("model")
+    middle = model.get("middle_fusion") if isinstance(model, Mapping) else None
+    if not isinstance(middle, Mapping) or not middle.get("learnable_scale"):
+        return None
+    return quantity(middle, "initial_scale")
+
+
 def text_scale_findings(
     values: Quantities, t: Thresholds, layer: str | None = None, start: float | None = None
 ) -> list[Finding]:

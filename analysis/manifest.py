@@ -162,12 +162,3 @@ def fused_layers(params: Mapping[str, Any]) -> int | None:
     layers = middle.get("layers")
     count = len(layers) if middle.get("name", "none") != "none" and isinstance(layers, (list, tuple)) else 0
     return count + int(late.get("name", "none") != "none")
-
-
-def initial_scale(params: Mapping[str, Any]) -> float | None:
-    """The start of text_scale where it is learnable."""
-    model = params.get("model")
-    middle = model.get("middle_fusion") if isinstance(model, Mapping) else None
-    if not isinstance(middle, Mapping) or not middle.get("learnable_scale"):
-        return None
-    return finite(middle.get("initial_scale"))

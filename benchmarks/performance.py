@@ -102,7 +102,8 @@ def _one(results: list[dict[str, Any]], name: str, batch: int | None = None) -> 
 
 
 def _machine(its: dict[str, Any]) -> str:
-    return f"{its['processor']} with {its['vectors']}, {its['cores']} cores; Python {its['python']}, torch {its['torch']}.\n"
+    processor = f"{its['processor']} with {its['vectors']}, {its['cores']} cores"
+    return f"{processor}; Python {its['python']}, torch {its['torch']}.\n"
 
 
 def _asked(results: list[dict[str, Any]]) -> list[list[str]]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from analysis.fusion_health import initial_scale
 from jobs.attempts import read_attempts, seconds_before
 from jobs.context import RunContext, as_json
 from jobs.failure import Kind, RunFailure, Stopped, failure_of_exception
@@ -77,6 +78,7 @@ def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
     context = RunContext(
         directory, variant=config.variant, seed=config.seed, attempt=options.attempt, threads=config.threads,
         gpus=config.gpus, heartbeat=heartbeat, thresholds=config.thresholds(),
+        initial_scale=initial_scale(config.params),
     )  # fmt: skip
     _listen(context, options.lifeline)
     heartbeat.start()

@@ -50,6 +50,7 @@ class RunContext:
         cache_root: Path | None = None,
         heartbeat: Heartbeat | None = None,
         thresholds: Thresholds = DEFAULT,
+        initial_scale: float | None = None,
     ) -> None:
         self.directory = directory
         self.run_id = directory.run_id
@@ -60,6 +61,7 @@ class RunContext:
         self.gpus = gpus
         self.cache_root = cache_root or default_cache_root()
         self.thresholds = thresholds  # of the health rules, as the experiment file sets them
+        self.initial_scale = initial_scale  # where the task learns a scale of the text
         self.health: str | None = None  # ok, warning or blocking; told with the next epoch
         self.stop_reason: str | None = None
         self._heartbeat = heartbeat

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,8 @@ from browser import Browser
 from browser import find as find_browser
 from slurm_cluster import SlurmCluster, SlurmMissing
 
-_missing = pytest.StashKey[str]()
-_no_browser = pytest.StashKey[str]()
+_missing = pytest.StashKey[dict[str, str]]()  # what was not there → why
+SLURM, CHROMIUM = "SLURM: the tests marked slurm were not run", "CHROMIUM: the report was not opened in a browser"
 
 if not os.environ.get("ACCEPTANCE"):  # set by `make acceptance`
     collect_ignore = ["acceptance"]
@@ -38,7 +39,7 @@ def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[SlurmCluster]:
     if isinstance(cluster, SlurmMissing):
         if os.environ.get("REQUIRE_SLURM") == "1":
             pytest.fail(f"REQUIRE_SLURM=1, but there is no Slurm: {cluster}", pytrace=False)
-        request.config.stash[_missing] = str(cluster)
+        _say_missing(request.config, SLURM, str(cluster))
         pytest.skip(f"no Slurm: {cluster}")
     yield cluster
     cluster.stop()
@@ -66,17 +67,34 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
     if program is None:
         if os.environ.get("REQUIRE_CHROMIUM") == "1":
             pytest.fail("REQUIRE_CHROMIUM=1, but there is no chromium on this machine", pytrace=False)
-        request.config.stash[_no_browser] = "apt-get install chromium"
+        _say_missing(request.config, CHROMIUM, "apt-get install chromium")
         pytest.skip("no Chromium")
     opened = Browser(program)
     yield opened
     opened.close()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run side by side (pytest -n 2 --dist loadgroup), those of one module do not, nor those of Slurm."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("slurm" if item.get_closest_marker("slurm") else item.path.stem))
+
+
+def _say_missing(config: pytest.Config, what: str, why: str) -> None:
+    told = config.workeroutput if hasattr(config, "workeroutput") else config.stash.setdefault(_missing, {})
+    told[what] = why
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker of pytest-xdist has missed."""
+    told = getattr(node, "workeroutput", {})
+    for what in (SLURM, CHROMIUM):
+        if what in told:
+            _say_missing(node.config, what, told[what])
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if _missing in config.stash:
-        terminalreporter.section("NO SLURM: the tests marked slurm were not run", sep="!", red=True)
-        terminalreporter.line(config.stash[_missing])
-    if _no_browser in config.stash:
-        terminalreporter.section("NO CHROMIUM: the report was not opened in a browser", sep="!", red=True)
-        terminalreporter.line(config.stash[_no_browser])
+    for what, why in config.stash.get(_missing, {}).items():
+        terminalreporter.section(f"NO {what}", sep="!", red=True)
+        terminalreporter.line(why)

@@ -11,6 +11,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
+from analysis.fusion_health import initial_scale
 from analysis.thresholds import overridden
 from jobs.context import RunContext
 from jobs.failure import RunFailure, Stopped
@@ -146,6 +147,22 @@ def test_health_is_said_once_and_written_with_the_experiments_own_thresholds(
     assert out.count("warning: layer 1: the text weighs too much: ratio 5 is below 6") == 1
     assert out.count("warning: late fusion: the gate is saturated") == 1
     assert read_json(context.directory.heartbeat)["health"] == "blocking"
+
+
+def test_a_text_scale_that_leaves_its_start_is_said_while_it_trains(tmp_path: Path) -> None:
+    """The rule holds for a start of 12 (SPEC.md section 5), which the run's parameters say."""
+    told = {}
+    for start in (12.0, 5.0):
+        directory = RunDir(tmp_path / f"run{start:g}")
+        learner = LineLearner()
+        directory.path.mkdir()
+        learner.fusion = {"2": {"text_scale": 31.0}, "3": {"text_scale": 6.0}}
+        context = RunContext(directory, initial_scale=initial_scale({"model": {"middle_fusion": {
+            "learnable_scale": True, "initial_scale": start}}}))  # fmt: skip
+        Fit(learner, SimpleNamespace(**OPTIONS), context).run()
+        found = [its for line in read_json_lines(directory.diagnostics) for its in line.get("findings", [])]
+        told[start] = [(its["rule"], its["layer"]) for its in found]
+    assert told == {12.0: [("text_scale_rising", "2"), ("text_scale_falling", "3")], 5.0: []}
 
 
 def test_a_resumed_run_says_no_finding_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

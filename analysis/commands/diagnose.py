@@ -13,8 +13,8 @@ import typer
 from analysis.commands.options import DEFAULT_ROOT, RUN_HELP, Format, FormatOption, OfExperiment, Root
 from analysis.commands.tables import write_rows
 from analysis.diagnosis import Diagnosis, diagnose, table_rows
+from analysis.fusion_health import initial_scale
 from analysis.fusion_table import filled_columns
-from analysis.manifest import initial_scale
 from analysis.output import stdout_console, written
 from analysis.selection import runs_meant, thresholds_of
 from runner.errors import CommandFailed

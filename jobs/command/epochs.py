@@ -22,7 +22,7 @@ class Epochs:
     def __init__(self, params: MetricsParams, source: Source, context: RunContext) -> None:
         self._params, self._source, self._context = params, source, context
         self._log = context.directory.metrics
-        self._watch = Watch(context.thresholds)
+        self._watch = Watch(context.thresholds, context.initial_scale)
         self._seen: list[Record] = []  # of the source
         self._recorded: set[int] = set()  # epochs in metrics.jsonl
 

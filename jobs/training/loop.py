@@ -123,7 +123,7 @@ class Fit:
             warmup=options.warmup_steps,
         )
         self.progress = Progress()
-        self.watch = Watch(context.thresholds)
+        self.watch = Watch(context.thresholds, context.initial_scale)
         self.board = Board(context.directory.tensorboard, context.warn)
         self.sums: dict[str, Tensor] = {}  # of the epoch so far, on the device: reading them would make it wait
         self.items = 0

@@ -20,8 +20,9 @@ Layers = Mapping[str, Mapping[str, Any]]  # layer → quantities
 class Watch:
     """Sees a run epoch by epoch. `level` is the worst finding of the last one: ok, warning or blocking."""
 
-    def __init__(self, thresholds: Thresholds) -> None:
+    def __init__(self, thresholds: Thresholds, initial_scale: float | None = None) -> None:
         self.thresholds = thresholds
+        self.initial_scale = initial_scale  # of a text_scale that is learnt
         self.level = "ok"
         self._history: list[dict[str, Any]] = []
         self._rows: list[dict[str, Any]] = []
@@ -40,7 +41,9 @@ class Watch:
         """What is new in an epoch; `record`: its line of metrics.jsonl."""
         self._history.append(dict(record))
         self._rows += [{"layer": layer, **values} for layer, values in layers.items()]
-        found = live_findings(self._history, self._rows, [], thresholds=self.thresholds)
+        found = live_findings(
+            self._history, self._rows, [], initial_scale=self.initial_scale, thresholds=self.thresholds
+        )
         level = worst(found)
         self.level = "ok" if level in (None, "info") else str(level)
         new = {_key(finding): finding for finding in found if _key(finding) not in self._said}
