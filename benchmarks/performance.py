@@ -54,6 +54,7 @@ ASKED: dict[str, list[Asked]] = {
     "submit_1000_seconds": [Asked("`runner submit`, 1,000 runs, s", 10)],
     "status_10k_seconds": [Asked("`runner status`, 10,000 runs, s", 2)],
     "summarize_10k_seconds": [Asked("`analysis summarize`, 10,000 runs × 100 epochs, s", 15)],
+    "summarize_again_10k_seconds": [Asked("the same again, nothing changed, s", 3)],
     "run_memory_stage1": [Asked("peak memory of a run on all of mp6k, hidden 256, GiB", 3)],
 }  # fmt: skip
 ASKED_OF_A_GPU = {
@@ -80,7 +81,7 @@ def tables(measured: Path, on_gpu: Path = ON_GPU) -> dict[str, str]:
     results = found["results"]
     return {
         "machine": _machine(found["machine"]),
-        "asked": table(("question", "asked", "measured"), _asked(results), numbers=2),
+        "asked": table(("question", "asked", "measured", "products alone"), _asked(results), numbers=3),
         "gpu": table(("question", "asked", "measured"), _of_a_gpu(_read(on_gpu)), numbers=2),
         "bounds": _bounds(_one(results, "step_bound")),
         "crystals": _crystals([result for result in results if result["name"].startswith("crystals_")]),
@@ -108,9 +109,10 @@ def _machine(its: dict[str, Any]) -> str:
 
 def _asked(results: list[dict[str, Any]]) -> list[list[str]]:
     return [
-        [asked.question, asked.text, _value(asked, _one(results, name, asked.batch))]
+        [asked.question, asked.text, _value(asked, its), f"{its['bound']:.1f}" if its and "bound" in its else ""]
         for name, several in ASKED.items()
         for asked in several
+        for its in [_one(results, name, asked.batch)]
     ]
 
 

@@ -1,12 +1,15 @@
 """A training step of ALIGNN: ours against the package alignn (pure torch, and its DGL path) on the same crystals.
 
-    python -m benchmarks.steps [--batch 32] [--rounds 5] [--device cpu] [--dgl] [--compile] [--memory]
+    python -m benchmarks.steps [--batch 32] [--rounds 7] [--device cpu] [--dgl] [--compile] [--memory]
 
 Identical crystals of mp6k with complete neighbour shells, the same hyper-parameters (4 + 4 layers, hidden 256), float32
 (TF32 in both on a GPU), copied weights, AdamW with a learning rate of zero. `ours` is given the quotients of the
 crystals, `ours, whole` the same graph as alignn; on a CPU both use the compiled convolutions, as a run does, and
 `ours, torch` does not. On a GPU `ours, bf16` computes under autocast. The steps alternate, so that a busy machine slows
 all of them alike. Both sides run with the allocator settings that the product's workers have.
+
+`bound` of a float32 result is what its ratio would be if our step were nothing but its matrix products, at the speed of
+a product of their shape that is measured in the same alternation.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import alternate, machine
 from jobs.caches import cache_root
@@ -41,12 +45,13 @@ from models.fusion.registry import LATE, MIDDLE
 from models.options import AlignnOptions
 
 Step = Callable[[], object]
+PRODUCT_ROWS, WIDTH = 11_000, 256  # the largest product of a step at batch 32: a row for every class of bond pairs
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--batch", type=int, default=32)
-    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--rounds", type=int, default=7)
     arguments.add_argument("--threads", type=int, default=2)
     arguments.add_argument("--device", default="cpu")
     arguments.add_argument("--dgl", action="store_true", help="alignn's DGL path as well")
@@ -78,14 +83,43 @@ COMPARED = (  # name of the result, their side, our side
 def times(chosen: argparse.Namespace) -> list[dict[str, Any]]:
     """Seconds a step of each side, and their ratios."""
     sides = steps(chosen)
-    seconds = alternate(sides, chosen.rounds)
+    flops = {name: products(step) for name, step in sides.items() if not name.endswith(("bf16", "compile", "dgl"))}
+    rows = torch.randn(PRODUCT_ROWS, WIDTH, device=chosen.device)
+    weight = torch.randn(WIDTH, WIDTH, device=chosen.device)
+    seconds = alternate({**sides, "product": waiting(lambda: rows @ weight, rows.is_cuda)}, chosen.rounds)
+    speed = 2 * PRODUCT_ROWS * WIDTH**2 / seconds["product"]  # per second
     found = []
     for name, theirs, ours in COMPARED:
         if theirs in seconds and ours in seconds:
             ratio = seconds[theirs] / seconds[ours]
-            found.append({"name": name, "ratio": ratio, "ours": seconds[ours], "theirs": seconds[theirs],
-                          "unit": "s", "batch": chosen.batch, "device": chosen.device})  # fmt: skip
+            result = {"name": name, "ratio": ratio, "ours": seconds[ours], "theirs": seconds[theirs],
+                      "unit": "s", "batch": chosen.batch, "device": chosen.device}  # fmt: skip
+            if ours in flops:
+                result |= {
+                    "flop": flops[ours],
+                    "flop_per_second": speed,
+                    "bound": seconds[theirs] * speed / flops[ours],
+                }
+            found.append(result)
     return found
+
+
+def products(step: Step) -> int:
+    """Floating-point operations of the matrix products of a step."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return int(counter.get_total_flops())
+
+
+def waiting(compute: Step, is_cuda: bool) -> Step:
+    """`compute`, and the end of it on a GPU."""
+
+    def done() -> None:
+        compute()
+        if is_cuda:
+            torch.cuda.synchronize()
+
+    return done
 
 
 def memory(chosen: argparse.Namespace) -> list[dict[str, Any]]:
