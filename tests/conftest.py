@@ -17,6 +17,9 @@ from browser import Browser
 from browser import find as find_browser
 from slurm_cluster import SlurmCluster, SlurmMissing
 
+for name in ("COLUMNS", "LINES"):  # of a terminal; a worker of pytest-xdist has them from readline, without one
+    os.environ.pop(name, None)
+
 _missing = pytest.StashKey[dict[str, str]]()  # what was not there → why
 SLURM, CHROMIUM = "SLURM: the tests marked slurm were not run", "CHROMIUM: the report was not opened in a browser"
 

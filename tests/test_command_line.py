@@ -108,7 +108,7 @@ def test_hundred_thousand_runs_expand_in_a_few_times_their_encoding(tmp_path: Pa
     # Processor time, since the command neither waits nor uses a second core, in units of what the encoding alone takes
     # (one commit took 3 s on one machine and 13 s on another). benchmarks.expand has the seconds.
     spent = after.children_user + after.children_system - before.children_user - before.children_system
-    assert spent < 4 * least_seconds()
+    assert spent < 3 * least_seconds()
 
 
 def test_search_from_submission_to_its_end(config: Path, tmp_path: Path) -> None:
@@ -178,8 +178,9 @@ def test_a_reader_that_leaves_early_is_no_error(config: Path, tmp_path: Path) ->
 def test_ctrl_c_while_waiting_leaves_the_runs_alone_and_says_so(config: Path, tmp_path: Path) -> None:
     slow = [str(config), "--root", str(tmp_path), "--set", "train.epoch_seconds=30", "--wait"]
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "runner.cli", "submit", *slow], stderr=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-P", "-m", "runner.cli", "submit", *slow], stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where pytest runs in the background
+    )  # fmt: skip
     wait_until((tmp_path / "tiny" / "submissions" / "1" / "pool.json").exists, 30, "the pool")
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)

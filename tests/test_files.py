@@ -82,7 +82,8 @@ def test_lines_appended_by_several_processes_at_once_are_all_whole(tmp_path: Pat
             os._exit(0)
         children.append(child)
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
-    assert sorted(path.read_text().splitlines()) == sorted([name * 500 for name in "abc"] * 200)
+    lines = [line for line in path.read_text().splitlines() if line]  # an empty one may follow a line under way
+    assert sorted(lines) == sorted([name * 500 for name in "abc"] * 200)
 
 
 LINES = st.dictionaries(st.text(), st.integers()).map(lambda record: json.dumps(record).encode())

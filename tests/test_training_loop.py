@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -191,6 +192,7 @@ def test_tensorboard_shows_every_epoch_once_also_after_a_restart(tmp_path: Path,
         Fit(LineLearner((context, 14)), SimpleNamespace(**OPTIONS), context).run()
     for name in lost:
         (tmp_path / "run" / name).unlink()
+    time.sleep(1.01)  # event files are read in the order of their names, which begin with the second
     fit(tmp_path / "run")
     lines = read_json_lines(RunDir(tmp_path / "run").metrics)
     assert scalars(tmp_path / "run", "val/val_mae") == pytest.approx({line["epoch"]: line["val_mae"] for line in lines})
