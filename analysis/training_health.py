@@ -38,7 +38,7 @@ def _adds_up(record: Mapping[str, Any]) -> bool:
         total = sum(record.values())
     except (TypeError, OverflowError):  # not numbers alone; an integer beyond the floats
         return False
-    return total - total == 0
+    return bool(total - total == 0)
 
 
 def spike_findings(losses: Sequence[float], t: Thresholds) -> list[Finding]:
