@@ -101,7 +101,7 @@ def linked(source: Path, name: Path) -> bool:
 def append_line(path: Path, line: str) -> None:
     """Append one line with a single write; a half line left by a crash is first closed with a newline.
 
-    A line that another process is just writing looks like a half one: an empty line follows it then, which readers skip.
+    A line that another process is writing looks like a half one: an empty line follows it then, which readers skip.
     """
     data = line.encode() + b"\n"
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
