@@ -14,6 +14,7 @@ from analysis.predictions import Predictions
 from analysis.rank import Variant
 
 MOST_VARIANTS = 40  # in one figure
+MOST_NUMBERED = 20  # points that have room for a number
 
 
 def learning_curves(logs: Sequence[VariantLogs], select: Select) -> Plot | None:
@@ -112,9 +113,11 @@ def accuracy_and_cost(variants: Sequence[Variant], select: Select) -> Plot | Non
         for x, variant in zip(cost, shown, strict=True):
             assert variant.val is not None
             axes.errorbar(x, variant.val.mean, yerr=variant.val.sd or 0, fmt="o", color=colour(0), markersize=4.5)
-            if len(shown) <= 10:
-                (name,) = shortened([variant.name], 14)
-                axes.annotate(name, (x, variant.val.mean), (4, 4), textcoords="offset points", fontsize=7.5, color=INK)
+            if variant.rank is not None and len(shown) <= MOST_NUMBERED:
+                at = (x, variant.val.mean)
+                axes.annotate(str(variant.rank), at, (4, 4), textcoords="offset points", fontsize=7.5, color=INK)
         axes.set(xlabel=label, ylabel=select.metric)
         axes.margins(x=0.15)
-    return finish(figure, "cost", "Accuracy against cost", "Mean ± sd over the seeds. Lower left is better.")
+    better = "Lower" if select.mode == "min" else "Upper"
+    says = f"Mean ± sd over the seeds; numbers: rank in the table. {better} left is better."
+    return finish(figure, "cost", "Accuracy against cost", says)
