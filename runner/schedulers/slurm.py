@@ -12,11 +12,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from runner.cluster import SlurmCluster
 from runner.errors import CommandFailed, UserError
-from runner.experiment import Array, Resources
+
+if TYPE_CHECKING:  # their schemas take a while to import, and `runner status` needs none
+    from runner.cluster import SlurmCluster
+    from runner.experiment import Array, Resources
 
 PENDING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
 
