@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.findings import Finding, number
+from analysis.reading import finite
 from analysis.thresholds import Thresholds
 
 Quantities = Mapping[str, Any]
@@ -19,12 +20,7 @@ LATE = "late"  # the layer name of a late fusion; middle fusions are named by th
 
 def quantity(values: Quantities, name: str) -> float | None:
     """The finite number logged as `name`, or None."""
-    value = values.get(name)
-    if value.__class__ is float:  # nearly always; a summary asks for millions
-        return value if value - value == 0 else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if abs(value) < float("inf") else None
+    return finite(values.get(name))
 
 
 def weight_ratio(values: Quantities) -> float | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from analysis.findings import Finding
+from analysis.reading import finite
 from analysis.thresholds import Thresholds
 
 GUIDANCE = "guidance"  # the name under which the weights are logged, as a layer; its quantities are guidance_<modality>
@@ -14,7 +15,7 @@ GUIDANCE = "guidance"  # the name under which the weights are logged, as a layer
 def guidance_weights(values: Mapping[str, Any]) -> dict[str, float]:
     """Modality → its mean weight, of the quantities of one epoch; empty where none are logged."""
     found = {name.removeprefix(f"{GUIDANCE}_"): value for name, value in values.items() if name.startswith(GUIDANCE)}
-    return {name: float(value) for name, value in found.items() if value.__class__ in (float, int) and value == value}
+    return {name: number for name, value in found.items() if (number := finite(value)) is not None}
 
 
 def guidance_findings(values: Mapping[str, Any], t: Thresholds, layer: str | None = None) -> list[Finding]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import csv
 import errno
-import math
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json
+
+from runner.files import as_number
 
 # What stands there cannot be read as a file: nothing, a directory, a link to itself, somebody else's file
 UNREADABLE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EACCES, errno.EPERM}
@@ -117,10 +118,10 @@ def cell_value(name: str, cell: str) -> Any:
 
 
 def finite(value: Any) -> float | None:
-    """`value` as a float when it is a finite number, else None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if math.isfinite(value) else None
+    """`value` as a float when it is a finite number, else None; an integer beyond the floats is none."""
+    if value.__class__ is float:  # nearly always; a summary asks for millions
+        return float(value) if value - value == 0 else None
+    return as_number(value)
 
 
 def finite_items(value: Any) -> dict[str, float]:

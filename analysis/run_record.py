@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -202,11 +201,7 @@ def newest_epochs(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One record an epoch, in order: an epoch that was trained again after a restart replaces the older line."""
     if all(history[i].get("epoch") == i + 1 for i in range(len(history))):
         return history
-    by_epoch = {
-        record["epoch"]: record
-        for record in history
-        if isinstance(record.get("epoch"), (int, float)) and math.isfinite(record["epoch"])
-    }
+    by_epoch = {record["epoch"]: record for record in history if reading.finite(record.get("epoch")) is not None}
     return [by_epoch[epoch] for epoch in sorted(by_epoch)]
 
 

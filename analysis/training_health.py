@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.findings import Finding, number
+from analysis.reading import finite
 from analysis.thresholds import Thresholds
 
 History = Sequence[Mapping[str, Any]]  # the records of metrics.jsonl, one an epoch
@@ -16,7 +17,11 @@ History = Sequence[Mapping[str, Any]]  # the records of metrics.jsonl, one an ep
 def series(history: History, name: str) -> list[float]:
     """The values of one metric by epoch; epochs without it are left out, NaN and infinities stay."""
     values = [record.get(name) for record in history]
-    return [float(value) for value in values if value.__class__ is float or value.__class__ is int]
+    return [value for value in map(_as_float, values) if value is not None]
+
+
+def _as_float(value: Any) -> float | None:
+    return value if value.__class__ is float else finite(value)
 
 
 def non_finite_findings(history: History) -> list[Finding]:

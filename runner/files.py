@@ -67,6 +67,7 @@ def read_json(path: Path | str) -> Any | None:
         return None
 
 
+LARGEST = 1e300  # no number of a run is larger; an integer beyond the floats cannot be converted
 # No file is there: nothing, a directory, a link that leads to itself
 _NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 
@@ -80,6 +81,13 @@ def _content(path: Path | str) -> bytes:
         if error.errno in _NO_FILE:
             return b""
         raise
+
+
+def as_number(value: Any) -> float | None:
+    """`value` where it is a finite number; None for what a damaged file may hold in its place."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < LARGEST:
+        return None
+    return float(value)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

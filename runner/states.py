@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from runner.files import read_json, read_json_lines
+from runner.files import as_number, read_json, read_json_lines
 from runner.layout import ExperimentDir, RunDir
 from runner.lost import NEVER_STARTED, kind_of_lost, message_of_lost
 from runner.processes import is_alive, machine
@@ -22,7 +22,6 @@ from runner.queue import Place, Queue, look
 State = Literal["completed", "running", "queued", "failed", "cancelled", "lost", "new"]
 STATES: tuple[State, ...] = ("completed", "running", "queued", "failed", "cancelled", "lost", "new")
 HEARTBEAT_SECONDS = 30.0
-LARGEST = 1e300  # no number of a run is larger; an integer beyond the floats cannot be converted
 STALE_INTERVALS = 3  # so many missed heartbeats mean that a run is dead
 
 # Joined as text: ten thousand runs are seventy thousand paths, and pathlib takes longer over them than the disk
@@ -183,13 +182,6 @@ def _lives(heartbeat: Mapping[str, Any], now: float) -> bool:
     if heartbeat.get("machine") == machine():
         return is_alive(heartbeat.get("pid"), heartbeat.get("start_time"))
     return True
-
-
-def as_number(value: Any) -> float | None:
-    """`value` where it is a finite number; None for what a damaged file may hold in its place."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < LARGEST:
-        return None
-    return float(value)
 
 
 def _whole(value: Any) -> int | None:

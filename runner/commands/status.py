@@ -12,11 +12,12 @@ from rich.text import Text
 
 from runner import manifest
 from runner.commands.tables import Column, fitted
+from runner.files import as_number
 from runner.layout import ExperimentDir
 from runner.manifest import Manifest, PlannedRun
 from runner.quantities import counted, human_seconds
 from runner.queue import Queue
-from runner.states import STATES, RunState, as_number, counts, survey
+from runner.states import STATES, RunState, counts, survey
 
 TABLE_ROWS = 60
 NOTES = 10
