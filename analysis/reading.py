@@ -90,7 +90,7 @@ def table_rows(data: bytes, newest: int | None = None) -> tuple[list[dict[str, A
 
     `newest`: only so many of the last rows. A half-written last row does not end in a newline and is left out.
     """
-    lines = data[: data.rfind(b"\n") + 1].decode("utf-8", "replace").splitlines()
+    lines = [line for line in data[: data.rfind(b"\n") + 1].decode("utf-8", "replace").splitlines() if line]
     if newest and b'"' not in data and len({line.count(",") for line in lines}) == 1:
         lines = [lines[0], *lines[1:][-newest:]]  # all fit: the older ones need not be taken apart
     rows = csv.reader(lines)

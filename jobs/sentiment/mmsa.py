@@ -42,6 +42,12 @@ def load(path: Path) -> Samples:
     return Samples(splits, tuple(notes))
 
 
+def _single(values: NDArray[Any]) -> Floats:
+    """float32, which the checks that follow are made on: what is too large becomes infinite."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
+
+
 class _Reader:
     """One split of a file."""
 
@@ -69,7 +75,7 @@ class _Reader:
         return values
 
     def _labels(self) -> Floats:
-        labels = self._array("regression_labels").astype(np.float32)
+        labels = _single(self._array("regression_labels"))
         if labels.ndim == 2 and labels.shape[1] == 1:
             labels = labels[:, 0]
         if labels.ndim != 1 or not len(labels):
@@ -98,7 +104,7 @@ class _Reader:
             raise self.wrong(name, f"found shape {values.shape}; allowed: (n, length, features)")
         if len(values) != count:
             raise self.wrong(name, f"found {len(values)} utterances, but regression_labels has {count}")
-        values = values.astype(np.float32)
+        values = _single(values)
         finite = np.isfinite(values)
         if not finite.all():
             bad = values.size - int(finite.sum())

@@ -60,7 +60,7 @@ def from_file(path: Path, ids: list[str]) -> dict[str, Features]:
             arrays = {name: content[name] for name in ("ids", *TAUGHT) if name in content}
     except OSError as error:
         raise wrong(f"cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError, AttributeError) as error:  # AttributeError: an array alone, not an .npz
+    except Exception as error:  # a damaged one raises whatever its bytes happen to mean; an array alone has no keys
         raise wrong("is not an .npz of plain arrays") from error
     if missing := [name for name in ("ids", *TAUGHT) if name not in arrays]:
         raise wrong(f"has no {', '.join(missing)}; allowed: ids (n,), vision (n, d), audio (n, d)")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from runner.errors import UserError
 
 _CODE = re.compile(r"[|<>=]?(?:[biuf]\d+|[SU]\d+|O8|\?)")  # how a pickle names a plain dtype
+SMALL = 256 << 20  # bytes of a file; where memory does not suffice for less, a length in it is wrong
 _ARRAY = "ndarray"  # stands for the class, which a pickle hands on but may not call
 
 
@@ -121,8 +122,10 @@ def _load(file: BinaryIO, path: Path) -> Any:
             f"data.dataset: {path} asks to load {error}, and nothing of it was run; only plain NumPy arrays and "
             "scalars, texts, numbers, lists and dicts are read: write the file again with those"
         ) from None
-    except (MemoryError, OSError):
+    except OSError:
         raise
     except Exception as error:  # a damaged pickle raises whatever its bytes happen to mean
+        if isinstance(error, MemoryError) and path.stat().st_size > SMALL:
+            raise
         reason = str(error).strip() or type(error).__name__
         raise UserError(f"data.dataset: {path} is not a whole pickle: {reason[:200]}") from error

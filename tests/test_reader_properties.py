@@ -1,0 +1,196 @@
+"""Readers of what other programs wrote, given anything at all, and whole files with a few bytes changed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import pickle
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from analysis import reading
+from analysis.manifest import read_manifest
+from analysis.predictions import read_predictions
+from analysis.run_record import ReadingOptions, read_run
+from analysis.thresholds import DEFAULT
+from jobs.sentiment.mmsa import load
+from jobs.sentiment.teachers import from_file
+from jobs.training import checkpoint
+from runner.errors import CommandFailed, UserError
+from runner.files import write_json
+from runner.layout import ExperimentDir, RunDir
+from runner.states import STATES, run_state
+
+ANYTHING = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+HUGE = st.integers(min_value=10**308, max_value=10**400)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | HUGE | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=12,
+)
+# What a log holds, under the names that readers look for, or anything
+RECORD = st.dictionaries(st.sampled_from((
+    "epoch", "epochs", "best_epoch", "val_mae", "train_loss", "metrics", "layers", "layer", "ratio", "gate_mean",
+    "time", "attempt", "kind", "message", "ended", "run_id", "fusion", "extra", "seconds", "interval", "pid", "host",
+    "machine",
+)), JSON, max_size=8)  # fmt: skip
+LOG = st.binary(max_size=200) | st.lists(RECORD, max_size=4).map(
+    lambda records: "\n".join(map(json.dumps, records)).encode()
+)
+CHANGES = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=4)  # place, byte
+
+
+def changed(data: bytes, changes: list[tuple[float, int]], kept: float) -> bytes:
+    """`data` with some of its bytes replaced, cut off behind the share `kept`."""
+    found = bytearray(data)
+    for place, byte in changes:
+        found[int(place * len(found))] = byte
+    return bytes(found[: math.ceil(kept * len(found))])
+
+
+def either(reader: Callable[[], object], *refusals: type[Exception]) -> None:
+    with contextlib.suppress(UserError, *refusals):
+        reader()
+
+
+@ANYTHING
+@given(LOG)
+def test_the_newest_object_is_the_last_of_all(data: bytes) -> None:
+    records, _ = reading.json_lines(data)
+    newest = reading.newest_object(data)
+    assert repr(newest) == repr(records[-1] if records else None)  # NaN is not equal to itself
+
+
+@ANYTHING
+@given(
+    st.lists(st.lists(st.text(alphabet='a1.,"\n\r é', max_size=4), min_size=1, max_size=3), max_size=8),
+    st.integers(1, 4),
+    st.booleans(),
+)
+def test_the_newest_rows_are_the_last_of_all(rows: list[list[str]], newest: int, complete: bool) -> None:
+    data = ("\n".join(",".join(row) for row in rows) + "\n" * complete).encode()
+    every, broken = reading.table_rows(data)
+    assert reading.table_rows(data, newest) == (every[-newest:], broken)
+
+
+@ANYTHING
+@given(st.binary(max_size=300), st.integers(1, 50))
+def test_the_tail_of_a_file_is_whole_lines_of_it(tmp_path: Path, data: bytes, size: int) -> None:
+    (tmp_path / "log").write_bytes(data)
+    tail = reading.read_tail(tmp_path / "log", size)
+    assert data.endswith(tail)
+    assert len(tail) == len(data) or data[: len(data) - len(tail)].endswith(b"\n")
+
+
+@ANYTHING
+@given(st.binary(max_size=200) | st.text(max_size=100).map(lambda rows: f"id,split,target,prediction\n{rows}".encode()))
+def test_predictions_are_finite_numbers_of_one_split(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "predictions.csv").write_bytes(data)
+    found = read_predictions(tmp_path / "predictions.csv", "val")
+    assert len(found.ids) == len(found.targets) == len(found.predictions)
+    assert all(map(math.isfinite, [*found.targets, *found.predictions]))
+
+
+@ANYTHING
+@given(st.dictionaries(st.sampled_from((
+    "result.json", "heartbeat.json", "failure.json", "metrics.jsonl", "fusion_weights.csv", "diagnostics.jsonl",
+    "predictions.csv", "attempts.jsonl", "cancelled.json", "provenance.json", "config.yaml",
+)), LOG))  # fmt: skip
+def test_any_run_directory_has_a_state_and_a_record(tmp_path_factory: pytest.TempPathFactory, files: Any) -> None:
+    run = RunDir(tmp_path_factory.mktemp("run"))
+    for name, data in files.items():
+        (run.path / name).write_bytes(data)
+    assert run_state(run).state in STATES
+    record = read_run(run, frozenset(files), 12.0, ReadingOptions("val_mae", "min", DEFAULT))
+    json.dumps(vars(record) | {"findings": [vars(finding) for finding in record.findings]})
+
+
+@ANYTHING
+@given(LOG | st.dictionaries(st.sampled_from(("experiment", "task", "runs", "select", "axes", "baseline")), JSON).map(
+    lambda content: json.dumps(content).encode()
+))  # fmt: skip
+def test_any_manifest_is_read_or_refused(tmp_path: Path, data: bytes) -> None:
+    directory = ExperimentDir(tmp_path)
+    directory.manifest.write_bytes(data)
+    either(lambda: read_manifest(directory), CommandFailed)
+
+
+def small_set() -> bytes:
+    numbers = np.random.default_rng(0)
+    return pickle.dumps({
+        split: {
+            "id": [f"{split}{n}" for n in range(3)], "regression_labels": numbers.uniform(-3, 3, 3),
+            **{name: numbers.standard_normal((3, 2, 2)) for name in ("text", "vision", "audio")},
+        }
+        for split in ("train", "valid", "test")
+    })  # fmt: skip
+
+
+@ANYTHING
+@given(CHANGES, st.floats(0.5, 1))
+def test_a_changed_pickle_is_read_or_refused(tmp_path: Path, changes: list[tuple[float, int]], kept: float) -> None:
+    path = tmp_path / "data.pkl"
+    path.write_bytes(changed(small_set(), changes, kept))
+    either(lambda: load(path))
+
+
+@ANYTHING
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_data_set_or_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "data.pkl").write_bytes(data)
+    either(lambda: load(tmp_path / "data.pkl"))
+    (tmp_path / "teachers.npz").write_bytes(data)
+    either(lambda: from_file(tmp_path / "teachers.npz", ["a"]))
+
+
+@ANYTHING
+@given(CHANGES, st.floats(0.5, 1))
+def test_changed_teachers_are_read_or_refused(tmp_path: Path, changes: list[tuple[float, int]], kept: float) -> None:
+    written = io.BytesIO()
+    np.savez(written, ids=np.array(["a", "b"]), vision=np.ones((2, 3)), audio=np.ones((2, 3)))
+    (tmp_path / "teachers.npz").write_bytes(changed(written.getvalue(), changes, kept))
+    either(lambda: from_file(tmp_path / "teachers.npz", ["b"]))
+
+
+@ANYTHING
+@given(CHANGES, st.floats(0.5, 1))
+def test_a_changed_checkpoint_is_read_or_refused(tmp_path: Path, changes: list[tuple[float, int]], kept: float) -> None:
+    checkpoint.save(tmp_path / "last.pt", {"model": {"weight": torch.ones(3)}, "progress": {"epoch": 2}})
+    whole = (tmp_path / "last.pt").read_bytes()
+    (tmp_path / "last.pt").write_bytes(changed(whole, changes, kept))
+    warned: list[str] = []
+    found = checkpoint.load_first([tmp_path / "last.pt"], warned.append)
+    assert (found is None) == bool(warned)
+
+
+def test_a_thousand_changes_of_a_pickle_run_nothing(tmp_path: Path) -> None:
+    """Beyond what hypothesis tries: single bytes, everywhere, within seconds."""
+    whole, chance = small_set(), random.Random(0)
+    began = time.monotonic()
+    for _ in range(1000):
+        path = tmp_path / "data.pkl"
+        path.write_bytes(changed(whole, [(chance.random(), chance.randrange(256))], 1))
+        either(lambda path=path: load(path))  # type: ignore[misc]
+    assert time.monotonic() - began < 60
+    assert [entry.name for entry in tmp_path.iterdir()] == ["data.pkl"]
+
+
+def test_what_is_written_is_what_the_readers_find(tmp_path: Path) -> None:
+    """That the readers above do not merely refuse everything."""
+    (tmp_path / "data.pkl").write_bytes(small_set())
+    assert load(tmp_path / "data.pkl").splits["train"].ids == ["train0", "train1", "train2"]
+    run = RunDir(tmp_path / "run")
+    write_json(run.result, {"run_id": "run", "metrics": {"val_mae": 0.5}, "best_epoch": 10**400})
+    found = read_run(run, frozenset({"result.json"}), None, ReadingOptions("val_mae", "min", DEFAULT))
+    assert (found.completed, found.metrics, found.best_epoch) == (True, {"val_mae": 0.5}, None)
