@@ -10,6 +10,7 @@ from pathlib import Path
 from analysis.reading import read_bytes
 
 COLUMNS = ("id", "split", "target", "prediction")
+LARGEST = 1e150  # no property is larger; the squares of larger numbers, and their sums, are no floats
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Predictions:
 
 
 def read_predictions(path: Path | str, split: str) -> Predictions:
-    """The rows of `split` whose numbers are finite; empty when the file is missing or has other columns."""
+    """The rows of `split` whose numbers are finite, and no larger than a property can be; empty when the file is missing or has other columns."""
     data = read_bytes(path)
     text = data[: data.rfind(b"\n") + 1].decode("utf-8", "replace")
     rows = csv.reader(text.splitlines())
@@ -47,7 +48,7 @@ def read_predictions(path: Path | str, split: str) -> Predictions:
             target, prediction = float(row[at_target]), float(row[at_prediction])
         except ValueError:
             continue
-        if math.isfinite(target) and math.isfinite(prediction):
+        if abs(target) < LARGEST and abs(prediction) < LARGEST:  # NaN compares false
             found.ids.append(row[at_id])
             found.targets.append(target)
             found.predictions.append(prediction)

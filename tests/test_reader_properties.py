@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from analysis import reading
 from analysis.manifest import read_manifest
-from analysis.predictions import read_predictions
+from analysis.predictions import read_predictions, spread
 from analysis.run_record import ReadingOptions, read_run
 from analysis.thresholds import DEFAULT
 from jobs.sentiment.mmsa import load
@@ -48,6 +48,9 @@ RECORD = st.dictionaries(st.sampled_from((
 LOG = st.binary(max_size=200) | st.lists(RECORD, max_size=4).map(
     lambda records: "\n".join(map(json.dumps, records)).encode()
 )
+PREDICTIONS = st.text(max_size=100) | st.lists(
+    st.builds("a,val,{!r},{!r}\n".format, st.floats(), st.floats()), max_size=4
+).map("".join)
 CHANGES = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=4)  # place, byte
 
 
@@ -94,12 +97,13 @@ def test_the_tail_of_a_file_is_whole_lines_of_it(tmp_path: Path, data: bytes, si
 
 
 @ANYTHING
-@given(st.binary(max_size=200) | st.text(max_size=100).map(lambda rows: f"id,split,target,prediction\n{rows}".encode()))
+@given(st.binary(max_size=200) | PREDICTIONS.map(lambda rows: f"id,split,target,prediction\n{rows}".encode()))
 def test_predictions_are_finite_numbers_of_one_split(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "predictions.csv").write_bytes(data)
     found = read_predictions(tmp_path / "predictions.csv", "val")
     assert len(found.ids) == len(found.targets) == len(found.predictions)
     assert all(map(math.isfinite, [*found.targets, *found.predictions]))
+    spread(found)
 
 
 @ANYTHING
