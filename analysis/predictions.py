@@ -32,7 +32,7 @@ class Predictions:
 
 
 def read_predictions(path: Path | str, split: str) -> Predictions:
-    """The rows of `split` whose numbers are finite, and no larger than a property can be; empty when the file is missing or has other columns."""
+    """The rows of `split` whose numbers can be a property; empty when the file is missing or has other columns."""
     data = read_bytes(path)
     text = data[: data.rfind(b"\n") + 1].decode("utf-8", "replace")
     rows = csv.reader(text.splitlines())
