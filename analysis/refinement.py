@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.rank import Variant
+from analysis.reading import finite
 
 DECADE = 10.0  # positive values that span it are spaced by factors, others by differences
 
@@ -35,7 +36,7 @@ def finer_axes(variants: Sequence[Variant], best: Variant, points: int) -> list[
 
 
 def finer(axis: str, tried: Sequence[float], best: float, points: int) -> FinerAxis:
-    """`tried`: ascending, with `best` among them. Whole numbers stay whole, positive ones positive."""
+    """`tried`: ascending, with `best` among them. Whole numbers stay whole, positive ones positive, and none is below a tried 0."""
     by_factor = tried[0] > 0 and tried[-1] / tried[0] >= DECADE
     there, back = (math.log, math.exp) if by_factor else (float, float)
     place = list(tried).index(best)
@@ -48,7 +49,7 @@ def finer(axis: str, tried: Sequence[float], best: float, points: int) -> FinerA
     values = {best}
     for step in (low or 0.0, high or 0.0):
         values |= {_rounded(back(centre + step * number / (each + 1)), tried) for number in range(1, each + 1)}
-    kept = tuple(sorted(value for value in values if value > 0 or tried[0] <= 0))
+    kept = tuple(sorted(value for value in values if tried[0] < 0 or value > 0 or value == tried[0]))
     return FinerAxis(axis, best, kept, None in steps)
 
 
@@ -57,7 +58,7 @@ def _rounded(value: float, tried: Sequence[float]) -> float:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return finite(value) is not None
 
 
 def refined(content: Mapping[str, Any], best: Variant, axes: Sequence[FinerAxis], name: str) -> dict[str, Any]:
