@@ -36,7 +36,7 @@ def finer_axes(variants: Sequence[Variant], best: Variant, points: int) -> list[
 
 
 def finer(axis: str, tried: Sequence[float], best: float, points: int) -> FinerAxis:
-    """`tried`: ascending, with `best` among them. Whole numbers stay whole, positive ones positive, and none is below a tried 0."""
+    """`tried`: ascending, with `best` among them. Whole numbers stay whole; none is below zero where none was tried."""
     by_factor = tried[0] > 0 and tried[-1] / tried[0] >= DECADE
     there, back = (math.log, math.exp) if by_factor else (float, float)
     place = list(tried).index(best)
