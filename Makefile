@@ -42,9 +42,9 @@ types: install-dev
 imports: install-dev
 	$(BIN)/lint-imports
 
-# What takes longer than tests may: the whole demo from a clean clone, on this machine and on a real Slurm.
+# What takes longer than tests may: the demo from a clean clone, every command of the docs, a thousand wrong files.
 acceptance: install-dev
-	ACCEPTANCE=1 $(BIN)/python -m pytest tests/acceptance -v -p no:cacheprovider | tee docs/acceptance.log
+	ACCEPTANCE=1 $(BIN)/python -m pytest tests/acceptance -v -p no:cacheprovider
 
 # Pages and tables that are written from the code and from what was measured.
 docs: install-dev
