@@ -7,7 +7,6 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from analysis.manifest import Select
 from analysis.plots.figure import Plot, canvas, colour, finish, shortened
@@ -87,6 +86,8 @@ def axis_effects(variants: Sequence[Variant], axes: Sequence[str], select: Selec
 
 def _draw_continuous(panel: Any, variants: Sequence[Variant], axis: str, select: Select) -> None:
     """Every variant at its place on the axis, which is logarithmic where the values span more than a decade."""
+    from scipy.stats import spearmanr  # half a second, and most axes are not drawn at random
+
     pairs = [(variant.axes[axis], variant.val.mean) for variant in variants if variant.val and axis in variant.axes]
     values, metrics = zip(*pairs, strict=True)
     panel.scatter(values, metrics, s=12, color=colour(0), alpha=0.7, linewidth=0)
