@@ -30,7 +30,7 @@ def arguments(tmp_path: Path) -> list[str]:
         "params": {"train": {"epoch_seconds": 0.5}},
         "matrix": {"axes": {"train.epochs": [1, 2, 3]}, "seeds": [0, 1]},
         "select": {"metric": "val_loss"},
-        "resources": {"time": "5m", "memory": "100M"},
+        "resources": {"time": "5m", "memory": "500M"},
     }
     (tmp_path / "six.yaml").write_text(yaml.safe_dump(content))
     (tmp_path / "site.yaml").write_text("kind: slurm\npartition: gpu\nenvironment: {RUNNER_HEARTBEAT_S: '0.5'}\n")
