@@ -9,7 +9,7 @@ import typer
 
 from analysis.commands import alpha, compare, diagnose, export, fusion, predict, refine, rescale, robustness, summarize
 from runner.errors import EXIT_FAILED, UserError, refused_by_machine
-from runner.terminal import Voice, explain
+from runner.terminal import Voice, explain, quiet_first
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,6 +43,7 @@ def _options(
 def main() -> None:
     """Run the command line; a user's mistake is one message, and its exit status."""
     try:
+        sys.argv[1:] = quiet_first(sys.argv[1:])
         app()
     except UserError as error:
         explain(error, "analysis", sys.argv[1:])

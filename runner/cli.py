@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runner.errors import EXIT_FAILED, CommandFailed, UserError, refused_by_machine
-from runner.terminal import Voice, explain, tell
+from runner.terminal import Voice, explain, quiet_first, tell
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -457,6 +457,7 @@ def _draw(take: Callable[[], Status], shortest: float, console: Console) -> Stat
 def main() -> None:
     """Entry point: errors of the user, and of the machine that a user can mend, are printed without a traceback."""
     try:
+        sys.argv[1:] = quiet_first(sys.argv[1:])
         app()
     except UserError as error:
         explain(error, "runner", sys.argv[1:])

@@ -12,6 +12,9 @@ from runner.errors import ConfigError, UserError
 _WITH_A_FILE = ("expand", "prepare", "submit", "run")  # commands whose mistakes `runner expand` finds too
 
 
+QUIET = "--quiet"
+
+
 class Voice:
     """One for the process; quiet with --quiet."""
 
@@ -22,6 +25,17 @@ def tell(line: str) -> None:
     """Print a line for the person, not for a pipe; nothing with --quiet."""
     if not Voice.quiet:
         print(line, file=sys.stderr, flush=True)
+
+
+def quiet_first(words: Sequence[str]) -> list[str]:
+    """The words of a command line with `--quiet`, which belongs to the program, before the command, where it may follow.
+
+    Behind `--` nothing is touched.
+    """
+    end = words.index("--") if "--" in words else len(words)
+    if QUIET not in words[:end]:
+        return list(words)
+    return [QUIET, *(word for word in words[:end] if word != QUIET), *words[end:]]
 
 
 def explain(error: UserError, program: str, arguments: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ import analysis.cli
 from runner.commands.progress import Progress, epochs
 from runner.commands.status import Status, take
 from runner.layout import ExperimentDir
+from runner.terminal import quiet_first
 from runner_main import run
 from tiny_experiment import TESTS, environment
 
@@ -105,6 +106,8 @@ def test_quiet_leaves_results_and_errors(tmp_path: Path) -> None:
     assert said.err == ""
     assert "demo.yaml" in said.out
     assert "error: " in run("--quiet", "expand", "nosuch.yaml").err
+    assert run("init", tmp_path / "behind", "--quiet").err == ""
+    assert quiet_first(["run", "a", "--", "--quiet"]) == ["run", "a", "--", "--quiet"]
     assert run("init", tmp_path / "loud").err != "", "the next command speaks again"
 
 
