@@ -28,10 +28,7 @@ def tell(line: str) -> None:
 
 
 def quiet_first(words: Sequence[str]) -> list[str]:
-    """The words of a command line with `--quiet`, which belongs to the program, before the command, where it may follow.
-
-    Behind `--` nothing is touched.
-    """
+    """A command line with `--quiet`, an option of the program, moved before the command; what follows `--` stays."""
     end = words.index("--") if "--" in words else len(words)
     if QUIET not in words[:end]:
         return list(words)
