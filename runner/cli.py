@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import gc
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -20,10 +19,7 @@ from runner.errors import EXIT_FAILED, CommandFailed, UserError, refused_by_mach
 from runner.terminal import Voice, explain, quiet_first, tell
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from runner.commands.loading import Destination, Loaded
-    from runner.commands.status import Status
 
 app = typer.Typer(
     name="runner",
@@ -33,9 +29,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-WATCH_S = 30.0  # between two looks at Slurm, for who waits long
 
 
 class Format(StrEnum):
@@ -90,10 +83,11 @@ def expand(
 ) -> None:
     """List the runs of an experiment file; send nothing."""
     from runner.commands import expand as command
+    from runner.commands.tables import console as console_of
 
     loaded = _load(config, root, set_)
     if format_ is Format.table:
-        console = _console()
+        console = console_of()
         console.print(command.as_table(loaded, console.width))
         console.print()
         for line in command.lines(loaded):
@@ -132,6 +126,7 @@ def submit(
     """Send new and lost runs, and failed ones that the policy may retry."""
     from runner.commands import submit as command
     from runner.commands.loading import refuse_missing
+    from runner.commands.watch import wait as wait_for
     from runner.plan import Policy
     from runner.submission import Origin
 
@@ -147,7 +142,7 @@ def submit(
     if supervise and not dry_run:
         _supervise(loaded, chosen)
     if wait and not dry_run:
-        _wait(loaded, set(outcome.plan.states))
+        wait_for(loaded, set(outcome.plan.states))
 
 
 @app.command()
@@ -163,6 +158,7 @@ def resubmit(
     """Send again what failed or was lost, with more of what it ran out of."""
     from runner.commands import resubmit as command
     from runner.commands.submit import lines
+    from runner.commands.watch import wait as wait_for
     from runner.selection import experiment_directory, root_directory
 
     again = command.reload(experiment_directory(experiment, root_directory(root)), cluster)
@@ -170,7 +166,7 @@ def resubmit(
     for line in lines(outcome, again.loaded, again.cluster, dry_run):
         tell(line)
     if wait and not dry_run:
-        _wait(again.loaded, set(outcome.plan.states))
+        wait_for(again.loaded, set(outcome.plan.states))
 
 
 @app.command()
@@ -209,15 +205,21 @@ def status(
 ) -> None:
     """Say how far an experiment is: counts, and a row a run."""
     from runner.commands import status as command
+    from runner.commands.tables import console as console_of
     from runner.selection import experiment_directory, root_directory
 
     directory = experiment_directory(experiment, root_directory(root))
     if watch:
-        _watch(lambda: command.take(directory))
+        from runner.commands.watch import watch as look_again
+
+        look_again(lambda: command.take(directory))
         return
     with _collector_paused():
         taken = command.take(directory)
-    _print_status(taken, format_ is StatusFormat.json)
+    if format_ is StatusFormat.json:
+        print(command.as_json(taken))
+    else:
+        command.show(taken, console_of())
 
 
 @app.command()
@@ -359,99 +361,6 @@ def _collector_paused() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
-
-
-def _console(stderr: bool = False) -> Console:
-    from runner.commands.tables import console
-
-    return console(stderr)
-
-
-def _print_status(taken: Status, as_json: bool) -> None:
-    from runner.commands import status as command
-
-    if as_json:
-        print(command.as_json(taken))
-        return
-    console = _console()
-    console.print(command.headline(taken))
-    console.print(command.as_table(taken, console.width))
-    below = list(command.lines(taken))
-    if below:
-        console.print()
-    for line in below:
-        console.print(line)
-    if taken.queue.unanswered:
-        tell(f"Slurm does not answer; these states are from files alone: {taken.queue.unanswered}")
-
-
-def _wait(loaded: Loaded, run_ids: set[str]) -> None:
-    """Show progress until none of these runs is queued or running; CommandFailed when one did not complete."""
-    from runner.commands import status as command
-    from runner.quantities import counted
-
-    final = _watch(lambda: command.take(loaded.directory).only(run_ids), shortest=1)
-    if not final.all_completed:
-        raise CommandFailed(
-            f"{counted(len(final.rows) - final.counts.get('completed', 0), 'run')} did not complete",
-            next_command=f"runner status {loaded.experiment.experiment}",
-        )
-    tell(f"next: analysis summarize {loaded.experiment.experiment}")
-
-
-def _pauses(shortest: float) -> Iterator[float]:
-    """Seconds to wait before the next look: a tenth of the time so far, `shortest` at least and WATCH_S at most.
-
-    Short runs are seen to end at once, and Slurm is not asked every second for days.
-    """
-    began = time.monotonic()
-    while True:
-        yield min(WATCH_S, max(shortest, (time.monotonic() - began) / 10))
-
-
-def _watch(take: Callable[[], Status], shortest: float = WATCH_S) -> Status:
-    """Draw the status again and again on a terminal; in a pipe, a line whenever the counts change."""
-    from runner.commands import status as command
-    from runner.commands.progress import Progress
-
-    console, progress = _console(stderr=True), Progress()
-    try:
-        if console.is_terminal and not Voice.quiet:
-            return _draw(take, shortest, console)
-        before = None
-        for pause in _pauses(shortest):
-            taken = take()
-            if taken.counts != before:
-                tell("; ".join(filter(None, (command.headline(taken), progress.line(taken, time.monotonic())))))
-                before = taken.counts
-            if taken.finished:
-                return taken
-            time.sleep(pause)
-        raise AssertionError("it looks for ever")
-    except KeyboardInterrupt:
-        tell("interrupted; runs that were sent go on: runner status shows them, runner cancel stops them")
-        raise
-
-
-def _draw(take: Callable[[], Status], shortest: float, console: Console) -> Status:
-    from rich.console import Group
-    from rich.live import Live
-
-    from runner.commands import status as command
-    from runner.commands.progress import Progress
-
-    progress = Progress()
-    with Live(console=console, auto_refresh=False) as live:
-        for pause in _pauses(shortest):
-            taken = take()
-            rows = max(4, console.height - 9)  # the rest is for the lines around the table
-            told = [*command.lines(taken, rows)][:5]
-            head = f"{command.headline(taken)}\n{progress.line(taken, time.monotonic())}"
-            live.update(Group(head, command.as_table(taken, console.width, rows), *told), refresh=True)
-            if taken.finished:
-                return taken
-            time.sleep(pause)
-    raise AssertionError("it looks for ever")
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +19,7 @@ from runner.manifest import Manifest, PlannedRun
 from runner.quantities import counted, human_seconds
 from runner.queue import Queue
 from runner.states import STATES, RunState, counts, survey
+from runner.terminal import tell
 
 TABLE_ROWS = 60
 NOTES = 10
@@ -95,6 +97,19 @@ def as_json(status: Status) -> str:
     ]
     content: dict[str, Any] = {"experiment": status.manifest.experiment, "counts": status.counts, "runs": runs}
     return json.dumps(content, allow_nan=False)
+
+
+def show(status: Status, console: Console) -> None:
+    """Print the table and what stands around it."""
+    console.print(headline(status))
+    console.print(as_table(status, console.width))
+    below = list(lines(status))
+    if below:
+        console.print()
+    for line in below:
+        console.print(line)
+    if status.queue.unanswered:
+        tell(f"Slurm does not answer; these states are from files alone: {status.queue.unanswered}")
 
 
 def as_table(status: Status, width: int, limit: int = TABLE_ROWS) -> Table:
