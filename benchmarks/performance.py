@@ -83,7 +83,7 @@ def tables(measured: Path, on_gpu: Path = ON_GPU) -> dict[str, str]:
         "machine": _machine(found["machine"]),
         "asked": table(("question", "asked", "measured", "products alone"), _asked(results), numbers=3),
         "gpu": table(("question", "asked", "measured"), _of_a_gpu(_read(on_gpu)), numbers=2),
-        "bounds": _bounds(_one(results, "step_bound")),
+        "bounds": _bounds([its for its in results if its["name"] in ("step_bound", "step_fused_bound")]),
         "crystals": _crystals([result for result in results if result["name"].startswith("crystals_")]),
         "runs": _runs([result for result in results if result["name"].startswith("runs_")]),
         "everything": table(
@@ -133,19 +133,28 @@ def _value(asked: Asked, result: dict[str, Any] | None) -> str:
     return f"{value:.2f}{processor}{'' if met else ', **missed**'}"
 
 
-def _bounds(its: dict[str, Any] | None) -> str:
-    if its is None:
+def _bounds(found: list[dict[str, Any]]) -> str:
+    if not found:
         return "Not measured.\n"
-    shares = ", ".join(f"{name.removeprefix('aten::')} {share:.0%}" for name, share in its["operations"].items())
+    one = found[0]
+    ms = [
+        [f"{its[name] * 1e3:.0f}" for its in found] for name in ("products_seconds", "memory_seconds", "bound", "ours")
+    ]
     rows = [
-        ["matrix products", f"{its['flop'] / 1e9:.1f} GFLOP", f"{its['flop_per_second'] / 1e9:.1f} GFLOP/s",
-         f"{its['products_seconds'] * 1e3:.0f}"],
-        ["memory traffic", f"{its['bytes'] / 1e9:.2f} GB", f"{its['bytes_per_second'] / 1e9:.1f} GB/s",
-         f"{its['memory_seconds'] * 1e3:.0f}"],
-        ["both", "", "", f"{its['bound'] * 1e3:.0f}"],
-        ["the step, not compiled", "", f"{its['ratio']:.2f} × the bound", f"{its['ours'] * 1e3:.0f}"],
-    ]  # fmt: skip
-    return f"{table(('what', 'in a step', 'ceiling', 'ms'), rows, numbers=3)}\nShares of its time: {shares}.\n"
+        ["matrix products", f"{one['flop_per_second'] / 1e9:.0f} GFLOP/s", *ms[0]],
+        ["memory traffic of the rest", f"{one['bytes_per_second'] / 1e9:.1f} GB/s", *ms[1]],
+        ["both", "", *ms[2]],
+        ["the step", "", *ms[3]],
+        ["the step, of both", "", *(f"{its['ratio']:.2f} ×" for its in found)],
+    ]
+    sides = {"step_bound": "torch's operations", "step_fused_bound": "compiled pass"}
+    shares = [
+        f"Shares of its time, {sides[its['name']]}: "
+        + ", ".join(f"{name.removeprefix('aten::')} {share:.0%}" for name, share in its["operations"].items())
+        for its in found
+    ]
+    header = ("what", "ceiling", *(f"{sides[its['name']]}, ms" for its in found))
+    return table(header, rows, numbers=1 + len(found)) + "\n" + "\n\n".join(f"{line}." for line in shares) + "\n"
 
 
 def _crystals(results: list[dict[str, Any]]) -> str:
