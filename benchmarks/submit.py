@@ -35,7 +35,7 @@ class Trivial:
     Params = Params
     seed_key = "seed"
     def prepare(self, params, cache_root, log): return []
-    def run(self, params, context): raise NotImplementedError
+    def run(self, params, context): raise AssertionError("sbatch is a stand-in here: no run may start")
 """
 SLURM = {
     "sbatch": 'echo >> "$CALLS"; echo "Submitted batch job $(wc -l < "$CALLS")"',

@@ -67,7 +67,6 @@ def read_json(path: Path | str) -> Any | None:
         return None
 
 
-LARGEST = 1e300  # no number of a run is larger; an integer beyond the floats cannot be converted
 # No file is there: nothing, a directory, a link that leads to itself
 _NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 
@@ -81,6 +80,9 @@ def _content(path: Path | str) -> bytes:
         if error.errno in _NO_FILE:
             return b""
         raise
+
+
+LARGEST = 1e300  # no number of a run is larger; an integer beyond the floats cannot be converted
 
 
 def as_number(value: Any) -> float | None:

@@ -9,10 +9,8 @@ from collections.abc import Sequence
 
 from runner.errors import ConfigError, UserError
 
-_WITH_A_FILE = ("expand", "prepare", "submit", "run")  # commands whose mistakes `runner expand` finds too
-
-
 QUIET = "--quiet"
+_WITH_A_FILE = ("expand", "prepare", "submit", "run")  # commands whose mistakes `runner expand` finds too
 
 
 class Voice:

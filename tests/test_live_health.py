@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,26 @@ from runner.commands.status import as_json, as_table, take
 from runner.errors import ConfigError
 from runner.layout import ExperimentDir
 from runner.submission import run_config
+from tiny_experiment import environment, parent_command, write_run
 
+TOLD = """\
+from typing import Any
+
+from pydantic import BaseModel
+
+from jobs.task import Outcome
+
+class Params(BaseModel):
+    model: dict[str, Any]
+
+class Told:
+    Params = Params
+    seed_key = "seed"
+    def prepare(self, params, cache_root, log):
+        return []
+    def run(self, params, context):
+        return Outcome({"val_mae": 1.0}, best_epoch=1, epochs=1, extra={"start": context.initial_scale})
+"""
 CONFIG = """\
 experiment: small
 params: {data: {train: 16}}
@@ -55,3 +75,13 @@ def test_status_shows_the_health_that_the_heartbeat_tells(tmp_path: Path) -> Non
     lines = shown.getvalue().splitlines()
     assert any("health" in line for line in lines)
     assert [word for line in lines for word in ("ok", "blocking") if f" {word} " in line] == ["ok", "blocking"]
+
+
+@pytest.mark.parametrize(("learnable", "start"), [(True, 12.0), (False, None)])
+def test_a_run_knows_where_its_text_scale_starts(tmp_path: Path, learnable: bool, start: float | None) -> None:
+    (tmp_path / "told_task.py").write_text(TOLD)
+    model = {"middle_fusion": {"learnable_scale": learnable, "initial_scale": 12}}
+    config = {"task": "told_task:Told", "code_path": str(tmp_path)}
+    run = write_run(tmp_path / "exp", config=config, model=model)
+    subprocess.run(parent_command(run), env=environment(), check=True)
+    assert json.loads(run.result.read_text())["extra"] == {"start": start}

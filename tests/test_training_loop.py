@@ -151,7 +151,7 @@ def test_health_is_said_once_and_written_with_the_experiments_own_thresholds(
 
 
 def test_a_text_scale_that_leaves_its_start_is_said_while_it_trains(tmp_path: Path) -> None:
-    """The rule holds for a start of 12 (SPEC.md section 5), which the run's parameters say."""
+    """The rule holds for a start of 12, which the run's parameters say."""
     told = {}
     for start in (12.0, 5.0):
         directory = RunDir(tmp_path / f"run{start:g}")

@@ -61,7 +61,7 @@ def from_file(path: Path, ids: list[str]) -> dict[str, Features]:
     except OSError as error:
         raise wrong(f"cannot be read: {error.strerror or error}") from error
     except Exception as error:  # a damaged one raises whatever its bytes happen to mean; an array alone has no keys
-        raise wrong("is not an .npz of plain arrays") from error
+        raise wrong(f"is not an .npz of plain arrays: {str(error)[:200] or type(error).__name__}") from error
     if missing := [name for name in ("ids", *TAUGHT) if name not in arrays]:
         raise wrong(f"has no {', '.join(missing)}; allowed: ids (n,), vision (n, d), audio (n, d)")
     places = {str(name): row for row, name in enumerate(arrays["ids"].ravel())}
