@@ -13,7 +13,7 @@ from runner.errors import ConfigError, Problem, nearest
 from runner.experiment import ExperimentFile, Overrides
 from runner.identity import BASE, axis_names, run_id, short_form, slug, value_label
 from runner.matrix import Point, axis_keys, matches, points
-from runner.resolution import Misfit, Resolver
+from runner.resolution import Misfit, Resolver, at, selects_another_kind
 from runner.validation import Report
 from runner.yaml_source import Key
 
@@ -188,10 +188,7 @@ def _seed_problems(file: ExperimentFile, keys: list[str], seed_key: str) -> list
         *((("matrix", "named", name), entry) for name, entry in matrix.named.items()),
     ]
     problems = [file.source.problem((*where, seed_key), what) for where, group in groups if seed_key in group]
-    value: Any = file.experiment.params
-    for part in seed_key.split("."):
-        value = value.get(part, _ABSENT) if isinstance(value, dict) else _ABSENT
-    if value is not _ABSENT:
+    if at(file.experiment.params, seed_key, _ABSENT) is not _ABSENT:
         problems.append(file.source.problem(("params", *seed_key.split(".")), what))
     return problems
 
@@ -202,18 +199,30 @@ _ABSENT = object()
 def _override_problems(file: ExperimentFile) -> list[Problem]:
     """A parameter of --set that every point of the matrix sets again would have no effect."""
     matrix = file.experiment.matrix
-    axes = [*matrix.axes, *(key for group in matrix.zip for key in group)]
-    axes += matrix.random.axes if matrix.random else []
+    axes: dict[str, list[Any]] = {
+        **matrix.axes,
+        **{key: values for group in matrix.zip for key, values in group.items()},
+    }
+    axes |= {key: draw.choice or [None] for key, draw in matrix.random.axes.items()} if matrix.random else {}
     problems = []
     for place, flag in file.source.replaced.items():
         name = ".".join(str(part) for part in place[1:])
-        for axis in axes if place[0] == "params" else []:
-            if name == axis or name.startswith(f"{axis}."):
+        for axis, values in axes.items() if place[0] == "params" else ():
+            rest = name.removeprefix(axis).split(".")[1:]
+            section = at(file.experiment.params, axis)
+            if name == axis or (name.startswith(f"{axis}.") and not any(_keeps(section, v, rest) for v in values)):
                 allowed = f"--set matrix.axes.{axis}=[…], or --only for some of the runs"
                 problems.append(
                     Problem(f"{axis} is an axis of the matrix, so this has no effect", flag, allowed=allowed)
                 )
     return problems
+
+
+def _keeps(section: Any, value: Any, rest: list[str]) -> bool:
+    """Whether what stands at `rest` of `section` stays when `value` is merged over it."""
+    if not (rest and isinstance(value, dict)) or (isinstance(section, dict) and selects_another_kind(section, value)):
+        return False
+    return rest[0] not in value or _keeps(at(section, rest[0]), value[rest[0]], rest[1:])
 
 
 def _name_problems(file: ExperimentFile, resolved: _Found) -> list[Problem]:

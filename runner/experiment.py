@@ -62,7 +62,7 @@ Mebibytes = Annotated[
     BeforeValidator(quantities.mebibytes),
     WithJsonSchema({"type": ["number", "string"], "examples": ["16G", "500M"]}),
 ]
-Overrides = dict[str, Any]  # dotted key of params → value; the value replaces what stood there
+Overrides = dict[str, Any]  # dotted key of params → value; a mapping is merged, unless its `name` selects another kind
 
 
 def _share(value: Any) -> float:

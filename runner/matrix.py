@@ -167,7 +167,28 @@ def _axes_problems(matrix: Matrix, source: Source) -> list[Problem]:
             if key in seen:
                 problems.append(source.problem((*where, key), "is an axis already"))
             seen.add(key)
-    return problems + _random_problems(matrix, source, seen)
+    return problems + _random_problems(matrix, source, seen) + _overlaps(matrix, source)
+
+
+def _overlaps(matrix: Matrix, source: Source) -> list[Problem]:
+    """Axes below other axes: the name of a variant would say what the longer key has changed again."""
+    random = matrix.random.axes if matrix.random else {}
+    groups: list[tuple[Key, Iterable[str]]] = [
+        (("matrix", "axes"), matrix.axes),
+        *((("matrix", "zip", number), group) for number, group in enumerate(matrix.zip)),
+        (("matrix", "random", "axes"), random),
+    ]
+    places = {key: (*where, key) for where, group in groups for key in group}
+    return [
+        source.problem(
+            where,
+            f"lies below the axis {above}, so the two would set the same section",
+            allowed=f"{key[len(above) + 1 :]} in each mapping of {above}, or {above}.name as an axis instead of it",
+        )
+        for key, where in places.items()
+        for above in places
+        if key.startswith(f"{above}.")
+    ]
 
 
 def _random_problems(matrix: Matrix, source: Source, seen: set[str]) -> list[Problem]:

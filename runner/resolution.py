@@ -5,6 +5,7 @@ A matrix of 100,000 runs varies few sections a time, so each distinct section is
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +36,16 @@ class Misfit:
 
     errors: tuple[_Wrong, ...]
     rest: dict[str, Any] | None  # the sections without an error, others at their defaults; None where there are none
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """A section that a mapping of another kind takes the place of."""
+
+    key: str  # dotted
+    before: str  # the kind of `params`
+    after: str
+    lost: tuple[str, ...]  # options of `params` that the mapping does not give
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +119,7 @@ class Resolver:
                     there = place.get(part)
                     inner = copies[parts[:depth]] = place[part] = dict(there) if isinstance(there, dict) else {}
                 place = inner
-            place[parts[-1]] = overrides[key]
+            place[parts[-1]] = merge(place.get(parts[-1]), overrides[key])
         return copies[()]
 
     def _parts(self, key: str) -> tuple[str, ...]:
@@ -181,6 +192,41 @@ class Resolver:
     def _rest(self, given: dict[str, Any]) -> dict[str, Any] | None:
         joined = self._joined(given)
         return joined.params if isinstance(joined, Resolved) else None
+
+
+def at(value: Any, key: str, default: Any = None) -> Any:
+    """What stands at the dotted `key` of nested mappings."""
+    for part in key.split("."):
+        value = value.get(part, default) if isinstance(value, dict) else default
+    return value
+
+
+def merge(section: Any, value: Any) -> Any:
+    """`value` set over `section`: a mapping key by key, unless its `name` selects another kind; anything else whole."""
+    if not (isinstance(section, dict) and isinstance(value, dict)) or selects_another_kind(section, value):
+        return value
+    return section | {key: merge(section.get(key), item) for key, item in value.items()}
+
+
+def selects_another_kind(section: dict[str, Any], value: dict[str, Any]) -> bool:
+    """Whether the options of `section` belong to another kind than the `name` of `value` says."""
+    return "name" in section and "name" in value and section["name"] != value["name"]
+
+
+def replaced(params: dict[str, Any], key: str, value: Any) -> list[Replaced]:
+    """The sections of `params` that `value`, set at the dotted `key`, replaces by another kind."""
+    return list(_replaced(key, at(params, key), value))
+
+
+def _replaced(key: str, section: Any, value: Any) -> Iterator[Replaced]:
+    if not (isinstance(section, dict) and isinstance(value, dict)):
+        return
+    if selects_another_kind(section, value):
+        if lost := tuple(name for name in section if name not in value):
+            yield Replaced(key, str(section["name"]), str(value["name"]), lost)
+        return
+    for name, item in value.items():
+        yield from _replaced(f"{key}.{name}", section.get(name), item)
 
 
 def _adapters(schema: type[BaseModel]) -> dict[str, tuple[type[BaseModel], TypeAdapter[Any]]]:

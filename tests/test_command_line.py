@@ -253,6 +253,17 @@ def test_expand_says_what_runs_share_what_they_cost_and_what_is_listed_once(tmp_
     assert "at most 1.0 GPU hours: 2 array tasks of 30m00s each" in out
 
 
+def test_expand_says_which_section_a_variant_replaces_by_another_kind(tmp_path: Path) -> None:
+    (tmp_path / "e.yaml").write_text(
+        "experiment: e\nparams: {model: {middle_fusion: {name: dynamic, layers: [2], hidden_dim: 32}}}\n"
+        "matrix:\n  named:\n    all: {}\n    clipped: {train: {gradient_clip: null}}\n"
+        "    none: {model: {middle_fusion: {name: none}}}\n"
+    )
+    out = run("expand", tmp_path / "e.yaml", "--root", tmp_path).out.splitlines()
+    replaced = [line for line in out if "instead of" in line]
+    assert replaced == ["in none model.middle_fusion is none instead of dynamic; not used there: layers, hidden_dim"]
+
+
 def test_expand_of_many_runs_shows_fifty_and_counts(config: Path) -> None:
     out = run("expand", config, "--set", f"matrix.seeds={list(range(40))}").out.splitlines()
     assert out[50].split()[0] == "50"

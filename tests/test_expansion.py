@@ -18,6 +18,7 @@ from runner.errors import ConfigError
 from runner.expansion import Expansion, Run, examine, expand
 from runner.experiment import examine as read
 from runner.experiment import load
+from runner.resolution import merge
 
 
 class Part(BaseModel):
@@ -104,12 +105,42 @@ def test_every_variant_runs_once_a_seed_and_seeds_are_paired(tmp_path: Path) -> 
 def test_longer_keys_refine_shorter_ones_in_any_order(tmp_path: Path) -> None:
     point = {"model.encoder.layers": 6, "model": {"width": 2}, "model.encoder": {"kind": "gated"}}
     (run,) = runs_of(tmp_path, {"params": {"model": {"fused": [1]}}, "matrix": {"named": {"n": point}}}).runs
-    assert run.params["model"] == {"encoder": {"layers": 6, "kind": "gated"}, "fused": [], "width": 2}
+    assert run.params["model"] == {"encoder": {"layers": 6, "kind": "gated"}, "fused": [1], "width": 2}
 
 
-def test_a_value_replaces_what_stood_there(tmp_path: Path) -> None:
-    content = {"params": {"model": {"encoder": {"layers": 6}}}, "matrix": {"named": {"n": {"model.encoder": {}}}}}
-    assert runs_of(tmp_path, content).runs[0].params["model"]["encoder"]["layers"] == 4
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        {"named": {"n": {"model": {"encoder": {"kind": "gated"}}}}},
+        {"named": {"n": {"model.encoder": {"kind": "gated"}}}},
+        {"include": [{"model.encoder": {"kind": "gated"}}]},
+        {"axes": {"model.encoder": [{"kind": "gated"}]}},
+    ],
+)
+def test_mapping_for_a_section_keeps_the_rest_of_it(tmp_path: Path, matrix: dict[str, Any]) -> None:
+    content = {"params": {"model": {"encoder": {"layers": 6}, "width": 3}}, "matrix": matrix}
+    assert runs_of(tmp_path, content).runs[0].params["model"] == {
+        "encoder": {"layers": 6, "kind": "gated"}, "fused": [], "width": 3
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"name": "gated"}, {"name": "gated"}),
+        ({"name": "plain", "width": 2}, {"name": "plain", "width": 2, "deep": {"a": 1}}),
+        ({"deep": {"b": 2}}, {"name": "plain", "width": 1, "deep": {"a": 1, "b": 2}}),
+        (3, 3),
+    ],
+)
+def test_only_a_name_of_another_kind_replaces_a_section(value: Any, expected: Any) -> None:
+    section = {"name": "plain", "width": 1, "deep": {"a": 1}}
+    assert merge(section, value) == expected
+    assert section == {"name": "plain", "width": 1, "deep": {"a": 1}}
+
+
+def test_options_without_a_name_are_kept_for_whatever_kind_is_selected() -> None:
+    assert merge({"width": 1}, {"name": "gated"}) == {"width": 1, "name": "gated"}
 
 
 def test_sections_without_effect_take_no_part_in_the_identity(tmp_path: Path) -> None:
@@ -244,6 +275,14 @@ def test_what_is_right_of_a_wrong_run_can_be_checked_further(tmp_path: Path) -> 
     assert [(variant, params["train"]["epochs"], params["model"]["fused"]) for variant, params in rests] == [
         ("base", 8, [])
     ]
+
+
+@pytest.mark.parametrize(("values", "count"), [("[{width: 2}, {width: 3}]", 0), ("[{fused: [1]}, {fused: [2]}]", 1)])
+def test_set_below_an_axis_has_an_effect_where_a_value_leaves_the_key_alone(
+    tmp_path: Path, values: str, count: int
+) -> None:
+    text = f"{HEAD}matrix: {{axes: {{model: {values}}}}}\n"
+    assert len(mistakes(tmp_path, text, "model.fused=[3]")) == count
 
 
 def test_set_on_an_axis_would_have_no_effect_and_is_refused(tmp_path: Path) -> None:

@@ -90,6 +90,12 @@ def test_values_match_as_json_does() -> None:
         ("matrix:\n  zip:\n  - {a: [1, 2], b: [1]}", "e.yaml:3: matrix.zip[0]: axes that advance together differ in "
          "length (a: 2, b: 1)"),
         ("matrix:\n  axes: {a: [1]}\n  zip:\n  - {a: [1, 2]}", "e.yaml:4: matrix.zip[0].a: is an axis already"),
+        ("matrix:\n  axes:\n    m: [{name: x}]\n    m.name: [x, y]", "e.yaml:4: matrix.axes.m.name: lies below the "
+         "axis m, so the two would set the same section\n    allowed: name in each mapping of m, or m.name as an axis "
+         "instead of it"),
+        ("matrix:\n  axes: {m: [{}]}\n  zip:\n  - {m.k: [1], o: [1]}", "e.yaml:4: matrix.zip[0].m.k: lies below the "
+         "axis m, so the two would set the same section\n    allowed: k in each mapping of m, or m.name as an axis "
+         "instead of it"),
         ("matrix:\n  zip:\n  - {}", "e.yaml:3: matrix.zip[0]: has no axis"),
         ("matrix:\n  axes:\n    a: []", "e.yaml:3: matrix.axes.a: has no values"),
         ("matrix:\n  axes:\n    a:\n    - [1, 2]\n    - 3\n    - [1, 2]", "e.yaml:6: matrix.axes.a[2]: the value [1,2] "

@@ -16,10 +16,12 @@ from runner.expansion import Run
 from runner.files import read_mapping
 from runner.identity import value_label
 from runner.quantities import counted, human_seconds
+from runner.resolution import Replaced, replaced
 from runner.states import survey
 
 TABLE_ROWS = 50
 SHARED_ROWS = 5
+REPLACED_ROWS = 5
 
 
 def as_json(loaded: Loaded) -> str:
@@ -86,11 +88,30 @@ def lines(loaded: Loaded) -> Iterator[str]:
     if len(expansion.shared) > SHARED_ROWS:
         yield f"not listed: {len(expansion.shared) - SHARED_ROWS:,} more that are the same run as another"
     yield _counts(loaded)
+    yield from _replaced(loaded)
     axes = set(expansion.axes)
     shared = [f"{key}={value_label(value)}" for key, value in _flat(experiment.params) if key not in axes]
     if shared:
         yield "params, where a variant sets nothing else: " + " ".join(shared)
     yield from _costs(loaded)
+
+
+def _replaced(loaded: Loaded) -> Iterator[str]:
+    """The sections of `params` that variants replace by another kind, whose options no longer count there."""
+    variants: dict[Replaced, list[str]] = {}
+    seen: dict[tuple[str, int], list[Replaced]] = {}  # a value of an axis is one object in many points
+    for variant, point in loaded.expansion.points.items():
+        for key, value in point.overrides.items():
+            if (key, id(value)) not in seen:
+                seen[key, id(value)] = replaced(loaded.experiment.params, key, value)
+            for one in seen[key, id(value)]:
+                variants.setdefault(one, []).append(variant)
+    for one, names in list(variants.items())[:REPLACED_ROWS]:
+        listed = f"{names[0]} and {len(names) - 1:,} more" if len(names) > 1 else names[0]
+        options = ", ".join(one.lost)
+        yield f"in {listed} {one.key} is {one.after} instead of {one.before}; not used there: {options}"
+    if len(variants) > REPLACED_ROWS:
+        yield f"… and {len(variants) - REPLACED_ROWS:,} more sections that are replaced by another kind"
 
 
 def _counts(loaded: Loaded) -> str:
