@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runner.errors import EXIT_FAILED, CommandFailed, UserError, refused_by_machine
-from runner.terminal import Voice, explain, quiet_first, tell
+from runner.terminal import RUN_SYNTAX, Voice, explain, quiet_first, tell
 
 if TYPE_CHECKING:
     from runner.commands.loading import Destination, Loaded
@@ -48,6 +48,9 @@ Experiment = Annotated[
 ]
 Root = Annotated[Path | None, typer.Option("--root", help="Directory of all experiments; else RUNNER_ROOT, else runs.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a key: --set train.epochs=5 (may be repeated).")]
+Only = Annotated[
+    list[str] | None, typer.Option("--only", help=f"These runs: {RUN_SYNTAX} (may be repeated).", metavar="RUN")
+]
 ClusterName = Annotated[str | None, typer.Option("--cluster", help="local, or a cluster file.")]
 
 
@@ -116,7 +119,7 @@ def submit(
     root: Root = None,
     set_: Set = None,
     cluster: ClusterName = None,
-    only: Annotated[str | None, typer.Option("--only", help="Runs that match this pattern.")] = None,
+    only: Only = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, send nothing.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Show progress until all runs have ended.")] = False,
     supervise: Annotated[
@@ -131,7 +134,7 @@ def submit(
     from runner.submission import Origin
 
     loaded, destination = _load_with_cluster(config, root, set_, cluster)
-    runs = command.chosen(loaded, only)
+    runs = command.chosen(loaded, only or [])
     chosen = destination.cluster
     if not (chosen.kind == "slurm" and chosen.prepare and chosen.prepare.internet):  # which fetches it
         refuse_missing(loaded, runs)
@@ -140,7 +143,7 @@ def submit(
     for line in command.lines(outcome, loaded, chosen, dry_run):
         tell(line)
     if supervise and not dry_run:
-        _supervise(loaded, chosen)
+        _supervise(loaded, chosen, only or [])
     if wait and not dry_run:
         wait_for(loaded, set(outcome.plan.states))
 
@@ -183,7 +186,7 @@ def failures(experiment: Experiment = None, root: Root = None) -> None:
 @app.command()
 def run(
     config: Config,
-    name: Annotated[str, typer.Argument(metavar="RUN", help="Id, unique prefix, axis values (2,3@0) or number.")],
+    name: Annotated[str, typer.Argument(metavar="RUN", help=f"One run: {RUN_SYNTAX}.")],
     root: Root = None,
     set_: Set = None,
 ) -> None:
@@ -225,7 +228,7 @@ def status(
 @app.command()
 def logs(
     experiment: Annotated[str, typer.Argument(help="Directory, name or config.")],
-    name: Annotated[str, typer.Argument(metavar="RUN", help="Id, unique prefix, axis values (2,3@0) or number.")],
+    name: Annotated[str, typer.Argument(metavar="RUN", help=f"One run: {RUN_SYNTAX}.")],
     root: Root = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
     attempt: Annotated[int | None, typer.Option("--attempt", help="Of this attempt; else of the last.")] = None,
@@ -246,8 +249,9 @@ def logs(
 @app.command()
 def cancel(
     experiment: Experiment = None,
+    name: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="These runs, as --only.")] = None,
     root: Root = None,
-    only: Annotated[str | None, typer.Option("--only", help="Runs that match this pattern.")] = None,
+    only: Only = None,
     state: Annotated[list[str] | None, typer.Option("--state", help="In this state; else queued and running.")] = None,
 ) -> None:
     """Stop runs that are queued or running."""
@@ -256,7 +260,7 @@ def cancel(
     from runner.selection import experiment_directory, root_directory
 
     directory = experiment_directory(experiment, root_directory(root))
-    chosen = command.cancel(directory, only, state or ["queued", "running"])
+    chosen = command.cancel(directory, [*(name or []), *(only or [])], state or ["queued", "running"])
     for planned in chosen:
         print(planned.run_id)
     tell(f"{counted(len(chosen), 'run')} cancelled" if chosen else "no run to cancel")
@@ -280,12 +284,12 @@ def promote(
 
 
 @app.command()
-def supervise(experiment: Experiment = None, root: Root = None) -> None:
+def supervise(experiment: Experiment = None, root: Root = None, only: Only = None) -> None:
     """Look after an experiment in this process: wait, retry, summarise, go on to the next stage."""
     from runner.commands.supervise import follow
     from runner.selection import experiment_directory, root_directory
 
-    follow(experiment_directory(experiment, root_directory(root)))
+    follow(experiment_directory(experiment, root_directory(root)), only or [])
 
 
 @app.command()
@@ -325,13 +329,14 @@ def schema(
     print(schema_of(task))
 
 
-def _supervise(loaded: Loaded, cluster: Any) -> None:
+def _supervise(loaded: Loaded, cluster: Any, only: list[str]) -> None:
     from runner.commands.supervise import start_following, watch
 
     if cluster.kind == "slurm":
-        watch(loaded.directory, cluster)
+        watch(loaded.directory, cluster, only)
     else:
-        tell(f"supervised by process {start_following(loaded.directory)}; log: {loaded.directory.path}/supervisor.log")
+        process = start_following(loaded.directory, only)
+        tell(f"supervised by process {process}; log: {loaded.directory.path}/supervisor.log")
 
 
 def _load(config: Path, root: Path | None, overrides: list[str] | None) -> Loaded:

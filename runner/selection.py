@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -11,8 +12,10 @@ from typing import Protocol, TypeVar
 from runner import yaml_source
 from runner.errors import CommandFailed, ConfigError, Problem, UserError, nearest
 from runner.experiment import checked_name
-from runner.identity import short_form
+from runner.identity import short_form, value_label
 from runner.layout import ExperimentDir
+from runner.matrix import canonical
+from runner.terminal import RUN_SYNTAX
 
 
 def root_directory(given: Path | None) -> Path:
@@ -101,41 +104,81 @@ R = TypeVar("R", bound=Named)
 
 
 def choose_run(runs: Sequence[R], name: str) -> R:
-    """The one run that `name` means: its id, the short form of its axis values (`2,3`, with a seed `2,3@1`), its
-    number in `expand` (`4` or `#4`), or a unique prefix of its id.
+    """The one run that `name` means, in the syntax of `runs_named`.
 
     Raises UserError naming the candidates when several or none fit.
     """
-    variant, _, seed = name.rpartition("@") if "@" in name else (name, "", "")
-    tries: list[Callable[[R], bool]] = [
-        lambda run: run.run_id == name,
-        lambda run: variant in (run.variant, short_form(run.axes)) and seed in ("", str(run.seed)),
-        lambda run: name.removeprefix("#") == str(run.number),
-        lambda run: run.run_id.startswith(name),
-    ]
-    for fits in tries:
-        found = [run for run in runs if fits(run)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            listed = ", ".join(run.run_id for run in found[:8])
-            seeded = f" (add a seed: {variant}@{found[0].seed})" if found[0].variant == found[-1].variant else ""
-            raise UserError(f"{name!r} means {len(found)} runs: {listed}{seeded}")
-    guess = nearest(name, [run.run_id for run in runs])
-    raise UserError(f"no run {name!r} among {len(runs)}" + (f"; did you mean {guess}?" if guess else ""),
-                    next_command="runner expand CONFIG, which lists them")  # fmt: skip
-
-
-def filter_runs(runs: Sequence[R], pattern: str) -> list[R]:
-    """The runs whose id, variant or short form matches `pattern` (`*` and `?` stand for any text)."""
-    found = [
-        run
-        for run in runs
-        if any(fnmatch.fnmatchcase(text, pattern) for text in (run.run_id, run.variant, short_form(run.axes)))
-    ]
+    found = runs_named(runs, name)
+    if len(found) > 1:
+        listed = ", ".join(run.run_id for run in found[:8]) + (", …" if len(found) > 8 else "")
+        one_variant = found[0].variant == found[-1].variant
+        seeded = f" (add a seed: {name}@{found[0].seed})" if one_variant and "@" not in name else ""
+        raise UserError(f"{name!r} means {len(found)} runs: {listed}{seeded}")
     if not found:
-        raise UserError(
-            f"--only {pattern!r} matches none of {len(runs)} runs",
-            next_command="runner expand CONFIG, which lists them",
-        )
-    return found
+        raise _no_run(runs, name)
+    return found[0]
+
+
+def filter_runs(runs: Sequence[R], names: Sequence[str]) -> list[R]:
+    """The runs that any of `names` means, in their order; UserError for a name that means none, or starts several."""
+    chosen: set[str] = set()
+    for name in names:
+        found = runs_named(runs, name)
+        if not found:
+            raise _no_run(runs, name)
+        if len(found) > 1 and all(_starts(run, name) for run in found):
+            listed = ", ".join(run.run_id for run in found[:8])
+            raise UserError(
+                f"{name!r} is the start of {len(found)} runs: {listed}; write {name + '*'!r} for all of them"
+            )
+        chosen.update(run.run_id for run in found)
+    return [run for run in runs if run.run_id in chosen]
+
+
+def runs_named(runs: Sequence[R], name: str) -> list[R]:
+    """The runs that `name` means; the first reading that fits any run holds.
+
+    A whole id; `:3`, the row of `expand`; a variant's name; values of its axes (`2,3` or `lr=0.1 wd=0.01`); a shell
+    pattern of these; the start of an id. `@1` behind it, or alone, keeps the runs with that seed.
+    """
+    if exact := [run for run in runs if run.run_id == name]:
+        return exact
+    if row := re.fullmatch(r":([0-9]+)", name):
+        return [run for run in runs if run.number == int(row[1])]
+    seeded = re.fullmatch(r"(.*)@([0-9]+)", name, re.DOTALL)
+    if seeded:
+        name = seeded[1].strip()
+        runs = [run for run in runs if run.seed == int(seeded[2])]
+    if not name:
+        return list(runs) if seeded else []
+    values = name.split()
+    readings: list[Callable[[R], bool]] = [
+        lambda run: name in (run.variant, short_form(run.axes)),
+        lambda run: all(any(_means(text, key, value) for key, value in run.axes.items()) for text in values),
+        lambda run: any(fnmatch.fnmatchcase(text, name) for text in (run.run_id, run.variant, short_form(run.axes))),
+        lambda run: _starts(run, name),
+    ]
+    return next((found for fits in readings if (found := [run for run in runs if fits(run)])), [])
+
+
+def _means(text: str, axis: str, value: object) -> bool:
+    """Whether `text` (`0.1`, or `lr=0.1` with the end of the axis' key) is the `value` of `axis`."""
+    name, equals, written = text.rpartition("=")
+    if equals and not f".{axis}".endswith(f".{name}"):
+        return False
+    if written in (value_label(value), canonical(value)):
+        return True
+    try:
+        return not isinstance(value, bool) and isinstance(value, (int, float)) and float(written) == value
+    except ValueError:
+        return False
+
+
+def _starts(run: Named, name: str) -> bool:
+    return run.run_id.startswith(name)
+
+
+def _no_run(runs: Sequence[Named], name: str) -> UserError:
+    guess = nearest(name, [text for run in runs for text in (run.run_id, run.variant)])
+    what = f"no run {name!r} among {len(runs)}" + (f"; did you mean {guess}?" if guess else "")
+    return UserError(f"{what}\n    allowed: {RUN_SYNTAX}", next_command="runner expand CONFIG, which lists them")

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 
 from runner.errors import ConfigError, UserError
 
+RUN_SYNTAX = (
+    "an id or its start, axis values (2,3 or lr=0.1), a seed (@1), both (2,3@1), a row of expand (:4), a pattern"
+)
 QUIET = "--quiet"
 _WITH_A_FILE = ("expand", "prepare", "submit", "run")  # commands whose mistakes `runner expand` finds too
 

@@ -55,6 +55,14 @@ def test_supervised_funnel_ends_with_the_last_summary(tmp_path: Path) -> None:
     assert [len(states(tmp_path, name)) for name in ("one", "two", "three")] == [3, 4, 2]
 
 
+def test_supervisor_keeps_to_the_runs_that_only_chose(tmp_path: Path) -> None:
+    chosen = ("--only", "epochs=1", "--only", ":3")
+    assert runner("submit", funnel(tmp_path), "--supervise", *chosen, root=tmp_path).returncode == 0
+    log = tmp_path / "one" / "supervisor.log"
+    wait_until(lambda: log.exists() and "no next stage, since --only left out" in log.read_text(), 60, "its end")
+    assert [state for state, _ in states(tmp_path, "one")] == ["completed", "new", "completed"]
+
+
 def test_cancelling_everything_ends_the_local_supervisor_too(tmp_path: Path) -> None:
     runner("submit", stage(tmp_path, "one", params={"mischief": "wait"}), "--supervise", root=tmp_path)
     follower = wait_until(lambda: read_json(tmp_path / "one" / "supervisor.json"), 20, "the supervisor")

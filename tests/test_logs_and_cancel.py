@@ -58,7 +58,7 @@ def test_one_of_several_running_runs_is_cancelled_and_the_others_go_on(
     first, second, third = runs(tmp_path)
     for run_id in (first, second):
         wait_until(directory(tmp_path).run(run_id).last_checkpoint.exists, 30, "a checkpoint")
-    said = run("cancel", "--only", "at_epoch=2")
+    said = run("cancel", "tiny", "at_epoch=2")
     assert (said.out, said.err) == (f"{second}\n", "1 run cancelled\n")
     wait_for(tmp_path, second, "cancelled")
     assert run_state(directory(tmp_path).run(first)).state == "running"
@@ -125,7 +125,7 @@ def test_following_a_log_ends_with_the_run(planned: list[str], tmp_path: Path) -
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("99", "no run '99' among 3\n  next: runner expand CONFIG, which lists them"),
+        ("99", "no run '99' among 3\n    allowed: an id or its start, axis values"),
         ("at-epoch", "'at-epoch' means 3 runs: at-epoch-1-s0-"),
         ("at-epoch-1-s0-00000000", "no run 'at-epoch-1-s0-00000000' among 3; did you mean at-epoch-1-s0-"),
     ],

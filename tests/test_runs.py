@@ -11,9 +11,9 @@ import yaml
 
 from jobs.crystal.schema import CrystalParams
 from runner.errors import UserError
-from runner.expansion import Expansion, expand
+from runner.expansion import Expansion, Run, expand
 from runner.experiment import load
-from runner.selection import choose_run, filter_runs
+from runner.selection import choose_run, filter_runs, runs_named
 
 LAYERS = "model.middle_fusion.layers"
 
@@ -77,27 +77,53 @@ def test_run_ids_are_safe_and_short(tmp_path: Path) -> None:
         assert len(run.run_id) < 120
 
 
-def test_runs_are_chosen_by_id_axis_values_number_and_prefix(tmp_path: Path) -> None:
-    runs = expansion(tmp_path, {"axes": {LAYERS: [[1], [2, 3]]}, "seeds": [0, 1]}).runs
+def four(tmp_path: Path) -> list[Run]:
+    return expansion(tmp_path, {"axes": {LAYERS: [[1], [2, 3]]}, "seeds": [0, 1]}).runs
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("2,3@1", [4]), ("layers=1@0", [1]), ("middle_fusion.layers=1@0", [1]), (":3", [3]), ("layers-1-s1-", [2]),
+        ("1", [1, 2]), ("2,3", [3, 4]), ("layers=[2,3]", [3, 4]), ("@1", [2, 4]), ("layers=2*", [3, 4]),
+        ("*-s1-*", [2, 4]), ("*@0", [1, 3]), ("4", []), ("#3", []), (":9", []), ("@", []), ("", []), ("ayers=1", []),
+    ],
+)  # fmt: skip
+def test_one_syntax_names_runs(tmp_path: Path, name: str, rows: list[int]) -> None:
+    assert [run.number for run in runs_named(four(tmp_path), name)] == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [("0.1", [1, 2]), ("learning_rate=1e-1", [1, 2]), ("epochs=1 learning_rate=0.1", [1]), ("1 0.2", [3]),
+     ("1", [1, 3]), ("0.1 2", [2]), ("rate=0.1", [])],
+)  # fmt: skip
+def test_runs_are_named_by_some_of_their_axis_values(tmp_path: Path, name: str, rows: list[int]) -> None:
+    runs = expansion(tmp_path, {"axes": {"train.learning_rate": [0.1, 0.2], "train.epochs": [1, 2]}}).runs
+    assert [run.number for run in runs_named(runs, name)] == rows
+
+
+def test_whole_id_and_start_of_an_id_name_one_run(tmp_path: Path) -> None:
+    runs = four(tmp_path)
     assert choose_run(runs, runs[1].run_id) is runs[1]
-    assert choose_run(runs, "2,3@1") is runs[3]
-    assert choose_run(runs, "layers=1@0") is runs[0]
-    assert choose_run(runs, "#3") is runs[2]
     assert choose_run(runs, runs[2].run_id[:-2]) is runs[2]
 
 
 def test_ambiguous_and_unknown_runs_are_refused(tmp_path: Path) -> None:
-    runs = expansion(tmp_path, {"axes": {LAYERS: [[1], [2, 3]]}, "seeds": [0, 1]}).runs
+    runs = four(tmp_path)
     with pytest.raises(UserError, match=r"'2,3' means 2 runs(.|\n)*2,3@0"):
         choose_run(runs, "2,3")
-    with pytest.raises(UserError, match="no run 'nonsense' among 4"):
-        choose_run(runs, "nonsense")
+    with pytest.raises(
+        UserError, match=r"no run 'layer=1' among 4; did you mean layers=1\?\n    allowed: an id or its"
+    ):
+        choose_run(runs, "layer=1")
+    with pytest.raises(UserError, match=r"'layers-2' is the start of 2 runs: .*; write 'layers-2\*' for all of them"):
+        filter_runs(runs, ["layers-2"])
 
 
-def test_runs_are_filtered_by_pattern(tmp_path: Path) -> None:
-    runs = expansion(tmp_path, {"axes": {LAYERS: [[1], [2, 3]]}, "seeds": [0, 1]}).runs
-    assert filter_runs(runs, "layers=2*") == runs[2:]
-    assert filter_runs(runs, "*-s1-*") == [runs[1], runs[3]]
+def test_several_names_choose_together(tmp_path: Path) -> None:
+    runs = four(tmp_path)
+    assert filter_runs(runs, ["2,3@1", ":1", "layers=1@0"]) == [runs[0], runs[3]]
 
 
 def test_ten_thousand_runs_are_distinct(tmp_path: Path) -> None:

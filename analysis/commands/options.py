@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from runner.terminal import RUN_SYNTAX
+
 Experiment = Annotated[
     str | None,
     typer.Argument(
@@ -29,7 +31,7 @@ class Format(StrEnum):
 
 FormatOption = Annotated[Format, typer.Option("--format", help="How the result is written to stdout.")]
 
-RUN_HELP = "A run's directory, id, start of an id, short form (2,3@1) or number in `runner expand`."
+RUN_HELP = f"A run's directory, or {RUN_SYNTAX}."
 OfExperiment = Annotated[
     str | None,
     typer.Option(

@@ -20,8 +20,8 @@ from runner.selection import filter_runs
 CANCELLABLE = ("queued", "running", "lost")  # a failed run has ended, and a new one was never sent
 
 
-def choose(status: Status, pattern: str | None, states: Sequence[str]) -> list[PlannedRun]:
-    """The runs to cancel: those in one of `states` that match `pattern`."""
+def choose(status: Status, names: Sequence[str], states: Sequence[str]) -> list[PlannedRun]:
+    """The runs to cancel: those in one of `states` that `names` mean; of all where there are none."""
     unknown = [state for state in states if state not in CANCELLABLE]
     if unknown:
         near = nearest(unknown[0], CANCELLABLE)
@@ -31,15 +31,15 @@ def choose(status: Status, pattern: str | None, states: Sequence[str]) -> list[P
         )
     wanted = {run.run_id for run, state in status.rows if state.state in states}
     runs = [run for run, _ in status.rows]
-    return [run for run in (filter_runs(runs, pattern) if pattern else runs) if run.run_id in wanted]
+    return [run for run in (filter_runs(runs, names) if names else runs) if run.run_id in wanted]
 
 
-def cancel(directory: ExperimentDir, pattern: str | None, states: Sequence[str]) -> list[PlannedRun]:
+def cancel(directory: ExperimentDir, names: Sequence[str], states: Sequence[str]) -> list[PlannedRun]:
     """Mark the chosen runs as cancelled and take them from their queues; the runs that were chosen."""
     status = take(directory)
     waiting = {run.run_id for run, state in status.rows if state.state == "queued"}
     marked = {run_id for run_id in waiting if directory.run(run_id).cancelled.exists()}  # their pool will drop them
-    chosen = [run for run in choose(status, pattern, states) if run.run_id not in marked]
+    chosen = [run for run in choose(status, names, states) if run.run_id not in marked]
     for run in chosen:
         write_json(directory.run(run.run_id).cancelled, {"time": time.time()})
     doomed = marked | {run.run_id for run in chosen}

@@ -50,7 +50,7 @@ def submit(
     return Outcome(planned, sent, settled)
 
 
-def chosen(loaded: Loaded, only: str | None) -> list[Run]:
+def chosen(loaded: Loaded, only: Sequence[str]) -> list[Run]:
     """The runs of --only, else all."""
     return filter_runs(loaded.expansion.runs, only) if only else loaded.expansion.runs
 

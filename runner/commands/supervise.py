@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from runner.commands.loading import Loaded, load
 from runner.commands.promote import promote, summarize
 from runner.commands.resubmit import reload
 from runner.commands.status import take
-from runner.commands.submit import submit
+from runner.commands.submit import chosen, submit
 from runner.errors import CommandFailed, UserError
 from runner.experiment import Resources
 from runner.files import write_json
@@ -40,16 +41,17 @@ class Turn:
     """What submitit pickles for a supervisor job: the experiment to look after."""
 
     directory: str
+    only: tuple[str, ...] = ()  # what --only chose; empty: all runs
 
     def __call__(self) -> None:
         try:
-            patiently(ExperimentDir(Path(self.directory)))
+            patiently(ExperimentDir(Path(self.directory)), self.only)
         except UserError as error:
             _say(f"error: {error}")
             sys.exit(1)
 
 
-def patiently(directory: ExperimentDir) -> ExperimentDir | None:
+def patiently(directory: ExperimentDir, only: Sequence[str]) -> ExperimentDir | None:
     """`take_turn`, again and again while it cannot do its work; what it gives up with is kept for `runner status`.
 
     Slurm may be away for minutes, and nobody else would look after the experiment.
@@ -58,7 +60,7 @@ def patiently(directory: ExperimentDir) -> ExperimentDir | None:
     told = None
     while True:
         try:
-            following = take_turn(directory)
+            following = take_turn(directory, only)
         except UserError as error:
             if error.message != told:  # kept at once: the job may be ended before its patience is
                 manifest.log_submission(directory, {"event": "supervision_failed", "message": error.message})
@@ -73,23 +75,27 @@ def patiently(directory: ExperimentDir) -> ExperimentDir | None:
             return following
 
 
-def take_turn(directory: ExperimentDir) -> ExperimentDir | None:
-    """Send again what may be sent; when nothing is left, summarise and submit the next stage.
+def take_turn(directory: ExperimentDir, only: Sequence[str] = ()) -> ExperimentDir | None:
+    """Send again what may be sent of the runs of --only; when nothing is left, summarise and submit the next stage.
 
     The experiment that has to be waited for next, or None at the end of the funnel.
     """
     again = reload(directory, None)
     directory = again.loaded.directory
-    outcome = submit(again.loaded, again.cluster, again.origin, again.loaded.expansion.runs, Policy(), dry_run=False)
+    runs = chosen(again.loaded, only)
+    outcome = submit(again.loaded, again.cluster, again.origin, runs, Policy(), dry_run=False)
     if outcome.sent or outcome.plan.under_way:
         sent = len(outcome.plan.send)
         _say(f"{directory.path.name}: {sent} runs sent again, {len(outcome.plan.under_way)} still queued or running")
         full = outcome.sent is not None and not outcome.sent.jobs and not outcome.plan.under_way
-        watch(directory, again.cluster, later=full)
+        watch(directory, again.cluster, only, later=full)
         return directory
     found = summarize(directory)
     _say(f"{directory.path.name}: {found['choice']['reason'] if found['choice'] else 'no variant can be ranked'}")
     if again.loaded.experiment.next is None:
+        return None
+    if only and not take(directory).all_completed:
+        _say(f"{directory.path.name}: no next stage, since --only left out runs that are not completed")
         return None
     path = promote(directory, None, None, incomplete=False)
     following = load(path.absolute(), directory.path.parent)
@@ -105,7 +111,7 @@ def start_stage(loaded: Loaded, cluster: Cluster, origin: submission.Origin) -> 
     return loaded.directory
 
 
-def watch(directory: ExperimentDir, cluster: Cluster, *, later: bool = False) -> None:
+def watch(directory: ExperimentDir, cluster: Cluster, only: Sequence[str] = (), *, later: bool = False) -> None:
     """Arrange for the next turn once the arrays that are under way have ended; locally, `follow` does so itself.
 
     later: the site has taken none, since it has enough of this user's; the next turn comes after a while.
@@ -126,27 +132,33 @@ def watch(directory: ExperimentDir, cluster: Cluster, *, later: bool = False) ->
         params["dependency"] = f"afterany:{':'.join(sorted(jobs))}"
     if later:
         params["additional_parameters"]["begin"] = f"now+{LATER_SECONDS}"
-    job = slurm.send(path.submission(sent[-1].number) / "supervisor", [Turn(str(path.path))], params, cluster.python)
+    job = slurm.send(
+        path.submission(sent[-1].number) / "supervisor", [Turn(str(path.path), tuple(only))], params, cluster.python
+    )
     manifest.log_submission(path, {"event": "supervised", "submission": sent[-1].number, "job_id": job})
     _say(f"{path.path.name}: job {job} supervises it")
 
 
-def follow(directory: ExperimentDir) -> None:
-    """Take turns in this process until the funnel has ended."""
+def follow(directory: ExperimentDir, only: Sequence[str] = ()) -> None:
+    """Take turns in this process until the funnel has ended; `only` chooses runs of the first stage."""
     current: ExperimentDir | None = directory
     while current is not None:
         write_json(current.follower, {"pid": os.getpid(), "start_time": start_time(os.getpid()), "machine": machine()})
         while not take(current).finished:
             time.sleep(POLL_SECONDS)
-        current = patiently(current)
+        following = patiently(current, only)
+        if following is not None and following.path.name != current.path.name:
+            only = ()
+        current = following
 
 
-def start_following(directory: ExperimentDir) -> int:
+def start_following(directory: ExperimentDir, only: Sequence[str] = ()) -> int:
     """`follow` in a background process of its own; its process id."""
     log = directory.path / "supervisor.log"
     with log.open("ab") as output:
+        chosen_runs = [word for name in only for word in ("--only", name)]
         process = subprocess.Popen(
-            [sys.executable, "-P", "-u", "-m", "runner.cli", "supervise", str(directory.path.absolute())],
+            [sys.executable, "-P", "-u", "-m", "runner.cli", "supervise", str(directory.path.absolute()), *chosen_runs],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
