@@ -142,7 +142,7 @@ class Resources(Part):
     """What one array task asks for; the same on every cluster."""
 
     gpus: int = Field(0, ge=0)  # of one node
-    cpus: int = Field(1, ge=1)  # also the threads of each run, so that results do not depend on the allocation
+    cpus: int = Field(1, ge=1, le=1024)  # also the threads of each run, so that results do not depend on the allocation
     memory: Mebibytes | None = None  # 16G, 500M; a bare number counts MiB
     time: Seconds | None = None  # 30m, 1.5h, 1-12:00:00; a bare number counts minutes, as in Slurm
     partition: Words | None = None  # overrides the cluster file's

@@ -44,6 +44,10 @@ def override(source: Source, text: str, top_level: Collection[str]) -> None:
 
 def _value(written: str, flag: str) -> Any:
     try:
-        return yaml_source.parse(f"value: {written}", Path(flag)).value["value"]
+        read = yaml_source.parse(f"value: {written}", Path(flag)).value
     except ConfigError as error:
         raise ConfigError([Problem(problem.what, flag) for problem in error.problems]) from None
+    if len(read) > 1:
+        what = f"gives {', '.join(list(read)[1:])} on further lines; one --set sets one key"
+        raise ConfigError([Problem(what, flag, allowed="--set a=1 --set b=2")])
+    return read["value"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _UNIT_MEBIBYTES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
@@ -59,6 +61,26 @@ def mebibytes(value: str | int | float) -> int:
 def counted(number: int, noun: str) -> str:
     """`1 run`, `3 runs`, `1,200 runs`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def time_in_words(value: int) -> str:
+    """`value` seconds with the word for each unit: 1 min 30 s, 2 h, 1 d 12 h."""
+    parts = []
+    for name, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, value = divmod(value, size)
+        parts += [f"{count} {name}"] if count else []
+    return " ".join(parts)
+
+
+def unnamed_units(written: Mapping[str, Any]) -> list[str]:
+    """How `time` and `memory` were understood where they name no unit: `time 1:30 → 1 min 30 s`."""
+    time, memory = written.get("time"), written.get("memory")
+    found = []
+    if time is not None and re.fullmatch(r"[0-9.]+(:[0-9]+)?", str(time).strip()):
+        found.append(f"time {time} → {time_in_words(seconds(time))}")
+    if memory is not None and re.fullmatch(r"[0-9.]+", str(memory).strip()):
+        found.append(f"memory {memory} → {mebibytes(memory):,} MiB")
+    return found
 
 
 def human_seconds(value: float) -> str:

@@ -25,6 +25,7 @@ class Limits:
 
     seconds: int | None = None
     mebibytes: int | None = None
+    cpus: int | None = None  # of the largest node
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,14 @@ def experiment_directory(name: str | None, root: Path) -> ExperimentDir:
 
 
 def _name_in(config: Path) -> str:
-    name = yaml_source.read(config).value.get("experiment")
+    """The name in an experiment file; other files of an experiment's directory hold such a key too."""
+    content = yaml_source.read(config).value if config.suffix in yaml_source.SUFFIXES else {"run_id": None}
+    if "run_id" in content:
+        raise UserError(
+            f"{config} is no experiment file",
+            next_command="the experiment's directory, its name under the root, or the .yaml file that was submitted",
+        )
+    name = content.get("experiment")
     if not isinstance(name, str):
         problem = Problem(f"found {name!r}", "experiment", str(config), allowed="the name of the experiment")
         raise ConfigError([problem])

@@ -71,7 +71,7 @@ def send(
     an array whose id was not saved is found.
     """
     experiment = expansion.file.experiment
-    arrays, waiting = _within_limit(_arrays(plan, experiment), cluster)
+    arrays, waiting = within_limit(plan, experiment, cluster)
     tasks = [task for _, part in arrays for task in part]
     ids = {run_id for task in tasks for run_id in task}
     if not tasks:
@@ -162,11 +162,12 @@ def _slurm_folder(directory: ExperimentDir, number: int) -> Path:
     return directory.slurm_logs(number).absolute()
 
 
-def _within_limit(arrays: Arrays, cluster: Cluster) -> tuple[Arrays, int]:
-    """As many array tasks as the site takes at once, and how many have to wait for a later submission.
+def within_limit(plan: Plan, experiment: Experiment, cluster: Cluster) -> tuple[Arrays, int]:
+    """As many array tasks of `plan` as the site takes at once, and how many have to wait for a later submission.
 
     The jobs beside them that prepare and supervise find room too.
     """
+    arrays = _arrays(plan, experiment)
     most = limits.max_submit_jobs(cluster) if isinstance(cluster, SlurmCluster) else None
     if most is None:
         return arrays, 0

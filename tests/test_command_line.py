@@ -144,6 +144,30 @@ def test_only_a_part_is_sent(config: Path, tmp_path: Path) -> None:
     assert status["counts"] == {"completed": 2, "new": 2}
 
 
+def test_file_that_is_no_experiment_file_names_no_experiment(config: Path, tmp_path: Path) -> None:
+    assert run("submit", config, "--root", tmp_path, "--only", ":1", "--wait").status == 0
+    run_config = next((tmp_path / "tiny").glob("runs/*/config.yaml"))
+    for path in (tmp_path / "tiny" / "manifest.json", run_config):
+        said = run("status", path, "--root", tmp_path)
+        assert said.status == 2
+        assert f"{path} is no experiment file\n  next: the experiment's directory" in said.err
+
+
+def test_template_of_the_next_stage_that_is_missing_is_a_mistake(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "stage2.yaml").touch()
+    said = run("submit", config, "--root", tmp_path, "--dry-run", "--set", f"next.config={tmp_path}/stage_2.yaml")
+    assert said.status == 2
+    assert f"there is no file '{tmp_path}/stage_2.yaml', here or in a folder above {config}" in said.err
+    assert f"did you mean: {tmp_path}/stage2.yaml" in said.err
+
+
+def test_number_without_a_unit_is_said_by_expand_and_by_a_dry_run(config: Path, tmp_path: Path) -> None:
+    bare = ["--root", tmp_path, "--set", "resources={memory: 16, time: 1:30}"]
+    for words in (["expand", config], ["submit", config, "--dry-run"]):
+        said = run(*words, *bare)
+        assert "resources: time 1:30 → 1 min 30 s\nresources: memory 16 → 16 MiB\n" in said.out + said.err
+
+
 def test_one_run_in_the_foreground_shows_its_log(config: Path, tmp_path: Path) -> None:
     said = run("run", config, "2@1", "--root", tmp_path)
     assert said.status == 0, said.err

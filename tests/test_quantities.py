@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.quantities import counted, human_seconds, mebibytes, seconds, slurm_time
+from runner.quantities import counted, human_seconds, mebibytes, seconds, slurm_time, unnamed_units
 
 
 @pytest.mark.parametrize(
@@ -70,3 +72,16 @@ def test_durations_are_short(value: float, shown: str) -> None:
 
 def test_one_is_not_many() -> None:
     assert [counted(number, "run") for number in (0, 1, 2, 1200)] == ["0 runs", "1 run", "2 runs", "1,200 runs"]
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ({"time": "1:30", "memory": 16}, ["time 1:30 → 1 min 30 s", "memory 16 → 16 MiB"]),
+        ({"time": 90, "memory": "16384"}, ["time 90 → 1 h 30 min", "memory 16384 → 16,384 MiB"]),
+        ({"time": "30m", "memory": "16G"}, []),
+        ({"time": "1:30:00", "memory": None}, []),
+    ],
+)
+def test_number_without_a_unit_is_said_with_one(written: dict[str, Any], expected: list[str]) -> None:
+    assert unnamed_units(written) == expected

@@ -53,6 +53,12 @@ def test_limits_are_those_of_the_partition(site: str | None, asked: str | None, 
     assert limits(site, asked) == expected
 
 
+def test_largest_node_of_the_partition_is_known(scontrol: Path) -> None:
+    nodes = "NodeName=a CPUTot=64 Partitions=gpu\nNodeName=b CPUTot=128 Partitions=gpu,fat\nNodeName=c CPUTot=9\n"
+    scontrol.write_text(ANSWER + nodes)
+    assert [limits(name).cpus for name in ("gpu", "fat", "short")] == [128, 128, None]
+
+
 @pytest.mark.usefixtures("scontrol")
 def test_a_partition_that_slurm_does_not_have_is_told_with_those_it_has() -> None:
     expected = r"Slurm has no partition 'shrot'\n    allowed: gpu, short, fat, preempt\n    did you mean: short"
@@ -125,12 +131,13 @@ def test_a_site_without_limits_or_without_accounting_has_no_limit(accounting: Pa
 @pytest.mark.parametrize(
     ("asked", "words"),
     [({"time": "2h"}, r"resources\.time: found 2h00m, and partition short allows 30m00s"),
-     ({"memory": "70G"}, r"resources\.memory: found 71680 MiB, and partition short allows 64000 MiB a node")],
+     ({"memory": "70G"}, r"resources\.memory: found 71680 MiB, and partition short allows 64000 MiB a node"),
+     ({"cpus": "200"}, r"resources\.cpus: found 200, and the largest node of partition short has 128")],
 )  # fmt: skip
 def test_what_would_wait_for_ever_is_refused(asked: dict[str, str], words: str) -> None:
     with pytest.raises(UserError, match=words):
         site_limits.refuse_beyond(
-            Limits(1800, 64000), Resources(**asked), SlurmCluster(kind="slurm", partition="short")
+            Limits(1800, 64000, 128), Resources(**asked), SlurmCluster(kind="slurm", partition="short")
         )
 
 

@@ -14,7 +14,8 @@ from jobs.failure import Kind
 from jobs.run_config import read_run_config
 from runner import manifest
 from runner.cluster import Cluster, LocalCluster, SlurmCluster
-from runner.commands.submit import WORKERS
+from runner.commands.loading import Loaded
+from runner.commands.submit import WORKERS, lines, submit
 from runner.commands.supervise import watch
 from runner.errors import CommandFailed
 from runner.expansion import Expansion, expand
@@ -198,6 +199,15 @@ def test_arrays_are_cut_at_the_sites_size_and_take_turns(tmp_path: Path, directo
     assert "--array=0-1%2" in second
     assert "--dependency=afterany:11" in second
     assert [(chunk.first, chunk.count) for chunk in manifest.submissions(directory)[0].chunks] == [(0, 4), (4, 2)]
+
+
+@pytest.mark.usefixtures("commands")
+def test_dry_run_says_what_the_site_leaves_for_later(tmp_path: Path, directory: ExperimentDir) -> None:
+    loaded, cluster = Loaded(TinyTask(), expansion(tmp_path), directory), site(max_submit_jobs=5)
+    dry = submit(loaded, cluster, Origin([], "local", str(TESTS)), loaded.expansion.runs, Policy(), dry_run=True)
+    text = "\n".join(lines(dry, loaded, cluster, dry_run=True))
+    assert "e: would send 3 runs (" in text
+    assert "3 array tasks more than the site takes at once; submit again later" in text
 
 
 def test_no_more_is_sent_than_the_site_takes_and_the_rest_stays_new(

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from runner.commands.loading import Loaded
+from runner.commands.loading import Loaded, units_in_words
 from runner.commands.tables import Column, fitted
 from runner.expansion import Run
 from runner.files import read_mapping
@@ -93,6 +93,7 @@ def lines(loaded: Loaded) -> Iterator[str]:
     shared = [f"{key}={value_label(value)}" for key, value in _flat(experiment.params) if key not in axes]
     if shared:
         yield "params, where a variant sets nothing else: " + " ".join(shared)
+    yield from units_in_words(loaded)
     yield from _costs(loaded)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +14,12 @@ from jobs.task import Task
 from runner import cluster as clusters
 from runner import experiment, yaml_source
 from runner.cluster import Cluster, SlurmCluster
-from runner.errors import ConfigError, Mistakes, Problem, UserError
+from runner.commands import next_stage
+from runner.errors import ConfigError, Mistakes, Problem, UserError, nearest
 from runner.expansion import Expansion, Run, examine
 from runner.experiment import Experiment, ExperimentFile
 from runner.layout import ExperimentDir, RunDir
+from runner.quantities import unnamed_units
 from runner.yaml_source import Key
 
 
@@ -45,9 +48,19 @@ class Destination:
     text: str
 
 
-def load(config: Path, root: Path, overrides: Sequence[str] = ()) -> Loaded:
-    """Read, check and expand an experiment file; ConfigError with all its mistakes."""
-    _, loaded, mistakes = _examine(config, root, overrides)
+def units_in_words(loaded: Loaded) -> list[str]:
+    """How the numbers of `resources` that name no unit were understood."""
+    resources = loaded.expansion.file.source.value.get("resources")
+    return [f"resources: {text}" for text in unnamed_units(resources if isinstance(resources, dict) else {})]
+
+
+def load(config: Path, root: Path, overrides: Sequence[str] = (), *, kept: bool = False) -> Loaded:
+    """Read, check and expand an experiment file; ConfigError with all its mistakes.
+
+    kept: it is the copy of an earlier submission, beside which the template of the next stage does not lie.
+    """
+    file, loaded, mistakes = _examine(config, root, overrides)
+    mistakes.problems += [] if kept else _next_problems(file)
     mistakes.refuse()
     assert loaded is not None  # without a task there is a mistake
     return loaded
@@ -58,6 +71,7 @@ def load_with_cluster(
 ) -> tuple[Loaded, Destination]:
     """The same with the cluster `name`, else the one that the file names; ConfigError with the mistakes of both."""
     file, loaded, mistakes = _examine(config, root, overrides)
+    mistakes.problems += _next_problems(file)
     found = None
     if name is not None or "cluster" not in file.spoilt:
         with mistakes.gathered():
@@ -101,6 +115,19 @@ def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[Experi
     mistakes.problems += problems + _task_problems(task, expansion, expansion.runs, rests)
     directory = ExperimentDir(root / file.experiment.experiment)
     return file, Loaded(task, _with_known_names(expansion, directory), directory), mistakes
+
+
+def _next_problems(file: ExperimentFile) -> list[Problem]:
+    """A template that is missing would end the funnel only when this stage has been trained."""
+    following = file.experiment.next
+    if following is None or os.path.isfile(path := next_stage.template(following.config, file.path)):
+        return []
+    what = f"there is no file {following.config!r}, here or in a folder above {file.path}"
+    near = nearest(path.name, [entry.name for entry in path.parent.glob("*.yaml")] if path.parent.is_dir() else [])
+    guess = str(Path(following.config).with_name(near)) if near else None
+    return [
+        file.source.problem(("next", "config"), what, allowed="the experiment file of the next stage", nearest=guess)
+    ]
 
 
 def _with_known_names(expansion: Expansion, directory: ExperimentDir) -> Expansion:

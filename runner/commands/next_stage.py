@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,13 @@ from runner.yaml_source import Source
 WARM_START = "train.warm_start"
 FILLED_IN = "promoted"  # as the template's warm start: the checkpoint of each variant
 Origin = dict[str, Any]
+
+
+def template(name: str, config: str | Path | None) -> Path:
+    """The template `name` as it is written, else beside or above the experiment file `config` that names it."""
+    above = Path(config).absolute().parents if config else ()
+    places = [Path(name), *(folder / name for folder in above)]
+    return next((place for place in places if os.path.isfile(place)), places[0])
 
 
 def content(source: Source, promoted: Sequence[tuple[str, Overrides, Origin]]) -> tuple[dict[str, Any], list[str]]:

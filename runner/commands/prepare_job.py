@@ -113,7 +113,7 @@ def fill(directory: ExperimentDir, number: int, tell: Callable[[str], None]) -> 
     origin = submission.Origin(**manifest.submission(directory, number).origin)
     os.chdir(origin.folder)
     kept = directory.submission(number) / "experiment.yaml"
-    loaded = load(kept, directory.path.parent, origin.overrides)
+    loaded = load(kept, directory.path.parent, origin.overrides, kept=True)
     found = prepare(loaded, clusters.parse(origin.cluster, kept.with_name("cluster.yaml")), tell)
     for item in found:
         tell(f"{'ready  ' if item.ready else 'MISSING'}  {item.what}" + (f": {item.detail}" if item.detail else ""))

@@ -45,19 +45,12 @@ def promote(directory: ExperimentDir, config: str | None, top: int | None, incom
         )
     _refuse_incomplete(directory, incomplete)
     promoted = _promoted(directory, plan, top or int(following.get("top", 3)))
-    source = yaml_source.read(_find(template, plan.content.get("config")))
+    source = yaml_source.read(next_stage.template(template, plan.content.get("config")))
     content, left_out = next_stage.content(source, [(its.variant, its.axes, its.origin) for its in promoted])
     path = directory.path.parent / str(content["experiment"]) / "experiment.yaml"
     write_text(path, _text(plan.experiment, template, promoted, left_out, content))
     load(path)  # a template that does not fit shows now
     return path
-
-
-def _find(template: str, config: str | None) -> Path:
-    """The template as it is named, else beside or above the experiment file that names it."""
-    beside = Path(config).absolute().parents if config else ()
-    places = [Path(template), *(folder / template for folder in beside)]
-    return next((place for place in places if place.is_file()), places[0])
 
 
 def _refuse_incomplete(directory: ExperimentDir, allowed: bool) -> None:

@@ -38,7 +38,7 @@ def reload(directory: ExperimentDir, cluster: str | None) -> Again:
     other = (Path(cluster).absolute() if Path(cluster).exists() else cluster) if cluster else None
     os.chdir(origin.folder)
     kept = path.submission(sent[-1].number) / "experiment.yaml"
-    loaded = load(kept, path.path.parent, origin.overrides)
+    loaded = load(kept, path.path.parent, origin.overrides, kept=True)
     if other:
         chosen = load_cluster(loaded, str(other))
         return Again(loaded, chosen.cluster, submission.Origin(origin.overrides, chosen.text, origin.folder))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from jobs.parent import ArrayTask
 from runner import manifest, submission
 from runner.cluster import Cluster, SlurmCluster
-from runner.commands.loading import Loaded, refuse_without_time
+from runner.commands.loading import Loaded, refuse_without_time, units_in_words
 from runner.commands.prepare_job import PrepareJob
 from runner.errors import CommandFailed
 from runner.expansion import Run
@@ -27,6 +27,7 @@ class Outcome:
 
     plan: Plan
     sent: submission.Sent | None
+    waiting: int = 0  # array tasks that the site's limit leaves for a later submission
     settled: list[str] = field(default_factory=list)  # what an interrupted submission had left behind
 
 
@@ -37,7 +38,10 @@ def submit(
     experiment = loaded.experiment
     policy = replace(policy, limits=_limits(loaded, cluster), shrink=getattr(loaded.task, "shrink", None))
     if dry_run:
-        return Outcome(plan(loaded.directory, runs, experiment, policy), None)
+        planned = plan(loaded.directory, runs, experiment, policy)
+        arrays, waiting = submission.within_limit(planned, experiment, cluster)
+        now = {run_id for _, tasks in arrays for task in tasks for run_id in task}
+        return Outcome(replace(planned, send=[run for run in planned.send if run.run_id in now]), None, waiting)
     with manifest.submit_lock(loaded.directory):
         settled = submission.settle_orphans(loaded.directory)
         planned = plan(loaded.directory, runs, experiment, policy)
@@ -47,7 +51,7 @@ def submit(
         sent = None
         if planned.send:
             sent = submission.send(loaded.directory, loaded.expansion, cluster, planned, WORKERS, origin)
-    return Outcome(planned, sent, settled)
+    return Outcome(planned, sent, sent.waiting if sent else 0, settled)
 
 
 def chosen(loaded: Loaded, only: Sequence[str]) -> list[Run]:
@@ -84,10 +88,11 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
         told.append(f"{name}: sent {counted(sent.runs, 'run')} in {counted(sent.tasks, 'array task')} to {where}")
     elif dry_run and done.send:
         told.append(f"{name}: would send {_listed(done.send)} to {cluster.kind}; nothing was sent (--dry-run)")
+        told += units_in_words(loaded)
     else:
         told.append(f"{name}: {'nothing to send' if sent is None else 'nothing sent'}")
-    if sent is not None and sent.waiting:
-        more = counted(sent.waiting, "array task")
+    if outcome.waiting:
+        more = counted(outcome.waiting, "array task")
         told.append(f"{more} more than the site takes at once; submit again later, or let --supervise do it")
     if done.completed:
         told.append(f"{len(done.completed)} completed already")

@@ -83,7 +83,16 @@ def limits(resources: Resources, cluster: SlurmCluster) -> Limits:
     return Limits(
         seconds=max(quantities.seconds(time) for time in times) if timed else None,
         mebibytes=max(int(memory) for memory in memories) if bounded else None,
+        cpus=_most_cpus(set(names)),
     )
+
+
+def _most_cpus(partitions: set[str]) -> int | None:
+    """The CPUs of the largest node of `partitions`; None where Slurm shows none."""
+    shown = call(["scontrol", "--oneliner", "show", "node"])
+    nodes = [dict(re.findall(r"(\w+)=(\S+)", line)) for line in shown.splitlines()]
+    inside = [facts for facts in nodes if partitions & set(facts.get("Partitions", "").split(","))]
+    return max((int(facts["CPUTot"]) for facts in inside if facts.get("CPUTot", "").isdigit()), default=None)
 
 
 def refuse_beyond(limits: Limits, resources: Resources, cluster: SlurmCluster) -> None:
@@ -96,6 +105,8 @@ def refuse_beyond(limits: Limits, resources: Resources, cluster: SlurmCluster) -
         raise UserError(
             f"resources.memory: found {resources.memory} MiB, and {where} allows {limits.mebibytes} MiB a node"
         )
+    if limits.cpus is not None and resources.cpus > limits.cpus:
+        raise UserError(f"resources.cpus: found {resources.cpus}, and the largest node of {where} has {limits.cpus}")
 
 
 def _no_partition(name: str, known: list[str]) -> str:
