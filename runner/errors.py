@@ -17,6 +17,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 SHOWN_AT_ONE_PLACE = 3  # mistakes; an axis of a thousand values may repeat one a thousand times
 SHOWN = 50
+SHORTEST_START = 3  # letters, of a name that is cut short: mem, log
 
 
 class UserError(Exception):
@@ -104,9 +105,11 @@ class Mistakes:
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str | None:
-    """The allowed name most like `name`, or None when none is alike."""
-    matches = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.6)
-    return matches[0] if matches else None
+    """The allowed name most like `name`, whatever their case, or one that it begins; None when none is alike."""
+    names = {one.lower(): one for one in reversed(list(allowed))}
+    like = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+    like += [one for one in names if len(name) >= SHORTEST_START and one.startswith(name.lower())]
+    return names[like[0]] if like else None
 
 
 # What the machine refuses, and a person can do something about

@@ -85,12 +85,14 @@ def examine(
     found, problems = points(experiment.matrix, file.source, complete="matrix" not in file.spoilt)
     keys = axis_keys(experiment.matrix)
     problems += _seed_problems(file, keys, seed_key) + _override_problems(file)
+    if blocked := _blocked(file, keys):  # what the axes would say about the same section follows from it
+        found, problems = [], problems + blocked
     labels = _labels(found, axis_names(keys))
     variants = dict(zip(labels, found, strict=True))
     resolved = _resolve_all(file, found, labels, Resolver(schema, experiment.task, experiment.params), seed_key)
     problems += [*resolved.problems, *_name_problems(file, resolved)]
     baseline = None
-    if not {"matrix", "baseline"} & file.spoilt:
+    if not ({"matrix", "baseline"} & file.spoilt or blocked):
         baseline, more = _baseline(file, variants)
         problems += more
     runs = list(resolved.runs.values())
@@ -99,6 +101,21 @@ def examine(
         own = {run.run_id: run.variant for run in runs}
         baseline = baseline if baseline in own.values() else own.get(same.get(baseline, ""), baseline)
     return Expansion(file, runs, keys, variants, seed_key, baseline, resolved.shared), problems, resolved.rests
+
+
+def _blocked(file: ExperimentFile, keys: list[str]) -> list[Problem]:
+    """Parameters that hold a value where the matrix sets keys below: it would be dropped without a word."""
+    problems: dict[Key, Problem] = {}
+    for key in keys:
+        parts = key.split(".")
+        for length in range(1, len(parts)):
+            value = at(file.experiment.params, ".".join(parts[:length]))
+            if value is not None and not isinstance(value, dict):
+                where = ("params", *parts[:length])
+                near = f"{{name: {value}}}" if isinstance(value, str) else None
+                what = f"found {value!r}, and the matrix sets {key} below it"
+                problems.setdefault(where, file.source.problem(where, what, allowed="keys with values", nearest=near))
+    return list(problems.values())
 
 
 def _labels(found: list[Point], names: dict[str, str]) -> list[str]:
@@ -166,6 +183,10 @@ def _reporter(file: ExperimentFile, point: Point, seed_key: str) -> Report:
         parts = [str(part) for part in key]
         for override, origin in places:
             own = override.split(".")
+            if own[0] == parts[0] == "params":
+                more = {"nearest": override.removeprefix("params").removeprefix(".") or None}
+                where = origin[:-1] if isinstance(origin[-1], int) else origin
+                return file.source.problem(where, "the matrix writes keys of params without `params.`", **more)
             if own == parts[: len(own)] or parts == own[: len(parts)]:
                 problem = file.source.problem(origin, what, **more)
                 return Problem(what, ".".join(parts), problem.file, problem.line, problem.allowed, problem.nearest)

@@ -265,14 +265,18 @@ def examine(path: Path, overrides: list[str] | None = None) -> ExperimentFile:
         with mistakes.gathered():
             override(source, text, Experiment.model_fields)
     value, spoilt = source.value, set()
+    left_out: set[str] = set()  # what is said about a section that lacks them follows from that
     while True:
         try:
             experiment = Experiment.model_validate(value)
         except ValidationError as error:
             said = {problem.key for problem in source.mistakes}
-            mistakes.problems += [p for p in problems(Experiment, error, source.problem) if p.key not in said]
+            for problem in problems(Experiment, error, source.problem):
+                if problem.key not in said and not any(f"{key}.".startswith(f"{problem.key}.") for key in left_out):
+                    mistakes.problems.append(problem)
             wrong = {_innermost(value, details["loc"]) for details in error.errors(include_url=False)}
             spoilt |= {str(path[0]) for path in wrong}
+            left_out |= {yaml_source.dotted(path) for path in wrong}
             for place in wrong:
                 value = _without(value, place)
             value = {"experiment": "unnamed"} | value

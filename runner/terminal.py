@@ -13,7 +13,7 @@ RUN_SYNTAX = (
     "an id or its start, axis values (2,3 or lr=0.1), a seed (@1), both (2,3@1), a row of expand (:4), a pattern"
 )
 QUIET = "--quiet"
-_WITH_A_FILE = ("expand", "prepare", "submit", "run")  # commands whose mistakes `runner expand` finds too
+_WITH_A_FILE = ("expand", "prepare", "submit", "run", "doctor")  # commands that begin with the file to check
 
 
 class Voice:
@@ -50,7 +50,7 @@ def _next_command(error: UserError, program: str, arguments: Sequence[str]) -> s
     """Where an error names none: check the mended file, or look at what the command wants."""
     words = [word for word in arguments if not word.startswith("-")]
     if isinstance(error, ConfigError) and words[:1] and words[0] in _WITH_A_FILE and len(words) > 1:
-        return f"runner expand {words[1]}, when that is mended"
+        return f"runner {'doctor' if words[0] == 'doctor' else 'expand'} {words[1]}, after fixing it"
     return " ".join([program, *words[:1], "--help"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -13,6 +14,8 @@ from runner.errors import Problem, nearest
 from runner.yaml_source import Key
 
 Report = Callable[..., Problem]  # (key, what, *, allowed=, nearest=) → Problem
+
+UNKNOWN_KEY = "unknown key"
 
 _KINDS = {  # pydantic's error types by their first word → what the value should have been
     "string": "text",
@@ -78,8 +81,23 @@ def _problem(details: ErrorDetails, place: _Place, report: Report, where: Key) -
         return report((*where, *context["key"]), context["what"], allowed=context["allowed"])
     if kind == "value_error":
         return report(where, str(context["error"]))
-    fields = [name for model in place.models for name in model.model_fields]
-    return report(where, _plain(kind, found, context, details["msg"]), allowed=", ".join(fields) or None)
+    fields = list(dict.fromkeys(name for model in place.models for name in model.model_fields))
+    what = _plain(kind, found, context, details["msg"])
+    return report(where, what, allowed=", ".join(fields) or None, nearest=_meant(kind, found, place.models))
+
+
+def _meant(kind: str, found: Any, models: list[type[BaseModel]]) -> str | None:
+    """What was meant by a value of the wrong kind: a number with its unit, a name alone, one value for a list."""
+    wanted = kind.partition("_")[0]
+    if wanted in ("int", "float", "finite") and isinstance(found, str):
+        if comma := re.fullmatch(r"\s*([-+]?[0-9]+),([0-9]+)\s*", found):
+            return f"{comma[1]}.{comma[2]}"
+        if unit := re.fullmatch(r"\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*[A-Za-zÅµ%°/]+\s*", found):
+            return f"{unit[1]}, without its unit"
+    if wanted in ("list", "tuple") and isinstance(found, (str, int, float)):
+        return f"[{found}]"
+    needed = {name for model in models for name, info in model.model_fields.items() if info.is_required()}
+    return f"{{{needed.pop()}: {found}}}" if len(needed) == 1 and isinstance(found, (str, int, float)) else None
 
 
 def _plain(kind: str, found: Any, context: dict[str, Any], message: str) -> str:
@@ -103,8 +121,21 @@ def _plain(kind: str, found: Any, context: dict[str, Any], message: str) -> str:
 
 def _unknown_key(name: str, owners: list[type[BaseModel]], report: Report, where: Key) -> Problem:
     names = sorted({field for owner in owners for field in owner.model_fields})
+    if slip := _punctuation(name):
+        return report(where, f"{UNKNOWN_KEY}; {slip}", nearest=nearest(re.split(r"[^\w.]", name)[0], names))
     guess = nearest(name, names) or next(_deeper(name, owners), None)
-    return report(where, "unknown key", allowed=", ".join(names) or "no keys", nearest=guess)
+    return report(where, UNKNOWN_KEY, allowed=", ".join(names) or "no keys", nearest=guess)
+
+
+def _punctuation(name: str) -> str | None:
+    """What was forgotten where YAML took more, or less, than a key for one."""
+    if name.isdigit():
+        return "a comma separates keys: decimal numbers are written with a point"
+    if re.fullmatch(r"[\w.]+:\S+", name):
+        return "a space is missing behind its ':'"
+    if re.match(r"[\w.]+\s*[\[{]", name):
+        return "a ':' is missing before the bracket"
+    return None
 
 
 def _deeper(name: str, owners: list[type[BaseModel]]) -> Iterator[str]:

@@ -69,6 +69,10 @@ class Source:
         for length in range(len(key), 0, -1):
             if key[:length] in self.replaced:
                 return Problem(what, dotted(key), self.replaced[key[:length]], **more)
+        if key and key not in self.lines:  # the command line may have made the section
+            flag = next((flag for place, flag in self.replaced.items() if place[: len(key)] == key), None)
+            if flag is not None:
+                return Problem(what, dotted(key), flag, **more)
         return Problem(what, dotted(key) or None, str(self.path), self.line(key), **more)
 
 
@@ -113,7 +117,7 @@ def parse(text: str, path: Path, *, strict: bool = True) -> Source:
     try:
         root = yaml.compose(text, Loader=PlainLoader)
     except yaml.MarkedYAMLError as error:
-        raise ConfigError([_syntax_problem(error, path)]) from None
+        raise ConfigError([_syntax_problem(error, path, text.splitlines())]) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         what = f"not valid YAML: the character {text[error.position]!r} is not allowed"
@@ -143,14 +147,42 @@ _HINTS = {
 }
 
 
-def _syntax_problem(error: yaml.MarkedYAMLError, path: Path) -> Problem:
+def _syntax_problem(error: yaml.MarkedYAMLError, path: Path, lines: list[str]) -> Problem:
     mark = error.problem_mark or error.context_mark
     what = f"{error.problem or error.context}".removeprefix("but ")
     hint = next((hint for sign, hint in _HINTS.items() if sign in what), None)
-    if error.context and error.context_mark and mark and error.context_mark.line != mark.line:
+    number, key = mark.line if mark else None, None
+    if (bare := _line_without_colon(error, lines)) is not None:
+        number, what = bare, f"found {lines[bare].strip()!r}, which is no key with a value"
+        hint = "a key is followed by ':' and a space"
+        key = _word(lines[bare])
+    elif re.match("expected <block end>.*'<block (mapping|sequence) start>'", what) and error.context_mark:
+        what = f"indented in another way than its section, which begins in line {error.context_mark.line + 1}"
+        hint = "the keys of one section begin in the same column"
+        key = _word(lines[error.problem_mark.line]) if error.problem_mark else None
+    elif error.context and error.context_mark and mark and error.context_mark.line != mark.line:
         what += f", {error.context} that begins in line {error.context_mark.line + 1}"
     what = f"not valid YAML: {what}" + (f"; {hint}" if hint else "")
-    return Problem(what, file=str(path), line=mark.line + 1 if mark else None)
+    return Problem(what, key, str(path), None if number is None else number + 1)
+
+
+def _word(line: str) -> str | None:
+    """The key with which `line` begins."""
+    word = re.match(r"[\s-]*([\w.]+)", line)
+    return word[1] if word else None
+
+
+def _line_without_colon(error: yaml.MarkedYAMLError, lines: list[str]) -> int | None:
+    """The line where a ':' was forgotten, counted from 0: YAML notices only at what follows."""
+    what, mark = str(error.problem), error.problem_mark
+    if "could not find expected ':'" in what and error.context_mark:
+        return error.context_mark.line
+    if "mapping values are not allowed" in what and mark:
+        for number in range(mark.line - 1, -1, -1):
+            text = lines[number].split(" #")[0].strip()
+            if text and not text.startswith("#"):
+                return None if ":" in text or text.startswith("-") else number
+    return None
 
 
 def _kind(value: Any) -> str:

@@ -140,6 +140,85 @@ MISTAKES = {
     "unknown task": ("task: crystal", "task: crystals", 2, ["task: .*'crystals'", "did you mean: crystal"]),
     "bad time": ("time: 10m", "time: soon", 13, ["'soon' is not a time"]),
     "bad memory": ("time: 10m", "memory: much", 13, ["'much' is not an amount of memory"]),
+    "matrix below params": (
+        "matrix:\n  axes:\n    model.middle_fusion.layers: [[1], [2]]\n  seeds: [0]\n",
+        "  matrix:\n    seeds: [0]\n",
+        9,
+        [r"params\.matrix: unknown key", r"did you mean: matrix \(at the top level\)"],
+    ),
+    "section at the top level": (
+        "  train: {ep",
+        "train: {ep",
+        8,
+        ["train: unknown key", "did you mean: params.train\n"],
+    ),
+    "section in another section": (
+        "  train: {ep",
+        "    train: {ep",
+        8,
+        ["params.model.train: unk", "mean: params.train\n"],
+    ),
+    "key of the cluster file": (
+        "time: 10m",
+        "account: me",
+        13,
+        ["resources.account: ", "mean: account in a cluster file"],
+    ),
+    "colon forgotten": (
+        "task: crystal",
+        "task crystal",
+        2,
+        ["found 'task crystal', which is no key.* followed by ':'"],
+    ),
+    "colon of a section forgotten": (
+        "  axes:\n",
+        "  axes\n",
+        10,
+        ["axes: .*found 'axes', which is no key with a value"],
+    ),
+    "colon before a bracket forgotten": ("train: {e", "train {e", 8, ["a ':' is missing before the br", "mean: train"]),
+    "space forgotten": ("epochs: 2", "epochs:2", 8, ["a space is missing behind its ':'", "did you mean: epochs"]),
+    "one column too far": ("  model:\n", "   model:\n", 5, ["model: .*another way than its section, .* in line 4"]),
+    "name alone under an axis": (
+        "{name: dynamic, layers: [2]}",
+        "dynamic",
+        7,
+        ["found 'dynamic', and the matrix sets model.middle_fusion.layers below", "did you mean: {name: dynamic}"],
+    ),
+    "axis with params": (
+        "    model.middle_fusion.layers: [[1]",
+        "    params.model.middle_fusion.layers: [[1]",
+        11,
+        ["writes keys of params without `params.`", "did you mean: model.middle_fusion.layers\n"],
+    ),
+    "end of an axis alone": (
+        "    model.middle_fusion.layers: [[1]",
+        "    layers: [[1]",
+        11,
+        ["layers: unknown key", "did you mean: model.middle_fusion.layers\n"],
+    ),
+    "fractions in percent": (
+        "test: 10",
+        "test: 10, split: random, fractions: [80, 10, 10]",
+        4,
+        ["1 mistake", r"fractions: found \[80.0, 10.0, 10.0\]", r"did you mean: \[0.8, 0.1, 0.1\]"],
+    ),
+    "unknown draw": (
+        "  seeds: [0]",
+        "  random: {count: 2, axes: {train.learning_rate: {log: [1e-4, 1e-2]}}}",
+        12,
+        ["1 mistake", "random.axes.train.learning_rate.log: unknown key", "did you mean: log_uniform"],
+    ),
+    "decimal comma": ("epochs: 2", "learning_rate: '0,001'", 8, ["must be a number; found '0,001'", "mean: 0.001"]),
+    "decimal comma in braces": ("epochs: 2", "learning_rate: 1,5", 8, ["train.5: unknown key; a comma separates keys"]),
+    "number with its unit": (
+        "epochs: 2",
+        "learning_rate: 3 eV",
+        8,
+        ["found '3 eV'", "did you mean: 3, without its unit"],
+    ),
+    "one value for a list": ("seeds: [0]", "seeds: 3", 12, ["seeds: must be a list; found 3", r"did you mean: \[3\]"]),
+    "file alone for a section": ("resources: {", "next: a.yaml\nresources: {", 13, ["did you mean: {config: a.yaml}"]),
     "warm-up longer than the run": (
         "epochs: 2}",
         "epochs: 2, schedule: linear_warmup, warmup_steps: 500}",
@@ -222,6 +301,25 @@ def test_mistake_in_a_cluster_file(tmp_path: Path, name: str) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def test_mistake_in_a_cluster_file_ends_with_what_checks_that_file(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    (tmp_path / "site.yaml").write_text("kind: slurm\nparttion: gpu\n")
+    said = run("submit", tmp_path / "good.yaml", "--cluster", tmp_path / "site.yaml")
+    check = f"runner submit {tmp_path}/good.yaml --cluster {tmp_path}/site.yaml --dry-run, after fixing it"
+    assert said.err.endswith(f"  next: {check}\n")
+    said = run("doctor", tmp_path / "site.yaml")
+    assert said.err.endswith(f"  next: runner doctor {tmp_path}/site.yaml, after fixing it\n")
+
+
+@pytest.mark.parametrize("override", ["trian.epochs=5", "matrix.axis.train.epochs=[5]"])
+def test_section_that_set_has_made_is_blamed_on_set(tmp_path: Path, override: str) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    said = run("expand", tmp_path / "good.yaml", "--set", override)
+    assert said.status == 2
+    assert f"  --set {override}: " in said.err
+    assert "good.yaml:" not in said.err
+
+
 def test_slurm_without_a_time_limit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text(GOOD.replace("resources: {time: 10m}\n", ""))
     (tmp_path / "site.yaml").write_text("kind: slurm\n")
@@ -243,7 +341,7 @@ def test_pattern_that_matches_nothing(tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text(GOOD)
     said = run("submit", tmp_path / "good.yaml", "--only", "layers=9", "--root", tmp_path / "runs")
     assert said.status == 2
-    assert "--only 'layers=9' matches none of 2 runs" in said.err
+    assert "no run 'layers=9' among 2; did you mean layers=2?\n    allowed: an id or its start" in said.err
 
 
 def test_unknown_experiment_names_the_nearest(tmp_path: Path) -> None:

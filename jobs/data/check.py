@@ -55,7 +55,7 @@ def check_data(data: DataChoice, describe: str | None = None, root: Path | None 
     if column is None:
         counts = {name: summary.count(name) for name in summary.targets}
         return [*problems, missing_target(data.dataset, data.target, counts)]
-    return problems + _check_sizes(data, summary, column)
+    return problems or _check_sizes(data, summary, column)
 
 
 def missing_describer(dataset: str, describe: str, root: Path | None = None) -> list[Problem]:
@@ -78,11 +78,13 @@ def _check_fractions(data: DataChoice) -> list[Problem]:
     if data.split == "official":
         return []
     if min(data.fractions) <= 0 or sum(data.fractions) > 1 + 1e-9:
+        percent = min(data.fractions) > 0 and 1 < sum(data.fractions) <= 100
         return [
             Problem(
                 f"found {list(data.fractions)}",
                 key="data.fractions",
                 allowed="three numbers above 0 that add up to 1 or less: train, val, test",
+                nearest=str([share / 100 for share in data.fractions]) if percent else None,
             )
         ]
     return []

@@ -18,6 +18,7 @@ from runner.commands import next_stage
 from runner.errors import ConfigError, Mistakes, Problem, UserError, nearest
 from runner.expansion import Expansion, Run, examine
 from runner.experiment import Experiment, ExperimentFile
+from runner.key_places import with_place
 from runner.layout import ExperimentDir, RunDir
 from runner.quantities import unnamed_units
 from runner.yaml_source import Key
@@ -102,16 +103,18 @@ def refuse_without_time(file: ExperimentFile, cluster: Cluster) -> None:
 
 def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[ExperimentFile, Loaded | None, Mistakes]:
     file = experiment.examine(config, list(overrides))
-    mistakes = Mistakes(list(file.mistakes))
+    mistakes = Mistakes()
     with mistakes.gathered():
         _refuse_unknown_thresholds(file)
     task = None
     if "task" not in file.spoilt:
         with mistakes.gathered():
             task = _task(file)
+    mistakes.problems += [with_place(problem, task.Params if task else None) for problem in file.mistakes]
     if task is None:
         return file, None, mistakes
     expansion, problems, rests = examine(file, task.Params, task.seed_key)
+    problems = [with_place(problem, task.Params, of_matrix=True) for problem in problems]
     mistakes.problems += problems + _task_problems(task, expansion, expansion.runs, rests)
     directory = ExperimentDir(root / file.experiment.experiment)
     return file, Loaded(task, _with_known_names(expansion, directory), directory), mistakes
@@ -214,12 +217,13 @@ def _destination(file: ExperimentFile, name: str | None) -> Destination:
         cluster = clusters.load(wanted, file.path)
     except ConfigError as error:
         flag = f"--cluster {name}" if name is not None else None
+        check = " ".join(["runner submit", str(file.path), *([flag] if flag else []), "--dry-run, after fixing it"])
         raise ConfigError(
             [
                 p if p.file else replace(p, file=flag) if flag else _at(file, ("cluster",), p)
                 for p in _problems_of(error)
             ],
-            next_command=error.next_command,
+            next_command=error.next_command or check,
         ) from None
     if "resources" not in file.spoilt:
         refuse_without_time(file, cluster)
