@@ -14,7 +14,7 @@ from runner.experiment import ExperimentFile, Overrides
 from runner.identity import BASE, axis_names, run_id, short_form, slug, value_label
 from runner.matrix import Point, axis_keys, matches, points
 from runner.resolution import Misfit, Resolver, at, selects_another_kind
-from runner.validation import Report
+from runner.validation import UNKNOWN_KEY, Report
 from runner.yaml_source import Key
 
 MOST_MISFITS = 1000  # of 100,000 runs that are all wrong, so many are reported
@@ -89,7 +89,9 @@ def examine(
         found, problems = [], problems + blocked
     labels = _labels(found, axis_names(keys))
     variants = dict(zip(labels, found, strict=True))
-    resolved = _resolve_all(file, found, labels, Resolver(schema, experiment.task, experiment.params), seed_key)
+    resolver = Resolver(schema, experiment.task, experiment.params)
+    resolved = _resolve_all(file, found, labels, resolver, seed_key)
+    problems += _misspelt(file, resolver)
     problems += [*resolved.problems, *_name_problems(file, resolved)]
     baseline = None
     if not ({"matrix", "baseline"} & file.spoilt or blocked):
@@ -166,6 +168,16 @@ def _resolve_all(
     return result
 
 
+def _misspelt(file: ExperimentFile, resolver: Resolver) -> list[Problem]:
+    """Misspelt keys of `params`, also in a section that every variant replaces by another kind."""
+
+    def report(key: Key, what: str, **more: Any) -> Problem:
+        return file.source.problem(("params", *key), what, **more)
+
+    found = [problem for wrong in resolver.shared_misfits() for problem in wrong.problems(report)]
+    return [problem for problem in found if problem.what == UNKNOWN_KEY and problem.nearest]
+
+
 def _note_misfit(result: _Found, misfit: Misfit, variant: str, report: Report) -> None:
     for wrong in misfit.errors:
         if id(wrong) not in result.noted:  # the error of a section is one object for all the runs that share it
@@ -177,12 +189,16 @@ def _note_misfit(result: _Found, misfit: Misfit, variant: str, report: Report) -
 
 def _reporter(file: ExperimentFile, point: Point, seed_key: str) -> Report:
     """Problems of a run stand where the file sets the parameter: at an axis, a named point, or in `params`."""
-    places = sorted(zip(point.overrides, point.origins, strict=True), key=lambda place: -len(place[0]))
+    places = sorted(zip(point.overrides.items(), point.origins, strict=True), key=lambda place: -len(place[0][0]))
+    params = file.experiment.params
 
     def report(key: Key, what: str, **more: Any) -> Problem:
         parts = [str(part) for part in key]
-        for override, origin in places:
+        for (override, value), origin in places:
             own = override.split(".")
+            rest = ".".join(parts[len(own) :])
+            if rest and at(value, rest, _ABSENT) is _ABSENT and at(params, ".".join(parts), _ABSENT) is not _ABSENT:
+                continue  # the value was merged into a section of `params` that has it
             if own[0] == parts[0] == "params":
                 more = {"nearest": override.removeprefix("params").removeprefix(".") or None}
                 where = origin[:-1] if isinstance(origin[-1], int) else origin

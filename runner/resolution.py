@@ -107,6 +107,11 @@ class Resolver:
             return Misfit(tuple(wrong), self._rest(given))
         return self._joined(given)
 
+    def shared_misfits(self) -> list[_Wrong]:
+        """The errors of the shared sections as they stand, which overrides may complete or replace."""
+        sections = [self._section(name, None) for name in self._adapters]
+        return [section for section in sections if isinstance(section, _Wrong)]
+
     def merged(self, overrides: Overrides) -> dict[str, Any]:
         """The shared parameters with `overrides` set; what no override goes through is shared, not copied."""
         copies: dict[tuple[str, ...], dict[str, Any]] = {(): dict(self.base)}

@@ -70,8 +70,11 @@ def _problem(details: ErrorDetails, place: _Place, report: Report, where: Key) -
         field = context["discriminator"].strip("'")
         names = [tag for model in place.models for tag in tags(model)]
         if kind == "union_tag_not_found":
-            what = f"needs the key {field!r}, which says of what kind it is; found {_short(found)}"
-            return report(where, what, allowed=f"{field}: {', '.join(names)}")
+            what = "missing; it says of what kind this is" + (
+                "" if isinstance(found, dict) else f"; found {_short(found)}"
+            )
+            near = f"{{{field}: {found}}}" if isinstance(found, str) else None
+            return report((*where, field), what, allowed=", ".join(names), nearest=near)
         tag = context["tag"]
         return report((*where, field), f"unknown name {tag!r}", allowed=", ".join(names), nearest=nearest(tag, names))
     if kind == "literal_error":
@@ -123,14 +126,12 @@ def _unknown_key(name: str, owners: list[type[BaseModel]], report: Report, where
     names = sorted({field for owner in owners for field in owner.model_fields})
     if slip := _punctuation(name):
         return report(where, f"{UNKNOWN_KEY}; {slip}", nearest=nearest(re.split(r"[^\w.]", name)[0], names))
-    guess = nearest(name, names) or next(_deeper(name, owners), None)
+    guess = nearest(name, names) or " or ".join(dict.fromkeys(_deeper(name, owners))) or None
     return report(where, UNKNOWN_KEY, allowed=", ".join(names) or "no keys", nearest=guess)
 
 
 def _punctuation(name: str) -> str | None:
     """What was forgotten where YAML took more, or less, than a key for one."""
-    if name.isdigit():
-        return "a comma separates keys: decimal numbers are written with a point"
     if re.fullmatch(r"[\w.]+:\S+", name):
         return "a space is missing behind its ':'"
     if re.match(r"[\w.]+\s*[\[{]", name):

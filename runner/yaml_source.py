@@ -156,6 +156,9 @@ def _syntax_problem(error: yaml.MarkedYAMLError, path: Path, lines: list[str]) -
         number, what = bare, f"found {lines[bare].strip()!r}, which is no key with a value"
         hint = "a key is followed by ':' and a space"
         key = _word(lines[bare])
+    elif "mapping values" in what and mark and (bracket := re.match(r"\s*([\w.]+)\s*[\[{]", lines[mark.line])):
+        what, key = "found a value in brackets behind no key", bracket[1]
+        hint = f"a ':' is missing behind {key!r}"
     elif re.match("expected <block end>.*'<block (mapping|sequence) start>'", what) and error.context_mark:
         what = f"indented in another way than its section, which begins in line {error.context_mark.line + 1}"
         hint = "the keys of one section begin in the same column"
@@ -164,6 +167,25 @@ def _syntax_problem(error: yaml.MarkedYAMLError, path: Path, lines: list[str]) -
         what += f", {error.context} that begins in line {error.context_mark.line + 1}"
     what = f"not valid YAML: {what}" + (f"; {hint}" if hint else "")
     return Problem(what, key, str(path), None if number is None else number + 1)
+
+
+def _word(line: str) -> str | None:
+    """The key with which `line` begins."""
+    word = re.match(r"[\s-]*([\w.]+)", line)
+    return word[1] if word else None
+
+
+def _line_without_colon(error: yaml.MarkedYAMLError, lines: list[str]) -> int | None:
+    """The line where a ':' was forgotten, counted from 0: YAML notices only at what follows."""
+    what, mark = str(error.problem), error.problem_mark
+    if "could not find expected ':'" in what and error.context_mark:
+        return error.context_mark.line
+    if mark and re.match("mapping values are not allowed|expected <block end>.*'<block mapping start>'", what):
+        for number in range(min(mark.line, len(lines)) - 1, -1, -1):
+            text = lines[number].split(" #")[0].strip()
+            if text and not text.startswith("#"):
+                return number if re.fullmatch(r"[\w.]+", text) else None
+    return None
 
 
 def _word(line: str) -> str | None:
@@ -243,6 +265,7 @@ class _Builder:
         values: dict[str, Any] = {}
         merged: dict[str, Any] = {}
         first: dict[str, int] = {}
+        before, previous = key, node
         for name_node, value_node in node.value:
             line = name_node.start_mark.line + 1
             if name_node.tag == "tag:yaml.org,2002:merge":
@@ -256,6 +279,13 @@ class _Builder:
                 self.wrong(name_node, key, f"the key {name[:40]!r} is not Unicode text")
                 continue
             child = (*key, name)
+            if node.flow_style and name.isdecimal() and _is_empty(value_node) and _is_number(previous):
+                number = f"{previous.value}.{name}"
+                self.wrong(
+                    name_node, before, f"found {previous.value},{name}; in braces, a comma ends a value: write {number}"
+                )
+                continue
+            before, previous = child, value_node
             if name in first:
                 self.wrong(name_node, child, f"this key stands twice, first in line {first[name]}")
                 continue
@@ -273,6 +303,14 @@ class _Builder:
                 continue
             values |= built
         return values
+
+
+def _is_empty(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.value == ""
+
+
+def _is_number(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.value.lstrip("-").isdecimal()
 
 
 def _encodable(text: str) -> bool:

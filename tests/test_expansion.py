@@ -277,6 +277,13 @@ def test_what_is_right_of_a_wrong_run_can_be_checked_further(tmp_path: Path) -> 
     ]
 
 
+def test_misspelt_key_is_where_it_stands_although_values_of_an_axis_are_merged_over_it(tmp_path: Path) -> None:
+    text = f"{HEAD}params: {{model: {{widht: 3}}}}\nmatrix: {{axes: {{model: [{{fused: [1]}}, {{fused: [2]}}]}}}}\n"
+    assert [problem.partition("\n")[0] for problem in mistakes(tmp_path, text)] == [
+        "e.yaml:2: params.model.widht: unknown key"
+    ]
+
+
 @pytest.mark.parametrize(("values", "count"), [("[{width: 2}, {width: 3}]", 0), ("[{fused: [1]}, {fused: [2]}]", 1)])
 def test_set_below_an_axis_has_an_effect_where_a_value_leaves_the_key_alone(
     tmp_path: Path, values: str, count: int

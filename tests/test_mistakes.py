@@ -210,7 +210,12 @@ MISTAKES = {
         ["1 mistake", "random.axes.train.learning_rate.log: unknown key", "did you mean: log_uniform"],
     ),
     "decimal comma": ("epochs: 2", "learning_rate: '0,001'", 8, ["must be a number; found '0,001'", "mean: 0.001"]),
-    "decimal comma in braces": ("epochs: 2", "learning_rate: 1,5", 8, ["train.5: unknown key; a comma separates keys"]),
+    "decimal comma in braces": (
+        "epochs: 2",
+        "learning_rate: 1,5",
+        8,
+        ["train.learning_rate: found 1,5; in braces, a comma ends a value: write 1.5"],
+    ),
     "number with its unit": (
         "epochs: 2",
         "learning_rate: 3 eV",
@@ -417,7 +422,7 @@ cluster: configs/nowhere.yaml
 
 
 def test_a_matrix_with_a_thousand_alike_mistakes_stays_readable(tmp_path: Path) -> None:
-    values = ", ".join(f"{{width: {n}}}" for n in range(1000))
+    values = ", ".join(f"{{name: alignn, hidden: x{n}}}" for n in range(1000))
     text = f"experiment: e\nmatrix: {{axes: {{model.encoder: [{values}]}}}}\n"
     told = refused(tmp_path, text)
     assert told.startswith("error: 1,000 mistakes in the configuration\n")

@@ -88,8 +88,10 @@ def mistakes(text: str) -> list[Problem]:
          "    did you mean: dense"),
         ("needed: 1\nshape: {name: circel}", "e.yaml:2: shape.name: unknown name 'circel'\n    allowed: circle, box\n"
          "    did you mean: circle"),
-        ("needed: 1\nshape: {radius: 2}", "e.yaml:2: shape: needs the key 'name', which says of what kind it is; "
-         "found {'radius': 2}\n    allowed: name: circle, box"),
+        ("needed: 1\nshape: {radius: 2}", "e.yaml:2: shape.name: missing; it says of what kind this is\n    allowed: "
+         "circle, box"),
+        ("needed: 1\nshape: circle", "e.yaml:2: shape: must be keys with values; found 'circle'\n"
+         "    allowed: name, radius, sides\n    did you mean: {name: circle}"),
         ("needed: 1\nshape: {name: circle, radius: 0}", "e.yaml:2: shape.radius: must be more than 0; found 0"),
         ("needed: 1\nshape: {name: box, radius: 1}", "e.yaml:2: shape.radius: unknown key\n    allowed: name, sides"),
         ("needed: 1\nshape: {name: box, sides: [1]}", "e.yaml:2: shape.sides[1]: missing; it must be given"),

@@ -52,6 +52,10 @@ def check_data(data: DataChoice, describe: str | None = None, root: Path | None 
             )
         )
     column = _target_column(data.target, summary)
+    if column is None and data.target in summary.texts:
+        what = f"the column {data.target!r} of {data.dataset} holds text, not numbers"
+        allowed = "numbers with a decimal point and without a unit, as 1.5"
+        return [*problems, Problem(what, key="data.target", allowed=allowed)]
     if column is None:
         counts = {name: summary.count(name) for name in summary.targets}
         return [*problems, missing_target(data.dataset, data.target, counts)]

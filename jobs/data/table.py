@@ -22,6 +22,7 @@ SUFFIXES = (".csv", ".csv.gz", ".json", ".json.gz", ".jsonl", ".jsonl.gz", ".par
 ID_COLUMNS = ("id", "material_id", "jid")
 STRUCTURE_COLUMNS = ("structure", "atoms", "cif", "poscar")
 SPLIT_COLUMN = "split"
+SEPARATORS = {";": "semicolon", "\t": "tab"}  # with which spreadsheets write what they call CSV
 
 
 def readable(path: Path) -> bool:
@@ -124,9 +125,15 @@ def _one_of(names: tuple[str, ...], frame: pd.DataFrame, path: Path) -> str:
     for name in names:
         if name in frame:
             return name
+    columns = ", ".join(map(str, frame.columns))
+    separated = next((word for sign, word in SEPARATORS.items() if len(frame.columns) == 1 and sign in columns), None)
+    if separated:
+        raise UserError(
+            f"data.dataset: {path}: its columns are separated by {separated}s; save it with commas, and numbers with a "
+            f"decimal point\n    found: {columns.expandtabs(4)}"
+        )
     raise UserError(
-        f"data.dataset: {path} has no column {names[0]!r}\n    allowed: {', '.join(names)}\n"
-        f"    found: {', '.join(map(str, frame.columns))}"
+        f"data.dataset: {path} has no column {names[0]!r}\n    allowed: {', '.join(names)}\n    found: {columns}"
     )
 
 
