@@ -32,7 +32,7 @@ def check_data(data: DataChoice, describe: str | None = None, root: Path | None 
     Keys are those of the crystal task (`data.target`, `text.describe`). A data set that was not downloaded yet is
     checked by name alone; the rest shows when it is prepared.
     """
-    problems = _check_fractions(data)
+    problems = fractions = _check_fractions(data)
     try:
         summary = summary_of(data.dataset, root)
     except ConfigError as error:
@@ -43,23 +43,17 @@ def check_data(data: DataChoice, describe: str | None = None, root: Path | None 
         return problems
     if describe is not None and describe not in {*DESCRIBERS, *summary.texts}:
         allowed = sorted({*DESCRIBERS, *summary.texts})
-        problems.append(
-            Problem(
-                f"{data.dataset} has no text column {describe!r}",
-                key="text.describe",
-                allowed=", ".join(allowed),
-                nearest=nearest(describe, allowed),
-            )
-        )
+        what = f"{data.dataset} has no text column {describe!r}"
+        near = nearest(describe, allowed)
+        problems = [*problems, Problem(what, key="text.describe", allowed=", ".join(allowed), nearest=near)]
     column = _target_column(data.target, summary)
     if column is None and data.target in summary.texts:
         what = f"the column {data.target!r} of {data.dataset} holds text, not numbers"
-        allowed = "numbers with a decimal point and without a unit, as 1.5"
-        return [*problems, Problem(what, key="data.target", allowed=allowed)]
+        return [*problems, Problem(what, key="data.target", allowed="a decimal point and no unit, as 1.5")]
     if column is None:
         counts = {name: summary.count(name) for name in summary.targets}
         return [*problems, missing_target(data.dataset, data.target, counts)]
-    return problems or _check_sizes(data, summary, column)
+    return problems if fractions else problems + _check_sizes(data, summary, column)
 
 
 def missing_describer(dataset: str, describe: str, root: Path | None = None) -> list[Problem]:
