@@ -124,7 +124,8 @@ class Resolver:
                     there = place.get(part)
                     inner = copies[parts[:depth]] = place[part] = dict(there) if isinstance(there, dict) else {}
                 place = inner
-            place[parts[-1]] = merge(place.get(parts[-1]), overrides[key])
+            value = overrides[key]
+            place[parts[-1]] = merge(place.get(parts[-1]), value) if isinstance(value, dict) else value
         return copies[()]
 
     def _parts(self, key: str) -> tuple[str, ...]:
