@@ -132,7 +132,7 @@ def quiet_first(words: Sequence[str]) -> list[str]:
 
 def explain(error: UserError, program: str, arguments: Sequence[str]) -> None:
     """Print what was wrong and the next command; on a terminal, lines are broken between words."""
-    lines = f"error: {error}".splitlines()
+    lines = f"error: {error}".split("\n")
     if error.next_command is None:
         lines.append(f"  next: {_next_command(error, program, arguments)}")
     if sys.stderr.isatty():

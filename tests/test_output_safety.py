@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-import os
 import re
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from damaged_runs import answer
 from experiment_factory import Plan, PlannedVariant, write_experiment
 from runner.layout import ExperimentDir
-from runner.terminal import log_line, safe
+from runner.spreadsheet import csv_text
+from runner.terminal import log_line
+from runner.yaml_text import dump
 from runner_main import run
-from tiny_experiment import environment
 
 HOSTILE = (
-    "\x1b]52;c;ZXZpbA==\x07", "\x1b]0;title\x1b\\", "\x1b[2J\x1b[H", "\x9b31m", "\x1b[8m", "\u202e", "\u2066", "\r", "\x07",
-    "\x00", "\x7f", "\x85", "\u2028", "[red]", "[link=file:///x]", "=1+1", "é", "日", "\udcff", "$\\frac", "`x`", "|",
+    "\x1b]52;c;ZXZpbA==\x07", "\x1b]0;title\x1b\\", "\x1b[2J\x1b[H", "\x9b31m", "\x1b[8m", "\u202e", "\u2066", "\r",
+    "\x07", "\x00", "\x7f", "\x85", "\u2028", "[red]", "[link=x]", "=1+1", "é", "日", "\udcff", "$\\frac$", "`x`", "|",
 )  # fmt: skip
 TEXT = st.lists(st.sampled_from([*HOSTILE, "a", "layers=2"]), min_size=1, max_size=5).map("".join)
 NAME = TEXT.filter(lambda text: "\0" not in text and "\udcff" not in text)
@@ -69,7 +70,7 @@ def questions(path: Path, name: str) -> list[tuple[str, tuple[object, ...]]]:
         *(("analysis", ("summarize", path, "--no-report", "--format", kind)) for kind in ("table", "json", "csv")),
         ("analysis", ("export", path)),
         ("analysis", ("weights", path)),
-        ("analysis", ("compare", "2", name, "-e", path)),
+        ("analysis", ("compare", "3", name, "-e", path)),
         ("analysis", ("refine", path)),
     ]
 
@@ -86,3 +87,92 @@ def test_no_name_or_message_commands_the_terminal(name: str, message: str) -> No
             assert not FORBIDDEN.search(out + err), (program, arguments)
             if "json" in arguments:
                 json.loads(out)
+
+
+def test_log_is_shown_without_colours_and_with_the_end_of_its_progress_bars() -> None:
+    assert log_line("\x1b[32m10%\r\x1b[32m100%\x1b[0m\ta") == "100%\ta"
+    assert log_line("windows\r") == "windows"
+    assert log_line("\x1b]52;c;ZXZpbA==\x07x\x9b2J") == r"x\u009b2J"
+    assert log_line("\x1b]0;never ended") == ""
+
+
+def test_raw_log_is_shown_as_it_is(tmp_path: Path) -> None:
+    directory = hostile_experiment(tmp_path, "a", "1%\r\x1b[1m2%\x1b[0m\nend")
+    assert run("logs", directory.path, "1", "--raw").out == "1%\r\x1b[1m2%\x1b[0m\nend"
+    assert run("logs", directory.path, "1").out == "2%\nend"
+
+
+def test_markup_in_a_name_is_not_interpreted(tmp_path: Path) -> None:
+    directory = hostile_experiment(tmp_path, "[red]a[bold]", "m")
+    assert "[red]a[bold]" in run("status", directory.path).out
+    assert "[red]a[bold]" in answer("analysis", "summarize", directory.path, "--no-report")[1]
+
+
+@pytest.mark.parametrize("value", [-1, -0.31, "-1", "-1.5e-3", [-1, -2], "-1, +2"])
+def test_numbers_in_a_spreadsheet_stay_numbers(value: object, tmp_path: Path) -> None:
+    axes = {"a": value}
+    path = write_experiment(tmp_path, Plan([PlannedVariant("=1+1", axes=axes)], seeds=(0,), crystals=4))
+    (row,) = csv.DictReader(io.StringIO(answer("analysis", "summarize", path, "--format", "csv", "--no-report")[1]))
+    assert row["variant"] == "'=1+1"
+    assert row["a"] == (value if isinstance(value, str) else json.dumps(value))
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "=1e5"])
+def test_text_in_a_spreadsheet_is_no_formula(text: str) -> None:
+    assert csv_text([text, "b"], [{text: text, "b": "a=1"}]).startswith(("'", "\"'"))
+    ((header, _), (cell, other)) = csv.reader(
+        io.StringIO(csv_text([text, "b"], [{text: text, "b": "a=1"}]), newline="")
+    )
+    assert (header, cell, other) == (f"'{text}".replace("\r", "\n"), f"'{text}".replace("\r", "\n"), "a=1")
+
+
+def test_expand_csv_has_no_formula(tmp_path: Path) -> None:
+    config = tmp_path / "e.yaml"
+    axes = {"values.x": ["=1+1", -1, "a"]}
+    params = {"command": {"run": "true {x}"}}
+    config.write_text(
+        yaml.safe_dump({"experiment": "e", "task": "command", "params": params, "matrix": {"axes": axes}})
+    )
+    rows = csv.DictReader(io.StringIO(run("expand", config, "--format", "csv", "--root", tmp_path).out))
+    assert [row["values.x"] for row in rows] == ["'=1+1", "-1", "a"]
+
+
+EVIL = "a\n\\input{/etc/x}\r% `b` | [c](http://d) <script>e</script> &lt; ![f](g) *h*"
+
+
+def written(tmp_path: Path) -> ExperimentDir:
+    variants = [PlannedVariant("a", axes={"x": EVIL}), PlannedVariant("b", 0.2, axes={"x": "1"})]
+    directory = ExperimentDir(write_experiment(tmp_path, Plan(variants, seeds=(0,), crystals=4)))
+    content = json.loads(directory.manifest.read_text())
+    content["experiment"] = content["runs"][0]["variant"] = EVIL
+    directory.manifest.write_text(json.dumps(content))
+    status, _, err = answer("analysis", "summarize", directory.path)
+    assert status == 0, err
+    return directory
+
+
+def test_no_name_is_a_command_of_latex(tmp_path: Path) -> None:
+    lines = written(tmp_path).summary_latex.read_text().splitlines()
+    assert not [line for line in lines if r"\input" in line and not line.startswith("% ")]
+    assert any(r"\textbackslash{}input\{/etc/x\}" in line for line in lines)
+
+
+def test_no_name_is_markup_of_markdown(tmp_path: Path) -> None:
+    lines = written(tmp_path).summary_markdown.read_text().splitlines()
+    assert not [line for line in lines if line.startswith("\\input")]
+    (row,) = [line for line in lines if line.startswith("|") and "script" in line]
+    header = next(line for line in lines if line.startswith("| #"))
+    assert len(re.findall(r"(?<!\\)\|", row)) == len(re.findall(r"(?<!\\)\|", header))
+    for sign in ("`b", "[c", "]\\(", "<script", "&lt", "*h"):
+        assert not re.search(rf"(?<!\\){re.escape(sign)}", row), sign
+
+
+def test_no_name_is_markup_of_the_report(tmp_path: Path) -> None:
+    page = written(tmp_path).report.read_text()
+    assert page.count("<script>") == page.count("</script>") == 1  # our own
+    assert "&lt;script&gt;e" in page
+    assert "\r" not in page
+
+
+def test_comment_of_a_written_file_stays_a_comment() -> None:
+    assert dump({"a": 1}, "from x\ncluster: evil\r\ntask: y") == "# from x cluster: evil task: y\na: 1\n"
