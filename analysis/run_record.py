@@ -116,7 +116,9 @@ def _read_result(record: RunRecord, run: RunDir, files: frozenset[str]) -> None:
     adjustments = result.get("adjustments")
     record.adjustments = adjustments if isinstance(adjustments, dict) else {}
     if run.provenance.name in files:
-        record.code = code_version(reading.json_object(run.provenance) or {})
+        made_with = reading.json_object(run.provenance)
+        record.problems += [] if made_with else ["provenance.json cannot be read, so its code is not compared"]
+        record.code = code_version(made_with or {})
     fusion = result.get("fusion")
     layers = fusion.items() if isinstance(fusion, dict) else ()
     record.fusion = {str(layer): reading.finite_items(values) for layer, values in layers}

@@ -129,7 +129,7 @@ def test_text_in_a_spreadsheet_is_no_formula(text: str) -> None:
 def test_expand_csv_has_no_formula(tmp_path: Path) -> None:
     config = tmp_path / "e.yaml"
     axes = {"values.x": ["=1+1", -1, "a"]}
-    params = {"command": {"run": "true {x}"}}
+    params = {"command": {"run": ["true", "{x}"], "metrics": {"pattern": "(?P<val_mae>.*)"}}}
     config.write_text(
         yaml.safe_dump({"experiment": "e", "task": "command", "params": params, "matrix": {"axes": axes}})
     )
