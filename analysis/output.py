@@ -37,7 +37,7 @@ def written(files: Mapping[Path, str | bytes], *, inside: Path | None = None, qu
             kept_inside(path, inside)
         try:
             with replacing(path) as beside:
-                beside.write_bytes(content.encode() if isinstance(content, str) else content)
+                beside.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
         except OSError as error:
             raise CommandFailed(f"cannot write {path}: {error.strerror}") from None
         if not quiet:

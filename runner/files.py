@@ -94,6 +94,12 @@ def as_number(value: Any) -> float | None:
     return float(value)
 
 
+def as_count(value: Any) -> int | None:
+    """`value` as a whole number where it counts something: epochs, attempts, parameters; None beyond exact floats."""
+    number = as_number(value)
+    return int(number) if number is not None and abs(number) <= 2**53 else None
+
+
 def read_mapping(path: Path) -> dict[str, Any]:
     """The JSON object in `path`, or an empty one when there is none that can be read."""
     found = read_json(path)

@@ -18,8 +18,9 @@ from runner.errors import EXIT_FAILED, ConfigError, UserError, refused_by_machin
 
 QUIET = "--quiet"
 _WITH_A_FILE = ("expand", "prepare", "submit", "run")  # commands whose mistakes `runner expand` finds too
-# Control characters but tab and newline (C0, DEL, C1), marks that turn the direction of text, separators of lines
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# Control characters but tab and newline (C0, DEL, C1), marks that turn the direction of text, separators of lines, and
+# what stands for a byte that is no UTF-8
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # What programs send to terminals: colours and movements (CSI), titles and clipboards (OSC and other strings), the rest
 _SEQUENCE = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|[\\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[ -/]*[0-~])")
 
