@@ -301,6 +301,7 @@ def doctor(
     """Check in a minute whether a Slurm site can run our arrays, with one small job."""
     from runner import cluster as clusters
     from runner.commands.doctor import examine
+    from runner.quantities import counted
     from runner.selection import root_directory
 
     site = clusters.load(cluster, Path.cwd() / "experiment.yaml")
@@ -314,7 +315,7 @@ def doctor(
         )
         ill += finding.good is False
     if ill:
-        raise CommandFailed(f"{ill} checks failed; see above")
+        raise CommandFailed(f"{counted(ill, 'check')} failed; see above")
 
 
 @app.command()

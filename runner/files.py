@@ -30,9 +30,16 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[Path]:
         if not private:
             beside.chmod(0o666 & ~_UMASK)  # mkstemp makes 0600; files follow the user's umask
         os.replace(beside, path)
-    except BaseException:
+    except BaseException as error:
         beside.unlink(missing_ok=True)
+        _name_in(error, path)
         raise
+
+
+def _name_in(error: BaseException, path: Path) -> None:
+    """Name the file in an error of a write, which knows its descriptor alone: a full disk, a quota."""
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = str(path)
 
 
 def _umask() -> int:
@@ -129,6 +136,9 @@ def append_line(path: Path, line: str) -> None:
             data = b"\n" + data
         while data:  # a nearly full disk may accept only a part
             data = data[os.write(descriptor, data) :]
+    except OSError as error:
+        _name_in(error, path)
+        raise
     finally:
         os.close(descriptor)
 

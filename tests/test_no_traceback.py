@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -12,6 +13,8 @@ import pytest
 
 from damaged_runs import answer, experiment
 from experiment_factory import Plan, PlannedVariant, write_experiment
+from runner.errors import refused_by_machine
+from runner.files import append_line, write_json
 from runner_main import run
 from tiny_experiment import TESTS, environment
 
@@ -177,3 +180,16 @@ def test_full_disk_behind_stdout_is_said(finished: Path) -> None:
     done = program(["runner.cli", "status", "--format", "json", finished], '"$@" >/dev/full')
     assert done.returncode == 1
     assert b"error: stdout: No space left on device" in done.stderr
+
+
+def test_full_disk_names_the_file_that_could_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, data: bytes = b"") -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*manifest\.json'$") as error:
+        write_json(tmp_path / "manifest.json", {})
+    assert refused_by_machine(error.value).message == f"{tmp_path / 'manifest.json'}: No space left on device"
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*submissions\.jsonl'$"):
+        append_line(tmp_path / "submissions.jsonl", "x")
