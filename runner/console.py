@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -26,5 +27,5 @@ def console(stderr: bool = False, pipe_width: int = PIPE_WIDTH) -> Console:
     """Colours and width of the terminal; none and `pipe_width` columns in a pipe."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or os.environ.get("COLUMNS") else pipe_width
-    file = stream.with_escapes() if isinstance(stream, Output) else stream
+    file: Any = stream.with_escapes() if isinstance(stream, Output) else stream
     return SafeConsole(file=file, width=width, highlight=False, markup=False, emoji=False)

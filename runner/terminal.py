@@ -87,7 +87,7 @@ def outputs() -> Iterator[None]:
     for stream in (out, err):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that speaks ASCII or Latin-1
-    sys.stdout, sys.stderr = Output(out, "stdout", required=True), Output(err, "stderr", required=False)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = Output(out, "stdout", required=True), Output(err, "stderr", required=False)
     try:
         yield
     finally:

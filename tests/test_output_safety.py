@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import sys
 import tempfile
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from runner.spreadsheet import csv_text
 from runner.terminal import log_line
 from runner.yaml_text import dump
 from runner_main import run
+from test_terminal import in_terminal
 
 HOSTILE = (
     "\x1b]52;c;ZXZpbA==\x07", "\x1b]0;title\x1b\\", "\x1b[2J\x1b[H", "\x9b31m", "\x1b[8m", "\u202e", "\u2066", "\r",
@@ -87,6 +89,32 @@ def test_no_name_or_message_commands_the_terminal(name: str, message: str) -> No
             assert not FORBIDDEN.search(out + err), (program, arguments)
             if "json" in arguments:
                 json.loads(out)
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("status", "--watch"), ("failures",), ("logs", "1")])
+def test_only_our_own_colours_reach_a_terminal(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    name = "\x1b[8mhidden\x1b]52;c;ZXZpbA==\x07\x9b2J"
+    directory = hostile_experiment(tmp_path, name, name)
+    command = [sys.executable, "-P", "-m", "runner.cli", arguments[0], str(directory.path), *arguments[1:]]
+    shown = in_terminal(command, COLUMNS="200")
+    assert "hidden" in shown
+    assert "\x1b[8m" not in shown
+    ours = r"\x1b\[(?:[0-9;]*m|\?25[lh]|[0-9]*A|2K)|\r"  # colours, and what redraws a table
+    assert not FORBIDDEN.search(re.sub(ours, "", shown))
+
+
+@pytest.mark.parametrize("key", ["values.x", "\\e]0;t\\a"])
+def test_no_value_of_an_experiment_file_commands_the_terminal(key: str, tmp_path: Path) -> None:
+    axes = f'{{"{key}": ["\\e]52;c;Z\\a", "\\x9b8m", "\\u202e"]}}'
+    (tmp_path / "e.yaml").write_text(
+        'experiment: e\ntask: command\nparams: {command: {run: ["true", "{x}"], metrics: {pattern: "(?P<val_mae>.)"}}}'
+        f"\nmatrix: {{axes: {axes}}}\n"
+    )
+    for more in ([], ["--format", "json"], ["--format", "csv"], ["--set", "task=\x1b[8mx"]):
+        done = run("expand", tmp_path / "e.yaml", "--root", tmp_path, *more)
+        assert done.out + done.err
+        assert not FORBIDDEN.search(done.out + done.err), more
+    assert not FORBIDDEN.search(run("submit", tmp_path / "e.yaml", "--root", tmp_path, "--dry-run").err)
 
 
 def test_log_is_shown_without_colours_and_with_the_end_of_its_progress_bars() -> None:
