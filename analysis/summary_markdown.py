@@ -35,7 +35,7 @@ def _row(cells: list[str]) -> str:
 
 def escaped(text: str) -> str:
     """Text as Markdown shows it, on one line: no links, HTML, code or cells of its own."""
-    return re.sub(r"[\\`*\[\]<>|&~]", r"\\\g<0>", one_line(text))
+    return re.sub(r"[\\`*<>|&~]|\](?=[(\[:])", r"\\\g<0>", one_line(text))
 
 
 def _code(text: str) -> str:

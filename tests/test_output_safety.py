@@ -191,7 +191,7 @@ def test_no_name_is_markup_of_markdown(tmp_path: Path) -> None:
     (row,) = [line for line in lines if line.startswith("|") and "script" in line]
     header = next(line for line in lines if line.startswith("| #"))
     assert len(re.findall(r"(?<!\\)\|", row)) == len(re.findall(r"(?<!\\)\|", header))
-    for sign in ("`b", "[c", "]\\(", "<script", "&lt", "*h"):
+    for sign in ("`b", "](", "<script", "&lt", "*h"):
         assert not re.search(rf"(?<!\\){re.escape(sign)}", row), sign
 
 
