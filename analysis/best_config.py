@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from analysis.next_steps import FULL_EPOCHS
 from analysis.rank import Variant
 from analysis.refinement import refined
+from runner.yaml_text import dump
 
 FULL_PATIENCE = 10  # epochs; a search stops earlier than a full training should
 
@@ -31,5 +30,4 @@ def best_config(content: Mapping[str, Any], chosen: Variant) -> str:
     found["matrix"] = {key: value for key, value in found["matrix"].items() if key == "seeds"}
     found["description"] = f"The best of {name}, {chosen.name}, trained in full and tested once."
     del found["baseline"]
-    head = f"# Written by `analysis summarize {name}`: {chosen.name}, as its validation split chose it.\n"
-    return head + yaml.safe_dump(found, sort_keys=False, allow_unicode=True, width=110)
+    return dump(found, f"Written by `analysis summarize {name}`: {chosen.name}, as its validation split chose it.")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from analysis.commands import alpha, compare, diagnose, export, fusion, predict, refine, rescale, robustness, summarize
-from runner.errors import EXIT_FAILED, UserError, refused_by_machine
-from runner.terminal import Voice, explain, quiet_first
+from runner import terminal
+from runner.terminal import Voice
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,16 +40,8 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one message, and its exit status."""
-    try:
-        sys.argv[1:] = quiet_first(sys.argv[1:])
-        app()
-    except UserError as error:
-        explain(error, "analysis", sys.argv[1:])
-        sys.exit(error.exit_status)
-    except OSError as error:
-        explain(refused_by_machine(error), "analysis", sys.argv[1:])
-        sys.exit(EXIT_FAILED)
+    """Run the command line."""
+    terminal.main("analysis", app)
 
 
 if __name__ == "__main__":

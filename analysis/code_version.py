@@ -24,14 +24,15 @@ def code_version(provenance: Mapping[str, Any]) -> str | None:
 def _checkout_name(checkout: Any) -> str | None:
     if not isinstance(checkout, Mapping):
         return None
-    commit, diff, path = (checkout.get(key) for key in ("commit", "diff", "path"))
+    commit, changes, diff, path = (checkout.get(key) for key in ("commit", "changes", "diff", "path"))
     folder = PurePath(path) if isinstance(path, str) else PurePath()
     if folder.parent.name == "code" and COPY.fullmatch(folder.name):
         return f"copy {folder.name}"
     if not isinstance(commit, str) or not commit:
         return None
-    changed = f"+{hashlib.sha256(diff.encode()).hexdigest()[:4]}" if isinstance(diff, str) and diff else ""
-    return f"commit {commit}{changed}"
+    if isinstance(diff, str) and diff:  # written before the changes themselves became private
+        changes = hashlib.sha256(diff.encode()).hexdigest()
+    return f"commit {commit}+{changes[:4]}" if isinstance(changes, str) and changes else f"commit {commit}"
 
 
 def same_code(one: str, other: str | None) -> bool:

@@ -12,6 +12,7 @@ from analysis.quantities import natural
 from analysis.rank import Variant
 from analysis.run_record import newest_epochs
 from analysis.statistics import mean_sd
+from runner.files import as_count
 from runner.layout import ExperimentDir
 
 
@@ -93,12 +94,12 @@ def _run_logs(directory: ExperimentDir, run_id: str, seed: int | None) -> RunLog
     diagnostics, _ = reading.json_lines(reading.read_bytes(run.diagnostics))
     layers: dict[str, dict[int, dict[str, Any]]] = {}
     for record in diagnostics:
-        epoch = reading.finite(record.get("epoch"))
+        epoch = as_count(record.get("epoch"))
         for layer, values in by_layer(record).items() if epoch is not None else ():
-            layers.setdefault(layer, {}).setdefault(int(epoch or 0), {}).update(values)
+            layers.setdefault(layer, {}).setdefault(epoch or 0, {}).update(values)
     for row in rows:
-        epoch = reading.finite(row.get("epoch"))
+        epoch = as_count(row.get("epoch"))
         if epoch is not None and "layer" in row:
-            layers.setdefault(str(row["layer"]), {}).setdefault(int(epoch), {}).update(row)
-    complete = [record for record in newest_epochs(history) if reading.finite(record.get("epoch")) is not None]
+            layers.setdefault(str(row["layer"]), {}).setdefault(epoch, {}).update(row)
+    complete = [record for record in newest_epochs(history) if as_count(record.get("epoch")) is not None]
     return RunLogs(seed, complete, layers)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from analysis.rank import Variant
 from runner.errors import CommandFailed, UserError
 from runner.files import replacing, write_text
 from runner.layout import ExperimentDir
+from runner.spreadsheet import csv_text
 
 SPLITS = ("train", "val", "test")
 BENCHMARK = "AI-SinglePropertyPrediction-{target}-{dataset}-test-mae"  # the leaderboard's file name
@@ -38,7 +37,7 @@ def prediction_rows(directory: ExperimentDir, variant: Variant, splits: tuple[st
 
 def write_csv(path: Path, rows: list[Row]) -> None:
     """All rows as CSV."""
-    write_text(path, csv_text(rows, list(rows[0])))
+    write_text(path, csv_text(list(rows[0]), rows))
 
 
 def write_parquet(path: Path, rows: list[Row]) -> None:
@@ -76,13 +75,5 @@ def write_leaderboard(folder: Path, directory: ExperimentDir, variant: Variant, 
     name = BENCHMARK.format(target=target, dataset=dataset)
     path = folder / f"{name}.csv.zip"
     with replacing(path) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(zipfile.ZipInfo(f"{name}.csv"), csv_text(rows, ["id", "prediction"]))
+        archive.writestr(zipfile.ZipInfo(f"{name}.csv"), csv_text(["id", "prediction"], rows))
     return path
-
-
-def csv_text(rows: list[Row], columns: list[str]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

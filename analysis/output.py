@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
 
+from runner.console import console
 from runner.errors import CommandFailed
 from runner.files import leads_out, replacing
 from runner.terminal import tell
@@ -18,9 +17,7 @@ PIPE_WIDTH = 100  # columns where stdout is no terminal and COLUMNS is not set
 
 def stdout_console() -> Console:
     """A console for results: colours and width of the terminal; none and 100 columns in a pipe."""
-    terminal = sys.stdout.isatty()
-    width = None if terminal or os.environ.get("COLUMNS") else PIPE_WIDTH
-    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+    return console(pipe_width=PIPE_WIDTH)
 
 
 def kept_inside(path: Path, directory: Path) -> Path:
@@ -40,7 +37,7 @@ def written(files: Mapping[Path, str | bytes], *, inside: Path | None = None, qu
             kept_inside(path, inside)
         try:
             with replacing(path) as beside:
-                beside.write_bytes(content.encode() if isinstance(content, str) else content)
+                beside.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
         except OSError as error:
             raise CommandFailed(f"cannot write {path}: {error.strerror}") from None
         if not quiet:

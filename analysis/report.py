@@ -13,6 +13,7 @@ from analysis.rank import Variant
 from analysis.summary import Summary
 from analysis.summary_records import to_csv
 from analysis.summary_table import STYLES, Column, choice_lines, columns, sections
+from runner.terminal import safe
 
 ROWS = 500  # variants in the table of the report
 PACKAGE = Path(__file__).parent
@@ -52,6 +53,7 @@ def to_html(summary: Summary, plots: Sequence[Any], key: str) -> str:
         autoescape=True,
         undefined=StrictUndefined,
         keep_trailing_newline=True,
+        finalize=lambda value: safe(value) if type(value) is str else value,
     )
     shown = list(summary.variants[:ROWS])
     kept = [column for column in columns(summary) if any(column.cell(variant) for variant in shown)]

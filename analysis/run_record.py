@@ -13,6 +13,7 @@ from analysis.health import finished_findings, fusion_findings, gate_history_fin
 from analysis.predictions import Spread, read_predictions, spread
 from analysis.quantities import plural
 from analysis.thresholds import Thresholds
+from runner.files import as_count
 from runner.layout import RunDir
 from runner.states import Signs
 
@@ -108,15 +109,17 @@ def _read_result(record: RunRecord, run: RunDir, files: frozenset[str]) -> None:
     if unusable:
         record.problems.append(f"result.json: {', '.join(unusable)} not a finite number")
     numbers = reading.finite_items(result)
-    record.best_epoch, record.epochs = _whole(numbers, "best_epoch"), _whole(numbers, "epochs")
-    record.parameters, record.attempts = _whole(numbers, "parameters"), _whole(numbers, "attempts")
+    record.best_epoch, record.epochs = as_count(numbers.get("best_epoch")), as_count(numbers.get("epochs"))
+    record.parameters, record.attempts = as_count(numbers.get("parameters")), as_count(numbers.get("attempts"))
     record.seconds = numbers.get("seconds")
-    record.gpus = _whole(numbers, "gpus")
+    record.gpus = as_count(numbers.get("gpus"))
     record.stopped_early = result.get("stopped_early") is True
     adjustments = result.get("adjustments")
     record.adjustments = adjustments if isinstance(adjustments, dict) else {}
     if run.provenance.name in files:
-        record.code = code_version(reading.json_object(run.provenance) or {})
+        made_with = reading.json_object(run.provenance)
+        record.problems += [] if made_with else ["provenance.json cannot be read, so its code is not compared"]
+        record.code = code_version(made_with or {})
     fusion = result.get("fusion")
     layers = fusion.items() if isinstance(fusion, dict) else ()
     record.fusion = {str(layer): reading.finite_items(values) for layer, values in layers}
@@ -132,10 +135,6 @@ def _read_extra(record: RunRecord, extra: Any) -> None:
         record.loss_weights = {str(key): str(part) for key, part in weights.items()}
     if isinstance(notes, list):
         record.notes = [str(note)[:500] for note in notes[:MOST_NOTES]]
-
-
-def _whole(numbers: dict[str, float], name: str) -> int | None:
-    return int(numbers[name]) if name in numbers else None
 
 
 def _read_failure(record: RunRecord, run: RunDir, files: frozenset[str]) -> None:
@@ -166,7 +165,7 @@ def _read_logs(
         record.problems.append(f"metrics.jsonl: {plural(broken, 'unreadable line')}")
     if history:
         record.last = reading.finite_items(history[-1])
-        record.epoch = _whole(record.last, "epoch")
+        record.epoch = as_count(record.last.get("epoch"))
     rows, broken = _fusion_rows(run, files)
     if broken:
         record.problems.append(f"fusion_weights.csv: {plural(broken, 'unreadable line')}")
@@ -201,7 +200,7 @@ def newest_epochs(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One record an epoch, in order: an epoch that was trained again after a restart replaces the older line."""
     if all(history[i].get("epoch") == i + 1 for i in range(len(history))):
         return history
-    by_epoch = {record["epoch"]: record for record in history if reading.finite(record.get("epoch")) is not None}
+    by_epoch = {record["epoch"]: record for record in history if as_count(record.get("epoch")) is not None}
     return [by_epoch[epoch] for epoch in sorted(by_epoch)]
 
 

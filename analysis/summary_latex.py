@@ -7,6 +7,7 @@ from analysis.rank import Variant
 from analysis.statistics import MeanSd
 from analysis.summary import Summary
 from analysis.summary_table import cost_columns
+from runner.terminal import one_line
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -15,8 +16,8 @@ SPECIAL = {
 
 
 def escaped(text: str) -> str:
-    """Text as LaTeX prints it."""
-    return "".join(SPECIAL.get(character, character) for character in text)
+    """Text as LaTeX prints it, on one line."""
+    return "".join(SPECIAL.get(character, character) for character in one_line(text))
 
 
 def to_latex(summary: Summary) -> str:
@@ -28,7 +29,7 @@ def to_latex(summary: Summary) -> str:
     titles = ["", "variant", *(axis.rsplit(".", 1)[-1] for axis in manifest.axes), "seeds",
               select.metric, select.test_metric, "ratio", "parameters", cost.title]  # fmt: skip
     lines = [
-        f"% {manifest.experiment}; made by `analysis summarize`. Needs \\usepackage{{booktabs}}.",
+        f"% {one_line(manifest.experiment)}; made by `analysis summarize`. Needs \\usepackage{{booktabs}}.",
         rf"\begin{{tabular}}{{rl{'l' * len(manifest.axes)}rrrrrr}}",
         r"\toprule",
         " & ".join(map(escaped, titles)) + r" \\",
@@ -54,10 +55,12 @@ def to_latex(summary: Summary) -> str:
             found = [rf"\textbf{{{cell}}}" if cell else "" for cell in found]
         lines.append(" & ".join(found) + r" \\")
     cautions = [
-        f"% {variant.name}: {flag.message}" for variant in summary.variants if variant.val for flag in variant.flags
+        f"% {one_line(f'{variant.name}: {flag.message}')}"
+        for variant in summary.variants
+        if variant.val
+        for flag in variant.flags
     ]
-    lines += [line.replace("\n", " ") for line in cautions]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+    return "\n".join([*lines, *cautions, r"\bottomrule", r"\end{tabular}", ""])
 
 
 def _seeds(variant: Variant) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +12,7 @@ from analysis.quantities import axis_value
 from analysis.rank import Variant
 from analysis.statistics import MeanSd
 from analysis.summary import Summary
+from runner.spreadsheet import csv_text
 
 
 def csv_columns(summary: Summary) -> list[str]:
@@ -68,11 +67,7 @@ def _row(variant: Variant, summary: Summary, guidance: list[str]) -> dict[str, A
 
 def to_csv(summary: Summary) -> str:
     """results_summary.csv; a list is one quoted field."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, csv_columns(summary), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(csv_rows(summary))
-    return text.getvalue()
+    return csv_text(csv_columns(summary), csv_rows(summary))
 
 
 def to_json(summary: Summary) -> dict[str, Any]:

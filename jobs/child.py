@@ -22,7 +22,7 @@ from jobs.context import RunContext, as_json
 from jobs.failure import Kind, RunFailure, Stopped, failure_of_exception
 from jobs.heartbeat import Heartbeat, interval_from_environment
 from jobs.log import say
-from jobs.provenance import provenance
+from jobs.provenance import write_provenance
 from jobs.registry import load_task
 from jobs.reserve import give_back, is_full_disk
 from jobs.run_config import RunConfig, problems_of, read_run_config
@@ -101,7 +101,7 @@ def _run(directory: RunDir, config: RunConfig, context: RunContext) -> Outcome:
         params = task.Params.model_validate(config.adjusted())
     except ValidationError as error:
         raise ConfigError(problems_of(error, str(directory.config), "params")) from None
-    write_json(directory.provenance, provenance(config.code_path))
+    write_provenance(directory, config.code_path)
     return task.run(params, context)
 
 

@@ -76,7 +76,7 @@ class RunContext:
     def raise_if_stopped(self) -> None:
         """Raise `Stopped` when the run was asked to stop; for places where nothing needs to be saved."""
         if self.stop_reason is not None:
-            raise Stopped(self.stop_reason)
+            raise Stopped(self.stop_reason, self.directory.last_checkpoint.exists())
 
     def say(self, text: str) -> None:
         """One line in the log, with the time."""

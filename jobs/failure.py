@@ -56,13 +56,17 @@ class RunFailure(Exception):
         super().__init__(message)
 
 
-class Stopped(Exception):
-    """The run was asked to stop and has written its checkpoint."""
+LEFT_WITH_CHECKPOINT = "wrote its checkpoint and left"
+LEFT_WITHOUT = "left without a checkpoint"
 
-    def __init__(self, reason: str) -> None:
+
+class Stopped(Exception):
+    """The run was asked to stop and has left; `checkpoint`: whether it can go on from one."""
+
+    def __init__(self, reason: str, checkpoint: bool = True) -> None:
         if reason not in STOP_REASONS:
             raise ValueError(f"stop reason {reason!r}; allowed: {', '.join(STOP_REASONS)}")
-        self.reason = reason
+        self.reason, self.checkpoint = reason, checkpoint
         super().__init__(reason)
 
 
@@ -97,7 +101,8 @@ def failure_of_exception(error: BaseException, attempt: int, job_id: str | None)
     """The failure that `error`, which escaped from a task, stands for."""
     kind = kind_of_exception(error)
     if isinstance(error, Stopped):
-        message, text = f"stopped ({error.reason}) after a checkpoint", ""
+        left = LEFT_WITH_CHECKPOINT if error.checkpoint else LEFT_WITHOUT
+        message, text = f"asked to stop ({error.reason}): {left}", ""
     else:
         message = str(error) or type(error).__name__
         text = "".join(traceback.format_exception(error))

@@ -1,4 +1,4 @@
-"""What a run was made with: code, versions, machine, environment."""
+"""What a run was made with: code, versions, machine; and for its owner alone, environment and uncommitted changes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from typing import Any
 import jobs
 from jobs.log import say
 from runner.checkout import checkouts
+from runner.files import write_json
+from runner.layout import RunDir
+from runner.masking import masked
 from runner.processes import host_name
 
 _PACKAGES = (
@@ -28,19 +31,24 @@ _ENVIRONMENT = re.compile(
     r"|PYTHON(PATH|HASHSEED|SAFEPATH)|VIRTUAL_ENV|LOADEDMODULES|LANG|LC_ALL|TZ|TMPDIR|HOME|USER"
 )
 _SECRET = re.compile(r"TOKEN|SECRET|PASS|KEY|CRED|AUTH|COOKIE|SESSION|JWT", re.IGNORECASE)
-_CREDENTIALS = re.compile(r"(\w+://)[^/@\s]+@")  # user:password@ in an address
 _ANSWER_S = 20
 
 
-def provenance(code_path: Path | None = None) -> dict[str, Any]:
-    """The content of provenance.json, with `code` and `user_code` as they were submitted.
+def write_provenance(run: RunDir, code_path: Path | None = None) -> None:
+    """Write provenance.json and private.json, with the code as it was submitted.
 
     code_path: folder of the user's own modules.
     """
+    versions = checkouts(Path(jobs.__file__).resolve().parent.parent, code_path)
+    write_json(run.provenance, _provenance(versions.record))
+    write_json(run.private, {"environment": shown_environment(os.environ), "diff": versions.diffs}, private=True)
+
+
+def _provenance(code: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "time": time.time(),
-        "command": sys.argv,
-        **checkouts(Path(jobs.__file__).resolve().parent.parent, code_path),
+        "command": [masked(word) for word in sys.argv],
+        **code,
         "python": platform.python_version(),
         "executable": sys.executable,
         "versions": _versions(),
@@ -49,7 +57,6 @@ def provenance(code_path: Path | None = None) -> dict[str, Any]:
         "cpu": _cpu(),
         "cpus": os.cpu_count(),
         "gpus": _gpus(),
-        "environment": shown_environment(os.environ),
     }
 
 
@@ -58,7 +65,7 @@ def shown_environment(environ: Mapping[str, str]) -> dict[str, str]:
     shown = {}
     for name, value in sorted(environ.items()):
         if _ENVIRONMENT.fullmatch(name) and not _SECRET.search(name):
-            shown[name] = _CREDENTIALS.sub(r"\1…@", value)
+            shown[name] = masked(value)
     return shown
 
 

@@ -16,7 +16,16 @@ from jobs.allocation import Allocation
 from jobs.attempts import Attempt, begin_attempt, end_attempt
 from jobs.child import EXIT_STOPPED, EXIT_SUPERSEDED
 from jobs.claim import Claim
-from jobs.failure import STOP_REASONS, Failure, Kind, failure_of_death, failure_of_exception, read_failure
+from jobs.failure import (
+    LEFT_WITH_CHECKPOINT,
+    LEFT_WITHOUT,
+    STOP_REASONS,
+    Failure,
+    Kind,
+    failure_of_death,
+    failure_of_exception,
+    read_failure,
+)
 from jobs.launch import child_environment, module_command
 from jobs.run_config import RunConfig
 from runner.files import append_line
@@ -194,9 +203,10 @@ class RunProcess:
             return said
         if reason is None or (status > 0 and status != EXIT_STOPPED):
             return failure_of_death(status, evidence, self.attempt.number, self.job_id)
-        left = "wrote its checkpoint and left"
-        ending = left if self._stopped else self._killed_for or "was ended before it had written a checkpoint"
         kind = STOP_REASONS[reason]
+        without = said.message.endswith(LEFT_WITHOUT) if said else not self.directory.last_checkpoint.exists()
+        left = LEFT_WITHOUT if without else LEFT_WITH_CHECKPOINT
+        ending = left if self._stopped else self._killed_for or "was ended before it had written a checkpoint"
         return self._failure(kind, f"asked to stop ({reason}): {ending}", "stopped")
 
     def _failure(self, kind: Kind, message: str, what: str, *, provisional: bool = False) -> Failure:

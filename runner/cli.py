@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runner.errors import EXIT_FAILED, CommandFailed, UserError, refused_by_machine
-from runner.terminal import RUN_SYNTAX, Voice, explain, quiet_first, tell
+from runner import terminal
+from runner.errors import EXIT_FAILED, CommandFailed, UserError
+from runner.terminal import RUN_SYNTAX, Voice, tell
 
 if TYPE_CHECKING:
     from runner.commands.loading import Destination, Loaded
@@ -86,7 +87,7 @@ def expand(
 ) -> None:
     """List the runs of an experiment file; send nothing."""
     from runner.commands import expand as command
-    from runner.commands.tables import console as console_of
+    from runner.console import console as console_of
 
     loaded = _load(config, root, set_)
     if format_ is Format.table:
@@ -208,7 +209,7 @@ def status(
 ) -> None:
     """Say how far an experiment is: counts, and a row a run."""
     from runner.commands import status as command
-    from runner.commands.tables import console as console_of
+    from runner.console import console as console_of
     from runner.selection import experiment_directory, root_directory
 
     directory = experiment_directory(experiment, root_directory(root))
@@ -232,18 +233,21 @@ def logs(
     root: Root = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
     attempt: Annotated[int | None, typer.Option("--attempt", help="Of this attempt; else of the last.")] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="With what commands the terminal: colours, progress bars.")
+    ] = False,
 ) -> None:
     """Print the log of a run."""
     from runner.commands import logs as command
     from runner.selection import experiment_directory, root_directory
 
     found, log = command.find(experiment_directory(experiment, root_directory(root)), name, attempt)
-    if not follow:
-        sys.stdout.write(command.read(log))
-        return
-    for text in command.follow(found, log):
-        sys.stdout.write(text)
-        sys.stdout.flush()
+    parts = command.follow(found, log) if follow else [command.read(log)]
+    stdout = terminal.original(sys.stdout)
+    for text in parts if raw else command.cleaned(parts):
+        stdout.write(text)
+        if follow:
+            stdout.flush()
 
 
 @app.command()
@@ -301,6 +305,7 @@ def doctor(
     """Check in a minute whether a Slurm site can run our arrays, with one small job."""
     from runner import cluster as clusters
     from runner.commands.doctor import examine
+    from runner.quantities import counted
     from runner.selection import root_directory
 
     site = clusters.load(cluster, Path.cwd() / "experiment.yaml")
@@ -314,7 +319,7 @@ def doctor(
         )
         ill += finding.good is False
     if ill:
-        raise CommandFailed(f"{ill} checks failed; see above")
+        raise CommandFailed(f"{counted(ill, 'check')} failed; see above")
 
 
 @app.command()
@@ -369,16 +374,8 @@ def _collector_paused() -> Iterator[None]:
 
 
 def main() -> None:
-    """Entry point: errors of the user, and of the machine that a user can mend, are printed without a traceback."""
-    try:
-        sys.argv[1:] = quiet_first(sys.argv[1:])
-        app()
-    except UserError as error:
-        explain(error, "runner", sys.argv[1:])
-        sys.exit(error.exit_status)
-    except OSError as error:
-        explain(refused_by_machine(error), "runner", sys.argv[1:])
-        sys.exit(EXIT_FAILED)
+    """Run the command line."""
+    terminal.main("runner", app)
 
 
 if __name__ == "__main__":

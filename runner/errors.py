@@ -123,4 +123,4 @@ def refused_by_machine(error: OSError) -> CommandFailed:
     """What a command says where the machine refuses; raises `error` where that is a defect of ours."""
     if error.errno not in MACHINE_ERRORS:
         raise error
-    return CommandFailed(f"{error.filename or 'a file'}: {error.strerror}")
+    return CommandFailed(f"{error.filename2 or error.filename or 'a file'}: {error.strerror}")

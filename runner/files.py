@@ -13,10 +13,11 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, private: bool = False) -> Iterator[Path]:
     """Yield a path beside `path` to write to; it takes the name of `path` when the block ends without an error.
 
     The content is flushed to disk before the rename, so that after a crash either the old or the new content stands.
+    private: readable for its owner alone, from the first byte.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
@@ -26,11 +27,19 @@ def replacing(path: Path) -> Iterator[Path]:
         yield beside
         with open(beside, "rb") as written:
             os.fsync(written.fileno())
-        beside.chmod(0o666 & ~_UMASK)  # mkstemp makes 0600; files follow the user's umask
+        if not private:
+            beside.chmod(0o666 & ~_UMASK)  # mkstemp makes 0600; files follow the user's umask
         os.replace(beside, path)
-    except BaseException:
+    except BaseException as error:
         beside.unlink(missing_ok=True)
+        _name_in(error, path)
         raise
+
+
+def _name_in(error: BaseException, path: Path) -> None:
+    """Name the file in an error of a write, which knows its descriptor alone: a full disk, a quota."""
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = str(path)
 
 
 def _umask() -> int:
@@ -48,15 +57,15 @@ def leads_out(path: Path, directory: Path) -> bool:
     return not real.is_relative_to(os.path.realpath(directory))
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
     """Replace the content of `path` in one step."""
-    with replacing(path) as beside:
+    with replacing(path, private=private) as beside:
         beside.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
+def write_json(path: Path, value: Any, *, indent: int | None = 1, private: bool = False) -> None:
     """Replace `path` by `value` as JSON; NaN and infinities are refused with ValueError."""
-    write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
+    write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n", private=private)
 
 
 def read_json(path: Path | str) -> Any | None:
@@ -92,6 +101,12 @@ def as_number(value: Any) -> float | None:
     return float(value)
 
 
+def as_count(value: Any) -> int | None:
+    """`value` as a whole number where it counts something: epochs, attempts, parameters; None beyond exact floats."""
+    number = as_number(value)
+    return int(number) if number is not None and abs(number) <= 2**53 else None
+
+
 def read_mapping(path: Path) -> dict[str, Any]:
     """The JSON object in `path`, or an empty one when there is none that can be read."""
     found = read_json(path)
@@ -121,6 +136,9 @@ def append_line(path: Path, line: str) -> None:
             data = b"\n" + data
         while data:  # a nearly full disk may accept only a part
             data = data[os.write(descriptor, data) :]
+    except OSError as error:
+        _name_in(error, path)
+        raise
     finally:
         os.close(descriptor)
 

@@ -30,6 +30,11 @@ class RunDir:
         return self.path / "provenance.json"
 
     @property
+    def private(self) -> Path:
+        """Environment and uncommitted changes; only its owner may read it."""
+        return self.path / "private.json"
+
+    @property
     def splits(self) -> Path:
         return self.path / "splits.json"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from runner import yaml_source
 from runner.errors import ConfigError, Problem
+from runner.masking import MASK, is_secret
 from runner.yaml_source import Source
 
 EXAMPLE = "--set train.epochs=5"
@@ -28,6 +29,10 @@ def override(source: Source, text: str, top_level: Collection[str]) -> None:
     for axes in (["matrix", "axes"], ["matrix", "random", "axes"]):
         if parts[: len(axes)] == axes and len(parts) > len(axes):
             parts = [*axes, ".".join(parts[len(axes) :])]  # the keys of axes are dotted themselves
+    if is_secret(parts[-1], written.strip()):
+        what = "the value looks like a token or a password, and would stand in many files of the experiment"
+        allowed = f"export {parts[-1].upper()}=…, or `environment` in a cluster file that only you can read"
+        raise ConfigError([Problem(what, f"--set {name}={MASK}", allowed=allowed)])
     value = _value(written, flag)
     place: dict[str, Any] = source.value
     for depth, part in enumerate(parts[:-1], 1):

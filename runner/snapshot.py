@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from modulefinder import ModuleFinder
 from pathlib import Path
 
-from runner.checkout import PINNED, checkouts
+from runner.checkout import checkouts
 from runner.layout import ExperimentDir
 
 PACKAGES = ("runner", "jobs", "models", "analysis")
@@ -26,8 +26,8 @@ def take(directory: ExperimentDir, task: str, code_path: Path) -> Path:
     renamed, so two submissions at once do no harm.
     """
     sources = dict(_sources(task, code_path))
-    record = json.dumps(checkouts(_folder_of("runner").parent, code_path), indent=1) + "\n"
-    digest = hashlib.sha256(record.encode())
+    versions = checkouts(_folder_of("runner").parent, code_path)
+    digest = hashlib.sha256(json.dumps(versions.record).encode())
     for name, path in sorted(sources.items()):
         digest.update(f"{name}\n".encode() + path.read_bytes())
     target = directory.path.absolute() / "code" / digest.hexdigest()[:12]
@@ -38,7 +38,7 @@ def take(directory: ExperimentDir, task: str, code_path: Path) -> Path:
     for name, path in sources.items():
         (beside / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, beside / name)
-    (beside / PINNED).write_text(record, encoding="utf-8")
+    versions.write(beside)
     beside.chmod(0o755)
     try:
         os.rename(beside, target)

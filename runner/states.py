@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from runner.files import as_number, read_json, read_json_lines
+from runner.files import as_count, as_number, read_json, read_json_lines
 from runner.layout import ExperimentDir, RunDir
 from runner.lost import NEVER_STARTED, kind_of_lost, message_of_lost
 from runner.processes import is_alive, machine
+from runner.quantities import LONGEST_SECONDS
 from runner.queue import Place, Queue, look
 
 State = Literal["completed", "running", "queued", "failed", "cancelled", "lost", "new"]
@@ -131,13 +132,13 @@ def state_of(signs: Signs, place: Place | None, now: float, *, sent: bool = True
     heartbeat, failure = signs.heartbeat, signs.failure
     told = as_number(heartbeat.get("time"))
     facts: dict[str, Any] = {
-        "attempt": max(signs.attempts, *(_whole(sign.get("attempt")) or 0 for sign in (heartbeat, failure))),
-        "epoch": _whole(heartbeat.get("epoch")),
-        "epochs": _whole(heartbeat.get("epochs")),
+        "attempt": max(signs.attempts, *(as_count(sign.get("attempt")) or 0 for sign in (heartbeat, failure))),
+        "epoch": as_count(heartbeat.get("epoch")),
+        "epochs": as_count(heartbeat.get("epochs")),
         "metric": _text(heartbeat.get("metric")),
         "value": as_number(heartbeat.get("value")),
         "health": _text(heartbeat.get("health")),
-        "age": None if told is None else now - told,
+        "age": None if told is None or abs(now - told) > LONGEST_SECONDS else now - told,
         "job": place.job if place else _text(heartbeat.get("job_id")),
     }
     if signs.result is not None:
@@ -182,11 +183,6 @@ def _lives(heartbeat: Mapping[str, Any], now: float) -> bool:
     if heartbeat.get("machine") == machine():
         return is_alive(heartbeat.get("pid"), heartbeat.get("start_time"))
     return True
-
-
-def _whole(value: Any) -> int | None:
-    number = as_number(value)
-    return None if number is None else int(number)
 
 
 def _text(value: Any) -> str | None:

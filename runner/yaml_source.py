@@ -149,6 +149,7 @@ class _Builder:
         self.lines: dict[Key, int] = {}
         self.problems: list[Problem] = []
         self.nodes = 0
+        self.merges = 0  # inside of each other
         self.too_large = False
         self.scalars = PlainLoader("")
 
@@ -224,6 +225,11 @@ class _Builder:
         return merged | values
 
     def merge(self, node: yaml.Node, key: Key) -> dict[str, Any]:
+        if self.merges >= MAX_DEPTH:
+            self.too_large = True
+            self.wrong(node, key, "'<<' merges a mapping into itself, or too many into each other")
+            return {}
+        self.merges += 1
         parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
         values: dict[str, Any] = {}
         for part in reversed(parts):
@@ -232,6 +238,7 @@ class _Builder:
                 self.wrong(part, key, "'<<' merges mappings only")
                 continue
             values |= built
+        self.merges -= 1
         return values
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from runner.terminal import one_line
 from runner.yaml_source import PlainLoader
 
 # five times as fast, where libyaml is there
@@ -25,7 +26,7 @@ for _first, _resolvers in PlainLoader.yaml_implicit_resolvers.items():
         _Dumper.add_implicit_resolver(_tag, _pattern, [_first])
 
 
-def dump(value: Any) -> str:
-    """`value`, made of plain types, as YAML; keys keep their order."""
+def dump(value: Any, *comments: str) -> str:
+    """`value`, made of plain types, as YAML below one line per comment; keys keep their order."""
     text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
-    return text
+    return "".join(f"# {one_line(comment)}\n" for comment in comments) + text

@@ -268,7 +268,7 @@ def wrong(whole: Path, folder: Path, seed: int) -> list[str]:
     outside, kept = contents(case.outside), contents(case.path, but="analysis")
     found = []
     for program, arguments in questions(case.path, seed):
-        status, err = answer(program, *arguments)
+        status, _, err = answer(program, *arguments)
         about = f"seed {seed} ({'; '.join(case.done)}): {program} {arguments[0]}: "
         if status not in (0, 1, 2) or "Traceback" in err:
             found.append(f"{about}status {status}\n{err[-1500:]}")
@@ -304,8 +304,8 @@ def contents(path: Path, but: str = "") -> dict[str, tuple[int, int, int]]:
     return found
 
 
-def answer(program: str, *arguments: object) -> tuple[int, str]:
-    """Exit status and stderr of a command in this process; 70 for an exception, 124 for one that does not end."""
+def answer(program: str, *arguments: object) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of a command in this process; 70: an exception, 124: it does not end."""
     main = {"runner": runner.cli.main, "analysis": analysis.cli.main}[program]
     out, err = io.StringIO(), io.StringIO()
     previous = signal.signal(signal.SIGALRM, _too_long)
@@ -318,15 +318,15 @@ def answer(program: str, *arguments: object) -> tuple[int, str]:
         ):
             main()
     except SystemExit as left:
-        return (left.code if isinstance(left.code, int) else int(left.code is not None)), err.getvalue()
+        return (left.code if isinstance(left.code, int) else int(left.code is not None)), out.getvalue(), err.getvalue()
     except TimeoutError:
-        return 124, err.getvalue() + traceback.format_exc()
+        return 124, out.getvalue(), err.getvalue() + traceback.format_exc()
     except Exception:
-        return 70, err.getvalue() + traceback.format_exc()
+        return 70, out.getvalue(), err.getvalue() + traceback.format_exc()
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, previous)
-    return 0, err.getvalue()
+    return 0, out.getvalue(), err.getvalue()
 
 
 def _too_long(number: int, frame: object) -> None:

@@ -165,6 +165,15 @@ def test_stopped_command_resumes_and_every_epoch_is_logged_once(here: Path) -> N
     assert read_json(directory.result)["attempts"] == 2
 
 
+def test_cancelled_command_without_a_checkpoint_claims_none(here: Path) -> None:
+    directory = write_run(here / "e", config={"task": "command"}, **params({"mischief": "wait"}))
+    parent = subprocess.Popen(parent_command(directory), env=environment(), cwd=here, stdout=subprocess.DEVNULL)
+    wait_until(lambda: (read_json(directory.heartbeat) or {}).get("epoch") == 2, what="epoch 2 in the heartbeat")
+    parent.send_signal(signal.SIGTERM)
+    parent.wait(20)
+    assert read_json(directory.failure)["message"] == "asked to stop (cancelled): left without a checkpoint"
+
+
 @pytest.mark.parametrize(("limit", "kind"), [("1", "out_of_memory"), ("", "killed")])
 def test_killed_command_is_judged_by_its_memory(here: Path, limit: str, kind: str) -> None:
     directory = write_run(here / "e", config={"task": "command"}, **params({"mischief": "kill"}))

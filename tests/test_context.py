@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,14 @@ def test_heartbeat_shows_the_planned_epochs_and_the_followed_metric(tmp_path: Pa
     assert not shown["ended"]
     heartbeat.end()
     assert read_json(directory.heartbeat)["ended"]
+
+
+def test_fields_of_the_heartbeat_are_those_in_the_docs(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "runtime.md").read_text(encoding="utf-8")
+    (row,) = re.findall(r"^\| `heartbeat.json` \| (.*) \|$", page, re.MULTILINE)
+    facts = dict.fromkeys(("job_id", "array_task_id", "attempt", "memory_limit_bytes"))
+    Heartbeat(RunDir(tmp_path), facts, interval=60).beat()
+    assert set(re.sub(r" \([^)]*\)", "", row).split(", ")) == read_json(RunDir(tmp_path).heartbeat).keys()
 
 
 def test_heartbeat_beats_without_being_asked(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from runner.commands import doctor
+from runner_main import run
 from slurm_cluster import SlurmCluster
 from tiny_experiment import environment
 
@@ -70,3 +73,23 @@ def test_schema_describes_the_file_and_the_task() -> None:
     assert {"experiment", "params", "matrix", "cluster", "retry"} <= set(schema["properties"])
     assert {"data", "graph", "text", "model", "train"} == set(schema["$defs"]["Params"]["properties"])
     assert "required" not in schema["$defs"]["Params"]
+
+
+def test_lines_of_doctor_in_the_docs_are_those_that_it_prints() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^(?:ok|note|FAIL) +([^:\n]+): (.*)$", page, re.MULTILINE)
+    source = inspect.getsource(doctor)
+    printed = set(re.findall(r'Finding\(\s*"([^"]+)"', source)) - {"partition", "GPU"}
+    assert {what for what, _ in shown} == printed
+    details = dict(shown)
+    assert re.fullmatch(r"arrays of up to [\d,]+ tasks, .* at once; longest run .*", details["limits"])
+    assert re.fullmatch(
+        r"came \d+ s before the time limit, as a run needs for its checkpoint", details["warning signal"]
+    )
+
+
+def test_one_failed_check_is_one_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text("kind: slurm\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = run("doctor", tmp_path / "site.yaml", "--root", tmp_path)
+    assert "error: 1 check failed; see above" in done.err

@@ -82,9 +82,10 @@ def test_run_says_what_it_was_made_with_and_no_secret(tmp_path: Path) -> None:
     secrets = {"HF_TOKEN": "hf_secret", "SLURM_JWT": "jwt_secret", "RUNNER_NOTE": "http://me:pw_secret@proxy/x"}
     subprocess.run(parent_command(directory), env=environment(**secrets, MY_VARIABLE="mine"), check=True)
     provenance = read_json(directory.provenance)
-    assert "secret" not in str(provenance["environment"])
-    assert provenance["environment"]["RUNNER_NOTE"] == "http://…@proxy/x"
-    assert provenance["environment"]["OMP_NUM_THREADS"] == "1"
-    assert "MY_VARIABLE" not in provenance["environment"]
+    shown = read_json(directory.private)["environment"]
+    assert "secret" not in str(shown)
+    assert shown["RUNNER_NOTE"] == "http://…@proxy/x"
+    assert shown["OMP_NUM_THREADS"] == "1"
+    assert "MY_VARIABLE" not in shown
     assert provenance["versions"]["torch"]
     assert provenance["host"]

@@ -137,5 +137,5 @@ def test_gpus_are_dealt_to_the_least_loaded_first(experiment: ExperimentDir) -> 
     assert [parent.gpus for parent in pool.running] == [["2"], ["5"], ["2"], ["5"]]
     for parent in pool.running:
         parent.process.wait(timeout=30)
-    environment = read_json(experiment.run("r1").provenance)["environment"]
+    environment = read_json(experiment.run("r1").private)["environment"]
     assert environment["CUDA_VISIBLE_DEVICES"] == "5"

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from runner import snapshot
-from runner.checkout import PINNED, checkout, checkouts
+from runner.checkout import PINNED, PRIVATE, checkouts
 from runner.files import read_json
 from runner.layout import ExperimentDir
 from test_provenance import git
@@ -55,12 +55,20 @@ def test_what_the_users_module_imports_from_its_folder_is_copied_too(tmp_path: P
     taken = snapshot.take(ExperimentDir(tmp_path / "exp"), "mine:Task", tmp_path)
     own = {str(path.relative_to(taken)) for path in taken.rglob("*") if path.is_file()}
     own = {name for name in own if name.partition("/")[0] not in snapshot.PACKAGES}
-    assert own == {"mine.py", "beside.py", "package/__init__.py", "package/inner.py", "package/data.txt", PINNED}
+    assert own == {
+        "mine.py",
+        "beside.py",
+        "package/__init__.py",
+        "package/inner.py",
+        "package/data.txt",
+        PINNED,
+        PRIVATE,
+    }
 
 
 def test_a_task_of_an_installed_package_is_not_copied(tmp_path: Path) -> None:
     taken = snapshot.take(ExperimentDir(tmp_path / "exp"), "tiny_task:TinyTask", tmp_path)
-    assert {path.name for path in taken.iterdir()} == {*snapshot.PACKAGES, PINNED}
+    assert {path.name for path in taken.iterdir()} == {*snapshot.PACKAGES, PINNED, PRIVATE}
 
 
 def test_commit_and_changes_are_those_of_the_submission(tmp_path: Path) -> None:
@@ -71,9 +79,10 @@ def test_commit_and_changes_are_those_of_the_submission(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("A = 2\n")
     taken = snapshot.take(ExperimentDir(tmp_path / "exp"), "mine:Task", tmp_path)
     (tmp_path / "mine.py").write_text("A = 3\n")
-    found = checkouts(taken, tmp_path)["user_code"]
-    assert found["commit"] == git(tmp_path, "rev-parse", "HEAD")
-    assert "+A = 2" in found["diff"]
+    found = checkouts(taken, tmp_path)
+    assert found.record["user_code"]["commit"] == git(tmp_path, "rev-parse", "HEAD")
+    assert "+A = 2" in found.diffs["user_code"]
+    assert (taken / PRIVATE).stat().st_mode & 0o777 == 0o600
 
 
 def test_code_changed_after_submission_does_not_reach_waiting_runs(tmp_path: Path) -> None:
@@ -104,4 +113,4 @@ def test_code_changed_after_submission_does_not_reach_waiting_runs(tmp_path: Pat
     results = [read_json(path / "result.json") for path in runs.iterdir()]
     assert [result["metrics"]["val_loss"] for result in results] == [1.0, 1.0, 1.0]
     for path in runs.iterdir():
-        assert read_json(path / "provenance.json")["code"]["commit"] == checkout(ROOT)["commit"]
+        assert read_json(path / "provenance.json")["code"]["commit"] == checkouts(ROOT, None).record["code"]["commit"]

@@ -23,9 +23,11 @@ from runner.experiment import load
 from runner.files import read_mapping, write_json
 from runner.layout import ExperimentDir
 from runner.plan import Plan, Policy, plan
-from runner.retry import RETRIED
+from runner.retry import RETRIED, Limits
+from runner.schedulers import limits, slurm
 from runner.states import run_state
 from runner.submission import Origin, Sent, array_tasks, send
+from runner_main import run
 from tiny_experiment import TESTS
 from tiny_task import TinyTask
 
@@ -320,3 +322,26 @@ def test_nothing_to_send_writes_nothing(tmp_path: Path, directory: ExperimentDir
     empty = Plan([], {})
     assert send(directory, found, LocalCluster(), empty, WORKERS, Origin([], "local", str(TESTS))) == Sent([], 0, 0)
     assert not directory.path.exists()
+
+
+def test_interrupted_submit_says_what_is_in_the_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = iter(["71"])
+
+    def interrupted(*_: Any) -> str:
+        try:
+            return next(calls)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.chdir(TESTS)
+    monkeypatch.setattr(slurm, "send", interrupted)
+    monkeypatch.setattr(slurm, "check_commands", lambda: None)
+    monkeypatch.setattr(slurm, "queue", list)
+    monkeypatch.setattr(limits, "limits", lambda *_: Limits())
+    monkeypatch.setattr(limits, "max_submit_jobs", lambda _: None)
+    monkeypatch.setattr(limits, "max_array_size", lambda _: 2)
+    (tmp_path / "e.yaml").write_text(TEXT)
+    (tmp_path / "site.yaml").write_text("kind: slurm\n")
+    done = run("submit", tmp_path / "e.yaml", "--cluster", tmp_path / "site.yaml", "--root", tmp_path / "runs")
+    assert "interrupted; in the queue: Slurm array 71; one more was just being sent" in done.err
+    assert "runner cancel e" in done.err

@@ -7,7 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from runner.commands.tables import PIPE_WIDTH, Column, console, fitted
+from runner.commands.tables import Column, fitted
+from runner.console import PIPE_WIDTH, console
 
 
 def drawn(columns: list[Column], width: int) -> list[str]:

@@ -52,7 +52,7 @@ def command(
     found = pair_sides(*sides.both(first, second), split.value)
     rows = [dataclasses.asdict(item) for item in found.disagreements]
     if format is Format.json:
-        sys.stdout.write(json.dumps(dataclasses.asdict(found), indent=1, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(dataclasses.asdict(found), indent=1) + "\n")
         return
     if format is Format.csv:
         write_rows(rows, ["id", "target", "first", "second"], format)

@@ -59,7 +59,7 @@ def command(
         judged.append((run, diagnosis))
     verdicts = [{"run_id": run.run_id, **_verdict(diagnosis)} for run, diagnosis in judged]
     if format is Format.json:
-        sys.stdout.write(json.dumps({"layers": rows, "verdicts": verdicts}, indent=1, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps({"layers": rows, "verdicts": verdicts}, indent=1) + "\n")
         return
     if format is Format.csv:
         write_rows(rows, filled_columns(rows), format)
@@ -97,7 +97,7 @@ def _diagnosed(run: RunDir, samples: int, checkpoint: Path | None) -> tuple[Foun
         **_verdict(diagnosis),
         "findings": [finding.as_dict() for finding in diagnosis.findings],
     }
-    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(content, indent=1) + "\n"
     written({run.diagnosis: text, run.figure("diagnosis.svg"): plot.svg}, inside=run.path)
     return found, diagnosis
 

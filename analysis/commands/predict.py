@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +12,7 @@ from analysis.commands.options import DEFAULT_ROOT, RUN_HELP, Format, FormatOpti
 from analysis.commands.tables import write_rows
 from analysis.output import written
 from analysis.selection import run_named
+from runner.spreadsheet import csv_text
 
 MOST_UNREAD = 20  # named one by one
 
@@ -44,11 +43,7 @@ def command(
         rows = [{**row, "text": "yes" if its.described else "no"} for row, its in zip(rows, found, strict=True)]
     write_rows(rows, list(rows[0]), format)
     if to is not None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        written({to: text.getvalue()})
+        written({to: csv_text(list(rows[0]), rows)})
     for place, why in list(read.unread.items())[:MOST_UNREAD]:
         sys.stderr.write(f"could not be read: {place}: {why}\n")
     if len(read.unread) > MOST_UNREAD:

@@ -6,7 +6,6 @@ import sys
 from typing import Annotated
 
 import typer
-import yaml
 
 from analysis.commands.options import DEFAULT_ROOT, Experiment, Root
 from analysis.output import written
@@ -19,6 +18,7 @@ from runner.errors import CommandFailed, UserError
 from runner.experiment import checked_name
 from runner.selection import experiment_directory
 from runner.terminal import tell
+from runner.yaml_text import dump
 
 
 def command(
@@ -52,7 +52,7 @@ def command(
     path = directory.path.parent / str(content["experiment"]) / "experiment.yaml"
     if path.exists():
         raise CommandFailed(f"{path} exists; nothing is overwritten", next_command="another --name")
-    head = f"# Written by `analysis refine {summary.collection.manifest.experiment}` around {best.name}.\n"
-    written({path: head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)})
+    head = f"Written by `analysis refine {summary.collection.manifest.experiment}` around {best.name}."
+    written({path: dump(content, head)})
     experiment_file.load(path)  # a mistake of ours shows here, not at submission
     sys.stdout.write(f"{path}\n")

@@ -37,7 +37,7 @@ def command(
     """Rank the variants, judge their health, choose one, and say what to do next."""
     summary = summarize(experiment_directory(experiment, root).path)
     if format is Format.json:
-        sys.stdout.write(json.dumps(to_json(summary), indent=1, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(to_json(summary), indent=1) + "\n")
     elif format is Format.csv:
         sys.stdout.write(to_csv(summary))
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from rich.text import Text
 from analysis.commands.options import Format
 from analysis.output import stdout_console
 from analysis.quantities import significant
+from runner.spreadsheet import csv_text
 
 
 def write_rows(
@@ -24,12 +24,10 @@ def write_rows(
 ) -> None:
     """`shown`: the rows of the table for people, where they are fewer than all."""
     if format is Format.json:
-        sys.stdout.write(json.dumps(list(rows), indent=1, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(list(rows), indent=1) + "\n")
         return
     if format is Format.csv:
-        writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        sys.stdout.write(csv_text(columns, rows))
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     visible = rows if shown is None else shown

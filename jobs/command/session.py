@@ -42,7 +42,7 @@ class Session:
         self.epochs = Epochs(params.command.metrics, self.source, context)
 
     def run(self) -> Outcome:
-        resumes = self.command.checkpoint is not None and (self.out / self.command.checkpoint).exists()
+        resumes = self._has_checkpoint()
         self._make_ready(resumes)
         template = self.command.resume if resumes and self.command.resume is not None else self.command.run
         words = self._words(template)
@@ -54,7 +54,7 @@ class Session:
             _end(process)
         self._await_reason()
         if self.context.stop_reason is not None:
-            raise Stopped(self.context.stop_reason)
+            raise Stopped(self.context.stop_reason, self._has_checkpoint())
         if status:
             if status == -signal.SIGKILL:
                 self.context.say("the command was killed (SIGKILL); ending alike: the parent knows the memory")
@@ -132,7 +132,10 @@ class Session:
             self.source.hear(line)
         self.epochs.record_new()
         self.context.say(f"the command ended with {ending(status)}")
-        raise Stopped(reason)
+        raise Stopped(reason, self._has_checkpoint())
+
+    def _has_checkpoint(self) -> bool:
+        return self.command.checkpoint is not None and (self.out / self.command.checkpoint).exists()
 
     def _await_reason(self) -> None:
         """Slurm signals the command as well as us and the parent: that it was stopped is known a moment later, also

@@ -17,6 +17,7 @@ from jobs.data.folder import DESCRIPTION, ID_PROP
 from jobs.data.sources import load
 from runner.errors import UserError
 from runner.files import replacing
+from runner.terminal import outputs
 
 
 def export(crystals: Sequence[Crystal], target: str, folder: Path) -> None:
@@ -69,4 +70,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with outputs():
+        sys.exit(main())

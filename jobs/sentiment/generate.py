@@ -18,6 +18,7 @@ from jobs.sentiment.schema import Planted
 from models.sentiment.options import MODALITIES
 from runner.errors import ConfigError, UserError
 from runner.files import replacing
+from runner.terminal import outputs
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -62,4 +63,5 @@ def _split(samples: Samples, name: str, aligned: bool) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with outputs():
+        sys.exit(main())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,6 +15,7 @@ from runner.files import read_mapping
 from runner.identity import value_label
 from runner.quantities import counted, human_seconds
 from runner.resolution import Replaced, replaced
+from runner.spreadsheet import csv_text
 from runner.states import survey
 
 TABLE_ROWS = 50
@@ -35,15 +34,13 @@ def as_json(loaded: Loaded) -> str:
 
 def as_csv(loaded: Loaded) -> str:
     """One row a run: number, id, variant, seed, and one column an axis (lists and mappings as JSON)."""
-    axes = loaded.expansion.axes
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["number", "run_id", "variant", "seed", *axes])
     made: dict[int, str] = {}  # values of the matrix are few objects in many runs
-    for run in loaded.expansion.runs:
-        cells = [_cell(run.axes[key], made) if key in run.axes else "" for key in axes]
-        writer.writerow([run.number, run.run_id, run.variant, run.seed, *cells])
-    return buffer.getvalue()
+    rows = (
+        {"number": run.number, "run_id": run.run_id, "variant": run.variant, "seed": run.seed}
+        | {key: _cell(value, made) for key, value in run.axes.items()}
+        for run in loaded.expansion.runs
+    )
+    return csv_text(["number", "run_id", "variant", "seed", *loaded.expansion.axes], rows)
 
 
 def _cell(value: Any, made: dict[int, str]) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runner.commands.logs import attempt_logs, log_of_the_start
+from runner.commands.logs import attempt_logs, cleaned, log_of_the_start, read
 from runner.commands.status import Status
+from runner.errors import CommandFailed
 from runner.files import read_mapping
 from runner.layout import ExperimentDir, RunDir
 from runner.manifest import PlannedRun
@@ -59,6 +60,6 @@ def _tail(directory: ExperimentDir, run: RunDir, failure: dict[str, object]) -> 
     if last is None:
         return []
     try:
-        return last.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
-    except OSError as error:
-        return [f"{last.name} cannot be read: {error.strerror}"]
+        return "".join(cleaned([read(last)])).splitlines()[-LOG_LINES:]
+    except CommandFailed as error:
+        return [error.message]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from runner import manifest
@@ -13,6 +13,7 @@ from runner.manifest import Submission
 from runner.schedulers import slurm
 from runner.selection import choose_run
 from runner.states import run_state
+from runner.terminal import log_line
 
 POLL_SECONDS = 0.5
 
@@ -42,9 +43,20 @@ def attempt_logs(run: RunDir) -> dict[int, Path]:
 def read(log: Path) -> str:
     """The whole log; CommandFailed where it is no file that can be read."""
     try:
-        return log.read_text(encoding="utf-8", errors="replace")
+        with log.open(encoding="utf-8", errors="replace", newline="\n") as file:
+            return file.read()
     except OSError as error:
         raise CommandFailed(f"cannot read {log}: {error.strerror}") from None
+
+
+def cleaned(parts: Iterable[str]) -> Iterator[str]:
+    """A log that comes in parts as a terminal may show it; a line whose end has not come yet is kept back."""
+    rest = ""
+    for part in parts:
+        *lines, rest = (rest + part).split("\n")
+        yield from (log_line(line) + "\n" for line in lines)
+    if rest:
+        yield log_line(rest)
 
 
 def _attempt(log: Path) -> int | None:
@@ -73,7 +85,7 @@ def _log_of_the_task(directory: ExperimentDir, sent: Submission, position: int) 
 
 def follow(run: RunDir, log: Path) -> Iterator[str]:
     """The text of `log`, then what is appended, until the run has ended."""
-    with log.open(encoding="utf-8", errors="replace") as file:
+    with log.open(encoding="utf-8", errors="replace", newline="\n") as file:
         while True:
             if text := file.read():
                 yield text

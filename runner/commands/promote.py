@@ -107,9 +107,8 @@ def summarize(directory: ExperimentDir) -> dict[str, Any]:
 
 
 def _text(previous: str, template: str, promoted: list[Promoted], left_out: list[str], content: dict[str, Any]) -> str:
-    lines = [f"# Written by `runner promote {previous}` from {template}; promoted:"]
+    lines = [f"Written by `runner promote {previous}` from {template}; promoted:"]
     for variant in promoted:
         told = ", ".join(f"{key} {value_label(value)}" for key, value in variant.origin.items())
-        lines.append(f"#   {variant.variant}: {told}")
-    lines += [f"# {told}" for told in left_out]
-    return "\n".join(lines) + "\n" + dump(content)
+        lines.append(f"{variant.variant}: {told}")
+    return dump(content, *lines, *left_out)

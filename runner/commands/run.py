@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from runner import manifest
 from runner.commands.loading import Loaded
+from runner.commands.logs import cleaned
 from runner.layout import RunDir
 from runner.selection import choose_run
 from runner.states import run_state
@@ -55,11 +57,18 @@ def _echo(run: RunDir, before: set[Path], process: subprocess.Popen[str]) -> boo
         new = set(run.logs.glob("*.log")) - before
     if not new:
         return False
-    with max(new).open(encoding="utf-8", errors="replace") as log:
+    for text in cleaned(_written(max(new), process)):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    return True
+
+
+def _written(log: Path, process: subprocess.Popen[str]) -> Iterator[str]:
+    """What `process` writes to `log`, until it ends."""
+    with log.open(encoding="utf-8", errors="replace", newline="\n") as file:
         while True:
             ended = process.poll() is not None  # looked at before reading, so that nothing is missed
-            sys.stdout.write(log.read())
-            sys.stdout.flush()
+            yield file.read()
             if ended:
-                return True
+                return
             time.sleep(POLL_SECONDS)

@@ -17,6 +17,7 @@ from runner.quantities import counted
 from runner.retry import RETRIED, Limits
 from runner.schedulers import limits, slurm
 from runner.selection import filter_runs
+from runner.terminal import tell
 
 WORKERS = submission.Workers(task=ArrayTask, prepare=PrepareJob)
 
@@ -50,7 +51,12 @@ def submit(
         manifest.write(loaded.directory, loaded.expansion, experiment.task)
         sent = None
         if planned.send:
-            sent = submission.send(loaded.directory, loaded.expansion, cluster, planned, WORKERS, origin)
+            before = len(manifest.submissions(loaded.directory))
+            try:
+                sent = submission.send(loaded.directory, loaded.expansion, cluster, planned, WORKERS, origin)
+            except KeyboardInterrupt:
+                tell(_interrupted(loaded, manifest.submissions(loaded.directory)[before:]))
+                raise
     return Outcome(planned, sent, sent.waiting if sent else 0, settled)
 
 
@@ -70,6 +76,19 @@ def _limits(loaded: Loaded, cluster: Cluster) -> Limits:
         raise _unanswered(error.message) from None
     limits.refuse_beyond(found, loaded.experiment.resources, cluster)
     return found
+
+
+def _interrupted(loaded: Loaded, begun: Sequence[manifest.Submission]) -> str:
+    """What is in the queue although the submission was interrupted, and what does the rest."""
+    name = loaded.experiment.experiment
+    chunks = [chunk for sent in begun for chunk in sent.chunks]
+    jobs = [chunk.job_id for chunk in chunks if chunk.job_id]
+    kind = "Slurm array" if begun and begun[-1].kind == "slurm" else "local pool, process"
+    queued = f"in the queue: {kind} {', '.join(jobs)}" if jobs else "nothing is known to be in the queue"
+    if len(jobs) < len(chunks):
+        queued += "; one more was just being sent, and the next submit finds out whether it was"
+    stop = f", or runner cancel {name}" if chunks else ""
+    return f"interrupted; {queued}\n  next: runner submit {loaded.expansion.file.path}, which sends the rest{stop}"
 
 
 def _unanswered(why: str) -> CommandFailed:

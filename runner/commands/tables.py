@@ -1,18 +1,14 @@
-"""Tables and consoles that all commands share: no lines, nothing cut off, in a pipe as well."""
+"""Tables that all commands share: no lines, nothing cut off, in a pipe as well."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rich.cells import cell_len
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-PIPE_WIDTH = 120  # columns where stdout is no terminal and COLUMNS is not set
 GAP = 2
 
 
@@ -29,13 +25,6 @@ class Column:
     @property
     def width(self) -> int:
         return max([cell_len(self.title), *(cell_len(str(cell)) for cell in self.cells)])
-
-
-def console(stderr: bool = False) -> Console:
-    """Colours and width of the terminal; none and 120 columns in a pipe."""
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() or os.environ.get("COLUMNS") else PIPE_WIDTH
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def fitted(columns: Iterable[Column], width: int) -> Table:

@@ -12,7 +12,7 @@ from runner.commands import status as command
 from runner.commands.loading import Loaded
 from runner.commands.progress import Progress
 from runner.commands.status import Status
-from runner.commands.tables import console as console_of
+from runner.console import console as console_of
 from runner.errors import CommandFailed
 from runner.quantities import counted
 from runner.terminal import Voice, tell
