@@ -24,7 +24,7 @@ def test_readers_say_a_sentence_about_damaged_runs(whole: Path, tmp_path: Path) 
 def test_the_undamaged_experiment_is_read_by_every_command(whole: Path, tmp_path: Path) -> None:
     copy = damaged(whole, tmp_path / "copy", 0, damages=0)
     answers = {arguments[:1]: answer(program, *arguments) for program, arguments in questions(copy.path, 0)}
-    assert {status for status, _ in answers.values()} == {0}
+    assert {status for status, *_ in answers.values()} == {0}
 
 
 def test_damage_is_the_same_for_the_same_seed(whole: Path, tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_damage_is_the_same_for_the_same_seed(whole: Path, tmp_path: Path) -> No
 def test_results_are_not_written_where_a_link_leads_out(whole: Path, tmp_path: Path) -> None:
     copy = damaged(whole, tmp_path / "copy", 0, damages=0)
     (copy.path / "analysis").symlink_to(copy.outside)
-    status, err = answer("analysis", "summarize", copy.path, "--no-report")
+    status, _, err = answer("analysis", "summarize", copy.path, "--no-report")
     assert status == 1
     assert "by a link: nothing is written there" in err
     assert [file.name for file in copy.outside.iterdir()] == ["file.json"]

@@ -22,7 +22,7 @@ from runner.commands.status import take
 from runner.commands.submit import submit
 from runner.errors import CommandFailed, UserError
 from runner.experiment import Resources
-from runner.files import write_json
+from runner.files import open_to_append, write_json
 from runner.layout import ExperimentDir
 from runner.plan import Policy
 from runner.processes import machine, start_time
@@ -144,7 +144,7 @@ def follow(directory: ExperimentDir) -> None:
 def start_following(directory: ExperimentDir) -> int:
     """`follow` in a background process of its own; its process id."""
     log = directory.path / "supervisor.log"
-    with log.open("ab") as output:
+    with open_to_append(log) as output:
         process = subprocess.Popen(
             [sys.executable, "-P", "-u", "-m", "runner.cli", "supervise", str(directory.path.absolute())],
             stdin=subprocess.DEVNULL,
