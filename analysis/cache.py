@@ -1,39 +1,32 @@
-"""The cache of run records in analysis/cache: keyed by the time and size of every file read, always rebuildable.
+"""The cache of run records: in the user's own cache root, keyed by the experiment's path; always rebuildable.
 
-A cache that was written by another version of the rules, with other thresholds, or that cannot be read, is ignored.
+An entry holds for the time, size and inode of every file read. A cache of another VERSION or of other thresholds is
+ignored. It never lies in the experiment: a directory that somebody else made would bring its own.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from analysis.findings import Finding
 from analysis.reading import json_object
 from analysis.run_record import ReadingOptions, RunRecord
-from runner.files import leads_out, write_text
+from runner.files import write_text
 from runner.layout import ExperimentDir
+from runner.rundir.cache_root import cache_root
 
-Signature = str  # "name mtime_ns size" of every file that is read, joined by "/"; empty: no such run directory
+Signature = str  # "name mtime_ns size inode" of every file that is read, joined by "/"; empty: no such run directory
 Entry = tuple[Signature, RunRecord]
-RULES = (
-    "reading",
-    "run_record",
-    "code_version",
-    "predictions",
-    "health",
-    "fusion_health",
-    "guidance_health",
-    "stream_health",
-    "training_health",
-)
+VERSION = 2  # raised by whoever changes what is read of a run, a rule of health, or an interval
 
 
 def load_cache(directory: ExperimentDir, options: ReadingOptions) -> dict[str, Entry]:
     """run_id → what was read last time; empty when there is no cache of these rules."""
-    content = json_object(directory.record_cache)
+    content = json_object(cache_file(directory, "runs.json"))
     if content is None or content.get("rules") != _rules(options):
         return {}
     return {run_id: (signature, _record(values)) for run_id, signature, values in content["entries"]}
@@ -43,13 +36,17 @@ def save_cache(directory: ExperimentDir, options: ReadingOptions, entries: dict[
     """Replace the cache; returns why it cannot be written, as in a read-only copy, or nothing."""
     rows = [(run_id, signature, _plain(record)) for run_id, (signature, record) in entries.items()]
     content = {"rules": _rules(options), "entries": rows}
-    return write_cache(directory.record_cache, content, directory.path)
+    return write_cache(cache_file(directory, "runs.json"), content)
 
 
-def write_cache(path: Path, content: dict[str, Any], inside: Path) -> str:
-    """Replace a cache file below `inside`; returns why it cannot be written: a summary does not need its cache."""
-    if leads_out(path, inside):
-        return f"{path} leads out of {inside} by a link"
+def cache_file(directory: ExperimentDir, name: str) -> Path:
+    """Where a cache of the experiment lies: below the cache root, in a folder named after its real path."""
+    key = hashlib.sha256(os.path.realpath(directory.path).encode(errors="surrogateescape")).hexdigest()[:32]
+    return cache_root() / "summaries" / key / name
+
+
+def write_cache(path: Path, content: dict[str, Any]) -> str:
+    """Replace a cache file; returns why it cannot be written: a summary does not need its cache."""
     try:
         write_text(path, json.dumps(content, separators=(",", ":")))
     except OSError as error:
@@ -58,11 +55,8 @@ def write_cache(path: Path, content: dict[str, Any], inside: Path) -> str:
 
 
 def _rules(options: ReadingOptions) -> str:
-    """What the cached findings depend on besides the files: options, thresholds, and the source of the rules."""
-    digest = hashlib.sha256(repr(options).encode())
-    for module in RULES:
-        digest.update(Path(__file__).with_name(f"{module}.py").read_bytes())
-    return digest.hexdigest()
+    """What the cached findings depend on besides the files: version, options, thresholds."""
+    return f"{VERSION} {options!r}"
 
 
 def _plain(record: RunRecord) -> dict[str, Any]:

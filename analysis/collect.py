@@ -107,7 +107,7 @@ def _names(path: Path) -> set[str]:
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:
     try:
-        return entry.is_dir()
+        return entry.is_dir(follow_symlinks=False)
     except OSError:  # a link to itself
         return False
 
@@ -128,14 +128,14 @@ def _signature(folder: str, run_id: str) -> Signature:
 
 
 def _seen(entry: os.DirEntry[str]) -> str:
-    """Name, time and size of a file; UNREADABLE in their place where it is no file, or a link that leads nowhere."""
+    """Name, time, size and inode of a file; UNREADABLE in their place where it is no file, or a link."""
     try:
-        status = entry.stat()
+        status = entry.stat(follow_symlinks=False)
     except OSError:
         return f"{entry.name} {UNREADABLE}"
     if not stat.S_ISREG(status.st_mode):
         return f"{entry.name} {UNREADABLE}"
-    return f"{entry.name} {status.st_mtime_ns} {status.st_size}"
+    return f"{entry.name} {status.st_mtime_ns} {status.st_size} {status.st_ino}"
 
 
 def _files(signature: Signature) -> frozenset[str]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict
-from pathlib import Path
 
-from analysis.cache import write_cache
+from analysis.cache import VERSION, cache_file, write_cache
 from analysis.collect import CollectedRun
 from analysis.reading import json_object
 from analysis.statistics import Interval
 from runner.layout import ExperimentDir
 
-RULES = ("statistics", "predictions", "ties")
 Pair = tuple[tuple[CollectedRun, ...], tuple[CollectedRun, ...]]
 
 
@@ -20,9 +18,8 @@ class IntervalCache:
     """Intervals by what they were computed from: metric, rules, and time and size of the files of both sides."""
 
     def __init__(self, directory: ExperimentDir, metric: str) -> None:
-        self.path, self._inside = directory.interval_cache, directory.path
-        sources = (Path(__file__).with_name(f"{module}.py").read_bytes() for module in RULES)
-        self._rules = hashlib.sha256(b"".join(sources) + metric.encode()).hexdigest()
+        self.path = cache_file(directory, "intervals.json")
+        self._rules = f"{VERSION} {metric}"
         content = json_object(self.path) or {}
         self._known: dict[str, Interval | None] = {}
         if content.get("rules") == self._rules:
@@ -51,4 +48,4 @@ class IntervalCache:
         if self._stored == self._used.keys():
             return ""
         content = {key: interval and asdict(interval) for key, interval in self._used.items()}
-        return write_cache(self.path, {"rules": self._rules, "intervals": content}, self._inside)
+        return write_cache(self.path, {"rules": self._rules, "intervals": content})

@@ -13,18 +13,17 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from runner import files
 from runner.files import as_number
 
-# What stands there cannot be read as a file: nothing, a directory, a link to itself, somebody else's file
-UNREADABLE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EACCES, errno.EPERM}
+UNREADABLE = files.NO_FILE | {errno.EACCES, errno.EPERM}  # the last two: somebody else's file
 TAIL = 8 * 1024  # bytes; holds the last line of most logs
 
 
 def read_bytes(path: Path | str) -> bytes:
     """The content of `path`; empty when there is no such file, or none that may be read."""
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return files.read_bytes(path)
     except OSError as error:
         return _nothing(error)
 
@@ -39,13 +38,13 @@ def _nothing(error: OSError) -> bytes:
 def read_tail(path: Path | str, size: int = TAIL) -> bytes:
     """The last lines of `path`, at least one whole line where there is one; about `size` bytes."""
     try:
-        with open(path, "rb") as file:
+        with files.open_file(path) as file:
             length = file.seek(0, 2)
             while True:
                 file.seek(max(0, length - size))
                 data = file.read()
-                if length <= size:
-                    return data
+                if length <= size or size > files.LARGEST_FILE:  # one endless line is no log
+                    return data if length <= size else b""
                 if data.count(b"\n") >= 2:
                     return data[data.find(b"\n") + 1 :]
                 size *= 8

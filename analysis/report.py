@@ -13,6 +13,7 @@ from analysis.rank import Variant
 from analysis.summary import Summary
 from analysis.summary_records import to_csv
 from analysis.summary_table import STYLES, Column, choice_lines, columns, sections
+from runner.files import open_text
 from runner.terminal import safe
 
 ROWS = 500  # variants in the table of the report
@@ -38,9 +39,9 @@ def report_key(summary: Summary) -> str:
 def is_current(path: Path, key: str) -> bool:
     """Whether the report at `path` was made from `key`."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open_text(path) as file:
             return f"made from {key} " in file.read(300)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+    except OSError:  # none, or none that is read: it is written anew
         return False
 
 

@@ -26,13 +26,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.improved_step import WIDTH, batch, step
 from benchmarks.timing import alternate, machine
-from jobs.caches import cache_root
 from jobs.crystal.kernels import use_kernels
 from models import fused
 from models.convolution import EdgeGatedConvolution
 from models.crystal_model import CrystalModel
 from models.fusion.registry import LATE, MIDDLE
 from models.options import AlignnOptions
+from runner.rundir.cache_root import cache_root
 
 COPIED = 64 << 20  # float32 numbers: 256 MiB
 SHOWN = 8  # operations

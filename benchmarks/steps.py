@@ -30,7 +30,6 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import alternate, machine
-from jobs.caches import cache_root
 from jobs.crystal.graph_store import GraphStore
 from jobs.crystal.kernels import use_kernels
 from jobs.crystal.schema import GraphParams
@@ -43,6 +42,7 @@ from models.convolution import EdgeGatedConvolution
 from models.crystal_model import CrystalModel
 from models.fusion.registry import LATE, MIDDLE
 from models.options import AlignnOptions
+from runner.rundir.cache_root import cache_root
 
 Step = Callable[[], object]
 PRODUCT_ROWS, WIDTH = 11_000, 256  # the largest product of a step at batch 32: a row for every class of bond pairs

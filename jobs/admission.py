@@ -13,7 +13,8 @@ from jobs.claim import Claim, Held, Holder, acquire
 from jobs.failure import Failure, Kind, failure_of_exception, read_failure
 from jobs.run_config import read_run_config
 from jobs.run_process import RunProcess, spawn
-from runner.errors import UserError
+from runner.errors import CommandFailed, UserError
+from runner.files import refuse_links
 from runner.layout import RunDir
 
 # A run that ended so goes on when Slurm runs its array task again; other failures of the same job stand. A job that is
@@ -37,6 +38,7 @@ def begin(directory: RunDir, allocation: Allocation, interval: float) -> RunProc
     if not directory.path.is_dir():
         return Refused(f"there is no directory {directory.path}", failed=True)
     try:
+        refuse_links(*directory.folders)
         if directory.result.exists():
             return Refused("completed already", failed=False)
         if directory.cancelled.exists():
@@ -51,7 +53,7 @@ def begin(directory: RunDir, allocation: Allocation, interval: float) -> RunProc
             if not isinstance(started, RunProcess):
                 claim.release()
         return started
-    except OSError as error:  # a full disk or a wrong permission of one run must not end those beside it
+    except (OSError, CommandFailed) as error:  # a full disk or a link of one run must not end those beside it
         return Refused(f"not started: {error}", failed=True)
 
 

@@ -29,12 +29,6 @@ from runner.files import append_json, read_json_lines, replacing
 BUILDS = "builds.jsonl"  # under the cache root
 
 
-def cache_root(environment: Mapping[str, str] = os.environ) -> Path:
-    """`RUNNER_CACHE`, else `~/.cache/runner`."""
-    named = environment.get("RUNNER_CACHE")
-    return Path(os.path.expanduser(named)).absolute() if named else Path.home() / ".cache" / "runner"
-
-
 def content_key(*parts: Any, length: int = 16) -> str:
     """The first hex digits of the SHA-256 of bytes, arrays (dtype, shape, values) and JSON values."""
     digest = hashlib.sha256()

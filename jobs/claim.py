@@ -15,7 +15,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from runner.files import linked, read_json, write_json
+from runner.files import linked, read_bytes, read_json, write_json
 from runner.layout import RunDir
 from runner.processes import host_name, is_alive, machine, start_time
 
@@ -117,7 +117,7 @@ def _read(path: Path) -> Holder | None:
 def _refuse_damaged(path: Path) -> None:
     """Claims appear complete: one that cannot be read was damaged, and waiting for its end would be in vain."""
     try:
-        json.loads(path.read_bytes())
+        json.loads(read_bytes(path))
     except FileNotFoundError:
         return
     except ValueError as error:

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import math
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,18 +15,14 @@ from analysis.thresholds import DEFAULT, Thresholds
 from jobs.failure import STOP_REASONS, Stopped
 from jobs.heartbeat import Heartbeat
 from jobs.log import say
-from runner.files import append_json, append_line, read_json_lines, write_text
+from runner.files import append_json, append_line, content, read_json_lines, write_text
 from runner.layout import RunDir
+from runner.rundir.cache_root import cache_root as shared_cache_root
 
 FUSION_COLUMNS = (
     "w_graph", "w_text", "ratio", "contribution_ratio", "text_scale", "node_scale", "gate_mean", "gate_std",
 )  # fmt: skip
 _FUSION_HEADER = ("epoch", "layer", *FUSION_COLUMNS)
-
-
-def default_cache_root() -> Path:
-    """RUNNER_CACHE, else ~/.cache/runner."""
-    return Path(os.environ.get("RUNNER_CACHE") or Path.home() / ".cache" / "runner")
 
 
 class RunContext:
@@ -59,7 +54,7 @@ class RunContext:
         self.attempt = attempt  # counted from 1
         self.threads = threads  # of CPU arithmetic; from the configuration, so that results can be repeated bit for bit
         self.gpus = gpus
-        self.cache_root = cache_root or default_cache_root()
+        self.cache_root = cache_root or shared_cache_root()
         self.thresholds = thresholds  # of the health rules, as the experiment file sets them
         self.initial_scale = initial_scale  # where the task learns a scale of the text
         self.health: str | None = None  # ok, warning or blocking; told with the next epoch
@@ -123,8 +118,8 @@ class RunContext:
                 write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
         path = self.directory.fusion_weights
         if path.exists():
-            with open(path, newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.reader(file) if len(row) == len(_FUSION_HEADER)]
+            lines = content(path).decode("utf-8", "replace").splitlines()
+            rows = [row for row in csv.reader(lines) if len(row) == len(_FUSION_HEADER)]
             kept_rows = [row for row in rows if row[0].isdecimal() and int(row[0]) <= epoch]
             write_text(path, _csv([list(_FUSION_HEADER), *kept_rows]))
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from analysis.thresholds import Thresholds, overridden
 from runner.errors import ConfigError, Problem
+from runner.files import read_bytes
 from runner.layout import RunDir
 
 
@@ -71,7 +72,7 @@ def read_run_config(directory: RunDir) -> RunConfig:
     """Raises ConfigError, naming the file, when it is missing or damaged."""
     path = directory.config
     try:
-        return RunConfig.model_validate(yaml.safe_load(path.read_bytes()))
+        return RunConfig.model_validate(yaml.safe_load(read_bytes(path)))
     except FileNotFoundError:
         problems = [Problem("missing; it is written by `runner submit`", file=str(path))]
     except yaml.YAMLError as error:

@@ -28,7 +28,7 @@ from jobs.failure import (
 )
 from jobs.launch import child_environment, module_command
 from jobs.run_config import RunConfig
-from runner.files import append_line
+from runner.files import append_line, open_to_append
 from runner.layout import RunDir
 
 _OLD_S = 3600.0  # what lies about for so long belongs to a dead process
@@ -50,7 +50,7 @@ def spawn(claim: Claim, config: RunConfig, allocation: Allocation) -> RunProcess
     }  # fmt: skip
     words = [str(word) for pair in options.items() if pair[1] is not None for word in pair]
     try:
-        with open(directory.log(attempt.number), "ab") as log:
+        with open_to_append(directory.log(attempt.number)) as log:
             process = subprocess.Popen(
                 module_command("jobs.child", str(directory.path), *words),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, pass_fds=(listen,), process_group=0,

@@ -29,16 +29,23 @@ _SET_ELSEWHERE = {
     "cpus-per-task": "write `resources: {cpus: …}` in the experiment file",
     "gpus-per-node": "write `resources: {gpus: …}` in the experiment file",
 }
+_WHOLE = ("gpus",)  # names of options of their own that others begin with
 _TOLD = ("RUNNER_SUBMITTED_AT", "RUNNER_REQUEUE", "RUNNER_SIGNAL_DELAY_S", "RUNNER_TIME_LIMIT_S", "RUNNER_JOB_ID",
          "RUNNER_CACHE_READ_ONLY")  # fmt: skip
 
 
 def _option(name: str) -> str:
-    if name in _SET_ELSEWHERE:
-        raise ValueError(f"this sbatch option cannot be given here: {_SET_ELSEWHERE[name]}")
+    # sbatch takes a unique beginning for the whole name: `out` is `output`
+    meant = name if name in _SET_ELSEWHERE or name in _WHOLE else _abbreviated(name)
+    if meant in _SET_ELSEWHERE:
+        raise ValueError(f"this sbatch option cannot be given here: {_SET_ELSEWHERE[meant]}")
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
         raise ValueError(f"{name!r} is no sbatch option; write its long name without dashes, as mail-type")
     return name
+
+
+def _abbreviated(name: str) -> str:
+    return next((option for option in _SET_ELSEWHERE if option.startswith(name)), name)
 
 
 def _variable(name: str) -> str:

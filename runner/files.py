@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from runner.errors import CommandFailed
 
 
 @contextlib.contextmanager
@@ -71,24 +75,65 @@ def write_json(path: Path, value: Any, *, indent: int | None = 1, private: bool 
 def read_json(path: Path | str) -> Any | None:
     """The JSON value in `path`, or None when the file is missing, truncated or not JSON."""
     try:
-        return json.loads(_content(path).decode())
+        return json.loads(content(path).decode())
     except (ValueError, RecursionError):  # the last: brackets without end
         return None
 
 
-# No file is there: nothing, a directory, a link that leads to itself
-_NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
+# No file that is read: nothing, a directory, a link, a pipe or socket, more than any of our files holds
+NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EFBIG}
+LARGEST_FILE = 2**30  # bytes that are read at once; a log that is followed may be larger
 
 
-def _content(path: Path | str) -> bytes:
-    """The bytes of `path`; none where no file is there."""
+def open_file(path: Path | str, *, links: bool = False) -> io.FileIO:
+    """`path` opened for reading where it is a regular file: never waits for a pipe, never follows a link.
+
+    links: follow one all the same, for files that a person names. Raises OSError, with ENXIO for what is no file.
+    """
+    return _regular(path, os.O_RDONLY | (0 if links else os.O_NOFOLLOW), "rb")
+
+
+def open_to_append(path: Path) -> io.FileIO:
+    """`path` opened to append to; made where it is missing. Refuses what `open_file` refuses."""
+    return _regular(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, "ab+")
+
+
+def _regular(path: Path | str, flags: int, mode: str) -> io.FileIO:
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.ENXIO, "no regular file: a folder, a pipe or a device", os.fspath(path))
+    return io.FileIO(descriptor, mode)
+
+
+def open_text(path: Path) -> io.TextIOWrapper:
+    """A log of a run, opened for reading as `open_file` does; what is no UTF-8 is replaced."""
+    return io.TextIOWrapper(io.BufferedReader(open_file(path)), encoding="utf-8", errors="replace", newline="\n")
+
+
+def read_bytes(path: Path | str, *, links: bool = False) -> bytes:
+    """The content of a regular file. Raises OSError, with EFBIG above LARGEST_FILE."""
+    with open_file(path, links=links) as file:
+        if (size := os.fstat(file.fileno()).st_size) > LARGEST_FILE:
+            raise OSError(errno.EFBIG, f"{size} bytes, more than any file of a run", os.fspath(path))
+        return file.readall() or b""
+
+
+def content(path: Path | str) -> bytes:
+    """The bytes of a file of a run; none where no file is there."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            return file.readall()
+        return read_bytes(path)
     except OSError as error:
-        if error.errno in _NO_FILE:
+        if error.errno in NO_FILE:
             return b""
         raise
+
+
+def refuse_links(*folders: Path) -> None:
+    """Raise CommandFailed where one of `folders` is a link: what is written below it would leave the experiment."""
+    for folder in folders:
+        if folder.is_symlink():
+            raise CommandFailed(f"{folder} is a link; nothing is written through it. Replace it by a folder")
 
 
 LARGEST = 1e300  # no number of a run is larger; an integer beyond the floats cannot be converted
@@ -129,7 +174,11 @@ def append_line(path: Path, line: str) -> None:
     A line that another process is writing looks like a half one: an empty line follows it then, which readers skip.
     """
     data = line.encode() + b"\n"
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+    with open_to_append(path) as file:
+        _append(file.fileno(), data, path)
+
+
+def _append(descriptor: int, data: bytes, path: Path) -> None:
     try:
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
@@ -139,8 +188,6 @@ def append_line(path: Path, line: str) -> None:
     except OSError as error:
         _name_in(error, path)
         raise
-    finally:
-        os.close(descriptor)
 
 
 def append_json(path: Path, value: Any) -> None:
@@ -151,7 +198,7 @@ def append_json(path: Path, value: Any) -> None:
 def read_json_lines(path: Path | str) -> list[dict[str, Any]]:
     """The JSON objects in `path`, one a line; half lines and foreign lines are left out, a missing file is empty."""
     records = []
-    for line in _content(path).splitlines():
+    for line in content(path).splitlines():
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):

@@ -22,6 +22,11 @@ class RunDir:
         return ExperimentDir(self.path.parent.parent)
 
     @property
+    def folders(self) -> tuple[Path, ...]:
+        """Every folder that a run writes into; none may be a link."""
+        return self.path.parent, self.path, self.logs, self.tensorboard, self.analysis, self.output
+
+    @property
     def config(self) -> Path:
         return self.path / "config.yaml"
 
@@ -137,6 +142,16 @@ class ExperimentDir:
     path: Path
 
     @property
+    def folders(self) -> tuple[Path, ...]:
+        """Every folder below the experiment but those of runs; none may be a link."""
+        return self.runs, self.submissions, self.code, self.analysis
+
+    @property
+    def code(self) -> Path:
+        """Copies of the code that submissions run, by their content."""
+        return self.path / "code"
+
+    @property
     def manifest(self) -> Path:
         return self.path / "manifest.json"
 
@@ -218,13 +233,3 @@ class ExperimentDir:
     @property
     def figures(self) -> Path:
         return self.analysis / "figures"
-
-    @property
-    def record_cache(self) -> Path:
-        """What `analysis` has read of every run; can be deleted at any time."""
-        return self.analysis / "cache" / "runs.json"
-
-    @property
-    def interval_cache(self) -> Path:
-        """Intervals between variants; can be deleted at any time."""
-        return self.analysis / "cache" / "intervals.json"

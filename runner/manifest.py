@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.errors import CommandFailed, UserError
-from runner.files import append_json, read_json, read_json_lines, read_mapping, write_json
+from runner.files import append_json, read_json, read_json_lines, read_mapping, refuse_links, write_json
 from runner.layout import ExperimentDir
 from runner.lock import Locked, locked
 
@@ -214,6 +214,7 @@ def submit_lock(directory: ExperimentDir) -> Iterator[None]:
     except OSError as error:
         raise CommandFailed(f"cannot make the directory {directory.path}: {error.strerror}",
                             next_command="another --root, or RUNNER_ROOT") from None  # fmt: skip
+    refuse_links(*directory.folders)
     try:
         with locked(directory.submit_lock):
             yield

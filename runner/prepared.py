@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from runner.files import read_json, write_json
-
-
-def cache_root(named: str | None) -> Path:
-    """The cache that workers read: of the cluster file, else RUNNER_CACHE, else ~/.cache/runner."""
-    return Path(os.path.expanduser(named or os.environ.get("RUNNER_CACHE") or "~/.cache/runner")).absolute()
 
 
 def covers(root: Path, experiment: str, run_ids: Iterable[str]) -> bool:

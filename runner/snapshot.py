@@ -30,7 +30,7 @@ def take(directory: ExperimentDir, task: str, code_path: Path) -> Path:
     digest = hashlib.sha256(json.dumps(versions.record).encode())
     for name, path in sorted(sources.items()):
         digest.update(f"{name}\n".encode() + path.read_bytes())
-    target = directory.path.absolute() / "code" / digest.hexdigest()[:12]
+    target = directory.code.absolute() / digest.hexdigest()[:12]
     if target.is_dir():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -87,6 +87,8 @@ def run_state(run: RunDir, place: Place | None = None, now: float | None = None)
 
 def read_signs(folder: str) -> Signs:
     """The signs in the directory of a run; files that are missing or truncated say nothing."""
+    if os.path.islink(folder):
+        return Signs()  # it leads out of the experiment
     result, heartbeat = _object(folder, _RESULT), _object(folder, _HEARTBEAT)
     if result is not None:
         return Signs(result, heartbeat or {}, started=True, written=True)  # nothing else says more

@@ -16,9 +16,10 @@ from runner.cluster import Cluster, SlurmCluster
 from runner.errors import CommandFailed
 from runner.expansion import Expansion, Run
 from runner.experiment import Experiment, Resources
-from runner.files import write_json, write_text
+from runner.files import refuse_links, write_json, write_text
 from runner.layout import ExperimentDir
 from runner.plan import Plan
+from runner.rundir.cache_root import cache_root
 from runner.schedulers import limits, local, slurm
 from runner.yaml_text import dump
 
@@ -184,7 +185,7 @@ def within_limit(plan: Plan, experiment: Experiment, cluster: Cluster) -> tuple[
 def environment(cluster: Cluster, resources: Resources, code: Path | None = None) -> dict[str, str]:
     """What every worker is told through its environment; `code` is the snapshot that it runs."""
     cache = cluster.cache or os.environ.get("RUNNER_CACHE")
-    told = {"RUNNER_CACHE": str(Path(os.path.expanduser(cache)).absolute())} if cache else {}
+    told = {"RUNNER_CACHE": str(cache_root(cache))} if cache else {}
     told["RUNNER_SUBMITTED_AT"] = str(time.time())
     if code is not None:
         told["PYTHONPATH"] = os.pathsep.join(p for p in (str(code), os.environ.get("PYTHONPATH", "")) if p)
@@ -278,7 +279,7 @@ def _send_preparation(
     code: Path,
 ) -> str | None:
     """Send the job that fills the caches, where the site wants one and they were not filled before; its id."""
-    root = prepared.cache_root(cluster.cache)
+    root = cache_root(cluster.cache)
     run_ids = {run_id for _, tasks in arrays for task in tasks for run_id in task}
     if cluster.prepare is None or prepared.covers(root, experiment.experiment, run_ids):
         return None
@@ -324,6 +325,7 @@ def write_run(
 ) -> None:
     """Make the directory of one run with its config.yaml."""
     target = directory.run(run.run_id)
+    refuse_links(*target.folders)
     target.path.mkdir(parents=True, exist_ok=True)
     write_text(target.config, dump(run_config(expansion, run, adjustments, code_path)))
     target.cancelled.unlink(missing_ok=True)

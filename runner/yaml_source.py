@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import yaml
 
 from runner.errors import ConfigError, Problem, UserError, nearest
+from runner.files import read_bytes
 from runner.yaml_syntax import syntax_problem
 
 MAX_DEPTH = 60
@@ -88,7 +89,7 @@ def dotted(key: Key) -> str:
 def read(path: Path, *, strict: bool = True) -> Source:
     """Read the mapping in the YAML file `path`; UserError where the file is missing, ConfigError where it is wrong."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bytes(path, links=True).decode()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file{_instead(path)}", next_command="runner init") from None
     except IsADirectoryError:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,10 @@ sys.path.append(str(Path(__file__).parent))  # the modules that tests share; las
 from browser import Browser
 from browser import find as find_browser
 from slurm_cluster import SlurmCluster, SlurmMissing
+
+if not os.environ.get("RUNNER_CACHE"):  # what commands keep for the next call must not fill the person's own cache
+    os.environ["RUNNER_CACHE"] = tempfile.mkdtemp(prefix="array-runner-tests-")
+    atexit.register(shutil.rmtree, os.environ["RUNNER_CACHE"], ignore_errors=True)
 
 for name in ("COLUMNS", "LINES"):  # of a terminal; a worker of pytest-xdist has them from readline, without one
     os.environ.pop(name, None)

@@ -223,6 +223,18 @@ def _link_to_itself(target: Path, outside: Path, chance: random.Random) -> None:
     target.symlink_to(target)
 
 
+def _pipe_instead(target: Path, outside: Path, chance: random.Random) -> None:
+    """A named pipe: whoever opens it plainly waits for ever."""
+    _delete(target, outside, chance)
+    os.mkfifo(target)
+
+
+def _endless(target: Path, outside: Path, chance: random.Random) -> None:
+    """20 GB that take no disk."""
+    with target.open("r+b") as file:
+        file.truncate(20 * 10**9)
+
+
 def _forbid(target: Path, outside: Path, chance: random.Random) -> None:
     """No permission; root is not stopped by it."""
     target.chmod(0)
@@ -238,9 +250,10 @@ def _analysis_out(target: Path, outside: Path, chance: random.Random) -> None:
 
 ANY = [_delete, _link_out, _link_to_nothing, _link_to_itself, _forbid, _analysis_out]
 DAMAGES: list[Callable[[Path, Path, random.Random], None]] = [
-    *ANY, _truncate, _garble, _foreign, _odd_lines, _directory_instead, *[_odd_value] * 8,
+    *ANY, *[_pipe_instead, _endless] * 2,
+    _truncate, _garble, _foreign, _odd_lines, _directory_instead, *[_odd_value] * 8,
 ]  # fmt: skip
-FOLDER_DAMAGES: list[Callable[[Path, Path, random.Random], None]] = [*ANY, _file_instead]
+FOLDER_DAMAGES: list[Callable[[Path, Path, random.Random], None]] = [*ANY, _file_instead, _pipe_instead]
 
 
 def questions(path: Path, seed: int) -> list[tuple[str, tuple[object, ...]]]:

@@ -9,11 +9,15 @@ import pytest
 
 from jobs import caches
 from runner.errors import CommandFailed
+from runner.rundir.cache_root import cache_root
 
 
-def test_the_root_comes_from_the_environment() -> None:
-    assert caches.cache_root({"RUNNER_CACHE": "/scratch/me"}) == Path("/scratch/me")
-    assert caches.cache_root({}) == Path.home() / ".cache" / "runner"
+def test_the_root_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNNER_CACHE", "~/c")
+    assert cache_root() == Path.home() / "c"
+    assert cache_root("/scratch/me") == Path("/scratch/me")
+    monkeypatch.delenv("RUNNER_CACHE")
+    assert cache_root() == Path.home() / ".cache" / "runner"
 
 
 def test_keys_tell_types_and_shapes_apart() -> None:

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from analysis.cache import cache_file
 from analysis.collect import collect
 from analysis.reading import json_lines, read_tail
 from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
@@ -176,13 +177,14 @@ def test_a_copied_experiment_reads_the_same(tmp_path):
     path = write_experiment(tmp_path, Plan([ONE, PlannedVariant("3", states={1: "failed"})]))
     collect(path, now=NOW)
     copied = shutil.copytree(path, tmp_path / "elsewhere" / "copy")
-    assert collect(copied, now=NOW).runs == collect(path, now=NOW).runs
+    one, other = ([(run.record, run.state) for run in collect(where, now=NOW).runs] for where in (path, copied))
+    assert one == other
 
 
 def test_the_cache_gives_the_same_records(tmp_path):
     path = write_experiment(tmp_path, Plan([ONE, PlannedVariant("3", weights=(0.9, 0.05), states={1: "failed"})]))
     first = collect(path, now=NOW)
-    assert ExperimentDir(path).record_cache.is_file()
+    assert cache_file(ExperimentDir(path), "runs.json").is_file()
     assert collect(path, now=NOW).runs == first.runs == collect(path, now=NOW, cache=False).runs
 
 
@@ -214,13 +216,23 @@ def test_the_cache_is_not_used_with_other_thresholds(tmp_path):
 def test_a_broken_cache_is_rebuilt(tmp_path):
     path, _ = one_run(tmp_path)
     first = read(path)
-    ExperimentDir(path).record_cache.write_text('{"rules": ')
+    cache_file(ExperimentDir(path), "runs.json").write_text('{"rules": ')
     assert read(path) == first
 
 
-def test_an_unwritable_cache_is_said_and_nothing_else_suffers(tmp_path):
+def test_a_cache_that_somebody_planted_in_the_experiment_changes_nothing(tmp_path):
     path, _ = one_run(tmp_path)
-    (path / "analysis").write_text("a file where the directory should be")
+    first = read(path)
+    planted = cache_file(ExperimentDir(path), "runs.json").read_text().replace("0.1", "0.001")
+    (path / "analysis" / "cache").mkdir(parents=True)
+    (path / "analysis" / "cache" / "runs.json").write_text(planted)
+    copied = shutil.copytree(path, tmp_path / "elsewhere" / "copy")
+    assert read(copied).record == read(path).record == first.record
+
+
+def test_an_unwritable_cache_is_said_and_nothing_else_suffers(tmp_path, monkeypatch):
+    path, _ = one_run(tmp_path)
+    monkeypatch.setenv("RUNNER_CACHE", str(path / "manifest.json"))
     found = collect(path, now=NOW)
     assert found.cache_error
     assert found.runs[0].state == "completed"

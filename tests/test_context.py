@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobs.context import FUSION_COLUMNS, RunContext, default_cache_root
+from jobs.context import FUSION_COLUMNS, RunContext
 from jobs.failure import Stopped
 from jobs.heartbeat import Heartbeat
 from runner.files import read_json, read_json_lines
@@ -121,10 +121,3 @@ def test_stop_reason_raises_stopped(tmp_path: Path) -> None:
     context.ask_to_stop("preempted")
     with pytest.raises(Stopped, match="preempted"):
         context.raise_if_stopped()
-
-
-def test_cache_root_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("RUNNER_CACHE", str(tmp_path))
-    assert default_cache_root() == tmp_path
-    monkeypatch.delenv("RUNNER_CACHE")
-    assert default_cache_root() == Path.home() / ".cache" / "runner"

@@ -16,6 +16,7 @@ from analysis.output import kept_inside, stdout_console, written
 from analysis.selection import run_named, thresholds_of
 from runner.errors import CommandFailed
 from runner.files import replacing
+from runner.rundir.cache_root import cache_root
 from runner.terminal import tell
 
 if TYPE_CHECKING:
@@ -41,10 +42,9 @@ def command(
 ) -> None:
     """Alpha of each atom and channel; of fusions without alpha their gates or w_text. Writes analysis/ of the run."""
     directory = run_named(run, experiment, root)
-    from jobs.context import default_cache_root  # torch: only here and only now
     from jobs.crystal.alpha import alpha
 
-    layers = alpha(directory, default_cache_root(), split.value, samples, tell)
+    layers = alpha(directory, cache_root(), split.value, samples, tell)
     rows = [summary_row(its) for its in layers]
     write_rows(rows, list(rows[0]), format)
     if format is Format.table:

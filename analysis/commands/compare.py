@@ -19,6 +19,7 @@ from analysis.predictions import Predictions
 from analysis.quantities import percent, plural
 from analysis.sides import Sides
 from runner.layout import RunDir
+from runner.rundir.cache_root import cache_root
 
 SIDE_HELP = (
     "A variant, a run, the start of its id, a run's directory, a checkpoint in one, or an experiment: its choice."
@@ -65,10 +66,9 @@ def command(
 
 def _predicted(run: RunDir, checkpoint: Path, split: str) -> Predictions:
     """What a checkpoint predicts of a split of its run, computed now."""
-    from jobs.context import default_cache_root  # torch: only here and only now
     from jobs.crystal.finished import open_run
 
-    learner = open_run(run, default_cache_root(), log=lambda line: print(line, file=sys.stderr), weights=checkpoint)
+    learner = open_run(run, cache_root(), log=lambda line: print(line, file=sys.stderr), weights=checkpoint)
     predictions, targets = learner.predict(split)
     ids = [learner.corpus.ids[place] for place in learner.corpus.places[split]]
     return Predictions(ids, targets.tolist(), predictions.tolist())

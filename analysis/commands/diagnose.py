@@ -19,6 +19,7 @@ from analysis.output import stdout_console, written
 from analysis.selection import runs_meant, thresholds_of
 from runner.errors import CommandFailed
 from runner.layout import RunDir
+from runner.rundir.cache_root import cache_root
 from runner.terminal import tell
 
 COLUMNS = {
@@ -78,11 +79,10 @@ def _diagnosed(run: RunDir, samples: int, checkpoint: Path | None) -> tuple[Foun
     """Look into one run and write its diagnosis.json and figure."""
     from analysis.plots.diagnosis import overview
     from analysis.plots.figure import styled
-    from jobs.context import default_cache_root
     from jobs.crystal.finished import open_run
     from jobs.crystal.inspection import quantities, sampled
 
-    learner = open_run(run, default_cache_root(), log=_say, weights=checkpoint)
+    learner = open_run(run, cache_root(), log=_say, weights=checkpoint)
     found = quantities(learner, samples)
     options, t = learner.model.options["middle fusion"].model_dump(), thresholds_of(run)
     start = initial_scale({"model": {"middle_fusion": options}})

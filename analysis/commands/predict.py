@@ -12,6 +12,7 @@ from analysis.commands.options import DEFAULT_ROOT, RUN_HELP, Format, FormatOpti
 from analysis.commands.tables import write_rows
 from analysis.output import written
 from analysis.selection import run_named
+from runner.rundir.cache_root import cache_root
 from runner.spreadsheet import csv_text
 
 MOST_UNREAD = 20  # named one by one
@@ -29,12 +30,11 @@ def command(
 ) -> None:
     """Predict new structures with the run's best epoch, described and made into graphs as its configuration says."""
     directory = run_named(run, experiment, root)
-    from jobs.context import default_cache_root  # torch: only here and only now
     from jobs.crystal.finished import params_of
     from jobs.crystal.prediction import predict, read_structures
 
     read = read_structures(structures)
-    found = predict(directory, read, default_cache_root(), lambda line: print(line, file=sys.stderr))
+    found = predict(directory, read, cache_root(), lambda line: print(line, file=sys.stderr))
     target = params_of(directory).data.target
     rows: list[dict[str, Any]] = [
         {"id": its.material_id, "formula": its.formula, target: its.prediction} for its in found

@@ -11,6 +11,7 @@ from analysis.commands.tables import write_rows
 from analysis.selection import variants_named
 from analysis.summary import summarize
 from runner.errors import CommandFailed
+from runner.rundir.cache_root import cache_root
 from runner.selection import experiment_directory
 from runner.terminal import tell
 
@@ -34,12 +35,11 @@ def command(
         variant.name: [directory.run(run.run_id) for run in variant.scored]
         for variant in variants_named(summary, names or [])
     }
-    from jobs.context import default_cache_root  # imports torch: only this command and only now
     from jobs.crystal import robustness
     from jobs.crystal.finished import params_of
 
     rows: list[dict[str, Any]] = []
-    metric, cache = manifest.select.metric, default_cache_root()
+    metric, cache = manifest.select.metric, cache_root()
     for name, its in runs.items():
         if not names:
             its = [run for run in its if params_of(run).model.uses_text]

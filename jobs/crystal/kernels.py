@@ -115,7 +115,10 @@ def _call(command: list[str]) -> None:
 
 def _check_owner(library: Path) -> None:
     """A library is code: it is loaded only if nobody but the user and root could have written it."""
-    for path in (library, library.parent):
-        found = path.stat()
-        if found.st_uid not in (0, os.getuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    real = library.resolve()
+    for path in (real, *real.parents):
+        status = path.stat()
+        sticky = status.st_mode & stat.S_ISVTX and path != real.parent  # as /tmp: nobody renames what is another's
+        foreign = status.st_uid not in (0, os.getuid())
+        if foreign or (status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not sticky):
             raise NoKernels(f"{path} could have been written by another user; set RUNNER_CACHE to a cache of your own")

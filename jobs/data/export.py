@@ -11,12 +11,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.caches import cache_root
 from jobs.data.crystals import Crystal
 from jobs.data.folder import DESCRIPTION, ID_PROP
 from jobs.data.sources import load
 from runner.errors import UserError
 from runner.files import replacing
+from runner.rundir.cache_root import cache_root
 from runner.terminal import outputs
 
 

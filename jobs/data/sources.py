@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jobs.caches import cache_root
 from jobs.data import folder, jarvis_sets, shipped_sets, table
 from jobs.data.crystals import Crystal
 from jobs.data.official_splits import official_split
@@ -15,6 +14,7 @@ from jobs.data.parsed import parsed
 from jobs.data.properties import column_of, missing_target
 from jobs.data.summary import Summary
 from runner.errors import ConfigError, Problem, UserError, nearest
+from runner.rundir.cache_root import cache_root
 
 
 @dataclass(frozen=True)

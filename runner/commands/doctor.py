@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import subprocess
@@ -12,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.context import default_cache_root
 from jobs.probe import Probe
 from runner.cluster import SlurmCluster
 from runner.errors import CommandFailed, UserError
 from runner.experiment import Resources
 from runner.files import read_json
 from runner.quantities import human_seconds
+from runner.rundir.cache_root import cache_root
 from runner.schedulers import limits, slurm
 from runner.submission import environment
 
@@ -79,7 +78,7 @@ def _accounting() -> Finding:
 def _node(cluster: SlurmCluster, resources: Resources, folder: Path) -> Iterator[Finding]:
     folder = folder.absolute() / f"doctor-{secrets.token_hex(4)}"
     folder.mkdir(parents=True)
-    cache = Path(os.path.expanduser(cluster.cache)) if cluster.cache else default_cache_root()
+    cache = cache_root(cluster.cache)
     probe = Probe(str(folder), str(cache.absolute()), resources.gpus > 0, LIMIT_SECONDS)
     params = slurm.parameters("runner-doctor", "doctor", resources, None, cluster, environment(cluster, resources))
     params["signal_delay_s"] = WARNING_SECONDS

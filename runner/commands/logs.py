@@ -8,6 +8,7 @@ from pathlib import Path
 
 from runner import manifest
 from runner.errors import CommandFailed, UserError
+from runner.files import open_text
 from runner.layout import ExperimentDir, RunDir
 from runner.manifest import Submission
 from runner.schedulers import slurm
@@ -43,7 +44,7 @@ def attempt_logs(run: RunDir) -> dict[int, Path]:
 def read(log: Path) -> str:
     """The whole log; CommandFailed where it is no file that can be read."""
     try:
-        with log.open(encoding="utf-8", errors="replace", newline="\n") as file:
+        with open_text(log) as file:
             return file.read()
     except OSError as error:
         raise CommandFailed(f"cannot read {log}: {error.strerror}") from None
@@ -85,7 +86,7 @@ def _log_of_the_task(directory: ExperimentDir, sent: Submission, position: int) 
 
 def follow(run: RunDir, log: Path) -> Iterator[str]:
     """The text of `log`, then what is appended, until the run has ended."""
-    with log.open(encoding="utf-8", errors="replace", newline="\n") as file:
+    with open_text(log) as file:
         while True:
             if text := file.read():
                 yield text

@@ -9,11 +9,12 @@ from jobs.task import Preparation
 from runner import prepared
 from runner.cluster import Cluster
 from runner.commands.loading import Loaded
+from runner.rundir.cache_root import cache_root
 
 
 def prepare(loaded: Loaded, cluster: Cluster, say: Callable[[str], None]) -> list[Preparation]:
     """Let the task prepare all runs, in the cache that the cluster's workers will read."""
-    root = prepared.cache_root(cluster.cache)
+    root = cache_root(cluster.cache)
     os.environ["RUNNER_CACHE"] = str(root)
     found = loaded.task.prepare(loaded.models(loaded.expansion.runs), root, say)
     if all(item.ready for item in found):

@@ -25,6 +25,7 @@ from runner import manifest, submission
 from runner.commands.loading import load
 from runner.commands.prepare import prepare
 from runner.errors import UserError
+from runner.files import content, open_to_append
 from runner.layout import ExperimentDir, RunDir
 
 
@@ -50,7 +51,7 @@ def supervise(directory: ExperimentDir, number: int) -> int:
     end = _End(runs, Failure(Kind.DATA_MISSING, "", 0, time.time(), allocation.job_id, fingerprint="prepare"), log)
     end.tell("had not ended when this was written", provisional=True)
     command = module_command("runner.commands.prepare_job", str(directory.path), str(number))
-    with Signals() as signals, log.open("ab") as output:
+    with Signals() as signals, open_to_append(log) as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, process_group=0,
             env=child_environment(os.environ, len(os.sched_getaffinity(0))),
@@ -95,7 +96,7 @@ class _End:
     log: Path
 
     def tell(self, what: str, *, kind: Kind = Kind.DATA_MISSING, provisional: bool = False) -> None:
-        text = self.log.read_text(encoding="utf-8", errors="replace").splitlines() if self.log.exists() else []
+        text = content(self.log).decode(errors="replace").splitlines()
         last = f": {text[-1]}" if text and not provisional else ""
         message = f"its prepare job {self.failure.job_id} {what}{last}\nsee {self.log}"
         say(message)

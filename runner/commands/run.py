@@ -11,6 +11,7 @@ from pathlib import Path
 from runner import manifest
 from runner.commands.loading import Loaded
 from runner.commands.logs import cleaned
+from runner.files import open_text
 from runner.layout import RunDir
 from runner.selection import choose_run
 from runner.states import run_state
@@ -65,7 +66,7 @@ def _echo(run: RunDir, before: set[Path], process: subprocess.Popen[str]) -> boo
 
 def _written(log: Path, process: subprocess.Popen[str]) -> Iterator[str]:
     """What `process` writes to `log`, until it ends."""
-    with log.open(encoding="utf-8", errors="replace", newline="\n") as file:
+    with open_text(log) as file:
         while True:
             ended = process.poll() is not None  # looked at before reading, so that nothing is missed
             yield file.read()

@@ -23,7 +23,7 @@ from runner.commands.status import take
 from runner.commands.submit import chosen, submit
 from runner.errors import CommandFailed, UserError
 from runner.experiment import Resources
-from runner.files import write_json
+from runner.files import open_to_append, write_json
 from runner.layout import ExperimentDir
 from runner.plan import Policy
 from runner.processes import machine, start_time
@@ -155,8 +155,8 @@ def follow(directory: ExperimentDir, only: Sequence[str] = ()) -> None:
 def start_following(directory: ExperimentDir, only: Sequence[str] = ()) -> int:
     """`follow` in a background process of its own; its process id."""
     log = directory.path / "supervisor.log"
-    with log.open("ab") as output:
-        chosen_runs = [word for name in only for word in ("--only", name)]
+    chosen_runs = [word for name in only for word in ("--only", name)]
+    with open_to_append(log) as output:
         process = subprocess.Popen(
             [sys.executable, "-P", "-u", "-m", "runner.cli", "supervise", str(directory.path.absolute()), *chosen_runs],
             stdin=subprocess.DEVNULL,

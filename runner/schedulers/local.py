@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import CommandFailed
-from runner.files import read_json, read_mapping
+from runner.files import content, open_to_append, read_json, read_mapping
 from runner.layout import ExperimentDir
 from runner.processes import is_alive, machine
 
@@ -32,7 +32,7 @@ def start(directory: ExperimentDir, number: int, max_parallel: int, environment:
     Raises CommandFailed when it does not report within half a minute.
     """
     log = directory.pool_log(number)
-    with log.open("ab") as output:
+    with open_to_append(log) as output:
         process = subprocess.Popen(
             [
                 sys.executable,
@@ -65,7 +65,7 @@ def start(directory: ExperimentDir, number: int, max_parallel: int, environment:
 
 
 def _tail(path: Path) -> str:
-    return "\n".join(path.read_text(errors="replace").splitlines()[-5:])
+    return "\n".join(content(path).decode(errors="replace").splitlines()[-5:])
 
 
 def report(directory: ExperimentDir, number: int) -> dict[str, Any] | None:

@@ -145,7 +145,7 @@ def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], p
 
     folder.mkdir(parents=True, exist_ok=True)
     # -P: a folder named runner, jobs or models where the person stands when submitting must not hide ours
-    executor = SlurmExecutor(folder=folder, python=(python or shlex.quote(sys.executable)) + " -P")
+    executor = SlurmExecutor(folder=folder, python=shlex.quote(python or sys.executable) + " -P")
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # it repeats what is in the error
             executor.update_parameters(**params)
