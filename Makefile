@@ -69,11 +69,11 @@ $(VENV)/.torch: constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed: setup.cfg pyproject.toml | $(VENV)/.torch
-	$(INSTALL) -e .
+	$(INSTALL) -e '.[crystal]'
 	@touch $@
 
 $(VENV)/.installed-dev: setup.cfg pyproject.toml | $(VENV)/.installed
-	$(INSTALL) -e '.[dev]'
+	$(INSTALL) -e '.[crystal,sentiment,dgl,dev]'
 	@touch $@
 
 clean:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from jobs.task import Task
 from runner.errors import ConfigError, Problem, UserError, nearest
+from runner.extras import EXTRAS, require
 
 # A new task is one line here; the module is imported when the task is asked for.
 TASKS = {
@@ -24,9 +25,12 @@ def load_task(name: str, code_path: str | Path | None = None) -> Task:
     """The task called `name`.
 
     code_path: folder of the user's own modules; it comes last on `sys.path`, since our packages have common names.
-    Raises ConfigError for an unknown name or a class that is no task, UserError when the user's module fails.
+    Raises ConfigError for an unknown name or a class that is no task, UserError when the user's module fails, or
+    where a package that a task of ours needs is not installed.
     """
     if name in TASKS:
+        if name in EXTRAS:
+            require(name)
         module, _, cls = TASKS[name].partition(":")
         return cast(Task, getattr(import_module(module), cls)())
     module, colon, cls = name.partition(":")

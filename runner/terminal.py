@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from runner.errors import EXIT_FAILED, ConfigError, UserError, refused_by_machine
+from runner.extras import extra_of
 
 RUN_SYNTAX = (
     "an id or its start, axis values (2,3 or lr=0.1), a seed (@1), both (2,3@1), a row of expand (:4), a pattern"
@@ -109,6 +110,9 @@ def main(program: str, app: Callable[[], object]) -> None:
         except UserError as error:
             explain(error, program, sys.argv[1:])
             sys.exit(error.exit_status)
+        except ModuleNotFoundError as error:  # a tool that opens checkpoints
+            explain(extra_of(error), program, sys.argv[1:])
+            sys.exit(EXIT_FAILED)
         except OSError as error:
             explain(refused_by_machine(error), program, sys.argv[1:])
             sys.exit(EXIT_FAILED)

@@ -163,7 +163,8 @@ def _task(file: ExperimentFile) -> Task:
     try:
         return load_task(file.experiment.task, Path.cwd())
     except UserError as error:
-        raise ConfigError([_at(file, ("task",), p) for p in _problems_of(error)]) from None
+        problems = [_at(file, ("task",), p) for p in _problems_of(error)]
+        raise ConfigError(problems, next_command=error.next_command) from None
 
 
 def _problems_of(error: UserError) -> list[Problem]:
