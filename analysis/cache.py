@@ -10,10 +10,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from analysis.findings import Finding
+import runner.health.findings
 from analysis.reading import json_object
 from analysis.run_record import ReadingOptions, RunRecord
 from runner.files import leads_out, write_text
+from runner.health.findings import Finding
 from runner.layout import ExperimentDir
 
 Signature = str  # "name mtime_ns size" of every file that is read, joined by "/"; empty: no such run directory
@@ -23,11 +24,6 @@ RULES = (
     "run_record",
     "code_version",
     "predictions",
-    "health",
-    "fusion_health",
-    "guidance_health",
-    "stream_health",
-    "training_health",
 )
 
 
@@ -60,8 +56,9 @@ def write_cache(path: Path, content: dict[str, Any], inside: Path) -> str:
 def _rules(options: ReadingOptions) -> str:
     """What the cached findings depend on besides the files: options, thresholds, and the source of the rules."""
     digest = hashlib.sha256(repr(options).encode())
-    for module in RULES:
-        digest.update(Path(__file__).with_name(f"{module}.py").read_bytes())
+    rules = sorted(Path(runner.health.findings.__file__).parent.glob("*.py"))
+    for path in [*(Path(__file__).with_name(f"{module}.py") for module in RULES), *rules]:
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from analysis.choice import Candidate, Choice, choose
 from analysis.collect import CollectedRun, Collection, collect
-from analysis.findings import Finding
 from analysis.loss_weights import Point, WeightVerdict, verdict
 from analysis.next_steps import PROMOTED, Step, next_steps, promoted
 from analysis.quantities import percent, plural
 from analysis.rank import Variant, is_scored, rank
 from analysis.statistics import Interval
 from analysis.ties import Comparison, Tie, tie_set
-from analysis.training_health import alike_findings, weak_findings
+from runner.health.findings import Finding
+from runner.health.training import alike_findings, weak_findings
 
 
 @dataclass(frozen=True)

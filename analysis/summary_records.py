@@ -8,12 +8,12 @@ from dataclasses import asdict
 from typing import Any
 
 from analysis.collect import CollectedRun
-from analysis.fusion_health import judged_ratio
-from analysis.guidance_health import GUIDANCE
 from analysis.quantities import axis_value
 from analysis.rank import Variant
 from analysis.statistics import MeanSd
 from analysis.summary import Summary
+from runner.health.fusion import judged_ratio
+from runner.health.guidance import GUIDANCE
 
 
 def csv_columns(summary: Summary) -> list[str]:

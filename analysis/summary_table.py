@@ -10,12 +10,12 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from analysis.findings import Finding
-from analysis.guidance_health import GUIDANCE, guidance_weights, shown_weights
 from analysis.quantities import axis_value, mean_with_sd, minutes, parameter_count, plural, significant
 from analysis.rank import Variant
 from analysis.statistics import MeanSd
 from analysis.summary import Summary
+from runner.health.findings import Finding
+from runner.health.guidance import GUIDANCE, guidance_weights, shown_weights
 
 ROWS = 50  # variants shown
 AXIS = 1  # how much the column of an axis is worth keeping: the name of the variant says its values too

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from analysis.diagnosis import balancing_scale, diagnose
-from analysis.thresholds import DEFAULT
 from analysis_command import analysis_command
 from jobs.crystal.finished import open_run
 from jobs.crystal.inspection import gates, quantities, sampled
+from runner.health.thresholds import DEFAULT
 from runner.layout import ExperimentDir
 from trained_experiment import DYNAMIC, MIDDLE, train
 

@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from analysis.fusion_health import Quantities, quantity
 from analysis.plots.figure import HEALTHY, RULE, Plot, canvas, colour, finish
 from analysis.plots.fusion import layer_name
-from analysis.thresholds import Thresholds
+from runner.health.quantities import Quantities, quantity
+from runner.health.thresholds import Thresholds
 
 Found = Mapping[str, Mapping[str, Quantities]]  # split → layer → quantities
 

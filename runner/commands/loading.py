@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from analysis.thresholds import overridden
 from jobs.registry import load_task
 from jobs.task import Task
 from runner import cluster as clusters
@@ -16,6 +15,7 @@ from runner.cluster import Cluster, SlurmCluster
 from runner.errors import ConfigError, Mistakes, Problem, UserError
 from runner.expansion import Expansion, Run, examine
 from runner.experiment import Experiment, ExperimentFile
+from runner.health.thresholds import overridden
 from runner.layout import ExperimentDir, RunDir
 from runner.yaml_source import Key
 
