@@ -63,6 +63,12 @@ class Variant:
         return health_word(self.findings)
 
     @property
+    def reliance(self) -> float | None:
+        """Relative rise of the validation metric with shuffled texts, mean over seeds; None where not measured."""
+        values = list(self.values_by_seed("reliance").values())
+        return sum(values) / len(values) if values else None
+
+    @property
     def gpu_minutes(self) -> float | None:
         """Mean GPU minutes of a completed run, the attempts that were lost included; None on a CPU."""
         return self.seconds * self.gpus / 60 if self.seconds is not None and self.gpus else None
@@ -123,7 +129,8 @@ def is_scored(run: CollectedRun, select: Select) -> bool:
 
 
 def _facts(run: CollectedRun, select: Select) -> RunFacts:
-    return RunFacts(run.state, is_scored(run, select), run.record)
+    schedule = settings_of(run.plan.params).value("train.schedule")
+    return RunFacts(run.state, is_scored(run, select), run.record, schedule if isinstance(schedule, str) else None)
 
 
 def _variant(

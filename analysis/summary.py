@@ -170,7 +170,8 @@ def _findings(collection: Collection, ranked: Sequence[Variant]) -> list[Finding
     known = [run.record.mean_predictor for run in collection.runs if run.record.mean_predictor is not None]
     findings = alike_findings(values, manifest.thresholds)
     if manifest.select.metric == "val_mae" and known:
-        findings += weak_findings(values, sum(known) / len(known), manifest.thresholds)
+        params = ranked[0].params if ranked else {}
+        findings += weak_findings(values, sum(known) / len(known), manifest.thresholds, params)
     return findings
 
 
