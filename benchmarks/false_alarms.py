@@ -27,11 +27,12 @@ from runner.layout import ExperimentDir
 
 MEASURED = Path(__file__).resolve().parent / "results" / "false_alarms.json"
 SEEDS = 14
-MODELS: dict[str, dict[str, Any]] = {"graph_only": {}, "dynamic": {"middle_fusion": {"name": "dynamic", "layers": [2]}}}
-PARAMS: dict[str, Any] = {
+DYNAMIC = {"middle_fusion": {"name": "dynamic", "layers": [2], "hidden_dim": 64}}
+MODELS: dict[str, dict[str, Any]] = {"graph_only": {}, "dynamic": DYNAMIC}
+PARAMS: dict[str, Any] = {  # the encoder and training of configs/fusion_study.yaml
     "data": {"dataset": "mp6k", "train": 400, "val": 400},
-    "model": {"encoder": {"name": "alignn", "hidden": 64}},
-    "train": {"epochs": 15},
+    "model": {"encoder": {"name": "alignn", "alignn_layers": 3, "gcn_layers": 2, "embedding": 32, "hidden": 64}},
+    "train": {"epochs": 15, "batch_size": 32, "learning_rate": 2e-3},
 }
 
 
@@ -48,17 +49,18 @@ def main() -> None:
 def train(directory: ExperimentDir) -> None:
     """Every run that has not completed yet, and the manifest."""
     planned = []
-    for variant, model in MODELS.items():
-        for seed in range(SEEDS):
+    for seed in range(SEEDS):
+        for variant, model in MODELS.items():
             params = CrystalParams.model_validate(
                 PARAMS | {"model": PARAMS["model"] | model, "train": PARAMS["train"] | {"seed": seed}}
             )
             run = directory.run(f"{variant}-s{seed}-00000000")
             shared = {"run_id": run.run_id, "variant": variant, "seed": seed, "params": params.model_dump(mode="json")}
             planned.append({**shared, "axes": {"model": variant}})
-            if run.result.exists():
+            try:
+                run.path.mkdir(parents=True)
+            except FileExistsError:  # another process of ours trains it
                 continue
-            run.path.mkdir(parents=True, exist_ok=True)
             run.config.write_text(yaml.safe_dump({"experiment": "false_alarms", "task": "crystal", **shared}))
             context = RunContext(run, variant=variant, cache_root=default_cache_root(), params=shared["params"])
             write_json(run.result, result_of(CrystalTask().run(params, context), read_run_config(run), run, 1))
