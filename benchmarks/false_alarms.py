@@ -57,10 +57,9 @@ def train(directory: ExperimentDir) -> None:
             run = directory.run(f"{variant}-s{seed}-00000000")
             shared = {"run_id": run.run_id, "variant": variant, "seed": seed, "params": params.model_dump(mode="json")}
             planned.append({**shared, "axes": {"model": variant}})
-            try:
-                run.path.mkdir(parents=True)
-            except FileExistsError:  # another process of ours trains it
+            if run.result.exists():
                 continue
+            run.path.mkdir(parents=True, exist_ok=True)
             run.config.write_text(yaml.safe_dump({"experiment": "false_alarms", "task": "crystal", **shared}))
             context = RunContext(run, variant=variant, cache_root=default_cache_root(), params=shared["params"])
             write_json(run.result, result_of(CrystalTask().run(params, context), read_run_config(run), run, 1))
