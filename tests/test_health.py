@@ -239,6 +239,12 @@ def test_layers_that_ask_for_opposite_things_are_never_advised_both():
     assert all("a larger" in f.advice for f in alike)
 
 
+def test_an_idle_layer_of_a_model_that_does_not_use_its_text_is_one_warning():
+    ending = Ending(metrics={"reliance": 0.001}, fusion={"2": {"relative_change": 0.01}})
+    found = finished_findings(Logs(), ending)
+    assert {f.rule: f.below for f in found} == {"reliance_low": None, "fusion_idle": "reliance_low"}
+
+
 def test_findings_of_several_seeds_quote_mean_and_range():
     seeds = [change_findings({"relative_change": value}, DEFAULT)[0] for value in (0.6, 0.8)]
     found = merged(seeds, 3)

@@ -158,7 +158,7 @@ def finished_findings(
     layers = latest_layers(logs.fusion_rows, logs.diagnostics)
     for layer, values in ending.fusion.items():
         layers.setdefault(layer, {}).update(values)
-    return by_severity(findings + _of_fusion(logs, layers, params, t))
+    return by_severity(one_verdict_each(findings + _of_fusion(logs, layers, params, t)))
 
 
 def _of_fusion(logs: Logs, layers: Mapping[str, Quantities], params: Mapping[str, Any], t: Thresholds) -> list[Finding]:

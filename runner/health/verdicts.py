@@ -22,6 +22,7 @@ ORDER = (
 )  # fmt: skip
 LESS_TEXT = ("text_scale_exploding", "fusion_drowning", "gate_saturated", "ratio_low")  # what their advice asks for
 MORE_TEXT = ("text_scale_collapsed", "fusion_idle", "gate_suppressed", "ratio_high")
+UNUSED = "reliance_low"
 DISAGREE = "the fused layers need opposite things: fuse fewer of them, one at a time"
 
 
@@ -30,8 +31,11 @@ def one_verdict_each(findings: Sequence[Finding]) -> list[Finding]:
 
     Information is no verdict: it stands for itself. Layers whose verdicts ask for opposite things get one advice.
     """
+    unused = any(finding.rule == UNUSED for finding in findings)
     layers = dict.fromkeys(finding.layer for finding in findings)
     judged = [each for layer in layers for each in _of_layer([f for f in findings if f.layer == layer], layer)]
+    if unused:  # measured on the prediction itself; an idle layer is the same fact again
+        judged = [replace(f, below=UNUSED) if f.rule == "fusion_idle" else f for f in judged]
     verdicts = [f for f in judged if f.below is None and f.level != "info" and (f.layer or "").isdigit()]
     sides = [[f for f in verdicts if f.rule in rules] for rules in (LESS_TEXT, MORE_TEXT)]
     if not all(sides):
