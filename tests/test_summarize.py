@@ -193,7 +193,7 @@ def test_the_table_is_readable_at_100_columns_without_colours_in_a_pipe(tmp_path
     assert "\x1b" not in out
     assert all(len(line) <= 100 for line in out.splitlines() if not line.startswith("  $ "))
     assert (
-        "left out at 100 columns: layers, w_graph, w_text, contribution, band (all are in results_summary.csv)" in out
+        "left out at 100 columns: layers, contribution, w_graph, w_text, band (all are in results_summary.csv)" in out
     )
     assert "gpu_out_of_memory" in out
     assert "Take 2 (val_mae 0.1" in out
