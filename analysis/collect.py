@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from analysis.cache import Signature, load_cache, save_cache
-from analysis.fusion_health import initial_scale
 from analysis.manifest import Manifest, PlannedRun, read_manifest
 from analysis.run_record import ReadingOptions, RunRecord, read_run
 from runner.layout import ExperimentDir
@@ -151,9 +151,7 @@ def _read_all(
     directory: ExperimentDir, runs: Sequence[PlannedRun], signatures: dict[str, Signature], options: ReadingOptions
 ) -> Iterable[RunRecord]:
     work = [
-        (run.run_id, _files(seen), initial_scale(run.params), _unreadable(seen))
-        for run in runs
-        for seen in [signatures[run.run_id]]
+        (run.run_id, _files(seen), run.params, _unreadable(seen)) for run in runs for seen in [signatures[run.run_id]]
     ]
     chunks = [work[start : start + CHUNK] for start in range(0, len(work), CHUNK)]
     workers = min(2, os.cpu_count() or 1)
@@ -169,7 +167,7 @@ def _read_all(
 
 def _read_chunk(
     directory: ExperimentDir,
-    chunk: Sequence[tuple[str, frozenset[str], float | None, frozenset[str]]],
+    chunk: Sequence[tuple[str, frozenset[str], Mapping[str, Any], frozenset[str]]],
     options: ReadingOptions,
 ) -> list[RunRecord]:
-    return [read_run(directory.run(run_id), files, scale, options, bad) for run_id, files, scale, bad in chunk]
+    return [read_run(directory.run(run_id), files, params, options, bad) for run_id, files, params, bad in chunk]

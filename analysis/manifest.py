@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from analysis.reading import finite, finite_items, json_object
-from analysis.thresholds import Thresholds, overridden
 from runner.errors import CommandFailed, ConfigError, Problem
+from runner.health.thresholds import Thresholds, overridden
 from runner.layout import ExperimentDir
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from analysis import reading
 from analysis.code_version import code_version
-from analysis.findings import Finding, by_severity
-from analysis.fusion_health import LATE
-from analysis.health import finished_findings, fusion_findings, gate_history_findings, latest_layers, live_findings
 from analysis.predictions import Spread, read_predictions, spread
 from analysis.quantities import plural
-from analysis.thresholds import Thresholds
 from runner.files import as_count
+from runner.health.findings import Finding
+from runner.health.judgement import Ending, Logs, finished_findings, live_findings
+from runner.health.quantities import LATE
+from runner.health.thresholds import Thresholds
 from runner.layout import RunDir
 from runner.states import Signs
 
@@ -74,7 +75,7 @@ class ReadingOptions:
 def read_run(
     run: RunDir,
     files: frozenset[str],
-    initial_scale: float | None,
+    params: Mapping[str, Any],
     options: ReadingOptions,
     unreadable: frozenset[str] = frozenset(),
 ) -> RunRecord:
@@ -88,7 +89,7 @@ def read_run(
     record.cancelled = run.cancelled.name in files
     record.started = not files.isdisjoint({run.heartbeat.name, run.attempts.name})
     record.written = run.config.name in files
-    _read_logs(record, run, files, initial_scale, options)
+    _read_logs(record, run, files, params, options)
     return record
 
 
@@ -155,10 +156,9 @@ def _read_failure(record: RunRecord, run: RunDir, files: frozenset[str]) -> None
 
 
 def _read_logs(
-    record: RunRecord, run: RunDir, files: frozenset[str], initial_scale: float | None, options: ReadingOptions
+    record: RunRecord, run: RunDir, files: frozenset[str], params: Mapping[str, Any], options: ReadingOptions
 ) -> None:
     """Curves, fusion weights and diagnostics, and the findings that follow from them."""
-    t = options.thresholds
     history, broken = reading.json_lines(reading.read_bytes(run.metrics)) if run.metrics.name in files else ([], 0)
     history = newest_epochs(history)
     if broken:
@@ -172,28 +172,23 @@ def _read_logs(
     tail = reading.read_tail(run.diagnostics) if run.diagnostics.name in files else b""
     newest = reading.newest_object(tail)
     diagnostics = [newest] if newest else []
+    logs = Logs(history, rows, diagnostics)
     if not record.completed:
-        record.findings = live_findings(history, rows, diagnostics, initial_scale=initial_scale, thresholds=t)
+        record.findings = live_findings(logs, params, options.thresholds)
         return
-    layers = latest_layers(rows, diagnostics)
-    for layer, values in record.fusion.items():
-        layers.setdefault(layer, {}).update(values)
     found = spread(read_predictions(run.predictions, "val")) if run.predictions.name in files else UNKNOWN_SPREAD
     record.mean_predictor = record.metrics.get("val_mae_of_mean", found.mean_predictor)
-    record.findings = by_severity(
-        finished_findings(
-            history,
-            metric=options.metric,
-            mode=options.mode,
-            best_epoch=record.best_epoch,
-            epochs=record.epochs,
-            prediction_sd=found.prediction_sd,
-            target_sd=found.target_sd,
-            thresholds=t,
-        )
-        + fusion_findings(layers, t, initial_scale)
-        + gate_history_findings(rows, t)
+    ending = Ending(
+        metric=options.metric,
+        mode=options.mode,
+        metrics=record.metrics,
+        best_epoch=record.best_epoch,
+        epochs=record.epochs,
+        fusion=record.fusion,
+        prediction_sd=found.prediction_sd,
+        target_sd=found.target_sd,
     )
+    record.findings = finished_findings(logs, ending, params, options.thresholds)
 
 
 def newest_epochs(history: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from analysis.choice import Candidate, Choice, choose
 from analysis.collect import CollectedRun, Collection, collect
-from analysis.findings import Finding
 from analysis.loss_weights import Point, WeightVerdict, verdict
 from analysis.next_steps import PROMOTED, Step, next_steps, promoted
 from analysis.quantities import percent, plural
 from analysis.rank import Variant, is_scored, rank
 from analysis.statistics import Interval
 from analysis.ties import Comparison, Tie, tie_set
-from analysis.training_health import alike_findings, weak_findings
+from runner.health.findings import Finding
+from runner.health.training import alike_findings, weak_findings
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,8 @@ def _findings(collection: Collection, ranked: Sequence[Variant]) -> list[Finding
     known = [run.record.mean_predictor for run in collection.runs if run.record.mean_predictor is not None]
     findings = alike_findings(values, manifest.thresholds)
     if manifest.select.metric == "val_mae" and known:
-        findings += weak_findings(values, sum(known) / len(known), manifest.thresholds)
+        params = ranked[0].params if ranked else {}
+        findings += weak_findings(values, sum(known) / len(known), manifest.thresholds, params)
     return findings
 
 

@@ -6,12 +6,12 @@ from dataclasses import asdict
 from typing import Any
 
 from analysis.collect import CollectedRun
-from analysis.fusion_health import judged_ratio
-from analysis.guidance_health import GUIDANCE
 from analysis.quantities import axis_value
 from analysis.rank import Variant
 from analysis.statistics import MeanSd
 from analysis.summary import Summary
+from runner.health.fusion import judged_ratio
+from runner.health.guidance import GUIDANCE
 from runner.spreadsheet import csv_text
 
 
@@ -22,7 +22,7 @@ def csv_columns(summary: Summary) -> list[str]:
         "rank", "variant", *summary.collection.manifest.axes, "state", "seeds",
         f"{select.metric}_mean", f"{select.metric}_std", f"{select.test_metric}_mean", f"{select.test_metric}_std",
         "final_w_graph", "final_w_text", "ratio", "band", "health", "parameters", "seconds", "gpu_minutes",
-        "contribution_ratio", "flags", *guidance_columns(summary),
+        "contribution_ratio", "reliance", "flags", *guidance_columns(summary),
     ]  # fmt: skip
 
 
@@ -60,6 +60,7 @@ def _row(variant: Variant, summary: Summary, guidance: list[str]) -> dict[str, A
         "seconds": variant.seconds,
         "gpu_minutes": variant.gpu_minutes,
         "contribution_ratio": values.get("contribution_ratio"),
+        "reliance": variant.reliance,
         "flags": ", ".join(flag.mark for flag in variant.flags),
         **{name: variant.fusion.get(GUIDANCE, {}).get(name) for name in guidance},
     }
@@ -118,6 +119,7 @@ def _variant(variant: Variant, summary: Summary) -> dict[str, Any]:
         "test": _mean(variant.test),
         "tie": tie and {"tied": tie.tied, "reason": tie.reason},
         "fusion": fusion,
+        "reliance": variant.reliance,
         "fused_layers": variant.fused_layers,
         "band": variant.band(thresholds),
         "health": variant.health,

@@ -16,7 +16,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from analysis.fusion_health import initial_scale
 from jobs.attempts import read_attempts, seconds_before
 from jobs.context import RunContext, as_json
 from jobs.failure import Kind, RunFailure, Stopped, failure_of_exception
@@ -26,6 +25,7 @@ from jobs.provenance import write_provenance
 from jobs.registry import load_task
 from jobs.reserve import give_back, is_full_disk
 from jobs.run_config import RunConfig, problems_of, read_run_config
+from jobs.run_health import health_of
 from jobs.task import Outcome
 from runner.errors import ConfigError
 from runner.files import read_json, write_json
@@ -78,7 +78,7 @@ def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
     context = RunContext(
         directory, variant=config.variant, seed=config.seed, attempt=options.attempt, threads=config.threads,
         gpus=config.gpus, heartbeat=heartbeat, thresholds=config.thresholds(),
-        initial_scale=initial_scale(config.params),
+        params=config.params,
     )  # fmt: skip
     _listen(context, options.lifeline)
     heartbeat.start()
@@ -126,6 +126,7 @@ def result_of(outcome: Outcome, config: RunConfig, directory: RunDir, attempt: i
         "gpus": config.gpus,
         "adjustments": as_json(config.adjustments),  # what a retry changed
         "fusion": as_json(outcome.fusion),
+        "health": health_of(outcome, config, directory),
         "extra": as_json(outcome.extra),
     }
 

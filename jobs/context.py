@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.thresholds import DEFAULT, Thresholds
 from jobs.failure import STOP_REASONS, Stopped
 from jobs.heartbeat import Heartbeat
 from jobs.log import say
 from runner.files import append_json, append_line, content, read_json_lines, write_text
+from runner.health.findings import Finding, sentence
+from runner.health.thresholds import DEFAULT, Thresholds
 from runner.layout import RunDir
 from runner.rundir.cache_root import cache_root as shared_cache_root
 
@@ -45,7 +46,7 @@ class RunContext:
         cache_root: Path | None = None,
         heartbeat: Heartbeat | None = None,
         thresholds: Thresholds = DEFAULT,
-        initial_scale: float | None = None,
+        params: Mapping[str, Any] | None = None,
     ) -> None:
         self.directory = directory
         self.run_id = directory.run_id
@@ -56,7 +57,7 @@ class RunContext:
         self.gpus = gpus
         self.cache_root = cache_root or shared_cache_root()
         self.thresholds = thresholds  # of the health rules, as the experiment file sets them
-        self.initial_scale = initial_scale  # where the task learns a scale of the text
+        self.params = params or {}  # of the run, as configured: what advice may name
         self.health: str | None = None  # ok, warning or blocking; told with the next epoch
         self.stop_reason: str | None = None
         self._heartbeat = heartbeat
@@ -80,6 +81,13 @@ class RunContext:
     def warn(self, text: str) -> None:
         """A line in the log that something deserves attention."""
         self.say(f"warning: {text}")
+
+    def report(self, finding: Finding) -> None:
+        """A line in the log about the health of the run."""
+        if finding.level == "info":
+            self.say(f"note: {sentence(finding)}")
+        else:
+            self.warn(sentence(finding))
 
     def plan(self, epochs: int | None, metric: str | None = None) -> None:
         """Tell those who watch how many epochs are planned (None: unknown) and which metric is followed."""

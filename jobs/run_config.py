@@ -9,9 +9,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from analysis.thresholds import Thresholds, overridden
 from runner.errors import ConfigError, Problem
 from runner.files import read_bytes
+from runner.health.thresholds import Thresholds, overridden
 from runner.layout import RunDir
 
 
@@ -49,6 +49,8 @@ class RunConfig(BaseModel):
     stop_after_same_error: int | None = Field(None, ge=1)
     health: dict[str, Any] = {}  # thresholds that replace the defaults
     ratio: tuple[float, float] | None = None  # healthy band of the fusion ratio
+    metric: str = "val_mae"  # that ranks the variants
+    mode: Literal["min", "max"] = "min"
     code_path: Path | None = None
     adjustments: dict[str, Any] = {}  # dotted key of params → value for this run's next attempt only
 

@@ -56,7 +56,7 @@ class RunState:
     epochs: int | None = None
     metric: str | None = None
     value: float | None = None
-    health: str | None = None  # ok, warning or blocking, of the last epoch
+    health: str | None = None  # ok, warning or blocking: of the whole run, or of the last epoch so far
     age: float | None = None  # s since the last sign of life
     job: str | None = None
     result: dict[str, Any] | None = None
@@ -139,7 +139,7 @@ def state_of(signs: Signs, place: Place | None, now: float, *, sent: bool = True
         "epochs": as_count(heartbeat.get("epochs")),
         "metric": _text(heartbeat.get("metric")),
         "value": as_number(heartbeat.get("value")),
-        "health": _text(heartbeat.get("health")),
+        "health": _text((signs.result or {}).get("health")) or _text(heartbeat.get("health")),
         "age": None if told is None or abs(now - told) > LONGEST_SECONDS else now - told,
         "job": place.job if place else _text(heartbeat.get("job_id")),
     }

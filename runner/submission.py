@@ -314,6 +314,8 @@ def run_config(expansion: Expansion, run: Run, adjustments: Mapping[str, Any], c
         "stop_after_same_error": experiment.stop_after_same_error,
         "health": experiment.health,
         "ratio": list(experiment.select.ratio),
+        "metric": experiment.select.metric,
+        "mode": experiment.select.mode,
         "code_path": code_path,
         "adjustments": dict(adjustments),
         "params": run.params,

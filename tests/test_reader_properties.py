@@ -23,12 +23,12 @@ from analysis import reading
 from analysis.manifest import read_manifest
 from analysis.predictions import read_predictions, spread
 from analysis.run_record import ReadingOptions, read_run
-from analysis.thresholds import DEFAULT
 from jobs.sentiment.mmsa import load
 from jobs.sentiment.teachers import from_file
 from jobs.training import checkpoint
 from runner.errors import CommandFailed, UserError
 from runner.files import write_json
+from runner.health.thresholds import DEFAULT
 from runner.layout import ExperimentDir, RunDir
 from runner.states import STATES, run_state
 

@@ -67,7 +67,7 @@ def test_one_unhealthy_layer_among_several_counts(tmp_path):
     path = write_experiment(tmp_path, Plan([SIMPLE, LEADER]))
     for result in path.glob("runs/2,3*/result.json"):
         content = json.loads(result.read_text())
-        content["fusion"]["3"] |= {"w_graph": 0.95, "w_text": 0.05}
+        content["fusion"]["3"] |= {"w_graph": 0.95, "w_text": 0.05, "contribution_ratio": 39.0}
         result.write_text(json.dumps(content))
     summary = summarize(path, now=NOW)
     leader = summary.variant("2,3")
@@ -176,7 +176,7 @@ def test_the_csv_has_the_columns_of_the_contract_and_quotes_lists(tmp_path, anal
     assert list(rows[0]) == [
         "rank", "variant", "model.middle_fusion.layers", "state", "seeds", "val_mae_mean", "val_mae_std",
         "test_mae_mean", "test_mae_std", "final_w_graph", "final_w_text", "ratio", "band", "health", "parameters",
-        "seconds", "gpu_minutes", "contribution_ratio", "flags",
+        "seconds", "gpu_minutes", "contribution_ratio", "reliance", "flags",
     ]  # fmt: skip
     assert [row["model.middle_fusion.layers"] for row in rows] == ["[2, 3]", "[2]", "[2]"]
     assert [row["rank"] for row in rows] == ["1", "2", ""]
@@ -192,7 +192,9 @@ def test_the_table_is_readable_at_100_columns_without_colours_in_a_pipe(tmp_path
     assert status == 0
     assert "\x1b" not in out
     assert all(len(line) <= 100 for line in out.splitlines() if not line.startswith("  $ "))
-    assert "left out at 100 columns: layers, w_graph, w_text, band (all are in results_summary.csv)" in out
+    assert (
+        "left out at 100 columns: layers, contribution, w_graph, w_text, band (all are in results_summary.csv)" in out
+    )
     assert "gpu_out_of_memory" in out
     assert "Take 2 (val_mae 0.1" in out
     assert f"$ runner resubmit {path}" in out

@@ -12,13 +12,12 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
-from analysis.fusion_health import initial_scale
-from analysis.thresholds import overridden
 from jobs.context import RunContext
 from jobs.failure import RunFailure, Stopped
 from jobs.heartbeat import Heartbeat
 from jobs.training.loop import Fit, Fitted, Validation
 from runner.files import read_json, read_json_lines
+from runner.health.thresholds import overridden
 from runner.layout import RunDir
 
 OPTIONS: dict[str, Any] = {
@@ -138,7 +137,7 @@ def test_health_is_said_once_and_written_with_the_experiments_own_thresholds(
     beat = Heartbeat(RunDir(tmp_path / "run"), {}, 30.0)
     context = RunContext(RunDir(tmp_path / "run"), heartbeat=beat, thresholds=overridden({"ratio_low": 6}))
     learner = LineLearner()
-    learner.fusion = {"1": {"ratio": 5.0}, "late": {"gate_mean": 0.95}}
+    learner.fusion = {"1": {"ratio": 5.0, "contribution_ratio": 5.0}, "late": {"gate_mean": 0.95}}
     Fit(learner, SimpleNamespace(**OPTIONS), context).run()
     told = [line["findings"] for line in read_json_lines(context.directory.diagnostics) if "findings" in line]
     assert [[(its["rule"], its["layer"]) for its in findings] for findings in told] == [
@@ -158,8 +157,8 @@ def test_a_text_scale_that_leaves_its_start_is_said_while_it_trains(tmp_path: Pa
         learner = LineLearner()
         directory.path.mkdir()
         learner.fusion = {"2": {"text_scale": 31.0}, "3": {"text_scale": 6.0}}
-        context = RunContext(directory, initial_scale=initial_scale({"model": {"middle_fusion": {
-            "learnable_scale": True, "initial_scale": start}}}))  # fmt: skip
+        context = RunContext(directory, params={"model": {"middle_fusion": {
+            "learnable_scale": True, "initial_scale": start}}})  # fmt: skip
         Fit(learner, SimpleNamespace(**OPTIONS), context).run()
         found = [its for line in read_json_lines(directory.diagnostics) for its in line.get("findings", [])]
         told[start] = [(its["rule"], its["layer"]) for its in found]

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from analysis.curves import Curve, VariantLogs
 from analysis.plots.figure import HEALTHY, Plot, canvas, colour, finish, legend_beside, over_epochs, shortened
 from analysis.plots.training import plain_log_labels
-from analysis.thresholds import Thresholds
+from runner.health.thresholds import Thresholds
 
 STYLES = ("-", "--", ":", "-.")
 

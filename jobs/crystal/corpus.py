@@ -47,10 +47,13 @@ class Corpus:
     classes: bool  # two classes; predictions are logits
     notes: list[str]  # what a reader of the results must know
 
-    def items(self, positions: np.ndarray, hidden: Tensor | None = None) -> Items:
-        """The crystals at `positions`; where `hidden` (B,) is true the text is treated as missing."""
+    def items(self, positions: np.ndarray, hidden: Tensor | None = None, texts: np.ndarray | None = None) -> Items:
+        """The crystals at `positions`; where `hidden` (B,) is true the text is treated as missing.
+
+        `texts`: positions of the crystals whose texts they are given, where not their own.
+        """
         chosen = torch.from_numpy(positions).to(self.target.device)
-        text = self.texts.batch(positions) if self.texts is not None else None
+        text = self.texts.batch(positions if texts is None else texts) if self.texts is not None else None
         if text is not None and hidden is not None:
             text = TextBatch(text.vector, text.present & ~hidden, text.tokens, text.token_mask)
         graph = self.graphs.batch(positions) if self.graphs is not None else None

@@ -97,9 +97,13 @@ class CrystalTask:
             context.say(line)
         for note in corpus.notes:
             context.warn(note)
+        _check_warmups(params, params.train.epochs * len(learner.batches(1)))
         context.plan(params.train.epochs, learner.metric)
         fitted = Fit(learner, params.train, context).run()
         metrics = fitted.best_metrics | evaluate(learner, context)
+        reliance = learner.reliance() if params.model.uses_text else None
+        if reliance is not None:
+            metrics["reliance"] = reliance
         return Outcome(
             metrics=metrics,
             best_epoch=fitted.best_epoch,
@@ -115,6 +119,14 @@ class CrystalTask:
                 "threshold": params.data.classify.threshold if params.data.classify else None,
             },
         )
+
+
+def _check_warmups(params: CrystalParams, steps: int) -> None:
+    """What the configuration could not check where data.train is null."""
+    try:
+        params.check_warmups(steps)
+    except ValueError as error:
+        raise RunFailure(Kind.BAD_CONFIG, str(error)) from None
 
 
 def choose_kernels(params: CrystalParams, device: Any, cache_root: Path, log: Callable[[str], None]) -> str:

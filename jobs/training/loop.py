@@ -12,13 +12,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from analysis.findings import Finding
 from jobs.context import FUSION_COLUMNS, RunContext
 from jobs.failure import Kind, RunFailure, Stopped
 from jobs.training import checkpoint
 from jobs.training.board import Board
 from jobs.training.optimisation import optimiser_for, schedule_for
-from jobs.training.watch import Watch, sentence
+from jobs.training.watch import Watch
+from runner.health.findings import Finding, sentence
 
 
 class TrainOptions(Protocol):
@@ -123,7 +123,7 @@ class Fit:
             warmup=options.warmup_steps,
         )
         self.progress = Progress()
-        self.watch = Watch(context.thresholds, context.initial_scale)
+        self.watch = Watch(context.thresholds, context.params)
         self.board = Board(context.directory.tensorboard, context.warn)
         self.sums: dict[str, Tensor] = {}  # of the epoch so far, on the device: reading them would make it wait
         self.items = 0
@@ -209,10 +209,8 @@ class Fit:
             f"epoch {p.epoch}/{self.options.epochs}  train_loss {metrics['train_loss']:.4f}  "
             f"{name} {metrics[name]:.4f}{mark}  {p.seconds:.1f} s"
         )
-
         for finding in new:
-            if finding.level != "info":
-                self.context.warn(sentence(finding))
+            self.context.report(finding)
 
     def _log_fusion(
         self, reported: dict[str, dict[str, float]], histograms: dict[str, list[float]], new: list[Finding]

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from analysis.thresholds import overridden
 from jobs.registry import load_task
 from jobs.task import Task
 from runner import cluster as clusters
@@ -18,6 +17,7 @@ from runner.commands import next_stage
 from runner.errors import ConfigError, Mistakes, Problem, UserError, nearest
 from runner.expansion import Expansion, Run, examine
 from runner.experiment import Experiment, ExperimentFile
+from runner.health.thresholds import overridden
 from runner.key_places import with_place
 from runner.layout import ExperimentDir, RunDir
 from runner.quantities import unnamed_units
