@@ -20,7 +20,7 @@ def tripped(experiment: ExperimentDir, limit: int, since: float) -> str | None:
     counts: Counter[str] = Counter()
     for path in sorted(experiment.runs.iterdir()):
         failure = read_failure(experiment.run(path.name))
-        if failure is None or failure.kind.retryable or failure.kind is Kind.CANCELLED or failure.time < since:
+        if failure is None or failure.kind.retried or failure.kind is Kind.CANCELLED or failure.time < since:
             continue
         counts[failure.fingerprint] += 1
         if counts[failure.fingerprint] >= limit:

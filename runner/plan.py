@@ -9,7 +9,8 @@ from runner.expansion import Run
 from runner.experiment import Experiment
 from runner.layout import ExperimentDir
 from runner.queue import Queue
-from runner.retry import RETRIED, Limits, Needs, Shrink, needs
+from runner.retry import Limits, Needs, Shrink, needs
+from runner.rundir.failures import kind_of
 from runner.states import RunState, survey
 
 
@@ -64,4 +65,4 @@ def _may_send(state: RunState, sent: int, experiment: Experiment) -> bool:
     if state.state == "cancelled":
         return False
     tries = state.attempt or sent
-    return (state.state == "lost" or state.kind in RETRIED) and tries < experiment.retry.max_attempts
+    return (state.state == "lost" or kind_of(state.kind).retried) and tries < experiment.retry.max_attempts

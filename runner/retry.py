@@ -13,8 +13,6 @@ from runner.files import read_json_lines, read_mapping
 from runner.layout import RunDir
 from runner.lost import kind_of_unended
 
-RETRIED = ("out_of_memory", "gpu_out_of_memory", "timeout", "preempted", "node_failure", "killed")
-
 Shrink = Callable[[Mapping[str, Any], float], dict[str, Any]]
 """Parameters and a factor → dotted keys to change so that a step needs less GPU memory; UserError where it cannot."""
 

@@ -16,13 +16,11 @@ from typing import Any, Literal
 from runner.files import as_number, read_json, read_json_lines
 from runner.layout import ExperimentDir, RunDir
 from runner.lost import NEVER_STARTED, kind_of_lost, message_of_lost
-from runner.processes import is_alive, machine
+from runner.processes import is_beating
 from runner.queue import Place, Queue, look
 
 State = Literal["completed", "running", "queued", "failed", "cancelled", "lost", "new"]
 STATES: tuple[State, ...] = ("completed", "running", "queued", "failed", "cancelled", "lost", "new")
-HEARTBEAT_SECONDS = 30.0
-STALE_INTERVALS = 3  # so many missed heartbeats mean that a run is dead
 
 # Joined as text: ten thousand runs are seventy thousand paths, and pathlib takes longer over them than the disk
 _OF_A_RUN = RunDir(Path())
@@ -61,12 +59,14 @@ class RunState:
     result: dict[str, Any] | None = None
 
 
-def survey(directory: ExperimentDir, run_ids: Iterable[str]) -> tuple[dict[str, RunState], Queue]:
+def survey(
+    directory: ExperimentDir, run_ids: Iterable[str], now: float | None = None
+) -> tuple[dict[str, RunState], Queue]:
     """The states of many runs, with one look at the schedulers where some are not completed.
 
     Files of what the queue no longer has are read again after that look: such a run may have ended in between.
     """
-    now = time.time()
+    now = time.time() if now is None else now
     runs = os.fspath(directory.runs)
     signs = {run_id: read_signs(f"{runs}/{run_id}") for run_id in run_ids}
     unfinished = {run_id for run_id, its in signs.items() if its.result is None}
@@ -87,7 +87,7 @@ def run_state(run: RunDir, place: Place | None = None, now: float | None = None)
 def read_signs(folder: str) -> Signs:
     """The signs in the directory of a run; files that are missing or truncated say nothing."""
     result, heartbeat = _object(folder, _RESULT), _object(folder, _HEARTBEAT)
-    if result is not None:
+    if _is_of(folder, result):
         return Signs(result, heartbeat or {}, started=True, written=True)  # nothing else says more
     try:
         names = set(os.listdir(folder))
@@ -123,6 +123,12 @@ def _object(folder: str, name: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def _is_of(folder: str, result: dict[str, Any] | None) -> bool:
+    """Whether `result` is of the run in `folder`, and was not copied from another one."""
+    name = os.path.basename(folder)
+    return result is not None and result.get("run_id", name) == name
+
+
 def state_of(signs: Signs, place: Place | None, now: float, *, sent: bool = True) -> RunState:
     """The state that `signs` and `place` mean at the moment `now`, in seconds since 1970.
 
@@ -142,7 +148,7 @@ def state_of(signs: Signs, place: Place | None, now: float, *, sent: bool = True
     }
     if signs.result is not None:
         return RunState("completed", result=signs.result, **facts)
-    if _lives(heartbeat, now) and not _ended_by(failure, heartbeat):
+    if is_beating(heartbeat, now) and not _ended_by(failure, heartbeat):
         return RunState("running", **facts)
     if place and not _failed_for_good(place, failure):
         started = place.started and heartbeat and not heartbeat.get("ended")
@@ -171,17 +177,6 @@ def _ended_by(failure: Mapping[str, Any], heartbeat: Mapping[str, Any]) -> bool:
         return False  # written while the process is still asked to leave
     failed, beating = as_number(failure.get("attempt")), as_number(heartbeat.get("attempt"))
     return failed is not None and beating is not None and failed >= beating
-
-
-def _lives(heartbeat: Mapping[str, Any], now: float) -> bool:
-    if not heartbeat or heartbeat.get("ended"):
-        return False
-    interval = as_number(heartbeat.get("interval")) or HEARTBEAT_SECONDS
-    if now - (as_number(heartbeat.get("time")) or 0) > STALE_INTERVALS * interval:
-        return False
-    if heartbeat.get("machine") == machine():
-        return is_alive(heartbeat.get("pid"), heartbeat.get("start_time"))
-    return True
 
 
 def _whole(value: Any) -> int | None:

@@ -22,7 +22,6 @@ from runner.experiment import load
 from runner.files import read_mapping, write_json
 from runner.layout import ExperimentDir
 from runner.plan import Plan, Policy, plan
-from runner.retry import RETRIED
 from runner.states import run_state
 from runner.submission import Origin, Sent, array_tasks, send
 from tiny_experiment import TESTS
@@ -90,7 +89,7 @@ def test_runs_are_sorted_by_what_is_to_be_done(tmp_path: Path, directory: Experi
 def test_only_kinds_that_may_pass_are_sent_again(tmp_path: Path, directory: ExperimentDir, kind: Kind) -> None:
     found = expansion(tmp_path)
     ended(directory, found.runs[0].run_id, kind=str(kind))
-    assert (found.runs[0] in planned(directory, found).send) is kind.retryable is (kind in RETRIED)
+    assert (found.runs[0] in planned(directory, found).send) is kind.retried
 
 
 @pytest.mark.parametrize(("attempt", "sent"), [(1, True), (2, True), (3, False)])

@@ -13,7 +13,7 @@ from runner.errors import UserError, nearest
 from runner.files import read_mapping, write_json
 from runner.layout import ExperimentDir
 from runner.manifest import PlannedRun
-from runner.processes import is_alive, machine
+from runner.processes import is_alive, is_here
 from runner.schedulers import local, slurm
 from runner.selection import filter_runs
 
@@ -56,7 +56,7 @@ def _end_helpers(directory: ExperimentDir) -> None:
     if living := sorted(jobs & {element.job_id for element in slurm.queue()}) if jobs else []:
         slurm.cancel(living)
     follower = read_mapping(directory.follower)
-    if follower.get("machine") == machine() and is_alive(follower.get("pid"), follower.get("start_time")):
+    if is_here(follower) and is_alive(follower, 0, 0):
         os.kill(int(follower["pid"]), signal.SIGTERM)
 
 

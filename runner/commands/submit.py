@@ -14,7 +14,8 @@ from runner.errors import CommandFailed
 from runner.expansion import Run
 from runner.plan import Plan, Policy, plan
 from runner.quantities import counted
-from runner.retry import RETRIED, Limits
+from runner.retry import Limits
+from runner.rundir.failures import kind_of
 from runner.schedulers import limits, slurm
 from runner.selection import filter_runs
 
@@ -115,7 +116,7 @@ def _why(done: Plan, run: Run, most: int) -> str:
         return f"{word}; {refused}"
     if state.attempt == 0 and state.state == "lost":
         return f"lost; sent {done.queue.sent[run.run_id]} times and never started"
-    retried = state.state == "lost" or state.kind in RETRIED
+    retried = state.state == "lost" or kind_of(state.kind).retried
     return f"{word}; retry.max_attempts is {most}" if retried else f"{word}; not retried by the policy"
 
 

@@ -6,7 +6,6 @@ has to stay logged in. On one machine a background process waits instead.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -25,7 +24,7 @@ from runner.experiment import Resources
 from runner.files import write_json
 from runner.layout import ExperimentDir
 from runner.plan import Policy
-from runner.processes import machine, start_time
+from runner.processes import this_process
 from runner.queue import look
 from runner.schedulers import slurm
 
@@ -135,7 +134,7 @@ def follow(directory: ExperimentDir) -> None:
     """Take turns in this process until the funnel has ended."""
     current: ExperimentDir | None = directory
     while current is not None:
-        write_json(current.follower, {"pid": os.getpid(), "start_time": start_time(os.getpid()), "machine": machine()})
+        write_json(current.follower, this_process())
         while not take(current).finished:
             time.sleep(POLL_SECONDS)
         current = patiently(current)
