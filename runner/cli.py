@@ -248,7 +248,9 @@ def cancel(
     experiment: Experiment = None,
     root: Root = None,
     only: Annotated[str | None, typer.Option("--only", help="Runs that match this pattern.")] = None,
-    state: Annotated[list[str] | None, typer.Option("--state", help="In this state; else queued and running.")] = None,
+    state: Annotated[
+        list[str] | None, typer.Option("--state", help="In this state; else queued, running and gone (from the file).")
+    ] = None,
 ) -> None:
     """Stop runs that are queued or running."""
     from runner.commands import cancel as command
@@ -256,7 +258,7 @@ def cancel(
     from runner.selection import experiment_directory, root_directory
 
     directory = experiment_directory(experiment, root_directory(root))
-    chosen = command.cancel(directory, only, state or ["queued", "running"])
+    chosen = command.cancel(directory, only, state or command.USUAL)
     for planned in chosen:
         print(planned.run_id)
     tell(f"{counted(len(chosen), 'run')} cancelled" if chosen else "no run to cancel")

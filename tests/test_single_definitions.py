@@ -43,7 +43,7 @@ def test_kinds_of_failure_are_listed_once() -> None:
 
 
 def test_states_are_listed_once_with_what_is_shown_of_each() -> None:
-    lists = {name for name, tree in modules() if second_lists(tree, frozenset(STATES), 3)}
+    lists = {name for name, tree in modules() if second_lists(tree, frozenset(STATES), 4)}
     assert lists == {"runner/states.py", "runner/commands/status.py"}  # the second: their colours
 
 

@@ -22,6 +22,7 @@ from runner.experiment import load
 from runner.files import read_mapping, write_json
 from runner.layout import ExperimentDir
 from runner.plan import Plan, Policy, plan
+from runner.schedulers import slurm
 from runner.states import run_state
 from runner.submission import Origin, Sent, array_tasks, send
 from tiny_experiment import TESTS
@@ -95,7 +96,7 @@ def test_only_kinds_that_may_pass_are_sent_again(tmp_path: Path, directory: Expe
 @pytest.mark.parametrize(("attempt", "sent"), [(1, True), (2, True), (3, False)])
 def test_a_run_is_not_retried_without_end(tmp_path: Path, directory: ExperimentDir, attempt: int, sent: bool) -> None:
     found = expansion(tmp_path)
-    ended(directory, found.runs[0].run_id, attempt=attempt, kind="preempted")
+    ended(directory, found.runs[0].run_id, attempt=attempt, kind="timeout")
     ended(directory, found.runs[1].run_id, attempt=attempt)  # lost
     assert (found.runs[0] in planned(directory, found).send) is sent
     assert (found.runs[1] in planned(directory, found).send) is sent
@@ -208,7 +209,7 @@ def test_no_more_is_sent_than_the_site_takes_and_the_rest_stays_new(
     states = [run_state(directory.run(run.run_id)).state for run in found.runs]
     assert states[3:] == ["new", "new", "new"]
     (commands / "queue").write_text("".join(f"9|{n}|RUNNING|1|None|x\n" for n in range(5)))
-    assert sent(directory, found, site(max_submit_jobs=5)) == Sent([], 0, 0, waiting=6)
+    assert sent(directory, found, site(max_submit_jobs=5)) == Sent([], 0, 0, waiting=3)  # 11 was cancelled
     assert manifest.next_number(directory) == 2
 
 
@@ -298,6 +299,10 @@ def test_what_was_sent_and_never_started_is_sent_again_until_the_attempts_are_us
         again = planned(directory, found)
         assert len(again.send) == 6
         send(directory, found, site(), again, WORKERS, Origin([], "local", str(TESTS)))
+        array = manifest.submissions(directory)[-1]
+        for index in range(6):  # its shell began, and told why it went no further
+            log = slurm.log(directory.slurm_logs(array.number), str(array.chunks[0].job_id), index, 6)
+            log.write_text("module: command not found")
     left = planned(directory, found)
     assert (left.send, len(left.held_back)) == ([], 6)
     assert {state.state for state in left.states.values()} == {"lost"}

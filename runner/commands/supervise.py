@@ -125,7 +125,7 @@ def watch(directory: ExperimentDir, cluster: Cluster, *, later: bool = False) ->
         params["dependency"] = f"afterany:{':'.join(sorted(jobs))}"
     if later:
         params["additional_parameters"]["begin"] = f"now+{LATER_SECONDS}"
-    job = slurm.send(path.submission(sent[-1].number) / "supervisor", [Turn(str(path.path))], params, cluster.python)
+    job = slurm.send(path.submission(sent[-1].number) / "supervisor", [Turn(str(path.path))], params, cluster)
     manifest.log_submission(path, {"event": "supervised", "submission": sent[-1].number, "job_id": job})
     _say(f"{path.path.name}: job {job} supervises it")
 

@@ -12,7 +12,7 @@ class Kind(StrEnum):
     retried: bool  # by policy; the others need a person, or --force
     advice: str  # what to do about it, whatever the task
 
-    def __new__(cls, word: str, retried: bool, advice: str) -> Kind:
+    def __new__(cls, word: str, retried: bool = False, advice: str = "") -> Kind:
         kind = str.__new__(cls, word)
         kind._value_ = word
         kind.retried = retried
