@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -15,15 +14,12 @@ from analysis.cache import Signature, load_cache, save_cache
 from analysis.manifest import Manifest, PlannedRun, read_manifest
 from analysis.run_record import ReadingOptions, RunRecord, read_run
 from runner.layout import ExperimentDir
-from runner.queue import Queue, look
-from runner.states import state_of
+from runner.states import run_state, survey
 
 WATCHED = frozenset(
     {
         "result.json",
         "failure.json",
-        "heartbeat.json",
-        "cancelled.json",
         "metrics.jsonl",
         "fusion_weights.csv",
         "diagnostics.jsonl",
@@ -32,7 +28,6 @@ WATCHED = frozenset(
     }
 )
 UNREADABLE = "?"  # in a signature
-PRESENT = frozenset({"config.yaml", "attempts.jsonl"})  # it matters only that they are there
 PARALLEL_FROM = 200  # runs to read; below, starting a process costs more than it saves
 CHUNK = 100  # runs handed to a process at a time
 
@@ -72,7 +67,7 @@ def collect(path: Path, *, now: float | None = None, cache: bool = True) -> Coll
     folder = str(directory.runs)
     signatures = {run.run_id: _signature(folder, run.run_id) if run.run_id in present else "" for run in manifest.runs}
     unfinished = {run_id for run_id, signature in signatures.items() if "result.json" not in _files(signature)}
-    queue = look(directory, unfinished) if unfinished else Queue()
+    states, queue = survey(directory, unfinished, now)
     for run_id in unfinished & present:  # again: what the queue no longer has may have ended since
         signatures[run_id] = _signature(folder, run_id)
     entries = {
@@ -86,12 +81,17 @@ def collect(path: Path, *, now: float | None = None, cache: bool = True) -> Coll
     error = ""
     if cache and (changed or len(known) != len(entries)):
         error = save_cache(directory, options, entries)
-    moment = time.time() if now is None else now
     runs = []
     for run in manifest.runs:
         signature, record = entries[run.run_id]
-        place, sent = queue.places.get(run.run_id), run.run_id in queue.sent
-        runs.append(CollectedRun(run, record, state_of(record.signs, place, moment, sent=sent).state, signature))
+        state = states.get(run.run_id)
+        if record.completed:
+            word = "completed"
+        elif state is None:  # its result is damaged
+            word = run_state(directory.run(run.run_id), queue.places.get(run.run_id), now).state
+        else:
+            word = state.state
+        runs.append(CollectedRun(run, record, word, signature))
     unplanned = tuple(sorted(present - signatures.keys()))
     return Collection(directory, manifest, tuple(runs), unplanned, error)
 
@@ -120,8 +120,6 @@ def _signature(folder: str, run_id: str) -> Signature:
             for entry in entries:
                 if entry.name in WATCHED:
                     found.append(_seen(entry))
-                elif entry.name in PRESENT:
-                    found.append(entry.name)
     except PermissionError:
         return f"{run_id} {UNREADABLE}"
     return "/".join(sorted(found))

@@ -43,6 +43,8 @@ def next_steps(collection: Collection, variants: Sequence[Variant], choice: Choi
     config = shlex.quote(manifest.config or _submitted_file(collection) or f"configs/{manifest.experiment}.yaml")
     if states & {"new", "lost"}:
         steps.append(Step("send what is missing", f"runner submit {config}"))
+    if "unknown" in states:
+        steps.append(Step("ask Slurm again, which did not answer", f"runner status {name}"))
     if "running" in states:
         steps.append(Step("watch what is running", f"runner status {name} --watch"))
     if choice is None:

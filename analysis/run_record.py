@@ -16,17 +16,15 @@ from runner.health.judgement import Ending, Logs, finished_findings, live_findin
 from runner.health.quantities import LATE
 from runner.health.thresholds import Thresholds
 from runner.layout import RunDir
-from runner.states import Signs
 
 UNKNOWN_SPREAD = Spread(None, None, None)
-SIGNS_OF_LIFE = ("attempt", "time", "ended", "interval", "host", "pid")  # kept of a heartbeat
 MOST_NOTES = 10  # of a run
 LAST_ROWS = 32  # more than a model has fused layers
 
 
 @dataclass
 class RunRecord:
-    """Read from files alone; the state is derived from it and the time of day."""
+    """Read from files alone. The state of the run is not in it: `runner.states` derives that."""
 
     run_id: str
     completed: bool = False
@@ -46,21 +44,9 @@ class RunRecord:
     epoch: int | None = None  # the last one logged
     last: dict[str, float] = field(default_factory=dict)  # finite metrics of that epoch
     mean_predictor: float | None = None  # validation error of predicting the mean
-    failure: dict[str, Any] | None = None  # kind, message, attempt, time
-    heartbeat: dict[str, Any] | None = None  # as far as the state depends on it
-    started: bool = False  # at some time
-    written: bool = False  # its configuration, which is done before it is sent
-    cancelled: bool = False
+    failure: dict[str, Any] | None = None  # kind and message
     findings: list[Finding] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # what could not be read
-
-    @property
-    def signs(self) -> Signs:
-        """What the state of the run follows from."""
-        result: dict[str, Any] | None = {} if self.completed else None
-        return Signs(
-            result, self.heartbeat or {}, self.failure or {}, self.cancelled, started=self.started, written=self.written
-        )
 
 
 @dataclass(frozen=True)
@@ -84,11 +70,6 @@ def read_run(
     record.problems += [f"{name} cannot be read" for name in sorted(unreadable)]
     _read_result(record, run, files)
     _read_failure(record, run, files)
-    beat = reading.json_object(run.heartbeat) if run.heartbeat.name in files else None
-    record.heartbeat = beat and {key: beat.get(key) for key in SIGNS_OF_LIFE}
-    record.cancelled = run.cancelled.name in files
-    record.started = not files.isdisjoint({run.heartbeat.name, run.attempts.name})
-    record.written = run.config.name in files
     _read_logs(record, run, files, params, options)
     return record
 
@@ -149,9 +130,6 @@ def _read_failure(record: RunRecord, run: RunDir, files: frozenset[str]) -> None
     record.failure = {
         "kind": str(failure.get("kind") or "unknown"),
         "message": message.splitlines()[0][:300] if message else "",
-        "attempt": failure.get("attempt"),
-        "time": failure.get("time"),
-        "provisional": failure.get("provisional", False),
     }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from jobs.attempts import read_attempts, seconds_before
+from jobs.attempts import seconds_before
 from jobs.context import RunContext, as_json
 from jobs.failure import Kind, RunFailure, Stopped, failure_of_exception
 from jobs.heartbeat import Heartbeat, interval_from_environment
@@ -31,6 +31,7 @@ from runner.errors import ConfigError
 from runner.files import read_json, write_json
 from runner.layout import RunDir
 from runner.processes import host_name
+from runner.rundir.attempts import read_attempts
 
 EXIT_FAILED = 1  # failure.json says why
 EXIT_STOPPED = 75  # asked to stop, checkpoint written

@@ -58,6 +58,13 @@ class RunConfig(BaseModel):
         """Of the health rules; ConfigError for a name that is none."""
         return overridden(self.health, self.ratio)
 
+    @property
+    def checkpoints(self) -> list[str]:
+        """The file that holds the state of a command, below the run's directory; ours have their own names."""
+        command = self.params.get("command")
+        name = command.get("checkpoint") if isinstance(command, dict) else None
+        return [f"{RunDir(Path()).output.name}/{name}"] if isinstance(name, str) else []
+
     def adjusted(self) -> dict[str, Any]:
         """The parameters with the adjustments that an earlier failure made necessary."""
         params = copy.deepcopy(self.params)

@@ -6,7 +6,7 @@ import csv
 
 from jobs.run_config import RunConfig
 from jobs.task import Outcome
-from runner.files import read_json_lines
+from runner.files import content, read_json_lines
 from runner.health.findings import health_word
 from runner.health.judgement import Ending, Logs, finished_findings
 from runner.health.training import standard_deviation
@@ -34,8 +34,6 @@ def health_of(outcome: Outcome, config: RunConfig, run: RunDir) -> str:
 
 def _validation(run: RunDir) -> tuple[list[float], list[float]]:
     """Targets and predictions of the validation split, where the task wrote them."""
-    if not run.predictions.exists():
-        return [], []
-    with open(run.predictions, newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("split") == "val"]
+    lines = content(run.predictions).decode().splitlines()
+    rows = [row for row in csv.DictReader(lines) if row.get("split") == "val"]
     return [float(row["target"]) for row in rows], [float(row["prediction"]) for row in rows]

@@ -13,7 +13,7 @@ from typing import Any
 
 from jobs import memory, reserve
 from jobs.allocation import Allocation
-from jobs.attempts import Attempt, begin_attempt, end_attempt
+from jobs.attempts import begin_attempt, end_attempt
 from jobs.child import EXIT_STOPPED, EXIT_SUPERSEDED
 from jobs.claim import Claim
 from jobs.failure import (
@@ -30,6 +30,7 @@ from jobs.launch import child_environment, module_command
 from jobs.run_config import RunConfig
 from runner.files import append_line, open_to_append
 from runner.layout import RunDir
+from runner.rundir.attempts import Attempt
 
 _OLD_S = 3600.0  # what lies about for so long belongs to a dead process
 
@@ -37,7 +38,7 @@ _OLD_S = 3600.0  # what lies about for so long belongs to a dead process
 def spawn(claim: Claim, config: RunConfig, allocation: Allocation) -> RunProcess:
     """Start the next attempt of a claimed run as a child process, in a process group of its own."""
     directory = claim.directory
-    attempt = begin_attempt(directory, allocation.job_id, os.getpid())
+    attempt = begin_attempt(directory, allocation.job_id, os.getpid(), config.checkpoints)
     directory.failure.unlink(missing_ok=True)
     _sweep(directory)
     reserve.hold(directory)

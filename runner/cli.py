@@ -256,7 +256,9 @@ def cancel(
     name: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="These runs, as --only.")] = None,
     root: Root = None,
     only: Only = None,
-    state: Annotated[list[str] | None, typer.Option("--state", help="In this state; else queued and running.")] = None,
+    state: Annotated[
+        list[str] | None, typer.Option("--state", help="In this state; else queued, running and gone (from the file).")
+    ] = None,
 ) -> None:
     """Stop runs that are queued or running."""
     from runner.commands import cancel as command
@@ -264,7 +266,7 @@ def cancel(
     from runner.selection import experiment_directory, root_directory
 
     directory = experiment_directory(experiment, root_directory(root))
-    chosen = command.cancel(directory, [*(name or []), *(only or [])], state or ["queued", "running"])
+    chosen = command.cancel(directory, [*(name or []), *(only or [])], state or command.USUAL)
     for planned in chosen:
         print(planned.run_id)
     tell(f"{counted(len(chosen), 'run')} cancelled" if chosen else "no run to cancel")

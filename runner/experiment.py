@@ -139,7 +139,7 @@ class Matrix(Part):
 
 
 class Resources(Part):
-    """What one array task asks for; the same on every cluster."""
+    """What one run needs, the same on every cluster; a Slurm array task asks for `array.runs_per_task` times that."""
 
     gpus: int = Field(0, ge=0)  # of one node
     cpus: int = Field(1, ge=1, le=1024)  # also the threads of each run, so that results do not depend on the allocation
@@ -157,7 +157,7 @@ class Array(Part):
     """How runs are packed into array tasks."""
 
     max_parallel: int | None = Field(None, ge=1)  # array tasks that run at once
-    runs_per_task: int = Field(1, ge=1)  # runs side by side in one array task; they share its GPU
+    runs_per_task: int = Field(1, ge=1)  # runs side by side in one array task; they share its one GPU
 
 
 class MemoryRaise(Part):

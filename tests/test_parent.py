@@ -16,7 +16,7 @@ from jobs.failure import Failure, Kind, read_failure
 from runner.files import append_json, read_json, read_json_lines, write_json
 from runner.layout import RunDir
 from runner.processes import start_time
-from runner.retry import past_kinds
+from runner.rundir import attempts
 from runner.states import run_state
 from tiny_experiment import environment, parent_command, wait_until, write_run
 
@@ -442,10 +442,10 @@ def test_attempt_that_vanished_near_its_memory_limit_ran_out_of_memory(tmp_path:
     state = run_state(directory)
     assert (state.state, state.kind) == ("lost", "out_of_memory")
     assert "last seen with 95 of 100 MiB allowed" in (state.message or "")
-    assert past_kinds(directory) == {"out_of_memory": 1}
+    assert attempts.exhausted(attempts.ended_attempts(directory)) == {"out_of_memory": 1}
     assert run_parent(directory).returncode == 0
     assert [line["kind"] for line in ended_attempts(directory) if line["outcome"] == "lost"] == ["out_of_memory"]
-    assert past_kinds(directory) == {"out_of_memory": 1}
+    assert attempts.exhausted(attempts.ended_attempts(directory)) == {"out_of_memory": 1}
 
 
 def test_what_the_parent_wrote_in_advance_is_the_kind_of_an_attempt_that_vanished(tmp_path: Path) -> None:
@@ -454,9 +454,9 @@ def test_what_the_parent_wrote_in_advance_is_the_kind_of_an_attempt_that_vanishe
     write_json(directory.heartbeat, {"attempt": 1, "time": 1.0, "peak_memory_bytes": 60, "memory_limit_bytes": 100})
     append_json(directory.attempts, {"attempt": 1, "time": 1.0})
     Failure(Kind.OUT_OF_MEMORY, "memory was scarce", 1, 1.0, provisional=True).write(directory)
-    assert past_kinds(directory) == {"out_of_memory": 1}
+    assert attempts.exhausted(attempts.ended_attempts(directory)) == {"out_of_memory": 1}
     assert run_parent(directory).returncode == 0
-    assert past_kinds(directory) == {"out_of_memory": 1}
+    assert attempts.exhausted(attempts.ended_attempts(directory)) == {"out_of_memory": 1}
 
 
 def test_preemption_that_looked_like_a_cancellation_goes_on_in_the_same_job(tmp_path: Path) -> None:

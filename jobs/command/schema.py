@@ -10,8 +10,8 @@ from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from runner.experiment import Seconds
+from runner.rundir.failures import CommandKind
 
-CommandKind = Literal["diverged", "out_of_memory", "gpu_out_of_memory", "data_missing", "bad_config", "exception"]
 _NO_RESULT: JsonDict = {"identity": False}  # marks a field that cannot change a run's result
 
 

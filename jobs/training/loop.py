@@ -127,6 +127,7 @@ class Fit:
         self.board = Board(context.directory.tensorboard, context.warn)
         self.sums: dict[str, Tensor] = {}  # of the epoch so far, on the device: reading them would make it wait
         self.items = 0
+        self.saved = -1  # step of the last checkpoint
 
     def run(self) -> Fitted:
         """Train to the last epoch, or until `patience` epochs brought nothing better."""
@@ -238,7 +239,8 @@ class Fit:
     def _stop(self) -> None:
         reason = self.context.stop_reason
         assert reason is not None
-        self._save()
+        if self.progress.step > self.saved:  # a checkpoint that says nothing new would look like progress
+            self._save()
         self.context.say(
             f"stopped ({reason}) in epoch {self.progress.epoch}, batch {self.progress.batch}; checkpoint written"
         )
@@ -246,6 +248,7 @@ class Fit:
 
     def _save(self, best: bool = False) -> None:
         run = self.context.directory
+        self.saved = self.progress.step
         checkpoint.save(
             run.best_checkpoint if best else run.last_checkpoint,
             {
@@ -274,6 +277,7 @@ class Fit:
         self.items = found["items"]
         checkpoint.set_random_state(found["random"])
         p = self.progress
+        self.saved = p.step
         self.context.rewind(p.epoch - 1)
         self.watch.go_on(run)
         self.context.say(f"resuming in epoch {p.epoch}, batch {p.batch}")
