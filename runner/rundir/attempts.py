@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from runner.files import as_number, read_json_lines, read_mapping
+from runner.files import as_number, open_file, read_json_lines, read_mapping
 from runner.layout import RunDir
 from runner.rundir.failures import Kind, kind_of
 
