@@ -17,6 +17,7 @@ from runner.errors import ConfigError, Mistakes, Problem, UserError
 from runner.expansion import Expansion, Run, examine
 from runner.experiment import Experiment, ExperimentFile
 from runner.layout import ExperimentDir, RunDir
+from runner.ranking import reported_by, resolved_select
 from runner.yaml_source import Key
 
 
@@ -99,6 +100,11 @@ def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[Experi
         return file, None, mistakes
     expansion, problems, rests = examine(file, task.Params, task.seed_key)
     mistakes.problems += problems + _task_problems(task, expansion, expansion.runs, rests)
+    if expansion.runs and "select" not in file.spoilt:
+        select, contradictions = resolved_select(file, reported_by(task, (run.model for run in expansion.runs)))
+        mistakes.problems += contradictions
+        file = replace(file, experiment=file.experiment.model_copy(update={"select": select}))
+        expansion = replace(expansion, file=file)
     directory = ExperimentDir(root / file.experiment.experiment)
     return file, Loaded(task, _with_known_names(expansion, directory), directory), mistakes
 
