@@ -59,6 +59,11 @@ class Manifest:
     target_mae: Mapping[str, float]  # {good, acceptable}: the user's own goal, shown only
     config: str | None  # the experiment file that was submitted
 
+    @property
+    def runs_user_code(self) -> bool:
+        """Whether the task is a command or a class of the user's."""
+        return self.task is None or self.task == "command" or ":" in self.task
+
     @cached_property
     def axes(self) -> tuple[str, ...]:
         """Every axis in the order of its first use."""

@@ -68,6 +68,7 @@ class ReadingOptions:
     metric: str
     mode: str
     thresholds: Thresholds
+    user_code: bool = True  # whether the task runs code of the user's
 
 
 def read_run(
@@ -80,7 +81,7 @@ def read_run(
     """Everything the summary needs of `run`; `files`: the names in its directory; `unreadable`: what is no file."""
     record = RunRecord(run.run_id)
     record.problems += [f"{name} cannot be read" for name in sorted(unreadable)]
-    _read_result(record, run, files)
+    _read_result(record, run, files, options)
     _read_failure(record, run, files)
     beat = reading.json_object(run.heartbeat) if run.heartbeat.name in files else None
     record.heartbeat = beat and {key: beat.get(key) for key in SIGNS_OF_LIFE}
@@ -91,7 +92,7 @@ def read_run(
     return record
 
 
-def _read_result(record: RunRecord, run: RunDir, files: frozenset[str]) -> None:
+def _read_result(record: RunRecord, run: RunDir, files: frozenset[str], options: ReadingOptions) -> None:
     if run.result.name not in files:
         return
     result = reading.json_object(run.result)
@@ -116,7 +117,7 @@ def _read_result(record: RunRecord, run: RunDir, files: frozenset[str]) -> None:
     adjustments = result.get("adjustments")
     record.adjustments = adjustments if isinstance(adjustments, dict) else {}
     if run.provenance.name in files:
-        record.code = code_version(reading.json_object(run.provenance) or {})
+        record.code = code_version(reading.json_object(run.provenance) or {}, user_code=options.user_code)
     fusion = result.get("fusion")
     layers = fusion.items() if isinstance(fusion, dict) else ()
     record.fusion = {str(layer): reading.finite_items(values) for layer, values in layers}
