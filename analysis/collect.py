@@ -61,7 +61,7 @@ def collect(path: Path, *, now: float | None = None, cache: bool = True) -> Coll
     """Read the experiment at `path`; raises CommandFailed when it has no readable manifest."""
     directory = ExperimentDir(path)
     manifest = read_manifest(directory)
-    options = ReadingOptions(manifest.select.metric, manifest.select.mode, manifest.thresholds)
+    options = ReadingOptions(manifest.select.metric, manifest.select.mode, manifest.thresholds, manifest.runs_user_code)
     known = load_cache(directory, options) if cache else {}
     present = _names(directory.runs)
     folder = str(directory.runs)

@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.predictions import Predictions, read_predictions
 from analysis.rank import Variant
-from analysis.statistics import SMALLEST_SAMPLE, Array, Interval, paired_bootstrap
+from analysis.statistics import SMALLEST_SAMPLE, Array, Interval, paired_interval
 from runner.errors import CommandFailed
 from runner.layout import ExperimentDir
 
@@ -103,7 +103,7 @@ def _pairing(first: str, second: str, split: str, ids: list[str], target: Array,
         seeds=len(one),
         mae=(float(size[0].mean()), float(size[1].mean())),
         rmse=(float((errors[0] ** 2).mean() ** 0.5), float((errors[1] ** 2).mean() ** 0.5)),
-        interval=paired_bootstrap(size[0], size[1]),
+        interval=paired_interval(size[0], size[1]),
         first_better=float((size[0].mean(axis=0) < size[1].mean(axis=0)).mean()),
         agreement=correlation(mean_one, mean_two),
         shared_error=correlation(errors[0].mean(axis=0), errors[1].mean(axis=0)),

@@ -56,6 +56,7 @@ class ReadingOptions:
     metric: str
     mode: str
     thresholds: Thresholds
+    user_code: bool = True  # whether the task runs code of the user's
 
 
 def read_run(
@@ -68,13 +69,13 @@ def read_run(
     """Everything the summary needs of `run`; `files`: the names in its directory; `unreadable`: what is no file."""
     record = RunRecord(run.run_id)
     record.problems += [f"{name} cannot be read" for name in sorted(unreadable)]
-    _read_result(record, run, files)
+    _read_result(record, run, files, options)
     _read_failure(record, run, files)
     _read_logs(record, run, files, params, options)
     return record
 
 
-def _read_result(record: RunRecord, run: RunDir, files: frozenset[str]) -> None:
+def _read_result(record: RunRecord, run: RunDir, files: frozenset[str], options: ReadingOptions) -> None:
     if run.result.name not in files:
         return
     result = reading.json_object(run.result)
@@ -101,7 +102,7 @@ def _read_result(record: RunRecord, run: RunDir, files: frozenset[str]) -> None:
     if run.provenance.name in files:
         made_with = reading.json_object(run.provenance)
         record.problems += [] if made_with else ["provenance.json cannot be read, so its code is not compared"]
-        record.code = code_version(made_with or {})
+        record.code = code_version(made_with or {}, user_code=options.user_code)
     fusion = result.get("fusion")
     layers = fusion.items() if isinstance(fusion, dict) else ()
     record.fusion = {str(layer): reading.finite_items(values) for layer, values in layers}

@@ -83,10 +83,15 @@ def to_json(summary: Summary) -> dict[str, Any]:
         "unfinished": [_unfinished(run) for run in summary.unfinished],
         "findings": [finding.as_dict() for finding in summary.findings],
         "baseline": [
-            {"variant": item.variant, "relative": item.relative, "low": item.low, "high": item.high}
+            {
+                **{key: getattr(item, key) for key in ("variant", "relative", "low", "high", "verdict")},
+                "p": item.interval and item.interval.p,
+                "p_adjusted": item.adjusted,
+            }
             for item in summary.baseline
         ],
         "baseline_note": summary.baseline_note,
+        "smallest_visible_effect": summary.visible_effect,
         "choice": choice
         and {
             "variant": choice.variant,
@@ -94,6 +99,7 @@ def to_json(summary: Summary) -> dict[str, Any]:
             "tied": list(choice.tie_set),
             "excluded": {name: list(messages) for name, messages in choice.excluded.items()},
             "provisional": summary.provisional,
+            "waiting": list(summary.waiting),
             "reason": choice.reason,
         },
         "loss_weights": summary.weights and summary.weights.as_dict(),

@@ -10,6 +10,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from analysis.baseline import shown_lines
 from analysis.quantities import axis_value, mean_with_sd, minutes, parameter_count, plural, significant
 from analysis.rank import Variant
 from analysis.statistics import MeanSd
@@ -188,10 +189,8 @@ def sections(summary: Summary, verbose: bool = False) -> Iterator[tuple[str, lis
     found = findings(summary, verbose)
     if found:
         yield "Health", found
-    if summary.baseline or summary.baseline_note:
-        named = summary.collection.manifest.baseline
-        lines = [summary.baseline_note] * bool(summary.baseline_note) + [item.sentence for item in summary.baseline]
-        yield f"Against the baseline {named}" if named else "Baseline", lines
+    named = summary.collection.manifest.baseline
+    yield f"Against the baseline {named}" if named else "Baseline", baseline_lines(summary)
     goal = goal_line(summary)
     if goal:
         yield "Your goal", [goal]
@@ -279,6 +278,19 @@ def weight_lines(summary: Summary) -> list[str]:
     return [*lines, f"guidance of {chosen.name}: {weights}"] if chosen and weights else lines
 
 
+def baseline_lines(summary: Summary) -> list[str]:
+    """The choice, the best and what is beyond the noise against the baseline; what could have been seen at all."""
+    lines = [summary.baseline_note] * bool(summary.baseline_note)
+    if summary.choice is not None:
+        if summary.choice.variant == summary.collection.manifest.baseline:
+            lines.append("the choice is the baseline itself")
+        lines += shown_lines(summary.baseline, summary.choice)
+    if summary.visible_effect is not None:
+        half = f"{100 * summary.visible_effect:.1f} %"
+        lines.append(f"smallest visible effect: {half}, the median half-width of the 95 % intervals")
+    return lines
+
+
 def goal_line(summary: Summary) -> str:
     """How the choice stands to the user's own `target_mae`; empty without one. Shown, never used for choosing."""
     manifest = summary.collection.manifest
@@ -307,18 +319,28 @@ def _after_goal(summary: Summary, reached: str | None) -> str:
     return f" → {'for a good one' if reached else 'first'} {longer} and more items; then other learning rates"
 
 
+def _provisional_because(summary: Summary) -> str:
+    if not any(variant.complete for variant in summary.variants):
+        return "no variant has all its seeds yet"
+    return f"runs are missing of variants that could still win ({_some(summary.waiting)})"
+
+
+def _some(names: Sequence[str]) -> str:
+    return "; ".join(names[:5]) + ("; …" if len(names) > 5 else "")
+
+
 def choice_lines(summary: Summary) -> list[str]:
     """The choice in plain words; why there is none, where there is none."""
     metric = summary.collection.manifest.select.metric
     if summary.choice is None:
         return [f"No run has completed with {metric}: nothing to choose from yet."]
-    lines = [summary.choice.reason]
-    waiting = [variant.name for variant in summary.variants if not variant.complete]
+    lines = []
     if summary.provisional:
-        lines.append("Provisional: no variant has all its seeds yet.")
-    elif waiting:
-        named = "; ".join(waiting[:5]) + ("; …" if len(waiting) > 5 else "")
-        lines.append(f"Not considered, because seeds are missing: {named}.")
+        lines.append(f"Provisional: {_provisional_because(summary)}.")
+    lines.append(summary.choice.reason)
+    out = [variant.name for variant in summary.variants if not variant.complete and variant.name not in summary.waiting]
+    if out and any(variant.complete for variant in summary.variants):
+        lines.append(f"Not considered, because seeds are missing: {_some(out)}.")
     compared = {summary.choice.variant, summary.choice.best, *summary.choice.tie_set}
     unequal = dict.fromkeys(
         flag.kind.replace("_", "-")

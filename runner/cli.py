@@ -139,7 +139,7 @@ def submit(
     chosen = destination.cluster
     if not (chosen.kind == "slurm" and chosen.prepare and chosen.prepare.internet):  # which fetches it
         refuse_missing(loaded, runs)
-    origin = Origin(set_ or [], destination.text, str(Path.cwd()))
+    origin = Origin(set_ or [], destination.text, str(Path.cwd()), cluster)
     outcome = command.submit(loaded, chosen, origin, runs, Policy(), dry_run)
     for line in command.lines(outcome, loaded, chosen, dry_run):
         tell(line)
@@ -277,7 +277,7 @@ def promote(
     experiment: Experiment = None,
     root: Root = None,
     next_: Annotated[str | None, typer.Option("--next", help="Template of the next stage; else `next.config`.")] = None,
-    top: Annotated[int | None, typer.Option("--top", help="How many variants go on; else `next.top`.")] = None,
+    top: Annotated[int | None, typer.Option("--top", min=1, help="How many variants go on; else `next.top`.")] = None,
     incomplete: Annotated[bool, typer.Option("--incomplete", help="Although runs have not completed.")] = False,
 ) -> None:
     """Write the next stage's experiment file from the variants that the summary promotes."""

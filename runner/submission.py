@@ -63,6 +63,7 @@ class Origin:
     overrides: list[str]  # of --set
     cluster: str  # local, or the text of the cluster file
     folder: str  # the working directory, against which relative paths of data and code are meant
+    cluster_option: str | None = None  # --cluster, for the commands that are proposed later
 
 
 def send(

@@ -13,11 +13,19 @@ from jobs.training.device import choose_device
 from jobs.training.predictions import write_predictions
 from runner.errors import Problem, UserError
 from runner.files import write_json
+from runner.metric_names import Mode
+from runner.ranking import Reported
 
 if TYPE_CHECKING:
     from jobs.context import RunContext
     from jobs.crystal.corpus import Corpus
     from jobs.crystal.learner import CrystalLearner
+
+REGRESSION = Reported("val_mae", (("val_mae", "min"), ("val_rmse", "min")), frozenset(("val_mae", "val_rmse")))
+_SCORES: tuple[tuple[str, Mode], ...] = (
+    ("val_bce", "min"), ("val_accuracy", "max"), ("val_f1", "max"), ("val_auc", "max"),
+)  # fmt: skip
+CLASSIFICATION = Reported("val_bce", _SCORES, frozenset(dict(_SCORES)))
 
 
 class CrystalTask:
@@ -25,6 +33,10 @@ class CrystalTask:
 
     Params: ClassVar[type[CrystalParams]] = CrystalParams
     seed_key: ClassVar[str] = "train.seed"
+
+    def reported(self, params: CrystalParams) -> Reported:
+        """The metrics of a regression or of a classification."""
+        return CLASSIFICATION if params.data.classify else REGRESSION
 
     def check_key(self, params: CrystalParams) -> Hashable:
         """Equal for parameters of which `check` and `missing` say the same."""

@@ -14,6 +14,8 @@ from jobs.training.predictions import write_predictions
 from models.sentiment.options import MODALITIES
 from runner.errors import Problem, UserError
 from runner.files import write_json
+from runner.metric_names import Mode
+from runner.ranking import Reported
 
 if TYPE_CHECKING:
     from jobs.context import RunContext
@@ -27,12 +29,22 @@ SHARED = (
     "teachers, and the positive pair of InfoNCE is trivial, a vector with itself"
 )
 
+_METRICS: tuple[tuple[str, Mode], ...] = (
+    ("val_mse", "min"), ("val_mae", "min"), ("val_corr", "max"), ("val_acc7", "max"), ("val_acc2", "max"),
+    ("val_f1", "max"),
+)  # fmt: skip
+REPORTED = Reported("val_mse", _METRICS, frozenset(dict(_METRICS)))
+
 
 class SentimentTask:
     """Regression of sentiment with distillation from unimodal teachers, contrast, and guidance weights."""
 
     Params: ClassVar[type[SentimentParams]] = SentimentParams
     seed_key: ClassVar[str] = "train.seed"
+
+    def reported(self, params: SentimentParams) -> Reported:
+        """The metrics of every run."""
+        return REPORTED
 
     def check_key(self, params: SentimentParams) -> Hashable:
         """Equal for parameters of which `check` says the same."""

@@ -21,6 +21,7 @@ from runner.health.thresholds import overridden
 from runner.key_places import with_place
 from runner.layout import ExperimentDir, RunDir
 from runner.quantities import unnamed_units
+from runner.ranking import reported_by, resolved_select
 from runner.yaml_source import Key
 
 
@@ -125,6 +126,11 @@ def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[Experi
     expansion, problems, rests = examine(file, task.Params, task.seed_key)
     problems = [with_place(problem, task.Params, of_matrix=True) for problem in problems]
     mistakes.problems += problems + _task_problems(task, expansion, expansion.runs, rests)
+    if expansion.runs and "select" not in file.spoilt:
+        select, contradictions = resolved_select(file, reported_by(task, (run.model for run in expansion.runs)))
+        mistakes.problems += contradictions
+        file = replace(file, experiment=file.experiment.model_copy(update={"select": select}))
+        expansion = replace(expansion, file=file)
     directory = ExperimentDir(root / file.experiment.experiment)
     return file, Loaded(task, _with_known_names(expansion, directory), directory), mistakes
 
