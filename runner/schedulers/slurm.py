@@ -9,7 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,16 +143,33 @@ def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], p
     """
     from submitit.slurm.slurm import SlurmExecutor
 
+    class Executor(SlurmExecutor):
+        @property
+        def _submitit_command_str(self) -> str:
+            """submitit's own entry, but for the check of who wrote the pickle."""
+            return f"{self.python} -u -m jobs.submitted {shlex.quote(str(self.folder))}"
+
     folder.mkdir(parents=True, exist_ok=True)
     # -P: a folder named runner, jobs or models where the person stands when submitting must not hide ours
-    executor = SlurmExecutor(folder=folder, python=(python or shlex.quote(sys.executable)) + " -P")
+    executor = Executor(folder=folder, python=(python or shlex.quote(sys.executable)) + " -P")
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # it repeats what is in the error
+        with contextlib.redirect_stderr(io.StringIO()), _written_by_us_alone():  # stderr repeats what is in the error
             executor.update_parameters(**params)
             jobs = executor.submit_array(tasks)
     except (RuntimeError, subprocess.CalledProcessError) as error:  # submitit's FailedSubmissionError among them
         raise _refused(str(error)) from None
     return str(jobs[0].job_id).partition("_")[0]
+
+
+@contextlib.contextmanager
+def _written_by_us_alone() -> Iterator[None]:
+    """Whoever may write to a pickle decides what the array task runs; a group's umask would let the group."""
+    before = os.umask(0o077)
+    os.umask(before | 0o022)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 # What sbatch says → what it is about; the first that fits
