@@ -221,8 +221,8 @@ def test_a_changed_checkpoint_is_read_or_refused(tmp_path: Path, changes: list[t
     whole = (tmp_path / "last.pt").read_bytes()
     (tmp_path / "last.pt").write_bytes(changed(whole, changes, kept))
     warned: list[str] = []
-    found = checkpoint.load_first([tmp_path / "last.pt"], warned.append)
-    assert (found is None) == bool(warned)
+    found = list(checkpoint.readable([tmp_path / "last.pt"], warned.append))
+    assert (not found) == bool(warned)
 
 
 def test_a_thousand_changes_of_a_data_set_leave_nothing_behind(tmp_path: Path) -> None:

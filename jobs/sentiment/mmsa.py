@@ -45,7 +45,9 @@ def check(path: Path) -> None:
 
 def save(path: Path, content: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
     """Write {train, valid, test: {field: array}}."""
-    arrays = {f"{split}/{field}": array for split, fields in content.items() for field, array in fields.items()}
+    arrays: dict[str, Any] = {
+        f"{split}/{field}": array for split, fields in content.items() for field, array in fields.items()
+    }
     with replacing(path) as beside, beside.open("wb") as file:
         np.savez(file, **arrays)
 
