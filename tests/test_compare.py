@@ -65,7 +65,7 @@ def test_variants_on_other_crystals_cannot_be_compared(path, analysis):
         file.write_text(file.read_text().replace("val-", "other-"))
     status, _, err = analysis("compare", "good", "bad", "-e", path)
     assert status == 1
-    assert "good and bad share 0 crystals" in err
+    assert "good and bad share 0 items" in err
 
 
 def test_an_ambiguous_start_of_a_run_is_refused(path, analysis):

@@ -26,6 +26,10 @@ from analysis.manifest import read_manifest
 from analysis.predictions import read_predictions, spread
 from analysis.run_record import ReadingOptions, read_run
 from analysis.thresholds import DEFAULT
+from jobs.crystal.prediction import read_structures
+from jobs.data import sources
+from jobs.data.records import crystal_from
+from jobs.data.sources import summary_of
 from jobs.sentiment.mmsa import check, load
 from jobs.sentiment.teachers import from_file
 from jobs.training import checkpoint
@@ -223,6 +227,56 @@ def test_a_changed_checkpoint_is_read_or_refused(tmp_path: Path, changes: list[t
     warned: list[str] = []
     found = list(checkpoint.readable([tmp_path / "last.pt"], warned.append))
     assert (not found) == bool(warned)
+
+
+STRUCTURE = st.fixed_dictionaries(
+    {},
+    optional={
+        "lattice_mat": JSON | st.just([[3, 0, 0], [0, 3, 0], [0, 0, 3]]), "coords": JSON | st.just([[0, 0, 0]]),
+        "elements": JSON | st.just(["Na"]), "cartesian": JSON, "sites": JSON | st.just([{"species": [{}], "abc": 1}]),
+        "lattice": JSON,
+    },
+)  # fmt: skip
+POSCAR = "NaCl\n1.0\n0 2.8 2.8\n2.8 0 2.8\n2.8 2.8 0\nNa Cl\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5\n"
+SITES = "loop_\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nNa 0 0 0\n"
+CELL = "\n".join([f"_cell_length_{x} 3" for x in "abc"] + [f"_cell_angle_{x} 90" for x in ("alpha", "beta", "gamma")])
+CIF = f"made\ndata_x\n{CELL}\n{SITES}"
+
+
+@ANYTHING
+@given(STRUCTURE | JSON | st.text(max_size=80), st.text(max_size=5))
+def test_any_structure_is_a_crystal_or_refused(structure: Any, name: str) -> None:
+    either(lambda: crystal_from(name, structure, targets={}, texts={}, where="t.json"))
+
+
+@ANYTHING
+@given(st.sampled_from((POSCAR, CIF)), CHANGES, st.floats(0.3, 1), st.sampled_from(("x.vasp", "x.cif", "x.xyz")))
+def test_a_changed_structure_file_is_read_or_refused(
+    tmp_path: Path, text: str, changes: list[tuple[float, int]], kept: float, name: str
+) -> None:
+    (tmp_path / name).write_bytes(changed(text.encode(), changes, kept))
+    read = read_structures([tmp_path / name])
+    assert len(read.crystals) + len(read.unread) == 1
+
+
+TABLE = b"id,structure,gap\na,x,1\nb,y,3.5\n"
+
+
+@ANYTHING
+@given(
+    st.binary(max_size=200) | st.builds(changed, st.just(TABLE), CHANGES, st.floats(0.3, 1))
+    | st.lists(st.dictionaries(st.sampled_from(("id", "structure", "gap", "split")), JSON), max_size=3).map(
+        lambda rows: json.dumps(rows).encode()
+    ),
+    st.sampled_from(("t.csv", "t.json", "t.jsonl", "t.json.gz", "t.parquet", "d/id_prop.csv", "d/description.csv")),
+)  # fmt: skip
+def test_any_table_is_read_or_refused(tmp_path: Path, data: bytes, name: str) -> None:
+    (tmp_path / "d").mkdir(exist_ok=True)
+    (tmp_path / "d" / "id_prop.csv").write_text("a,1\n")
+    (tmp_path / name).write_bytes(data)
+    path = str(tmp_path / ("d" if name.startswith("d/") else name))
+    either(lambda: summary_of(path))
+    either(lambda: sources.load(path, "gap"))
 
 
 def test_a_thousand_changes_of_a_data_set_leave_nothing_behind(tmp_path: Path) -> None:
