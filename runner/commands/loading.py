@@ -76,7 +76,8 @@ def load_cluster(loaded: Loaded, name: str | None) -> Destination:
 def refuse_bad_data(loaded: Loaded, runs: Sequence[Run]) -> None:
     """Raise ConfigError where a look at all that `runs` will read shows mistakes; may take as long as reading it."""
     if problems := _task_problems(loaded.task, loaded.expansion, runs, [], "inspect"):
-        raise ConfigError(problems)
+        next_command = f"after fixing the data: runner submit {loaded.expansion.file.path} --dry-run"
+        raise ConfigError(problems, next_command=next_command)
 
 
 def refuse_missing(loaded: Loaded, runs: Sequence[Run]) -> None:
