@@ -78,7 +78,7 @@ def pair_sides(first: Side, second: Side, split: str) -> Pairing:
     tables = [[sides[place][pair_of_seeds[place]].by_id for pair_of_seeds in seeds] for place in (0, 1)]
     ids = [name for name in tables[0][0] if all(name in table for side in tables for table in side)]
     if len(ids) < SMALLEST_SAMPLE:
-        raise CommandFailed(f"{first.name} and {second.name} share {len(ids)} crystals of the {split} split")
+        raise CommandFailed(f"{first.name} and {second.name} share {len(ids)} items of the {split} split")
     target, other = (np.array([side[0][name][0] for name in ids]) for side in tables)
     if not np.allclose(target, other, rtol=1e-5, atol=1e-6):
         apart = ids[int(np.argmax(np.abs(target - other)))]

@@ -129,7 +129,7 @@ def submit(
 ) -> None:
     """Send new and lost runs, and failed ones that the policy may retry."""
     from runner.commands import submit as command
-    from runner.commands.loading import refuse_missing
+    from runner.commands.loading import refuse_bad_data, refuse_missing
     from runner.commands.watch import wait as wait_for
     from runner.plan import Policy
     from runner.submission import Origin
@@ -137,6 +137,7 @@ def submit(
     loaded, destination = _load_with_cluster(config, root, set_, cluster)
     runs = command.chosen(loaded, only or [])
     chosen = destination.cluster
+    refuse_bad_data(loaded, runs)
     if not (chosen.kind == "slurm" and chosen.prepare and chosen.prepare.internet):  # which fetches it
         refuse_missing(loaded, runs)
     origin = Origin(set_ or [], destination.text, str(Path.cwd()), cluster)

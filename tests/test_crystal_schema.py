@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from jobs.caches import content_key
 from jobs.crystal.schema import CrystalParams
-from runner.commands.loading import Loaded, load, refuse_missing
+from runner.commands.loading import Loaded, load, refuse_bad_data, refuse_missing
 from runner.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
@@ -122,6 +122,17 @@ def test_parts_that_do_not_fit_are_refused(tmp_path: Path, sections: dict[str, A
         loaded(tmp_path, f"params: {sections}")
     with pytest.raises(ValidationError, match="misfit"):
         CrystalParams.model_validate(sections)
+
+
+def test_a_cell_without_volume_is_said_at_submit_with_what_to_do(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("RUNNER_CACHE", str(tmp_path / "cache"))
+    flat = {"lattice_mat": [[1, 0, 0]] * 3, "elements": ["Na"], "coords": [[0, 0, 0]]}
+    (tmp_path / "t.json").write_text(json.dumps([{"id": f"a{n}", "structure": flat, "gap": n} for n in range(9)]))
+    its = loaded(tmp_path, f"params: {{data: {{dataset: {tmp_path}/t.json, target: gap, split: random}}}}")
+    wanted = r"x\.yaml:2: params\.data\.dataset: crystal 'a0' in .*t\.json: the cell has a volume of 0"
+    with pytest.raises(ConfigError, match=wanted) as raised:
+        refuse_bad_data(its, its.expansion.runs)
+    assert raised.value.next_command == f"after fixing the data: runner submit {tmp_path / 'x.yaml'} --dry-run"
 
 
 def test_missing_encoder_is_said_at_submit_and_leaves_prepare_alone(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`analysis compare A B`: two variants, runs, checkpoints or experiments, crystal by crystal."""
+"""`analysis compare A B`: two variants, runs, checkpoints or experiments, item by item: crystals, utterances."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def command(
     root: Root = DEFAULT_ROOT,
     format: FormatOption = Format.table,
 ) -> None:
-    """Errors, agreement and the paired difference of A and B, with its interval, on the crystals that both predicted.
+    """Errors, agreement and the paired difference of A and B, with its interval, on the items that both predicted.
 
     A checkpoint predicts anew; everything else is read from predictions.csv.
     """
@@ -81,11 +81,11 @@ def lines(found: Pairing) -> list[str]:
     return [
         f"A = {found.first}",
         f"B = {found.second}",
-        f"{found.split} split: {found.crystals:,} crystals, {plural(found.seeds, 'paired seed')}",
+        f"{found.split} split: {found.crystals:,} items, {plural(found.seeds, 'paired seed')}",
         f"MAE   A {found.mae[0]:.4g}   B {found.mae[1]:.4g}   RMSE   A {found.rmse[0]:.4g}   B {found.rmse[1]:.4g}",
         f"A − B {percent(interval.difference / base)} (95 % interval {percent(interval.low / base)} to "
         f"{percent(interval.high / base)}, {interval.method}): {verdict(interval, interval.p)}",
-        f"A errs less on {found.first_better:.0%} of the crystals",
+        f"A errs less on {found.first_better:.0%} of the items",
         f"correlation of the predictions {found.agreement:.3f}, of the errors {found.shared_error:.3f}",
         "largest disagreements:",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -39,6 +40,8 @@ def _pattern(text: str) -> str:
 def _inside(path: str) -> str:
     if path.startswith("/") or ".." in path.split("/"):
         raise ValueError(f"found {path!r}; write a path inside the command's own folder, {{out}}")
+    if not PurePosixPath(path).name or path.endswith("/") or not path.isprintable():
+        raise ValueError(f"found {path!r}; write the name of a file, without control characters")
     return path
 
 

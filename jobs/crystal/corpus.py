@@ -95,7 +95,7 @@ def gather(
         mean=0.0 if classify else float(train.mean()),
         deviation=1.0 if classify else float(train.std()) or 1.0,  # all targets equal: nothing to scale
         classes=classify is not None,
-        notes=[*data.notes, *split.notes],
+        notes=[*data.notes, *split.notes, *([] if classify else far_targets(target, params.data.target))],
     )
 
 
@@ -111,6 +111,21 @@ def two_classes(values: NDArray[np.float64], threshold: float, places: dict[str,
                 f"{lowest:.4g} to {highest:.4g} with median {median:.4g}: choose another threshold, or more crystals"
             )
     return classes
+
+
+FAR = 20.0  # interquartile ranges
+
+
+def far_targets(values: NDArray[np.float64], name: str) -> list[str]:
+    """A note on values so far from the others that they are more likely mistakes, or another unit."""
+    lower, upper = np.percentile(values, (25, 75))
+    far = values[(values < lower - FAR * (upper - lower)) | (values > upper + FAR * (upper - lower))]
+    if upper == lower or not len(far):
+        return []
+    return [
+        f"{name}: {len(far):,} of {len(values):,} values lie beyond {FAR:g} interquartile ranges, such as "
+        f"{far[np.abs(far).argmax()]:.4g} (half of all: {lower:.4g} to {upper:.4g}); look for another unit or mistakes"
+    ]
 
 
 def _graphs(

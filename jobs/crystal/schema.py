@@ -149,7 +149,8 @@ class WarmStart(Section):
             raise ValueError("the checkpoints of promoted variants are filled in by `runner promote`")
         if not os.path.isfile(path):
             raise ValueError(f"no checkpoint {str(path)!r}; write the path of a best.pt or last.pt")
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class TrainParams(Section):

@@ -39,7 +39,7 @@ class CrystalTask:
         return CLASSIFICATION if params.data.classify else REGRESSION
 
     def check_key(self, params: CrystalParams) -> Hashable:
-        """Equal for parameters of which `check` and `missing` say the same."""
+        """Equal for parameters of which `check`, `inspect` and `missing` say the same."""
         return params.data, params.text if params.reads_text else None
 
     def check(self, params: Mapping[str, Any]) -> list[Problem]:
@@ -48,6 +48,13 @@ class CrystalTask:
 
         whole = CrystalParams.model_validate(params)
         return check_data(whole.data, whole.text.describe if whole.reads_text else None)
+
+    def inspect(self, params: Mapping[str, Any]) -> list[Problem]:
+        """What is wrong with crystals and texts of a folder or table, all of which are read, the first time."""
+        from jobs.data.check import check_crystals
+
+        whole = CrystalParams.model_validate(params)
+        return check_crystals(whole.data, whole.text.describe if whole.reads_text else None)
 
     def missing(self, params: Mapping[str, Any]) -> list[Problem]:
         """What has to be fetched or installed before a run can start, as far as a look at this machine can tell."""
@@ -128,6 +135,7 @@ class CrystalTask:
                 "kernels": kernels,
                 "train_mean": corpus.mean,
                 "train_deviation": corpus.deviation,
+                "notes": corpus.notes,
                 "threshold": params.data.classify.threshold if params.data.classify else None,
             },
         )

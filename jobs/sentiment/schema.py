@@ -44,7 +44,7 @@ class Planted(Section):
 class DataParams(Section):
     """Which utterances."""
 
-    dataset: str = GENERATED  # generated, or the path of a pickle in the MMSA layout
+    dataset: str = GENERATED  # generated, or the path of an .npz in the MMSA layout
     train: int | None = Field(None, ge=2)  # utterances; null: all
     val: int | None = Field(None, ge=2)  # the same of validation
     test: int | None = Field(None, ge=2)  # and of test

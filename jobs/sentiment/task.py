@@ -51,13 +51,18 @@ class SentimentTask:
         return params.data.dataset, params.teachers
 
     def check(self, params: Mapping[str, Any]) -> list[Problem]:
-        """Files that are not there."""
+        """Files that are not there, and what of the data shows without reading the features."""
+        from jobs.sentiment import mmsa
+
         whole = SentimentParams.model_validate(params)
         problems = []
         dataset = whole.data.dataset
-        if dataset != GENERATED and not os.path.isfile(os.path.expanduser(dataset)):
-            allowed = f"{GENERATED}, or the path of a pickle in the MMSA layout"
-            problems.append(Problem(f"there is no file {dataset!r}", "data.dataset", allowed=allowed))
+        if dataset != GENERATED:
+            try:
+                mmsa.check(Path(dataset).expanduser())
+            except UserError as error:
+                allowed = error.next_command or f"{GENERATED}, or the path of an .npz in the MMSA layout"
+                problems.append(Problem(error.message.removeprefix("data.dataset: "), "data.dataset", allowed=allowed))
         teachers = whole.teachers
         if isinstance(teachers, FeatureFile) and not os.path.isfile(os.path.expanduser(teachers.path)):
             what = f"there is no file {teachers.path!r}"

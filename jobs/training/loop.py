@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Sequence
@@ -249,35 +250,48 @@ class Fit:
     def _save(self, best: bool = False) -> None:
         run = self.context.directory
         self.saved = self.progress.step
-        checkpoint.save(
-            run.best_checkpoint if best else run.last_checkpoint,
-            {
-                "model": self.learner.model.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "schedule": self.schedule.state_dict(),
-                "random": checkpoint.random_state(),
-                "progress": asdict(self.progress),
-                "sums": self.sums,
-                "items": self.items,
-            },
-        )
+        checkpoint.save(run.best_checkpoint if best else run.last_checkpoint, self._state())
+
+    def _state(self) -> dict[str, Any]:
+        """All that the training needs to go on from here."""
+        return {
+            "model": self.learner.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "random": checkpoint.random_state(),
+            "progress": asdict(self.progress),
+            "sums": self.sums,
+            "items": self.items,
+        }
+
+    def _take_over(self, state: dict[str, Any]) -> None:
+        self.learner.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.progress = Progress(**state["progress"])
+        device = next(self.learner.model.parameters()).device
+        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
+        self.items = state["items"]
+        checkpoint.set_random_state(state["random"])
 
     def _resume(self) -> None:
+        """Go on from the newest checkpoint that is whole and of this model; from the start where there is none."""
         run = self.context.directory
-        found = checkpoint.load_first([run.last_checkpoint, run.best_checkpoint], self.context.warn)
-        if found is None:
-            self.context.rewind(0)
+        start = copy.deepcopy(self._state())  # a checkpoint that does not fit is noticed when part of it is taken over
+        for path, state in checkpoint.readable([run.last_checkpoint, run.best_checkpoint], self.context.warn):
+            try:
+                self._take_over(state)
+            except torch.OutOfMemoryError:
+                raise
+            except checkpoint.REFUSED as error:
+                self._take_over(start)
+                reason = " ".join(str(error).split())[:200]
+                self.context.warn(f"{path} is of another model ({reason}); trying an older one")
+                continue
+            p = self.progress
+            self.saved = p.step
+            self.context.rewind(p.epoch - 1)
+            self.watch.go_on(run)
+            self.context.say(f"resuming in epoch {p.epoch}, batch {p.batch}")
             return
-        self.learner.model.load_state_dict(found["model"])
-        self.optimiser.load_state_dict(found["optimiser"])
-        self.schedule.load_state_dict(found["schedule"])
-        self.progress = Progress(**found["progress"])
-        device = next(self.learner.model.parameters()).device
-        self.sums = {name: value.to(device) for name, value in found["sums"].items()}
-        self.items = found["items"]
-        checkpoint.set_random_state(found["random"])
-        p = self.progress
-        self.saved = p.step
-        self.context.rewind(p.epoch - 1)
-        self.watch.go_on(run)
-        self.context.say(f"resuming in epoch {p.epoch}, batch {p.batch}")
+        self.context.rewind(0)

@@ -89,6 +89,13 @@ def load_cluster(loaded: Loaded, name: str | None) -> Destination:
     return _destination(loaded.expansion.file, name)
 
 
+def refuse_bad_data(loaded: Loaded, runs: Sequence[Run]) -> None:
+    """Raise ConfigError where a look at all that `runs` will read shows mistakes; may take as long as reading it."""
+    if problems := _task_problems(loaded.task, loaded.expansion, runs, [], "inspect"):
+        next_command = f"after fixing the data: runner submit {loaded.expansion.file.path} --dry-run"
+        raise ConfigError(problems, next_command=next_command)
+
+
 def refuse_missing(loaded: Loaded, runs: Sequence[Run]) -> None:
     """Raise ConfigError where `runs` need what is not on this machine, but could be fetched before they start."""
     if problems := _task_problems(loaded.task, loaded.expansion, runs, [], "missing"):
@@ -204,7 +211,7 @@ def _task_problems(
     expansion: Expansion,
     runs: Sequence[Run],
     rests: Sequence[tuple[str, dict[str, Any]]],
-    method: Literal["check", "missing"] = "check",
+    method: Literal["check", "inspect", "missing"] = "check",
 ) -> list[Problem]:
     """What the task itself finds: a target that the data lacks, more crystals than there are."""
     look = getattr(task, method, None)

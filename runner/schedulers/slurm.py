@@ -156,12 +156,17 @@ def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], c
         def _make_submission_command(self, submission_file_path: Path) -> list[str]:
             return [commands.path("sbatch"), str(submission_file_path)]
 
+        @property
+        def _submitit_command_str(self) -> str:
+            """submitit's own entry, but for the check of who wrote the pickle."""
+            return f"{self.python} -u -m jobs.submitted {shlex.quote(str(self.folder))}"
+
     folder.mkdir(parents=True, exist_ok=True)
     # -P: a folder named runner, jobs or models where the person stands when submitting must not hide ours
     executor = Executor(folder=folder, python=shlex.quote(cluster.python or sys.executable) + " -P")
     options = {key for key in ("account", "qos", "partition") if key in params} | set(params["additional_parameters"])
     try:
-        with _environment(clean(os.environ, options)), contextlib.redirect_stderr(io.StringIO()):
+        with _environment(clean(os.environ, options)), _umask(), contextlib.redirect_stderr(io.StringIO()):
             executor.update_parameters(**params)  # what it says on stderr is in the error again
             jobs = executor.submit_array(tasks)
     except (RuntimeError, subprocess.CalledProcessError) as error:  # submitit's FailedSubmissionError among them
@@ -180,6 +185,17 @@ def _environment(environ: dict[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _umask() -> Iterator[None]:
+    """Whoever may write to a pickle decides what the array task runs; a group's umask would let the group."""
+    before = os.umask(0o077)
+    os.umask(before | 0o022)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 # What sbatch says → what it is about; the first that fits
