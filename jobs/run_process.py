@@ -18,6 +18,7 @@ from jobs.child import EXIT_STOPPED, EXIT_SUPERSEDED
 from jobs.claim import Claim
 from jobs.failure import STOP_REASONS, Failure, Kind, failure_of_death, failure_of_exception, read_failure
 from jobs.launch import child_environment, module_command
+from jobs.patience import patiently
 from jobs.run_config import RunConfig
 from runner.files import append_line
 from runner.layout import RunDir
@@ -155,7 +156,7 @@ class RunProcess:
         reason: why all runs of this parent were asked to stop, if they were. beside: bytes that this parent and its
         other runs have resident.
         """
-        if self.status == EXIT_SUPERSEDED or not self.claim.is_ours():
+        if self.status == EXIT_SUPERSEDED or not patiently(self.claim.is_ours):
             self.ending = "taken over by another process; nothing written"
             return
         reason = reason if self.cancelled_by is None else "cancelled"
@@ -163,7 +164,7 @@ class RunProcess:
         reserve.give_back(self.directory)
         evidence = memory.evidence(self._peak, beside, self.memory_limit, kills)
         try:
-            self._write_end(reason, None if self._killed_for else evidence)
+            patiently(lambda: self._write_end(reason, None if self._killed_for else evidence))
         finally:
             self.claim.release()
 

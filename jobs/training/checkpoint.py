@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from jobs.patience import patiently
 from runner.files import replacing
 
 FORMAT = 1
@@ -30,6 +31,10 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 def save(path: Path, content: dict[str, Any]) -> None:
     """Write tensors and plain values beside `path` and rename."""
+    patiently(lambda: _write(path, content))
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
     with replacing(path) as beside:
         torch.save({"format": FORMAT, **content}, beside)
 
