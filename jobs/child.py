@@ -21,6 +21,7 @@ from jobs.context import RunContext, as_json
 from jobs.failure import Kind, RunFailure, Stopped, failure_of_exception
 from jobs.heartbeat import Heartbeat, interval_from_environment
 from jobs.log import say
+from jobs.patience import patiently
 from jobs.provenance import write_provenance
 from jobs.registry import load_task
 from jobs.reserve import give_back, is_full_disk
@@ -59,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         failure = failure_of_exception(error, options.attempt, options.job_id)
         if is_full_disk(error):
             give_back(directory)
-        failure.write(directory)
+        patiently(lambda: failure.write(directory))
         say(failure.traceback or failure.message)
         status = EXIT_STOPPED if isinstance(error, Stopped) else EXIT_FAILED
     _leave_in(_LEAVE_S, status)
@@ -89,7 +90,7 @@ def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
         result = result_of(outcome, config, directory, options.attempt)
     finally:
         heartbeat.end()
-    write_json(directory.result, result)  # last: from here on the run is completed
+    patiently(lambda: write_json(directory.result, result))  # last: from here on the run is completed
     context.say(f"{config.run_id}: completed")
     if config.keep.checkpoints == "best" and directory.best_checkpoint.exists():
         directory.last_checkpoint.unlink(missing_ok=True)

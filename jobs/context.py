@@ -14,6 +14,7 @@ from typing import Any
 from jobs.failure import STOP_REASONS, Stopped
 from jobs.heartbeat import Heartbeat
 from jobs.log import say
+from jobs.patience import patiently
 from runner.files import append_json, append_line, content, read_json_lines, write_text
 from runner.health.findings import Finding, sentence
 from runner.health.thresholds import DEFAULT, Thresholds
@@ -97,7 +98,7 @@ class RunContext:
     def record(self, values: Mapping[str, Any]) -> None:
         """Append an epoch to metrics.jsonl, with attempt and time; a number that is not finite becomes null."""
         self._beat_for(values)
-        append_json(self.directory.metrics, {**as_json(dict(values)), "attempt": self.attempt, "time": time.time()})
+        self._append(self.directory.metrics, values)
 
     def record_fusion(self, epoch: int, layers: Mapping[str, Mapping[str, float]]) -> None:
         """Append a row a fused layer to fusion_weights.csv; other quantities belong into `record_diagnostics`."""
@@ -112,11 +113,15 @@ class RunContext:
         if not path.exists() or path.stat().st_size == 0:
             write_text(path, ",".join(_FUSION_HEADER) + "\n")
         if rows:
-            append_line(path, _csv(rows).rstrip("\n"))
+            patiently(lambda: append_line(path, _csv(rows).rstrip("\n")))
 
     def record_diagnostics(self, values: Mapping[str, Any]) -> None:
         """Append a line to diagnostics.jsonl; give `epoch`, so that a resumed run can rewind it."""
-        append_json(self.directory.diagnostics, {**as_json(dict(values)), "attempt": self.attempt, "time": time.time()})
+        self._append(self.directory.diagnostics, values)
+
+    def _append(self, path: Path, values: Mapping[str, Any]) -> None:
+        line = {**as_json(dict(values)), "attempt": self.attempt, "time": time.time()}
+        patiently(lambda: append_json(path, line))
 
     def rewind(self, epoch: int) -> None:
         """Drop what was recorded after `epoch` (0: everything), and half-written lines, from the three logs."""
@@ -137,8 +142,8 @@ class RunContext:
         self._beat(epoch=values.get("epoch"), metric=metric, value=value, health=self.health)
 
     def _beat(self, **progress: Any) -> None:
-        if self._heartbeat is not None:
-            self._heartbeat.beat(**progress)
+        if (heartbeat := self._heartbeat) is not None:
+            patiently(lambda: heartbeat.beat(**progress))
 
 
 def as_json(value: Any) -> Any:

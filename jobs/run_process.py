@@ -27,6 +27,7 @@ from jobs.failure import (
     read_failure,
 )
 from jobs.launch import child_environment, module_command
+from jobs.patience import patiently
 from jobs.run_config import RunConfig
 from runner.files import append_line, open_to_append
 from runner.layout import RunDir
@@ -164,7 +165,7 @@ class RunProcess:
         reason: why all runs of this parent were asked to stop, if they were. beside: bytes that this parent and its
         other runs have resident.
         """
-        if self.status == EXIT_SUPERSEDED or not self.claim.is_ours():
+        if self.status == EXIT_SUPERSEDED or not patiently(self.claim.is_ours):
             self.ending = "taken over by another process; nothing written"
             return
         reason = reason if self.cancelled_by is None else "cancelled"
@@ -172,7 +173,7 @@ class RunProcess:
         reserve.give_back(self.directory)
         evidence = memory.evidence(self._peak, beside, self.memory_limit, kills)
         try:
-            self._write_end(reason, None if self._killed_for else evidence)
+            patiently(lambda: self._write_end(reason, None if self._killed_for else evidence))
         finally:
             self.claim.release()
 

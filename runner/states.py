@@ -20,6 +20,7 @@ from runner.quantities import LONGEST_SECONDS
 from runner.queue import Place, Queue, Sending, look
 from runner.rundir.attempts import kind_of_lost, log_tail, memory_kill, read_attempts
 from runner.rundir.failures import Kind, kind_of
+from runner.schedulers import slurm
 
 State = Literal["completed", "running", "queued", "failed", "cancelled", "unknown", "lost", "new"]
 STATES: tuple[State, ...] = get_args(State)
@@ -76,7 +77,29 @@ def survey(
     queue = look(directory, unfinished, signs)
     for run_id in unfinished - queue.places.keys():
         signs[run_id] = read_signs(f"{runs}/{run_id}")
-    return {run_id: _surveyed(directory.run(run_id), its, queue, now) for run_id, its in signs.items()}, queue
+    states = {run_id: _surveyed(directory.run(run_id), its, queue, now) for run_id, its in signs.items()}
+    _mark_cancelled(states, signs, queue)
+    return states, queue
+
+
+def _mark_cancelled(states: dict[str, RunState], signs: Mapping[str, Signs], queue: Queue) -> None:
+    """Those that were taken from Slurm's queue before their start, which the accounting does not record.
+
+    Not where slurmctld was started after they were sent: it may have lost them.
+    """
+    taken = [
+        run_id
+        for run_id, state in states.items()
+        if (state.state == "lost" or (state.state == "failed" and kind_of(state.kind).retried))
+        and _was_taken_from_queue(queue.last.get(run_id), signs[run_id].failure)
+    ]
+    if not taken or queue.unanswered:
+        return
+    boot = slurm.boot_time(queue.commands)
+    what = "taken from Slurm's queue before it started, as scancel does"
+    for run_id in taken:
+        if queue.last[run_id].time > boot:
+            states[run_id] = replace(states[run_id], state="cancelled", kind=Kind.CANCELLED, message=what)
 
 
 def _surveyed(run: RunDir, signs: Signs, queue: Queue, now: float) -> RunState:
@@ -87,11 +110,6 @@ def _surveyed(run: RunDir, signs: Signs, queue: Queue, now: float) -> RunState:
     unasked = sending.time if queue.unanswered and sending and sending.remote else None
     sent = run.run_id in queue.sent
     state = state_of(signs, queue.places.get(run.run_id), now, sent=sent, unasked=unasked)
-    if not (state.state == "lost" or (state.state == "failed" and kind_of(state.kind).retried)):
-        return state
-    if sending and not queue.unanswered and _was_taken_from_queue(sending, signs.failure):
-        what = "taken from Slurm's queue before it started, as scancel does"
-        return replace(state, state="cancelled", kind=Kind.CANCELLED, message=what)
     last = read_attempts(run)[-1:] if state.state == "lost" else []
     if last and (line := memory_kill(run, last[0].number, last[0].job_id)):
         what = f"its process is gone; Slurm ended it for its memory: {line}"
@@ -99,9 +117,9 @@ def _surveyed(run: RunDir, signs: Signs, queue: Queue, now: float) -> RunState:
     return state
 
 
-def _was_taken_from_queue(sending: Sending, failure: Mapping[str, Any]) -> bool:
+def _was_taken_from_queue(sending: Sending | None, failure: Mapping[str, Any]) -> bool:
     """Whether somebody took a run from the queue before its (next) start: its array task has written nothing since."""
-    if not sending.remote or sending.log is None:
+    if sending is None or not sending.remote or sending.log is None:
         return False
     if not sending.log.exists():
         return (as_number(failure.get("time")) or 0.0) < sending.time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -128,8 +129,18 @@ def test_a_run_that_somebody_took_from_the_queue_is_cancelled_and_not_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str | None, state: str
 ) -> None:
     monkeypatch.setattr("runner.queue.slurm.queue", lambda *_: [])
+    monkeypatch.setattr("runner.states.slurm.boot_time", lambda _: 0.0)
     sent(ExperimentDir(tmp_path), log=log)
     assert survey(ExperimentDir(tmp_path), ["r"])[0]["r"].state == state
+
+
+def test_what_a_slurm_that_was_started_anew_no_longer_has_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.queue.slurm.queue", lambda *_: [])
+    monkeypatch.setattr("runner.states.slurm.boot_time", lambda _: time.time() + 1)
+    sent(ExperimentDir(tmp_path), log=None)
+    assert survey(ExperimentDir(tmp_path), ["r"])[0]["r"].state == "lost"
 
 
 @pytest.mark.parametrize("kind", [None, "timeout", "preempted"])

@@ -465,3 +465,21 @@ def test_preemption_that_looked_like_a_cancellation_goes_on_in_the_same_job(tmp_
     Failure(Kind.CANCELLED, "asked to stop (cancelled)", 1, time.time(), "5").write(directory)
     assert run_parent(directory, **slurm_job("5", SLURM_RESTART_COUNT="1")).returncode == 0
     assert directory.result.exists()
+
+
+def test_run_outlives_a_directory_that_cannot_be_written_for_a_while(tmp_path: Path) -> None:
+    """Neither its claim, nor its heartbeat, nor its logs can be written for several heartbeats."""
+    directory = write_run(tmp_path / "exp", train={"epochs": 20, "epoch_seconds": 0.2})
+    # root writes everywhere, unless it may not
+    bound = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"] if os.getuid() == 0 else []
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    parent = subprocess.Popen([*bound, *parent_command(directory)], env=environment(), **pipes)
+    running_epoch(directory, 2)
+    directory.path.chmod(0o555)
+    time.sleep(8)
+    assert not directory.result.exists()
+    directory.path.chmod(0o755)
+    told, _ = parent.communicate(timeout=60)
+    assert parent.returncode == 0, told
+    assert read_json(directory.result)["attempts"] == 1
+    assert [line["epoch"] for line in read_json_lines(directory.metrics)] == list(range(1, 21))

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from jobs.patience import patiently
 from runner.files import replacing
 
 FORMAT = 1
@@ -33,6 +34,10 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 def save(path: Path, content: dict[str, Any]) -> None:
     """Write tensors and plain values beside `path` and rename."""
+    patiently(lambda: _write(path, content))
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
     with replacing(path) as beside:
         torch.save({"format": FORMAT, **content}, beside)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -14,6 +15,7 @@ from runner.commands.prepare_job import PrepareJob
 from runner.commands.status import gone_line
 from runner.errors import CommandFailed
 from runner.expansion import Run
+from runner.files import write_json
 from runner.plan import Plan, Policy, plan
 from runner.quantities import counted
 from runner.retry import Limits
@@ -52,6 +54,7 @@ def submit(
         planned = plan(loaded.directory, runs, experiment, policy)
         if planned.queue.unanswered:
             raise _unanswered(planned.queue.unanswered)
+        _keep_cancelled(loaded, planned)
         manifest.write(loaded.directory, loaded.expansion, experiment.task)
         sent = None
         if planned.send:
@@ -62,6 +65,14 @@ def submit(
                 tell(_interrupted(loaded, manifest.submissions(loaded.directory)[before:]))
                 raise
     return Outcome(planned, sent, sent.waiting if sent else 0, settled)
+
+
+def _keep_cancelled(loaded: Loaded, planned: Plan) -> None:
+    """Write down what was taken from Slurm's queue: when Slurm is started anew it can no longer be told."""
+    for run in planned.held_back:
+        target = loaded.directory.run(run.run_id)
+        if planned.states[run.run_id].state == "cancelled" and not target.cancelled.exists():
+            write_json(target.cancelled, {"time": time.time()})
 
 
 def chosen(loaded: Loaded, only: Sequence[str]) -> list[Run]:

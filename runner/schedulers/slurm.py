@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,12 @@ def hides_others(commands: SlurmCommands) -> bool:
     """Whether the site shows nobody the jobs of other users."""
     shown = re.search(r"^PrivateData\s*=\s*(\S+)", commands.call("scontrol", "show", "config"), re.MULTILINE)
     return shown is not None and "jobs" in shown[1].split(",")
+
+
+def boot_time(commands: SlurmCommands) -> float:
+    """Unix seconds since when slurmctld works; one that dies may lose what it had taken just before. 0: not told."""
+    shown = re.search(r"^BOOT_TIME\s*=\s*(\S+)", commands.call("scontrol", "show", "config"), re.MULTILINE)
+    return datetime.fromisoformat(shown[1]).timestamp() if shown else 0.0
 
 
 def cancel(commands: SlurmCommands, job_ids: list[str]) -> None:
