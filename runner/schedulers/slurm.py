@@ -163,13 +163,27 @@ def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], p
 
 @contextlib.contextmanager
 def _written_by_us_alone() -> Iterator[None]:
-    """Whoever may write to a pickle decides what the array task runs; a group's umask would let the group."""
-    before = os.umask(0o077)
-    os.umask(before | 0o022)
+    """Let nobody else write to submitit's pickles: they decide what an array task runs, and a umask may admit a group.
+
+    The umask is changed for them alone; sbatch hands it on to the runs, whose files a group may share.
+    """
+    from submitit.core import utils
+
+    dump = utils.cloudpickle_dump
+
+    def dump_for_us(obj: Any, filename: str | Path) -> None:
+        before = os.umask(0o077)
+        os.umask(before | 0o022)
+        try:
+            dump(obj, filename)
+        finally:
+            os.umask(before)
+
+    utils.cloudpickle_dump = dump_for_us
     try:
         yield
     finally:
-        os.umask(before)
+        utils.cloudpickle_dump = dump
 
 
 # What sbatch says → what it is about; the first that fits
