@@ -13,6 +13,7 @@ import yaml
 
 from jobs.provenance import shown_environment
 from jobs.submitted import load_own
+from runner.schedulers import slurm
 from runner_main import run
 
 REPOSITORY = Path(__file__).parents[1]
@@ -101,6 +102,27 @@ def test_a_submission_that_others_could_have_written_is_not_opened(
     with pytest.raises(SystemExit, match=r"1_submitted\.pkl is not opened: "):
         load_own(submission)
     assert not opened.exists()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_submission_is_writable_for_us_alone_and_the_runs_keep_the_umask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    (tmp_path / "sbatch").write_text(f"#!/bin/sh\numask > '{tmp_path}/umask'\necho Submitted batch job 7\n")
+    (tmp_path / "sbatch").chmod(0o755)
+    (tmp_path / "srun").symlink_to("sbatch")  # submitit asks whether there is one
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    before = os.umask(0o002)
+    try:
+        slurm.send(tmp_path / "slurm", [print] * count, {}, None)
+    finally:
+        os.umask(before)
+    pickles = list((tmp_path / "slurm").glob("*_submitted.pkl"))
+    assert [path.stat().st_mode & 0o777 for path in pickles] == [0o644] * count
+    assert (tmp_path / "umask").read_text() == "0002\n"
+    scripts = [path.read_text() for path in (tmp_path / "slurm").glob("*.sh")]
+    assert scripts
+    assert all(" -P -u -m jobs.submitted " in text for text in scripts)
 
 
 def test_no_secret_is_shown() -> None:

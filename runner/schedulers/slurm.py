@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from runner.errors import CommandFailed
 from runner.rundir.slurm_commands import SlurmCommands, clean
@@ -149,11 +150,12 @@ def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], c
 
     Nothing but the callables is pickled; they hold run directories only.
     """
-    from submitit.slurm.slurm import SlurmExecutor
+    from submitit.core import utils
+    from submitit.slurm import slurm as of_submitit
 
     commands = SlurmCommands(cluster.commands)
 
-    class Executor(SlurmExecutor):
+    class Executor(of_submitit.SlurmExecutor):
         """Calls sbatch as the site does."""
 
         @classmethod
@@ -173,7 +175,12 @@ def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], c
     executor = Executor(folder=folder, python=shlex.quote(cluster.python or sys.executable) + " -P")
     options = {key for key in ("account", "qos", "partition") if key in params} | set(params["additional_parameters"])
     try:
-        with _environment(clean(os.environ, options)), _umask(), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            _environment(clean(os.environ, options)),
+            contextlib.redirect_stderr(io.StringIO()),
+            patch.object(of_submitit, "SlurmExecutor", Executor),  # for an array it makes one of its own
+            patch.object(utils, "cloudpickle_dump", _dump_for_us(utils.cloudpickle_dump)),
+        ):
             executor.update_parameters(**params)  # what it says on stderr is in the error again
             jobs = executor.submit_array(tasks)
     except (RuntimeError, subprocess.CalledProcessError) as error:  # submitit's FailedSubmissionError among them
@@ -194,15 +201,21 @@ def _environment(environ: dict[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-@contextlib.contextmanager
-def _umask() -> Iterator[None]:
-    """Whoever may write to a pickle decides what the array task runs; a group's umask would let the group."""
-    before = os.umask(0o077)
-    os.umask(before | 0o022)
-    try:
-        yield
-    finally:
-        os.umask(before)
+def _dump_for_us(dump: Callable[[Any, Path], None]) -> Callable[[Any, Path], None]:
+    """`dump` of a pickle that nobody else may write to: it decides what an array task runs.
+
+    A umask may admit a group. It is changed for the pickle alone; sbatch hands it on to the runs, whose files are shared.
+    """
+
+    def dump_for_us(obj: Any, filename: Path) -> None:
+        before = os.umask(0o077)
+        os.umask(before | 0o022)
+        try:
+            dump(obj, filename)
+        finally:
+            os.umask(before)
+
+    return dump_for_us
 
 
 # What sbatch says → what it is about; the first that fits
