@@ -172,8 +172,7 @@ def _within_limit(arrays: Arrays, cluster: Cluster) -> tuple[Arrays, int]:
 
     The jobs beside them that prepare and supervise find room too.
     """
-    most = limits.max_submit_jobs(cluster) if isinstance(cluster, SlurmCluster) else None
-    if most is None:
+    if not isinstance(cluster, SlurmCluster) or (most := limits.max_submit_jobs(cluster)) is None:
         return arrays, 0
     left = max(0, most - len(slurm.queue(SlurmCommands(cluster.commands))))
     left = max(min(left, 1), left - HELPERS)

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from runner.errors import CommandFailed, UserError
 
@@ -52,7 +52,7 @@ def from_the_shell(environ: Mapping[str, str], given: Container[str]) -> list[st
 class SlurmCommands:
     """How a site calls Slurm's commands: name → path; one that is not named is looked for on PATH."""
 
-    paths: Mapping[str, str] = field(default_factory=dict)
+    paths: Mapping[Any, str] = field(default_factory=dict)  # of Name
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> SlurmCommands:
