@@ -40,8 +40,9 @@ def test_three_preemptions_and_two_time_limits_with_progress_end_completed(slurm
         if attempt <= 3:
             slurm.run("scontrol", "requeue", job)
         else:
-            slurm.control("timeout-now", job, "60")
+            slurm.control("timeout-now", job, "60")  # which shortens the limit for good
         wait_until(lambda number=attempt: len(outcomes(directory)) == number, 90, f"the end of attempt {attempt}")
+        slurm.run("scontrol", "update", f"jobid={job}", "timelimit=10")
         epoch = read_json_lines(directory.metrics)[-1]["epoch"]
     slurm.wait_for(job, "COMPLETED", seconds=150)
     assert [kind for _, kind in outcomes(directory)] == ["preempted"] * 3 + ["timeout"] * 2 + [None]

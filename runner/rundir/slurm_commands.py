@@ -52,7 +52,7 @@ def from_the_shell(environ: Mapping[str, str], given: Container[str]) -> list[st
 class SlurmCommands:
     """How a site calls Slurm's commands: name → path; one that is not named is looked for on PATH."""
 
-    paths: Mapping[Any, str] = field(default_factory=dict)
+    paths: Mapping[Any, str] = field(default_factory=dict)  # of Name
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> SlurmCommands:

@@ -204,7 +204,7 @@ def _environment(environ: dict[str, str]) -> Iterator[None]:
 def _dump_for_us(dump: Callable[[Any, Path], None]) -> Callable[[Any, Path], None]:
     """`dump` of a pickle that nobody else may write to: it decides what an array task runs.
 
-    A umask may admit a group. It is changed for the pickle alone; sbatch hands it on to the runs, whose files are shared.
+    A umask may admit a group. It is changed for the pickle alone; sbatch hands it on to the runs.
     """
 
     def dump_for_us(obj: Any, filename: Path) -> None:
