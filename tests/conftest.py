@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-sys.path.append(str(Path(__file__).parent))  # the modules that tests share; last, so that ours win
+TESTS = Path(__file__).parent
+# The modules that tests share, and tests that lend others their cases; last, so that ours win
+sys.path.extend(map(str, [TESTS, *sorted({path.parent for path in TESTS.rglob("test_*.py")} - {TESTS})]))
 
 
 from browser import Browser

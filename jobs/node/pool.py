@@ -1,7 +1,7 @@
 """The local pool: an array on one machine, without Slurm.
 
-`python -m jobs.node.pool EXPERIMENT_DIR NUMBER --max-parallel N` works through the tasks of a submission, N parents at a
-time. pool.json says at any moment which runs are queued and which are running.
+`python -m jobs.node.pool EXPERIMENT_DIR NUMBER --max-parallel N` works through the tasks of a submission, N parents
+at a time. pool.json says at any moment which runs are queued and which are running.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The compiled pass of models.encoders.cpp_convolution: built once by the C++ compiler of this machine, kept in the cache.
+"""The compiled pass of models.encoders.cpp_convolution: built once by the C++ compiler here, kept in the cache.
 
 A build depends on the source, the flags and the kind of processor alone, and is never built again, so a resumed run
 computes with the same instructions. Without a compiler, or where the build does not fit, torch computes the same to

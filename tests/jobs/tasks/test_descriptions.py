@@ -36,7 +36,8 @@ def test_shipped_descriptions_are_those_that_jarvis_tools_writes() -> None:
 def test_descriptions_are_the_same_in_every_process() -> None:
     """jarvis-tools lists Wyckoff letters in the order of a set, which changes with PYTHONHASHSEED."""
     program = (
-        "from jobs.tasks.crystal.text.descriptions import describe_jarvis; from jobs.tasks.crystal.data.sources import load;"
+        "from jobs.tasks.crystal.text.descriptions import describe_jarvis;"
+        "from jobs.tasks.crystal.data.sources import load;"
         "print([describe_jarvis(it) for it in load('jarvis_minerals', None).crystals[4:200:60]])"
     )
     printed = {

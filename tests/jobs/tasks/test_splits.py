@@ -190,7 +190,8 @@ def test_a_jarvis_set_that_was_not_fetched_is_not_refused(tmp_path) -> None:
 
 def test_checking_a_configuration_imports_nothing_heavy() -> None:
     program = (
-        "import sys; from jobs.tasks.crystal.schema import DataParams; from jobs.tasks.crystal.data.check import check_data;"
+        "import sys; from jobs.tasks.crystal.schema import DataParams;"
+        "from jobs.tasks.crystal.data.check import check_data;"
         "assert check_data(DataParams(), 'jarvis') == [];"
         "print(sorted({'torch', 'jarvis', 'pandas', 'ase', 'vesin', 'scipy'} & sys.modules.keys()))"
     )

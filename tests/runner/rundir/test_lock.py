@@ -17,7 +17,8 @@ from runner.rundir.lock import Locked, locked
 from runner.rundir.processes import machine, start_time
 from tiny_experiment import environment
 
-HOLD = "import sys, time; from pathlib import Path; from runner.rundir.lock import locked\nwith locked(Path(sys.argv[1])):\n"
+HOLD = "import sys, time; from pathlib import Path; from runner.rundir.lock import locked\n"
+HOLD += "with locked(Path(sys.argv[1])):\n"
 HOLD += "    print('held', flush=True); sys.stdin.read()\n"
 # Adds one to a number in a file, slowly; only a lock keeps two of these from losing one
 COUNT = """

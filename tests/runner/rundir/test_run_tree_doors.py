@@ -91,9 +91,11 @@ def test_links_are_named(tmp_path: Path) -> None:
 
 # What people name, what lies in the cache, what the kernel shows; every other file goes through runner/rundir/files.py
 PLAIN = {
-    "runner/rundir/files.py", "runner/terminal.py", "runner/config/cluster.py", "runner/config/field_comments.py", "runner/rundir/processes.py",
+    "runner/rundir/files.py", "runner/terminal.py", "runner/config/cluster.py", "runner/config/field_comments.py",
+    "runner/rundir/processes.py",
     "runner/submit/snapshot.py", "runner/commands/init.py", "runner/commands/doctor.py", "runner/console.py",
-    "jobs/node/memory.py", "jobs/node/provenance.py", "jobs/content_cache.py", "jobs/training/warm_start.py", "jobs/tasks/command/records.py",
+    "jobs/node/memory.py", "jobs/node/provenance.py", "jobs/content_cache.py", "jobs/training/warm_start.py",
+    "jobs/tasks/command/records.py",
     "jobs/node/probe.py", "jobs/node/disk_reserve.py", "analysis/output/writing.py", "analysis/output/report.py",
 }  # fmt: skip
 OPENING = ("open", "read_text", "read_bytes", "write_text", "write_bytes")
@@ -104,7 +106,7 @@ def test_files_of_a_run_are_opened_in_one_module() -> None:
     for package in ("runner", "jobs", "analysis"):
         for path in (REPOSITORY / package).rglob("*.py"):
             name = path.relative_to(REPOSITORY).as_posix()
-            if name.startswith(("jobs/data/", "jobs/crystal/", "jobs/sentiment/", "runner/starters/")):
+            if name.startswith(("jobs/tasks/crystal/", "jobs/tasks/sentiment/", "runner/starters/")):
                 continue  # data sets and caches
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Call):
