@@ -13,10 +13,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from analysis.manifest import Select
-from analysis.rank import Variant
-from analysis.summary import Summary, summarize
-from analysis.ties import tie
+from analysis.collect.manifest import Select
+from analysis.rank.ranking import Variant
+from analysis.rank.significance import tie
+from analysis.rank.summary import Summary, summarize
 from benchmarks.page import filled, table
 from benchmarks.timing import machine
 from runner.health.fusion import weight_ratio
