@@ -13,8 +13,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from analysis.rank.pairing import pair
+from analysis.collect.manifest import Select
 from analysis.rank.ranking import Variant
+from analysis.rank.significance import tie
 from analysis.rank.summary import Summary, summarize
 from benchmarks.page import filled, table
 from benchmarks.timing import machine
@@ -60,19 +61,15 @@ def collected(experiment: Path, wrong_texts: Path) -> dict[str, Any]:
 
 
 def _variant(summary: Summary, variant: Variant) -> dict[str, Any]:
-    baseline = next(its for its in summary.variants if its.name == "graph_only")
+    compared = next((item for item in summary.baseline if item.variant == variant.name), None)
     assert variant.val is not None
     assert variant.test is not None
-    interval = None
-    if variant is not baseline:
-        found = pair(summary.collection.directory, variant, baseline, "val").interval
-        interval = [value / baseline.val.mean for value in (found.difference, found.low, found.high)]  # type: ignore[union-attr]
     return {
         "variant": variant.name,
         "seeds": len(variant.scored),
         "val": [variant.val.mean, variant.val.sd],
         "test": [variant.test.mean, variant.test.sd],
-        "against_graph_only": interval,
+        "against_graph_only": compared and [compared.relative, compared.low, compared.high, compared.adjusted],
         "ratio": [ratio for its in variant.fusion.values() if (ratio := weight_ratio(its)) is not None],
         "contribution_ratio": [its["contribution_ratio"] for its in variant.fusion.values()],
         "parameters": variant.parameters,
@@ -86,17 +83,33 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
 
 
 def _variants(rows: list[dict[str, Any]]) -> str:
-    shown = "val MAE", "test MAE †", "against graph_only", "ratio", "contribution ratio", "parameters", "s a run"
+    shown = (
+        "val MAE",
+        "tied with the best",
+        "test MAE †",
+        "against graph_only",
+        "ratio",
+        "contribution ratio",
+        "parameters",
+        "s a run",
+    )
     header = ("variant", *shown)
-    return table(header, [_cells(row) for row in rows], numbers=len(header) - 1)
+    best = min(row["val"][0] for row in rows)
+    return table(header, [_cells(row, best) for row in rows], numbers=len(header) - 1)
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    change = row["against_graph_only"]
+def _cells(row: dict[str, Any], best: float) -> list[str]:
+    change, (val, test) = (
+        row["against_graph_only"],
+        (f"{mean:.4f} ± {sd:.4f}" for mean, sd in (row["val"], row["test"])),
+    )
+    by_chance = f", p = {change[3]:.2g}" if change and len(change) > 3 else ""  # not known of the bootstrap of before
     return [
         row["variant"],
-        *(f"{mean:.4f} ± {sd:.4f}" for mean, sd in (row["val"], row["test"])),
-        f"{change[0]:+.1%} ({change[1]:+.0%} to {change[2]:+.0%})" if change else "",
+        val,
+        "yes" if tie(row["val"][0], best, Select()).tied else "",
+        test,
+        f"{change[0]:+.1%} ({change[1]:+.0%} to {change[2]:+.0%}{by_chance})" if change else "",
         ", ".join(f"{value:.2f}" for value in row["ratio"]),
         ", ".join(f"{value:.2f}" for value in row["contribution_ratio"]),
         f"{row['parameters']:,}",

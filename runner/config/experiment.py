@@ -184,8 +184,7 @@ class Retry(Part):
 class Select(Part):
     """What ranks the variants."""
 
-    # of the validation split: val_…; null: the one that the task follows
-    metric: Annotated[str | None, AfterValidator(_validation_metric)] = None
+    metric: Annotated[str | None, AfterValidator(_validation_metric)] = None  # val_…; null: what the task follows
     mode: Literal["min", "max"] | None = None  # which end of it is the good one; null: as the task says
     within: Share = 0.05  # share of the best that counts as equal; 5% works too
     ratio: Annotated[tuple[float, float], AfterValidator(_ascending)] = (3.0, 10.0)  # healthy band of the fusion ratio

@@ -25,7 +25,8 @@ def resolved_select(file: ExperimentFile, reported: Iterable[Reported]) -> tuple
 
     reported: what the runs report; empty for a task that does not say.
     """
-    select, distinct = file.experiment.select, list(dict.fromkeys(reported))
+    select = file.experiment.select
+    distinct = list(dict.fromkeys({id(its): its for its in reported}.values()))  # 100,000 runs share few objects
     metric = select.metric or (distinct[0].followed if distinct else DEFAULT)
     known = next((modes[metric] for its in distinct if metric in (modes := dict(its.modes))), None)
     mode = select.mode or known or named_mode(metric)
