@@ -129,7 +129,7 @@ def test_array_after_a_prepare_job_computes_nothing_into_the_cache(
 
 
 def test_the_cache_root_is_defined_once() -> None:
-    repository = Path(__file__).parents[1]
+    repository = Path(__file__).parents[3]
     sources = (path for name in ("runner", "jobs", "models", "analysis") for path in (repository / name).rglob("*.py"))
     assert _defining(sources) == ["cache_root.py"]
 

@@ -14,9 +14,9 @@ import pytest
 
 from damaged_runs import answer, contents, experiment
 from jobs.training import checkpoint
-from runner import files
 from runner.commands import logs
-from runner.lock import locked
+from runner.rundir import files
+from runner.rundir.lock import locked
 
 RUN = "runs/2,3-s0-00000002"  # it failed
 DONE = "runs/2-s0-00000000"  # completed
@@ -124,7 +124,7 @@ def test_of_a_long_log_the_end_is_shown(tmp_path: Path) -> None:
 def test_a_pipe_in_place_of_a_checkpoint_counts_as_damaged(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "last.pt")
     warnings: list[str] = []
-    assert checkpoint.load_first([tmp_path / "last.pt"], warnings.append) is None
+    assert list(checkpoint.readable([tmp_path / "last.pt"], warnings.append)) == []
     assert "last.pt is not a whole checkpoint: no regular file" in warnings[0]
 
 
