@@ -105,6 +105,10 @@ def open_to_append(path: Path) -> io.FileIO:
 
 
 def _regular(path: Path | str, flags: int, mode: str) -> io.FileIO:
+    return io.FileIO(_descriptor(path, flags), mode)
+
+
+def _descriptor(path: Path | str, flags: int) -> int:
     try:
         descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     except OSError as error:
@@ -113,7 +117,7 @@ def _regular(path: Path | str, flags: int, mode: str) -> io.FileIO:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.ENXIO, _NO_REGULAR_FILE, os.fspath(path))
-    return io.FileIO(descriptor, mode)
+    return descriptor
 
 
 def open_text(path: Path) -> io.TextIOWrapper:
@@ -123,10 +127,16 @@ def open_text(path: Path) -> io.TextIOWrapper:
 
 def read_bytes(path: Path | str, *, links: bool = False) -> bytes:
     """The content of a regular file. Raises OSError, with EFBIG above LARGEST_FILE."""
-    with open_file(path, links=links) as file:
-        if (size := os.fstat(file.fileno()).st_size) > LARGEST_FILE:
+    descriptor = _descriptor(path, os.O_RDONLY | (0 if links else os.O_NOFOLLOW))
+    try:  # no file object: `status` reads ten thousands
+        if (size := os.fstat(descriptor).st_size) > LARGEST_FILE:
             raise OSError(errno.EFBIG, f"{size:,} bytes, more than any file of a run", os.fspath(path))
-        return file.readall() or b""
+        data = os.read(descriptor, size)
+        while len(data) < size and (more := os.read(descriptor, size - len(data))):
+            data += more
+        return data
+    finally:
+        os.close(descriptor)
 
 
 def content(path: Path | str) -> bytes:
