@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from jobs.log import say
 from runner.errors import CommandFailed
+from runner.rundir.cache_root import make_folder
 from runner.rundir.files import append_json, read_json_lines, replacing
 
 BUILDS = "builds.jsonl"  # under the cache root
@@ -54,6 +55,7 @@ def publish(directory: Path, root: Path, kind: str, items: int, fill: Callable[[
     start = time.perf_counter()
     try:
         refuse_read_only(os.environ)
+        make_folder(root)  # a cache that a group shares is made by hand
         directory.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}.", suffix=".part"))
     except OSError as error:

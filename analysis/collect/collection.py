@@ -13,6 +13,7 @@ from typing import Any
 from analysis.collect.manifest import Manifest, PlannedRun, read_manifest
 from analysis.collect.record_cache import Signature, load_cache, save_cache
 from analysis.collect.run_record import ReadingOptions, RunRecord, read_run
+from runner.rundir.files import LARGEST_FILE
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.states import run_state, survey
 
@@ -126,12 +127,12 @@ def _signature(folder: str, run_id: str) -> Signature:
 
 
 def _seen(entry: os.DirEntry[str]) -> str:
-    """Name, time, size and inode of a file; UNREADABLE in their place where it is no file, or a link."""
+    """Name, time, size and inode of a file; UNREADABLE in their place where it is none, a link, or too large."""
     try:
         status = entry.stat(follow_symlinks=False)
     except OSError:
         return f"{entry.name} {UNREADABLE}"
-    if not stat.S_ISREG(status.st_mode):
+    if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_FILE:
         return f"{entry.name} {UNREADABLE}"
     return f"{entry.name} {status.st_mtime_ns} {status.st_size} {status.st_ino}"
 

@@ -18,6 +18,7 @@ from runner.rundir.files import as_number
 
 UNREADABLE = files.NO_FILE | {errno.EACCES, errno.EPERM}  # the last two: somebody else's file
 TAIL = 8 * 1024  # bytes; holds the last line of most logs
+LONGEST_LINE = 16 << 20  # bytes that are read to find the last line of a log
 
 
 def read_bytes(path: Path | str) -> bytes:
@@ -32,6 +33,7 @@ def _nothing(error: OSError) -> bytes:
     """No content where no file can be read; other errors, as of a broken disk, are raised."""
     if error.errno not in UNREADABLE:
         raise error
+    files.name_refused(error)
     return b""
 
 
@@ -43,7 +45,7 @@ def read_tail(path: Path | str, size: int = TAIL) -> bytes:
             while True:
                 file.seek(max(0, length - size))
                 data = file.read()
-                if length <= size or size > files.LARGEST_FILE:  # one endless line is no log
+                if length <= size or size > LONGEST_LINE:
                     return data if length <= size else b""
                 if data.count(b"\n") >= 2:
                     return data[data.find(b"\n") + 1 :]

@@ -15,7 +15,7 @@ from typing import Any
 from analysis.collect.reading import json_object
 from analysis.collect.run_record import ReadingOptions, RunRecord
 from runner.health.findings import Finding
-from runner.rundir.cache_root import cache_root
+from runner.rundir.cache_root import cache_root, make_folder, open_to_others
 from runner.rundir.files import write_text
 from runner.rundir.layout import ExperimentDir
 
@@ -26,10 +26,11 @@ VERSION = 2  # raised by whoever changes what is read of a run, a rule of health
 
 def load_cache(directory: ExperimentDir, options: ReadingOptions) -> dict[str, Entry]:
     """run_id → what was read last time; empty when there is no cache of these rules."""
-    content = json_object(cache_file(directory, "runs.json"))
-    if content is None or content.get("rules") != _rules(options):
+    content = read_cache(cache_file(directory, "runs.json"), _rules(options))
+    try:
+        return {run_id: (signature, _record(values)) for run_id, signature, values in content.get("entries", [])}
+    except (TypeError, ValueError, KeyError):  # damaged
         return {}
-    return {run_id: (signature, _record(values)) for run_id, signature, values in content["entries"]}
 
 
 def save_cache(directory: ExperimentDir, options: ReadingOptions, entries: dict[str, Entry]) -> str:
@@ -45,10 +46,19 @@ def cache_file(directory: ExperimentDir, name: str) -> Path:
     return cache_root() / "summaries" / key / name
 
 
+def read_cache(path: Path, rules: str) -> dict[str, Any]:
+    """The content of a cache file; empty where there is none of these rules, or another user could have written it."""
+    content = json_object(path)
+    if content is None or content.get("rules") != rules or open_to_others(path):
+        return {}
+    return content
+
+
 def write_cache(path: Path, content: dict[str, Any]) -> str:
     """Replace a cache file; returns why it cannot be written: a summary does not need its cache."""
     try:
-        write_text(path, json.dumps(content, separators=(",", ":")))
+        make_folder(path.parent)
+        write_text(path, json.dumps(content, separators=(",", ":")), private=True)
     except OSError as error:
         return f"{path}: {error.strerror}"
     return ""

@@ -6,8 +6,7 @@ import hashlib
 from dataclasses import asdict
 
 from analysis.collect.collection import CollectedRun
-from analysis.collect.reading import json_object
-from analysis.collect.record_cache import VERSION, cache_file, write_cache
+from analysis.collect.record_cache import VERSION, cache_file, read_cache, write_cache
 from analysis.rank.statistics import Interval, SeedVariance
 from runner.rundir.layout import ExperimentDir
 
@@ -20,10 +19,8 @@ class IntervalCache:
     def __init__(self, directory: ExperimentDir, metric: str) -> None:
         self.path = cache_file(directory, "intervals.json")
         self._rules = f"{VERSION} {metric}"
-        content = json_object(self.path) or {}
-        self._known: dict[str, Interval | None] = {}
-        if content.get("rules") == self._rules:
-            self._known = {key: value and Interval(**value) for key, value in content["intervals"].items()}
+        content = read_cache(self.path, self._rules).get("intervals", {})
+        self._known: dict[str, Interval | None] = {key: value and Interval(**value) for key, value in content.items()}
         self._stored = frozenset(self._known)
         self._used: dict[str, Interval | None] = {}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import torch
 from torch import nn
 
 from jobs.patience import patiently
-from runner.rundir.files import replacing
+from runner.rundir.files import open_file, replacing
 
 FORMAT = 1
 # What taking over a state raises where it is that of another model, or nothing of the kind
@@ -48,8 +50,11 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     Raises ValueError when it is truncated, foreign or of a newer format.
     """
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
-    except (OSError, MemoryError, torch.OutOfMemoryError):
+        with io.BufferedReader(open_file(path, links=True)) as file:
+            content = torch.load(file, map_location=device, weights_only=True)
+    except (OSError, MemoryError, torch.OutOfMemoryError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENXIO:  # a pipe, a folder
+            raise ValueError(f"{path} is not a whole checkpoint: {error.strerror}") from None
         raise
     except Exception as error:  # a damaged file raises whatever its bytes happen to mean
         raise ValueError(f"{path} is not a whole checkpoint: {_reason(error)}") from None

@@ -14,7 +14,7 @@ from jobs.context import RunContext
 from jobs.failure import Kind, RunFailure
 from jobs.training import checkpoint
 from runner.errors import UserError
-from runner.rundir.files import read_mapping, replacing
+from runner.rundir.files import open_file, read_mapping, replacing
 from runner.rundir.layout import RunDir
 from runner.rundir.run_config import read_run_config
 
@@ -37,7 +37,7 @@ def warm_start(model: nn.Module, weights: Weights, say: Callable[[str], None]) -
     """
     path = Path(weights.checkpoint)
     try:
-        with path.open("rb") as file:
+        with open_file(path, links=True) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise RunFailure(Kind.DATA_MISSING, f"train.warm_start: {path}: {error.strerror}") from None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from runner.commands.status import Status, take
 from runner.errors import CommandFailed, UserError, nearest
 from runner.rundir import manifest
-from runner.rundir.files import read_mapping, write_json
+from runner.rundir.files import read_mapping, refuse_links, write_json
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.manifest import PlannedRun
 from runner.rundir.processes import is_alive, is_here
@@ -47,6 +47,7 @@ def cancel(directory: ExperimentDir, names: Sequence[str], states: Sequence[str]
     marked = {run_id for run_id in waiting if directory.run(run_id).cancelled.exists()}  # their pool will drop them
     chosen = [run for run in choose(status, names, states) if run.run_id not in marked]
     for run in chosen:
+        refuse_links(*directory.run(run.run_id).folders)
         write_json(directory.run(run.run_id).cancelled, {"time": time.time()})
     doomed = marked | {run.run_id for run in chosen}
     if {run.run_id for run, state in status.rows if state.state in ("queued", "running")} <= doomed:

@@ -13,6 +13,7 @@ from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.manifest import PlannedRun
 from runner.rundir.states import RunState
 
+LOG_BYTES = 64 << 10  # at the end of a log, in which the last lines are looked for
 LOG_LINES = 8
 
 
@@ -52,6 +53,6 @@ def _tail(directory: ExperimentDir, run: RunDir, failure: dict[str, object]) -> 
     if last is None:
         return []
     try:
-        return "".join(cleaned([read(last)])).splitlines()[-LOG_LINES:]
+        return "".join(cleaned([read(last, LOG_BYTES)])).splitlines()[-LOG_LINES:]
     except CommandFailed as error:
         return [error.message]

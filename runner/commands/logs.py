@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 from runner.errors import CommandFailed, UserError
 from runner.rundir import manifest
@@ -17,6 +19,7 @@ from runner.submit.selection import choose_run
 from runner.terminal import log_line
 
 POLL_SECONDS = 0.5
+SHOWN = 1 << 20  # bytes of a log, some 12,000 lines
 
 
 def find(directory: ExperimentDir, name: str, attempt: int | None) -> tuple[RunDir, Path]:
@@ -41,13 +44,22 @@ def attempt_logs(run: RunDir) -> dict[int, Path]:
     return {number: path for path in run.logs.glob("attempt-*.log") if (number := _attempt(path)) is not None}
 
 
-def read(log: Path) -> str:
-    """The whole log; CommandFailed where it is no file that can be read."""
+def read(log: Path, most: int = SHOWN) -> str:
+    """The log, or its last `most` bytes and where the rest is; CommandFailed where it is no file that can be read."""
     try:
         with open_text(log) as file:
-            return file.read()
+            return _skipped(log, file, most) + file.read()
     except OSError as error:
         raise CommandFailed(f"cannot read {log}: {error.strerror}") from None
+
+
+def _skipped(log: Path, file: TextIO, most: int) -> str:
+    """Go to the last `most` bytes of a longer log; the line that says so."""
+    size = os.fstat(file.fileno()).st_size
+    if size <= most:
+        return ""
+    file.seek(size - most)
+    return f"[the last {most:,} of {size:,} bytes; all of it is in {log}]\n"
 
 
 def cleaned(parts: Iterable[str]) -> Iterator[str]:
@@ -87,6 +99,7 @@ def _log_of_the_task(directory: ExperimentDir, sent: Submission, position: int) 
 def follow(run: RunDir, log: Path) -> Iterator[str]:
     """The text of `log`, then what is appended, until the run has ended."""
     with open_text(log) as file:
+        yield _skipped(log, file, SHOWN)
         while True:
             if text := file.read():
                 yield text

@@ -1,11 +1,41 @@
-"""Where results that are computed once lie, for every run and every command of one person."""
+"""Where results that are computed once lie, for one person, and whether anybody else could have written there."""
 
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 
 def cache_root(named: str | Path | None = None) -> Path:
     """The cache: `named` (of a cluster file), else RUNNER_CACHE, else ~/.cache/runner; `~` is expanded."""
     return Path(os.path.expanduser(named or os.environ.get("RUNNER_CACHE") or "~/.cache/runner")).absolute()
+
+
+def make_folder(path: Path) -> None:
+    """Make `path` and the folders above it that are missing, writable for this user alone whatever the umask."""
+    for folder in reversed((path, *path.parents)):
+        if not folder.exists():
+            folder.mkdir(mode=0o755, exist_ok=True)
+
+
+def open_to_others(path: Path) -> Path | None:
+    """The first folder on the way to `path`, or `path`, through which another user could have written it; None: none.
+
+    Root is trusted. A sticky folder such as /tmp is passed where the next one is this user's, with mode 0700.
+    """
+    user = os.getuid()
+    for whole in dict.fromkeys((path.absolute(), path.resolve())):
+        shared: Path | None = None  # the sticky folder just above
+        for place in (*reversed(whole.parents), whole):
+            status = place.lstat()
+            if status.st_uid not in (0, user):
+                return place
+            if shared and (status.st_uid != user or status.st_mode & 0o077):
+                return shared
+            is_link = stat.S_ISLNK(status.st_mode)  # whose own mode means nothing
+            writable = not is_link and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+            shared = place if writable else None
+            if shared and (place == whole or not status.st_mode & stat.S_ISVTX):
+                return place
+    return None

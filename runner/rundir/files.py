@@ -8,6 +8,7 @@ import io
 import json
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,7 +83,12 @@ def read_json(path: Path | str) -> Any | None:
 
 # No file that is read: nothing, a directory, a link, a pipe or socket, more than any of our files holds
 NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EFBIG}
-LARGEST_FILE = 2**30  # bytes that are read at once; a log that is followed may be larger
+_REFUSED = NO_FILE - {errno.ENOENT, errno.ENOTDIR}
+LARGEST_FILE = 256 << 20  # bytes that are read at once; a log that is followed may be larger
+_NAMED: set[str] = set()  # files in whose place something else lay
+
+
+_NO_REGULAR_FILE = "no regular file: a folder, a pipe, a socket or a device"
 
 
 def open_file(path: Path | str, *, links: bool = False) -> io.FileIO:
@@ -99,11 +105,19 @@ def open_to_append(path: Path) -> io.FileIO:
 
 
 def _regular(path: Path | str, flags: int, mode: str) -> io.FileIO:
-    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    return io.FileIO(_descriptor(path, flags), mode)
+
+
+def _descriptor(path: Path | str, flags: int) -> int:
+    try:
+        descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        words = {errno.ENXIO: _NO_REGULAR_FILE, errno.ELOOP: "a link, which is not followed"}  # ENXIO: a socket
+        raise OSError(error.errno, words.get(error.errno or 0, error.strerror), os.fspath(path)) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.ENXIO, "no regular file: a folder, a pipe or a device", os.fspath(path))
-    return io.FileIO(descriptor, mode)
+        raise OSError(errno.ENXIO, _NO_REGULAR_FILE, os.fspath(path))
+    return descriptor
 
 
 def open_text(path: Path) -> io.TextIOWrapper:
@@ -113,20 +127,34 @@ def open_text(path: Path) -> io.TextIOWrapper:
 
 def read_bytes(path: Path | str, *, links: bool = False) -> bytes:
     """The content of a regular file. Raises OSError, with EFBIG above LARGEST_FILE."""
-    with open_file(path, links=links) as file:
-        if (size := os.fstat(file.fileno()).st_size) > LARGEST_FILE:
-            raise OSError(errno.EFBIG, f"{size} bytes, more than any file of a run", os.fspath(path))
-        return file.readall() or b""
+    descriptor = _descriptor(path, os.O_RDONLY | (0 if links else os.O_NOFOLLOW))
+    try:  # no file object: `status` reads ten thousands
+        if (size := os.fstat(descriptor).st_size) > LARGEST_FILE:
+            raise OSError(errno.EFBIG, f"{size:,} bytes, more than any file of a run", os.fspath(path))
+        data = os.read(descriptor, size)
+        while len(data) < size and (more := os.read(descriptor, size - len(data))):
+            data += more
+        return data
+    finally:
+        os.close(descriptor)
 
 
 def content(path: Path | str) -> bytes:
-    """The bytes of a file of a run; none where no file is there."""
+    """The bytes of a file of a run; none where no file is there, and what lies there instead is named on stderr."""
     try:
         return read_bytes(path)
     except OSError as error:
         if error.errno in NO_FILE:
+            name_refused(error)
             return b""
         raise
+
+
+def name_refused(error: OSError) -> None:
+    """Say once for each file that something else lies in its place, and is not read."""
+    if error.errno in _REFUSED and str(error.filename) not in _NAMED:
+        _NAMED.add(str(error.filename))
+        print(f"warning: {error.filename} is not read: {error.strerror}", file=sys.stderr, flush=True)
 
 
 def refuse_links(*folders: Path) -> None:

@@ -83,7 +83,7 @@ def _chain(path: Path) -> list[dict[str, Any]]:
     """The holder of the lock, and whoever began to take over from it; the last one counts."""
     chain: list[dict[str, Any]] = []
     there = path
-    while there.exists():
+    while os.path.lexists(there):  # a link to nothing too
         holder = read_mapping(there)
         chain.append(holder)
         if "token" not in holder:  # not written by us: nobody's, so dead

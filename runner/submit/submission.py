@@ -190,8 +190,7 @@ def within_limit(plan: Plan, experiment: Experiment, cluster: Cluster) -> tuple[
 
 def environment(cluster: Cluster, resources: Resources, code: Path | None = None) -> dict[str, str]:
     """What every worker is told through its environment; `code` is the snapshot that it runs."""
-    cache = cluster.cache or os.environ.get("RUNNER_CACHE")
-    told = {"RUNNER_CACHE": str(cache_root(cache))} if cache else {}
+    told = {"RUNNER_CACHE": str(cache_root(cluster.cache))}
     told["RUNNER_SUBMITTED_AT"] = str(time.time())
     if code is not None:
         told["PYTHONPATH"] = os.pathsep.join(p for p in (str(code), os.environ.get("PYTHONPATH", "")) if p)

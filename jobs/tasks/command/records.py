@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from jobs.tasks.command.schema import MetricsParams
-from runner.rundir.files import read_json, read_json_lines
+from runner.rundir.files import content, read_json, read_json_lines
 
 Record = dict[str, Any]  # metric → number, None where the command wrote no number; and `epoch`, counted from 1
 _KEPT = 1 << 16  # characters of output without a match
@@ -116,7 +116,7 @@ def _lines(path: Path) -> list[Any]:
 
 def _table(path: Path) -> list[Any]:
     """Whole lines only: the last one may be half written."""
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = content(path).decode("utf-8", "replace")
     return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
 
 

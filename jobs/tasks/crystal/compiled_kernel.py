@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import stat
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,6 +19,7 @@ import torch
 from jobs.content_cache import content_key, publish
 from models.encoders import cpp_convolution
 from runner.errors import CommandFailed
+from runner.rundir.cache_root import make_folder, open_to_others
 
 # errno and floating-point traps cost vector instructions; no flag here lets a compiler assume that there is no NaN
 FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fopenmp", "-fno-math-errno", "-fno-trapping-math")
@@ -79,6 +79,7 @@ def _build(root: Path, processor: str) -> Path:
     source, flags = cpp_convolution.SOURCE.read_bytes(), [*FLAGS, *PROCESSORS.get(processor, ())]
     key = content_key(source, flags, platform.machine(), platform.system())
     folder = root / "kernels" / f"{processor}-{key}"
+    make_folder(folder.parent)
     publish(folder, root, "kernels", 1, lambda beside: _compile(flags, beside))
     return folder / "convolution.so"
 
@@ -115,10 +116,7 @@ def _call(command: list[str]) -> None:
 
 def _check_owner(library: Path) -> None:
     """A library is code: it is loaded only if nobody but the user and root could have written it."""
-    real = library.resolve()
-    for path in (real, *real.parents):
-        status = path.stat()
-        sticky = status.st_mode & stat.S_ISVTX and path != real.parent  # as /tmp: nobody renames what is another's
-        foreign = status.st_uid not in (0, os.getuid())
-        if foreign or (status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not sticky):
-            raise NoKernels(f"{path} could have been written by another user; set RUNNER_CACHE to a cache of your own")
+    if place := open_to_others(library):
+        raise NoKernels(
+            f"{place} could have been written by another user; chmod go-w, or set RUNNER_CACHE to a cache of your own"
+        )

@@ -230,6 +230,17 @@ def test_a_cache_that_somebody_planted_in_the_experiment_changes_nothing(tmp_pat
     assert read(copied).record == read(path).record == first.record
 
 
+def test_a_cache_that_others_could_have_written_is_not_believed(tmp_path, monkeypatch):
+    monkeypatch.setenv("RUNNER_CACHE", str(tmp_path / "shared"))
+    path, _ = one_run(tmp_path)
+    first = read(path)
+    file = cache_file(ExperimentDir(path), "runs.json")
+    file.write_text(file.read_text().replace('"seconds":90.0', '"seconds":9.0'))
+    assert read(path) != first  # one's own is believed
+    (tmp_path / "shared").chmod(0o777)
+    assert read(path) == first
+
+
 def test_an_unwritable_cache_is_said_and_nothing_else_suffers(tmp_path, monkeypatch):
     path, _ = one_run(tmp_path)
     monkeypatch.setenv("RUNNER_CACHE", str(path / "manifest.json"))

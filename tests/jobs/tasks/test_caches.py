@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 
 from jobs import content_cache
 from runner.errors import CommandFailed
-from runner.rundir.cache_root import cache_root
+from runner.rundir.cache_root import cache_root, make_folder, open_to_others
 
 
 def test_the_root_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,3 +126,66 @@ def test_array_after_a_prepare_job_computes_nothing_into_the_cache(
     with pytest.raises(CommandFailed, match=r"lacks graphs \(3 to compute\) .* read-only after the prepare job"):
         content_cache.publish(tmp_path / "new", tmp_path, "graphs", 3, lambda beside: None)
     assert not (tmp_path / "new").exists()
+
+
+def test_the_cache_root_is_defined_once() -> None:
+    repository = Path(__file__).parents[3]
+    sources = (path for name in ("runner", "jobs", "models", "analysis") for path in (repository / name).rglob("*.py"))
+    assert _defining(sources) == ["cache_root.py"]
+
+
+def test_a_second_definition_of_the_cache_root_is_noticed(tmp_path) -> None:
+    for number, line in enumerate(
+        ['os.environ.get("RUNNER_CACHE")', 'e["RUNNER_CACHE"] or "x"', 'Path("~/.cache/runner")']
+    ):
+        (tmp_path / f"{number}.py").write_text(line)
+    assert _defining(sorted(tmp_path.iterdir())) == ["0.py", "1.py", "2.py"]
+
+
+def _defining(sources: Iterable[Path]) -> list[str]:
+    """Modules that read RUNNER_CACHE or spell its default; the submission hands on what was set, told by name alone."""
+    found = []
+    for path in sources:
+        for node in ast.walk(ast.parse(path.read_text())):
+            is_get = isinstance(node, ast.Call) and ast.unparse(node.func).endswith((".get", "getenv"))
+            reads = is_get or (isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load))
+            names = {its.value for its in ast.walk(node) if isinstance(its, ast.Constant)} if reads else set()
+            spelt = isinstance(node, ast.Constant) and node.value in (".cache", "~/.cache/runner")
+            if "RUNNER_CACHE" in names or spelt:
+                found.append(path.name)
+                break
+    return found
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "open_at"),
+    [
+        (0o755, 0o755, None), (0o775, 0o755, "a"), (0o757, 0o755, "a"), (0o755, 0o775, "b"),
+        (0o1777, 0o755, "a"), (0o1777, 0o700, None),
+    ],
+)  # fmt: skip
+def test_a_folder_that_others_may_write_to_is_found(tmp_path, outer: int, inner: int, open_at: str | None) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "file").touch(0o600)
+    (tmp_path / "a").chmod(outer)
+    (tmp_path / "a" / "b").chmod(inner)
+    place = open_to_others(tmp_path / "a" / "b" / "file")
+    assert (place and place.name) == open_at
+
+
+def test_a_link_is_judged_where_it_lies_and_where_it_leads(tmp_path) -> None:
+    for name in ("safe", "open"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "open").chmod(0o777)
+    (tmp_path / "safe" / "out").symlink_to(tmp_path / "open")
+    (tmp_path / "open" / "in").symlink_to(tmp_path / "safe")
+    assert open_to_others(tmp_path / "safe" / "out") == open_to_others(tmp_path / "open" / "in") == tmp_path / "open"
+
+
+def test_folders_of_a_cache_are_writable_for_their_owner_alone(tmp_path) -> None:
+    before = os.umask(0)
+    try:
+        make_folder(tmp_path / "root" / "kernels")
+    finally:
+        os.umask(before)
+    assert open_to_others(tmp_path / "root" / "kernels") is None

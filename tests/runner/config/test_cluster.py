@@ -137,3 +137,13 @@ def test_a_missing_file_names_those_that_are_there(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match=expected):
         load("clusters/slrum.yaml", tmp_path / "e.yaml")
+
+
+@pytest.mark.parametrize("name", ["out", "arr", "wra", "err", "job-n", "part", "parsabl"])
+def test_an_abbreviated_sbatch_option_is_refused_like_the_whole_one(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"sbatch\.{name}: this sbatch option cannot be given here"):
+        site(tmp_path, f"sbatch: {{{name}: x}}")
+
+
+def test_sbatch_options_that_others_begin_with_are_given_on(tmp_path: Path) -> None:
+    assert site(tmp_path, "sbatch: {gpus: 2, mail-type: END}").sbatch == {"gpus": 2, "mail-type": "END"}

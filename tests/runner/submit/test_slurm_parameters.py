@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
-from submitit.slurm.slurm import _make_sbatch_string
+from submitit.slurm.slurm import SlurmExecutor, _make_sbatch_string
 
 from runner.config.cluster import SlurmCluster
 from runner.config.experiment import Array, Resources
+from runner.errors import CommandFailed
 from runner.submit.schedulers import slurm
 
 
@@ -146,3 +148,18 @@ def test_runs_side_by_side_have_their_own_cores_and_memory_and_share_one_gpu() -
     cluster, asked = SlurmCluster(kind="slurm"), Resources.model_validate({"gpus": 1, "cpus": 4, "memory": "6G"})
     params = slurm.parameters("x", "t", asked, Array(runs_per_task=3), cluster, {}, side_by_side=3)
     assert (params["cpus_per_task"], params["mem"], params["gpus_per_node"]) == (12, f"{3 * 6144}M", 1)
+
+
+def test_an_interpreter_with_blanks_in_its_path_is_one_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+
+    def refuse(executor: SlurmExecutor, tasks: object) -> None:
+        started.append(shlex.split(executor._submitit_command_str))
+        raise RuntimeError("not today")
+
+    monkeypatch.setattr(SlurmExecutor, "submit_array", refuse)
+    monkeypatch.setattr(slurm.SlurmCommands, "missing", lambda commands: [])
+    site = SlurmCluster.model_validate({"kind": "slurm", "python": "/my apps/bin/python"})
+    with pytest.raises(CommandFailed, match="not today"):
+        slurm.send(tmp_path, [], {"additional_parameters": {}}, site)
+    assert started[0][:2] == ["/my apps/bin/python", "-P"]
