@@ -78,7 +78,7 @@ def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
     context = RunContext(
         directory, variant=config.variant, seed=config.seed, attempt=options.attempt, threads=config.threads,
         gpus=config.gpus, heartbeat=heartbeat, thresholds=config.thresholds(),
-        initial_scale=initial_scale(config.params),
+        initial_scale=initial_scale(config.params), config_dir=config.config_dir,
     )  # fmt: skip
     _listen(context, options.lifeline)
     heartbeat.start()

@@ -51,6 +51,7 @@ class RunContext:
         heartbeat: Heartbeat | None = None,
         thresholds: Thresholds = DEFAULT,
         initial_scale: float | None = None,
+        config_dir: Path | None = None,
     ) -> None:
         self.directory = directory
         self.run_id = directory.run_id
@@ -62,6 +63,7 @@ class RunContext:
         self.cache_root = cache_root or default_cache_root()
         self.thresholds = thresholds  # of the health rules, as the experiment file sets them
         self.initial_scale = initial_scale  # where the task learns a scale of the text
+        self.config_dir = config_dir  # the folder of the experiment file
         self.health: str | None = None  # ok, warning or blocking; told with the next epoch
         self.stop_reason: str | None = None
         self._heartbeat = heartbeat

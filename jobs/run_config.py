@@ -49,6 +49,7 @@ class RunConfig(BaseModel):
     health: dict[str, Any] = {}  # thresholds that replace the defaults
     ratio: tuple[float, float] | None = None  # healthy band of the fusion ratio
     code_path: Path | None = None
+    config_dir: Path | None = None  # the folder of the experiment file
     adjustments: dict[str, Any] = {}  # dotted key of params → value for this run's next attempt only
 
     def thresholds(self) -> Thresholds:

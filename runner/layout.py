@@ -80,6 +80,11 @@ class RunDir:
         return self.path / "values.json"
 
     @property
+    def numbering(self) -> Path:
+        """Epochs before the first row of a command's history that began anew: {"offset": 5}."""
+        return self.path / "numbering.json"
+
+    @property
     def result(self) -> Path:
         return self.path / "result.json"
 

@@ -60,6 +60,7 @@ class Origin:
     overrides: list[str]  # of --set
     cluster: str  # local, or the text of the cluster file
     folder: str  # the working directory, against which relative paths of data and code are meant
+    config_dir: str | None = None  # folder of the experiment file, of which a submission keeps a copy elsewhere
 
 
 def send(

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jobs.command.schema import CommandParams
-from jobs.command.template import flat, names_in
+from jobs.command.template import fill, flat, names_in, words_of
+from jobs.reading.schema import inside
 from jobs.task import Outcome, Preparation
 from runner.errors import Problem, nearest
 
 if TYPE_CHECKING:
     from jobs.context import RunContext
 
-OURS = ("here", "out", "python", "run_dir", "run_id", "seed", "threads", "values_file")
+OURS = ("config_dir", "here", "out", "python", "run_dir", "run_id", "seed", "threads", "values_file")
+_STAND_INS = dict.fromkeys(OURS, "/") | {"run_id": "run", "seed": 0, "threads": 1}  # folders end no path in {out}
 
 
 class CommandTask:
@@ -48,6 +50,8 @@ class CommandTask:
             for name in OURS
             if name in whole.values and name != "seed"
         ]
+        if not problems:
+            problems += _misplaced(whole)
         if not problems and "values_file" not in used:
             problems += _unused(whole.values, used)
         return problems
@@ -56,7 +60,7 @@ class CommandTask:
         self, params: Sequence[CommandParams], cache_root: Path, log: Callable[[str], None]
     ) -> list[Preparation]:
         """Whether the programs are on this machine; one that only compute nodes have is no mistake."""
-        words = [its.command.run.split() if isinstance(its.command.run, str) else its.command.run for its in params]
+        words = [words_of(one.command.run) for one in params]
         programs = {line[0] for line in words if line and not names_in(line[0])}
         found = []
         for program in sorted(programs):
@@ -79,8 +83,29 @@ def templates(params: CommandParams) -> Iterator[tuple[str, Any]]:
     for key in ("run", "resume", "directory", "environment", "files"):
         if (template := getattr(command, key)) is not None:
             yield f"command.{key}", template
+    yield from _paths(params)
     if isinstance(command.metrics.epochs, str):
         yield "command.metrics.epochs", command.metrics.epochs
+
+
+def _paths(params: CommandParams) -> Iterator[tuple[str, str]]:
+    """Every path in {out}, a template too, with its key."""
+    command = params.command
+    yield from (("command.files", name) for name in command.files)
+    for key, path in (("checkpoint", command.checkpoint), ("metrics.file", command.metrics.file)):
+        if path is not None:
+            yield f"command.{key}", path
+
+
+def _misplaced(params: CommandParams) -> list[Problem]:
+    """Paths that the values lead out of the folder of the command."""
+    problems = []
+    for key, template in _paths(params):
+        try:
+            inside(fill(template, _STAND_INS | flat(params.values)))
+        except ValueError as error:
+            problems.append(Problem(str(error), key=key))
+    return problems
 
 
 def _unused(values: Mapping[str, Any], used: Mapping[str, int]) -> list[Problem]:

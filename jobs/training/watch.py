@@ -37,6 +37,10 @@ class Watch:
                 (str(its["level"]), str(its["rule"]), str(its["layer"])) for its in record.get("findings", [])
             }
 
+    def rewind(self, epoch: int) -> None:
+        """Forget the epochs after `epoch`, which are reported again."""
+        self._history = [record for record in self._history if record.get("epoch", 0) <= epoch]
+
     def see(self, record: Mapping[str, Any], layers: Layers) -> list[Finding]:
         """What is new in an epoch; `record`: its line of metrics.jsonl."""
         self._history.append(dict(record))
