@@ -15,9 +15,12 @@ COPY = re.compile(r"[0-9a-f]{12}")  # a submission's copy is named by the digest
 def code_version(provenance: Mapping[str, Any]) -> str | None:
     """What names the code that a run was made with: `copy DIGEST` of a submission's copy, or `commit ID`.
 
-    Uncommitted changes and the user's own code count too. None where nothing names it.
+    Uncommitted changes, the user's own code and a script that ran without a copy count too; None: nothing names it.
     """
     parts = [name for key in ("code", "user_code") if (name := _checkout_name(provenance.get(key)))]
+    script = provenance.get("script")
+    if isinstance(script, Mapping) and not script.get("pinned") and isinstance(script.get("sha256"), str):
+        parts.append(f"script {script['sha256'][:12]}")
     return " and ".join(parts) or None
 
 
@@ -41,6 +44,6 @@ def same_code(one: str, other: str | None) -> bool:
 
 def shown_code(version: str) -> str:
     """A version as a message shows it: `1a2b3c4`, with `+d3f0` for uncommitted changes."""
-    words = [word for word in version.split(" ") if word not in ("copy", "commit", "and")]
+    words = [word for word in version.split(" ") if word not in ("copy", "commit", "script", "and")]
     short = (f"{head[:SHORT]}{plus}{tail}" for head, plus, tail in (word.partition("+") for word in words))
     return "/".join(short)

@@ -135,7 +135,7 @@ def submit(
     chosen = destination.cluster
     if not (chosen.kind == "slurm" and chosen.prepare and chosen.prepare.internet):  # which fetches it
         refuse_missing(loaded, runs)
-    origin = Origin(set_ or [], destination.text, str(Path.cwd()))
+    origin = Origin(set_ or [], destination.text, str(Path.cwd()), str(config.absolute().parent))
     outcome = command.submit(loaded, chosen, origin, runs, Policy(), dry_run)
     for line in command.lines(outcome, loaded, chosen, dry_run):
         tell(line)

@@ -134,7 +134,7 @@ class Submission:
     time: float
     tasks: list[list[str]]
     chunks: list[Chunk]
-    origin: dict[str, Any]  # overrides, cluster and working directory, to repeat it
+    origin: dict[str, Any]  # overrides, cluster and folders, to repeat it
 
 
 def next_number(directory: ExperimentDir) -> int:
@@ -169,7 +169,7 @@ def submissions(directory: ExperimentDir) -> list[Submission]:
     result = []
     for number, record in sorted(found.items()):
         own = [chunk for (of, _), chunk in chunks.items() if of == number]
-        origin = {name: record.get(name) for name in ("overrides", "cluster", "folder")}
+        origin = {name: record.get(name) for name in ("overrides", "cluster", "folder", "config_dir")}
         tasks = _tasks(directory, number)
         result.append(Submission(number, str(record.get("kind")), record["time"], tasks, own, origin))
     return result

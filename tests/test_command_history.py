@@ -69,7 +69,7 @@ def test_history_that_goes_on_is_not_numbered_anew(resume: str, capsys: pytest.C
     ],
 )
 def test_epochs_without_the_followed_metric_do_not_end_a_run(command: dict[str, Any]) -> None:
-    outcome, directory = run({"command": command})
+    outcome, _ = run({"command": command})
     assert (outcome.best_epoch, outcome.metrics["val_mae"]) == (4, 1)
 
 

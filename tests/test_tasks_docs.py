@@ -13,6 +13,7 @@ import pytest
 
 from jobs.command.schema import CommandSection
 from jobs.command.task import OURS
+from jobs.reading.schema import MetricsParams
 from runner.files import read_json, read_json_lines
 from tiny_experiment import environment, parent_command, wait_until, write_run
 

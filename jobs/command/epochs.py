@@ -67,8 +67,8 @@ class Epochs:
             "where it repeats epochs, let it write `epoch`, or set metrics.restarts: again"
         )
 
-    def outcome(self, words: list[str]) -> Outcome:
-        """The epoch with the best followed metric; RunFailure where there is none."""
+    def outcome(self, words: list[str], notes: list[str]) -> Outcome:
+        """The epoch with the best followed metric; RunFailure where there is none. notes: for the summary to say."""
         follow = self._params.follow
         told = read_json_lines(self._log)
         scored = [line for line in told if line.get(follow) is not None]
@@ -80,7 +80,9 @@ class Epochs:
             raise RunFailure(Kind.EXCEPTION, what)
         best = (min if self._params.mode == "min" else max)(scored, key=lambda line: line[follow])
         metrics = {name: value for name, value in best.items() if name not in _NO_METRICS and _finite(value)}
-        return Outcome(metrics, best_epoch=best["epoch"], epochs=told[-1]["epoch"], extra={"command": words})
+        return Outcome(
+            metrics, best_epoch=best["epoch"], epochs=told[-1]["epoch"], extra={"command": words, "notes": notes}
+        )
 
     def _record(self, record: Record) -> None:
         found = self._watch.see(record, {})

@@ -16,6 +16,7 @@ from jobs.command.ending import ending, failure_of
 from jobs.command.epochs import Epochs
 from jobs.command.process import Command
 from jobs.command.schema import CommandParams
+from jobs.command.scripts import Start, pinned
 from jobs.command.template import fill, fill_all, flat, words_of
 from jobs.context import RunContext
 from jobs.failure import Kind, RunFailure, Stopped
@@ -46,9 +47,10 @@ class Session:
         resumes = self.checkpoint is not None and self.checkpoint.exists()
         self._make_ready(resumes)
         template = self.command.resume if resumes and self.command.resume is not None else self.command.run
-        words = self._words(template)
-        self.context.say(f"{'resuming' if resumes else 'starting'}: {shlex.join(words)}")
-        process = self._start(words)
+        directory = Path(fill(self.command.directory, self.values))
+        start = pinned(self._words(template), directory.absolute(), self.run_dir)
+        self.context.say(f"{'resuming' if resumes else 'starting'}: {shlex.join(start.words)}")
+        process = self._start(start, directory)
         try:
             status = self._follow(process)
         finally:
@@ -61,14 +63,14 @@ class Session:
                 self.context.say("the command was killed (SIGKILL); ending alike: the parent knows the memory")
                 os.kill(os.getpid(), signal.SIGKILL)
             raise failure_of(status, process.last, self.command.exit_codes)
-        return self.epochs.outcome(words)
+        return self.epochs.outcome(start.words, start.notes)
 
     def _ours(self, params: CommandParams) -> dict[str, Any]:
         context = self.context
         ours = {
-            "config_dir": str(context.config_dir or Path.cwd()), "here": str(Path.cwd()), "out": str(self.out), "python": sys.executable,
-            "run_dir": str(self.run_dir.path.absolute()), "run_id": context.run_id, "threads": context.threads,
-            "values_file": str(self.run_dir.values.absolute()),
+            "config_dir": str(context.config_dir or Path.cwd()), "here": str(Path.cwd()), "out": str(self.out),
+            "python": sys.executable, "run_dir": str(self.run_dir.path.absolute()), "run_id": context.run_id,
+            "threads": context.threads, "values_file": str(self.run_dir.values.absolute()),
         }  # fmt: skip
         write_json(self.run_dir.values, params.values)
         return ours if "seed" in params.values else {**ours, "seed": context.seed}
@@ -93,16 +95,17 @@ class Session:
             return ["bash", "-c", fill(template, self.values, shlex.quote)]
         return [fill(word, self.values) for word in words_of(template)]
 
-    def _start(self, words: list[str]) -> Command:
+    def _start(self, start: Start, directory: Path) -> Command:
         own = {name: fill(text, self.values) for name, text in self.command.environment.items()}
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", **own}
-        environment["PYTHONPATH"] = own.get("PYTHONPATH", _users_python_path())
-        directory = Path(fill(self.command.directory, self.values))
+        environment["PYTHONPATH"] = os.pathsep.join(
+            part for part in (own.get("PYTHONPATH", _users_python_path()), start.folder) if part
+        )
         planned = self.command.metrics.epochs
         epochs = fill_all(planned, self.values) if isinstance(planned, str) else planned
         self.context.plan(epochs, self.command.metrics.follow)
         try:
-            return Command(words, directory, environment)
+            return Command(start.words, directory, environment)
         except OSError as error:
             raise UserError(f"the command cannot be started in {directory}: {error}") from error
 

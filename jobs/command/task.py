@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jobs.command.schema import CommandParams
+from jobs.command.scripts import copies, script_of
 from jobs.command.template import fill, flat, names_in, words_of
 from jobs.reading.schema import inside
 from jobs.task import Outcome, Preparation
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 OURS = ("config_dir", "here", "out", "python", "run_dir", "run_id", "seed", "threads", "values_file")
 _STAND_INS = dict.fromkeys(OURS, "/") | {"run_id": "run", "seed": 0, "threads": 1}  # folders end no path in {out}
+
+
+_OF_A_RUN = "\0"  # no path has it
+_SCRIPT_PLACES = "a path from where the command is started ({here}, or `directory`), or {config_dir}/SCRIPT"
 
 
 class CommandTask:
@@ -69,6 +74,32 @@ class CommandTask:
                 Preparation(f"program {program}", ready=True, detail=place or "not here; compute nodes may have it")
             )
         return found
+
+    def own_code(
+        self, params: Sequence[CommandParams], here: Path, config_dir: Path
+    ) -> tuple[dict[str, Path], list[Problem]]:
+        """Copies of the scripts that are started, as name → file, and scripts that are missing.
+
+        here, config_dir: what the names stand for. A script in a folder of the run itself is not looked for.
+        """
+        known = _STAND_INS | {"here": str(here), "config_dir": str(config_dir), "python": "python"}
+        known |= dict.fromkeys(("out", "run_dir"), _OF_A_RUN)
+        scripts: dict[Path, str] = {}
+        for one in params:
+            values = known | flat(one.values)
+            directory = here / fill(one.command.directory, values)
+            for key, line in (("run", one.command.run), ("resume", one.command.resume)):
+                if line is not None and not one.command.shell:
+                    script = script_of([fill(word, values) for word in words_of(line)], directory)
+                    if script is not None and _OF_A_RUN not in str(script.path):
+                        scripts.setdefault(script.path, key)
+        missing = [
+            Problem(f"no file {path.name!r} in {path.parent}", key=f"command.{key}", allowed=_SCRIPT_PLACES)
+            for path, key in scripts.items()
+            if not path.is_file()
+        ]
+        there = [path for path in scripts if path.is_file()]
+        return {name: path for script in there for name, path in copies(script).items()}, missing
 
     def run(self, params: CommandParams, context: RunContext) -> Outcome:
         """Run the command to its end; the best epoch is the one with the best followed metric."""

@@ -47,8 +47,8 @@ def points(rows: Sequence[Any], params: MetricsParams, offset: int = 0) -> Itera
 def merged(reported: Iterable[Point]) -> list[Record]:
     """One record per epoch, by epoch; of a value that was reported twice the later one counts.
 
-    A program that resumed from an older checkpoint goes back: what it reports of an earlier epoch a second time replaces
-    that epoch and all after it. Validation rows that come late are new names there, and are added.
+    A program that resumed from an older checkpoint goes back: what it reports of an earlier epoch a second time
+    replaces that epoch and all after it. Validation rows that come late are new names there, and are added.
     """
     records: dict[int, Record] = {}
     newest = 0

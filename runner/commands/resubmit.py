@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner import cluster as clusters
@@ -41,7 +41,7 @@ def reload(directory: ExperimentDir, cluster: str | None) -> Again:
     loaded = load(kept, path.path.parent, origin.overrides)
     if other:
         chosen = load_cluster(loaded, str(other))
-        return Again(loaded, chosen.cluster, submission.Origin(origin.overrides, chosen.text, origin.folder))
+        return Again(loaded, chosen.cluster, replace(origin, cluster=chosen.text))
     return Again(loaded, clusters.parse(origin.cluster, kept.with_name("cluster.yaml")), origin)
 
 

@@ -12,7 +12,7 @@ from runner.commands.loading import Loaded
 from runner.layout import RunDir
 from runner.selection import choose_run
 from runner.states import run_state
-from runner.submission import write_run
+from runner.submission import Origin, write_run
 
 POLL_SECONDS = 0.1
 
@@ -24,7 +24,8 @@ def prepare(loaded: Loaded, name: str) -> RunDir:
         manifest.write(loaded.directory, loaded.expansion, loaded.experiment.task)
     target = loaded.directory.run(run.run_id)
     if run_state(target).state not in ("completed", "running"):
-        write_run(loaded.directory, loaded.expansion, run, {}, str(Path.cwd()))
+        config = loaded.expansion.file.path.absolute()
+        write_run(loaded.directory, loaded.expansion, run, {}, Origin([], "local", str(Path.cwd()), str(config.parent)))
     return target
 
 

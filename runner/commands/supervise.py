@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner import manifest, submission
@@ -98,7 +98,7 @@ def take_turn(directory: ExperimentDir) -> ExperimentDir | None:
 
 def start_stage(loaded: Loaded, cluster: Cluster, origin: submission.Origin) -> ExperimentDir:
     """Submit a stage and let it be supervised."""
-    fresh = submission.Origin([], origin.cluster, origin.folder)
+    fresh = replace(origin, overrides=[])
     outcome = submit(loaded, cluster, fresh, loaded.expansion.runs, Policy(), dry_run=False)
     _say(f"{loaded.experiment.experiment}: {len(outcome.plan.send)} runs sent")
     watch(loaded.directory, cluster)

@@ -94,7 +94,9 @@ def parameters(
     name: str, token: str, resources: Resources, array: Array | None, cluster: SlurmCluster, environment: dict[str, str]
 ) -> dict[str, Any]:
     """The parameters of submitit's SlurmExecutor for one array."""
-    exports = [f"export {key}={shlex.quote(value)}" for key, value in (environment | cluster.environment).items()]
+    from runner.cluster import worker_environment
+
+    exports = [f"export {key}={shlex.quote(value)}" for key, value in worker_environment(cluster, environment).items()]
     further: dict[str, Any] = {key: value for key, value in cluster.sbatch.items() if value is not False}
     further["requeue" if cluster.requeue else "no-requeue"] = True
     if resources.gpus and cluster.gpus_option == "gres":
