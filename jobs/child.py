@@ -59,7 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
         if is_full_disk(error):
             give_back(directory)
         failure.write(directory)
-        say(failure.traceback or failure.message)
+        shown = isinstance(error, RunFailure) and error.output is not None  # by the program itself
+        say(failure.message if shown else failure.traceback or failure.message)
         status = EXIT_STOPPED if isinstance(error, Stopped) else EXIT_FAILED
     _leave_in(_LEAVE_S, status)
     return status

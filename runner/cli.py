@@ -234,7 +234,8 @@ def logs(
     from runner.commands import logs as command
     from runner.selection import experiment_directory, root_directory
 
-    found, log = command.find(experiment_directory(experiment, root_directory(root)), name, attempt)
+    look = command.awaited if follow else command.find
+    found, log = look(experiment_directory(experiment, root_directory(root)), name, attempt)
     if not follow:
         sys.stdout.write(command.read(log))
         return

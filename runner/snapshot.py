@@ -27,7 +27,7 @@ def take(directory: ExperimentDir, task: str, code_path: Path, own: Mapping[str,
     The commits and uncommitted changes of both lie in it. Equal code is copied once. Files are written beside and
     renamed, so two submissions at once do no harm.
     """
-    sources = dict(_sources(task, code_path)) | (own or {})
+    sources = {**dict(_sources(task, code_path)), **(own or {})}
     record = json.dumps(checkouts(_folder_of("runner").parent, code_path), indent=1) + "\n"
     digest = hashlib.sha256(record.encode())
     for name, path in sorted(sources.items()):

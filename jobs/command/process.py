@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_KEPT_LINES = 40
+_KEPT_LINES = 100
 _END_S = 5.0  # for the rest of the output, once the command has ended: what it left running may hold the pipe
 
 
@@ -42,6 +42,12 @@ class Command:
         if self._process.poll() is not None:
             self._thread.join(_END_S)
         return [self._lines.get() for _ in range(self._lines.qsize())]
+
+    def last_words(self) -> str:
+        """Its last lines; from the last traceback on, where it printed one."""
+        lines = list(self.last)
+        starts = [at for at, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")]
+        return "\n".join(lines[starts[-1] :] if starts else lines)
 
     def send(self, number: signal.Signals) -> None:
         """Nothing where it has ended."""

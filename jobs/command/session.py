@@ -52,6 +52,15 @@ class Session:
         self.context.say(f"{'resuming' if resumes else 'starting'}: {shlex.join(start.words)}")
         process = self._start(start, directory)
         try:
+            self._see_to_its_end(process)
+            return self.epochs.outcome(start.words, start.notes)
+        except RunFailure as error:
+            error.output = process.last_words()
+            raise
+
+    def _see_to_its_end(self, process: Command) -> None:
+        """Returns where the command has ended well."""
+        try:
             status = self._follow(process)
         finally:
             _end(process)
@@ -63,7 +72,6 @@ class Session:
                 self.context.say("the command was killed (SIGKILL); ending alike: the parent knows the memory")
                 os.kill(os.getpid(), signal.SIGKILL)
             raise failure_of(status, process.last, self.command.exit_codes)
-        return self.epochs.outcome(start.words, start.notes)
 
     def _ours(self, params: CommandParams) -> dict[str, Any]:
         context = self.context

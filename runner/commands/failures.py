@@ -13,15 +13,20 @@ from runner.retry import RETRIED
 from runner.states import RunState
 
 LOG_LINES = 8
-ADVICE = {
+_ADVICE = {
     "out_of_memory": "ask for more memory: resources.memory",
-    "gpu_out_of_memory": "a smaller train.batch_size or train.micro_batch, or a larger GPU",
+    "gpu_out_of_memory": "smaller batches, or a larger GPU",
     "timeout": "more time: resources.time; the run goes on from its checkpoint",
-    "diverged": "a smaller train.learning_rate, or train.gradient_clip: 1.0",
-    "bad_config": "mend the experiment file and submit it again",
-    "data_missing": "put back what is gone, or `runner prepare` where there is internet",
-    "exception": "read the traceback in its log",
+    "diverged": "a smaller learning rate",
+    "bad_config": "correct the experiment file and submit it again",
+    "data_missing": "put back what is missing, or `runner prepare` where there is internet",
+    "exception": "read its last lines above; the whole output is in its log",
 }
+_OWN_KEYS = {  # of the tasks that have them
+    "gpu_out_of_memory": "a smaller train.batch_size or train.micro_batch, or a larger GPU",
+    "diverged": "a smaller train.learning_rate, or train.gradient_clip: 1.0",
+}
+_WITH_OWN_KEYS = ("crystal", "sentiment")
 
 
 def blocks(status: Status) -> Iterator[str]:
@@ -42,12 +47,33 @@ def _lines(status: Status, run: PlannedRun, state: RunState) -> list[str]:
     if run.axes:
         lines.append(f"  {run.variant}, seed {run.seed}")
     lines += [f"  | {line}" for line in _tail(status.directory, target, failure)]
-    if advice := ADVICE.get(state.kind or ""):
+    if advice := _advice(status.manifest.task, state.kind or ""):
         lines.append(f"  advice: {advice}")
-    force = "" if state.kind in RETRIED else " --force"
+    why = _held_back(status, state)
+    if why:
+        lines.append(f"  not sent again by itself: {why}")
+    force = " --force" if why or state.kind not in RETRIED else ""
     kind = f" --kind {state.kind}" if state.kind else ""
     lines.append(f"  next: runner logs {name} {run.run_id}, runner resubmit {name}{kind}{force}")
     return lines
+
+
+def _advice(task: str, kind: str) -> str | None:
+    """What to do about a failure; keys are named where the task has them."""
+    own = _OWN_KEYS.get(kind) if task in _WITH_OWN_KEYS else None
+    return own or _ADVICE.get(kind)
+
+
+def _held_back(status: Status, state: RunState) -> str | None:
+    """Why a kind of failure that the policy retries is not retried here."""
+    most = status.manifest.content["retry"].get("max_attempts")
+    if state.kind not in RETRIED:
+        return None
+    if isinstance(most, int) and state.attempt >= most:
+        return f"all {most} attempts are used (retry.max_attempts)"
+    if state.kind == "gpu_out_of_memory" and status.manifest.task == "command":
+        return "a command cannot be told to work in smaller pieces"
+    return None
 
 
 def _tail(directory: ExperimentDir, run: RunDir, failure: dict[str, object]) -> list[str]:
