@@ -117,9 +117,7 @@ def _read_result(record: RunRecord, run: RunDir, files: frozenset[str]) -> None:
     record.adjustments = adjustments if isinstance(adjustments, dict) else {}
     if run.provenance.name in files:
         record.code = code_version(reading.json_object(run.provenance) or {})
-    fusion = result.get("fusion")
-    layers = fusion.items() if isinstance(fusion, dict) else ()
-    record.fusion = {str(layer): reading.finite_items(values) for layer, values in layers}
+    record.fusion = reading.fusion_layers(result)
     _read_extra(record, result.get("extra"))
 
 
