@@ -132,8 +132,8 @@ class RunContext:
 
     def _beat_for(self, values: Mapping[str, Any]) -> None:
         metric = self._metric or next((name for name in values if name.startswith("val_")), None)
-        value = as_json(values.get(metric)) if metric else None
-        self._beat(epoch=values.get("epoch"), metric=metric, value=value, health=self.health)
+        known = {"metric": metric, "value": as_json(values[metric])} if metric is not None and metric in values else {}
+        self._beat(epoch=values.get("epoch"), health=self.health, **known)  # else the last value stays
 
     def _beat(self, **progress: Any) -> None:
         if self._heartbeat is not None:

@@ -110,3 +110,27 @@ def test_paths_in_the_folder_of_a_command_are_filled(tmp_path: Path) -> None:
         outcome, directory = run({"command": command, "values": {"kind": "gap"}})
         assert outcome.epochs == epochs
     assert RunDir(directory.path).output.joinpath("gap", "a.json").exists()
+
+
+BAR = """\
+import sys, time
+for epoch in (1, 2):
+    for step in range(200):
+        sys.stderr.write(f"\\rEpoch {epoch}: {step}% loss=0.5")
+    sys.stderr.write(f"\\rEpoch {epoch}: 100% val_mae={3 - epoch}\\n")
+sys.exit("no more crystals")
+"""
+
+
+def test_progress_bars_do_not_fill_the_log_and_keep_their_metrics(
+    here: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (here / "bar.py").write_text(BAR)
+    metrics = {"pattern": r"Epoch (?P<epoch>\d+): 100% val_mae=(?P<val_mae>\S+)"}
+    with pytest.raises(RunFailure, match="its last line: no more crystals") as error:
+        run({"command": {"run": "{python} bar.py", "metrics": metrics}})
+    assert [line["val_mae"] for line in read_json_lines(RunDir(here / "run").metrics)] == [2, 1]
+    shown = [line for line in capsys.readouterr().out.splitlines() if "loss=0.5" in line]
+    assert shown == ["Epoch 1: 0% loss=0.5"]
+    assert error.value.output == "Epoch 1: 100% val_mae=2\nEpoch 2: 100% val_mae=1\nno more crystals"
