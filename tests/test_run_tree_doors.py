@@ -93,7 +93,7 @@ def test_links_are_named(tmp_path: Path) -> None:
 PLAIN = {
     "runner/files.py", "runner/terminal.py", "runner/cluster.py", "runner/comments.py", "runner/processes.py",
     "runner/snapshot.py", "runner/commands/init.py", "runner/commands/doctor.py", "runner/console.py",
-    "jobs/memory.py", "jobs/provenance.py", "jobs/caches.py", "jobs/training/beginning.py", "jobs/command/records.py",
+    "jobs/memory.py", "jobs/provenance.py", "jobs/caches.py", "jobs/training/beginning.py", "jobs/command/scripts.py",
     "jobs/probe.py", "jobs/reserve.py", "analysis/output.py", "analysis/report.py",
 }  # fmt: skip
 OPENING = ("open", "read_text", "read_bytes", "write_text", "write_bytes")

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.command.schema import CommandSection, MetricsParams
+from jobs.command.schema import CommandSection
 from jobs.command.task import OURS
+from jobs.reading.schema import MetricsParams
 from runner.files import read_json, read_json_lines
 from tiny_experiment import environment, parent_command, wait_until, write_run
 

@@ -95,7 +95,9 @@ def parameters(
 
     resources: of one run. side_by_side: how many share an array task; each has its own cores and memory, all one GPU.
     """
-    exports = [f"export {key}={shlex.quote(value)}" for key, value in (environment | cluster.environment).items()]
+    from runner.cluster import worker_environment
+
+    exports = [f"export {key}={shlex.quote(value)}" for key, value in worker_environment(cluster, environment).items()]
     if "srun" in cluster.commands:
         exports.append(f'srun() {{ {shlex.quote(cluster.commands["srun"])} "$@"; }}')  # the script of submitit calls it
     further: dict[str, Any] = {key: value for key, value in cluster.sbatch.items() if value is not False}
