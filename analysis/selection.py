@@ -90,7 +90,7 @@ def run_and_checkpoint(
     if name is not None and Path(name).suffix == CHECKPOINT:
         if checkpoint is not None:
             raise UserError(f"two checkpoints are given, {name} and {checkpoint}; name one, or a run and one")
-        name, checkpoint = None, Path(name)
+        checkpoint, name = Path(name), None
     if checkpoint is None:
         assert name is not None
         return run_named(name, experiment, root), None
