@@ -16,7 +16,7 @@ LOG_LINES = 8
 _ADVICE = {
     "out_of_memory": "ask for more memory: resources.memory",
     "gpu_out_of_memory": "smaller batches, or a larger GPU",
-    "timeout": "more time: resources.time; the run goes on from its checkpoint",
+    "timeout": "more time: resources.time; it goes on from its checkpoint, where it has one",
     "diverged": "a smaller learning rate",
     "bad_config": "correct the experiment file and submit it again",
     "data_missing": "put back what is missing, or `runner prepare` where there is internet",
