@@ -11,7 +11,7 @@ import yaml
 from runner.files import write_json
 from runner.layout import ExperimentDir
 from runner_main import run
-from tiny_experiment import environment
+from tiny_experiment import environment, wait_until
 
 KEYS_OF_CRYSTALS = ("train.batch_size", "train.learning_rate", "gradient_clip", "micro_batch")
 
@@ -42,6 +42,7 @@ def fail_with(failed: ExperimentDir, kind: str, attempt: int) -> str:
     (directory,) = failed.runs.iterdir()
     failure = {"kind": kind, "message": "m", "traceback": "", "attempt": attempt, "time": 1.0}
     write_json(failed.run(directory.name).failure, failure)
+    wait_until(lambda: kind in run("failures").out, 20, "the end of the pool")
     return str(run("failures").out)
 
 

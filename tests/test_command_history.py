@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from jobs.context import RunContext
 from jobs.failure import Kind, RunFailure
 from runner.files import read_json_lines
 from runner.layout import RunDir
@@ -110,6 +111,17 @@ def test_paths_in_the_folder_of_a_command_are_filled(tmp_path: Path) -> None:
         outcome, directory = run({"command": command, "values": {"kind": "gap"}})
         assert outcome.epochs == epochs
     assert RunDir(directory.path).output.joinpath("gap", "a.json").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_epoch_under_way_is_written_when_it_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    logged = []
+    monkeypatch.setattr(RunContext, "record", lambda self, record: logged.append(dict(record)))
+    rows = "; sleep 0.5; ".join(f"printf '{row}\\n' >> {{out}}/h.csv" for row in ("1,5,", "1,4,", "1,3,2", "2,1,"))
+    start = "printf 'epoch,train_loss,val_mae\\n' > {out}/h.csv; "
+    with pytest.raises(RunFailure, match="no val_mae"):  # nothing stands in metrics.jsonl
+        run({"command": {"shell": True, "metrics": {"file": "h.csv"}, "run": start + rows}})
+    assert logged == [{"epoch": 1, "train_loss": 3, "val_mae": 2}, {"epoch": 2, "train_loss": 1}]
 
 
 BAR = """\

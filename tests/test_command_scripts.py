@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from analysis.code_version import code_version, same_code
 from jobs.command.scripts import copies, script_of, why_unpinned
 from runner.files import read_json
 from runner.layout import ExperimentDir, RunDir
@@ -115,3 +116,14 @@ def test_what_is_copied_is_small_and_python(tmp_path: Path) -> None:
     (tmp_path / "models" / "weights.bin").write_bytes(b"x" * (21 << 20))
     assert why_unpinned(script) == "train.py and the code beside it are more than 20 MiB"
     assert copies(script) == {}
+
+
+def test_script_that_ran_without_a_copy_is_part_of_the_version_of_the_code() -> None:
+    commit = {"path": "/code", "commit": "1a2b3c4", "diff": ""}
+    one, two = (
+        code_version({"code": commit, "script": {"pinned": False, "sha256": digit * 64}}) for digit in ("a", "b")
+    )
+    assert one == "commit 1a2b3c4 and script aaaaaaaaaaaa"
+    assert one is not None
+    assert not same_code(one, two)
+    assert code_version({"code": commit, "script": {"pinned": True, "sha256": "a" * 64}}) == "commit 1a2b3c4"

@@ -27,6 +27,7 @@ class Epochs:
         self._watch = Watch(context.thresholds, context.params)
         self._seen: list[Record] = []  # of the source
         self._recorded: set[int] = set()  # epochs in metrics.jsonl
+        self._reported: list[Record] = []
         self._may_begin_anew = False
 
     def begin(self, resumes: bool) -> None:
@@ -43,19 +44,28 @@ class Epochs:
         self._seen = [record for record in self._source.records() if record["epoch"] <= last]
         self._may_begin_anew = last > 0 and self._params.restarts == "continue"
 
-    def record_new(self) -> bool:
-        """Log what is new, and whether anything was; where an earlier epoch is told anew, everything after it too."""
-        records = self._source.records()
+    def record_new(self, ended: bool = False) -> bool:
+        """Log what is new; whether anything was reported. An earlier epoch reported anew takes all after it along.
+
+        The newest epoch waits for its followed metric, for the next epoch, or for the end of the command.
+        """
+        news, self._reported = self._source.records() is not self._reported, self._source.records()
+        records = self._complete(ended)
         same = _equal_at_the_beginning(records, self._seen)
         if records and same == 0 and self._may_begin_anew and self._source.counts_rows:
             self._number_on()
-            records = self._source.records()
+            records = self._complete(ended)
         if records and len(self._seen) > same:
             self._rewind(self._seen[same]["epoch"] - 1)
         for record in records[same:]:
             self._record(record)
-        self._seen = list(records) or self._seen
-        return len(records) > same
+        self._seen = records or self._seen
+        return news
+
+    def _complete(self, ended: bool) -> list[Record]:
+        records = self._source.records()
+        under_way = bool(records) and not ended and self._params.follow not in records[-1]
+        return records[:-1] if under_way else list(records)
 
     def _number_on(self) -> None:
         """A resumed command has begun a new history, and only the order of its rows says which epochs they are."""

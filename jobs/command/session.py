@@ -125,7 +125,7 @@ class Session:
             status = process.wait(_POLL_S)
             for line in process.lines():
                 self.source.hear(line)
-            if self.epochs.record_new():
+            if self.epochs.record_new(ended=status is not None):
                 moved = time.monotonic()
             if status is None and self.context.stop_reason is not None:
                 self._stop(process)
@@ -144,7 +144,7 @@ class Session:
         status = process.wait(_ORPHAN_S if reason == "parent_gone" else 1e6)
         for line in process.lines():
             self.source.hear(line)
-        self.epochs.record_new()
+        self.epochs.record_new(ended=True)
         self.context.say(f"the command ended with {ending(status)}")
         raise Stopped(reason, self._has_checkpoint())
 

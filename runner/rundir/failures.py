@@ -26,7 +26,7 @@ class Kind(StrEnum):
         "gpu_out_of_memory", True, "smaller batches, or a larger GPU",
         "a smaller train.batch_size or train.micro_batch, or a larger GPU",
     )  # fmt: skip
-    TIMEOUT = "timeout", True, "more time: resources.time; the run goes on from its checkpoint"
+    TIMEOUT = "timeout", True, "more time: resources.time; it goes on from its checkpoint, where it has one"
     PREEMPTED = "preempted", True, ""
     NODE_FAILURE = "node_failure", True, ""
     KILLED = "killed", True, ""
