@@ -9,6 +9,7 @@ import pytest
 
 from jobs.context import RunContext
 from jobs.failure import Kind, RunFailure
+from jobs.run_config import RunConfig
 from runner.files import read_json_lines
 from runner.layout import RunDir
 from test_command import here, run  # noqa: F401
@@ -146,3 +147,9 @@ def test_progress_bars_do_not_fill_the_log_and_keep_their_metrics(
     shown = [line for line in capsys.readouterr().out.splitlines() if "loss=0.5" in line]
     assert shown == ["Epoch 1: 0% loss=0.5"]
     assert error.value.output == "Epoch 1: 100% val_mae=2\nEpoch 2: 100% val_mae=1\nno more crystals"
+
+
+def test_state_of_a_command_is_watched_under_the_name_that_its_values_give() -> None:
+    params = {"command": {"checkpoint": "{model}-{seed}.pt"}, "values": {"model": "net"}}
+    config = {"experiment": "e", "run_id": "r", "variant": "v", "seed": 3, "task": "command", "params": params}
+    assert RunConfig.model_validate(config).checkpoints == ["output/net-3.pt"]

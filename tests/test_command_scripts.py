@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from analysis.code_version import code_version, same_code
-from jobs.command.scripts import copies, script_of, why_unpinned
+from jobs.command.scripts import copies, pinned, script_of, why_unpinned
 from runner.files import read_json
 from runner.layout import ExperimentDir, RunDir
 from tiny_experiment import environment, wait_until
@@ -118,12 +118,25 @@ def test_what_is_copied_is_small_and_python(tmp_path: Path) -> None:
     assert copies(script) == {}
 
 
-def test_script_that_ran_without_a_copy_is_part_of_the_version_of_the_code() -> None:
+def test_code_of_a_script_is_part_of_the_version_with_and_without_a_copy() -> None:
     commit = {"path": "/code", "commit": "1a2b3c4", "diff": ""}
     one, two = (
-        code_version({"code": commit, "script": {"pinned": False, "sha256": digit * 64}}) for digit in ("a", "b")
+        code_version({"code": commit, "script": {"pinned": pinned, "digest": digit * 12}})
+        for pinned, digit in ((True, "a"), (False, "b"))
     )
     assert one == "commit 1a2b3c4 and script aaaaaaaaaaaa"
     assert one is not None
     assert not same_code(one, two)
-    assert code_version({"code": commit, "script": {"pinned": True, "sha256": "a" * 64}}) == "commit 1a2b3c4"
+
+
+@pytest.mark.parametrize("edited", ["train.py", "number.py", "models/net.py"])
+def test_edit_of_what_a_script_imports_changes_the_version_of_its_code(tmp_path: Path, edited: str) -> None:
+    folder(tmp_path)
+    run, versions = RunDir(tmp_path / "run"), []
+    for _ in range(2):
+        pinned(["python", "train.py"], tmp_path, run)
+        versions.append(code_version(read_json(run.provenance) or {}))
+        with (tmp_path / edited).open("a") as file:
+            file.write("# more\n")
+    assert None not in versions
+    assert versions[0] != versions[1]
