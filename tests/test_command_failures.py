@@ -10,6 +10,7 @@ import yaml
 
 from runner.files import write_json
 from runner.layout import ExperimentDir
+from runner.schedulers import local
 from runner_main import run
 from tiny_experiment import environment, wait_until
 
@@ -41,8 +42,10 @@ def test_failures_shows_the_programs_traceback_and_not_ours(failed: ExperimentDi
 def fail_with(failed: ExperimentDir, kind: str, attempt: int) -> str:
     (directory,) = failed.runs.iterdir()
     failure = {"kind": kind, "message": "m", "traceback": "", "attempt": attempt, "time": 1.0}
+    wait_until(
+        lambda: local.report(failed, 1) is None, 20, "the end of the pool, which may write failure.json once more"
+    )
     write_json(failed.run(directory.name).failure, failure)
-    wait_until(lambda: kind in run("failures").out, 20, "the end of the pool")
     return str(run("failures").out)
 
 
