@@ -9,14 +9,14 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from runner.errors import CommandFailed
+from runner.errors import CommandFailed, UserError
 from runner.rundir.slurm_commands import SlurmCommands, clean
 
 if TYPE_CHECKING:  # their schemas take a while to import, and `runner status` needs none
@@ -63,6 +63,16 @@ def boot_time(commands: SlurmCommands) -> float:
     """Unix seconds since when slurmctld works; one that dies may lose what it had taken just before. 0: not told."""
     shown = re.search(r"^BOOT_TIME\s*=\s*(\S+)", commands.call("scontrol", "show", "config"), re.MULTILINE)
     return datetime.fromisoformat(shown[1]).timestamp() if shown else 0.0
+
+
+def ended_elements(commands: SlurmCommands, job_ids: Collection[str]) -> set[str]:
+    """Those array tasks (12, 12_3) of which the accounting knows an end that is no cancellation; none without it."""
+    words = ("-n", "-X", "-P", "--allusers", "-j", ",".join(sorted(job_ids)), "-o", "JobID,State")
+    try:
+        rows = [line.split("|") for line in commands.call("sacct", *words).splitlines()]
+    except UserError:
+        return set()
+    return {row[0] for row in rows if len(row) == 2 and not row[1].startswith(("CANCELLED", "PENDING"))}
 
 
 def cancel(commands: SlurmCommands, job_ids: list[str]) -> None:
