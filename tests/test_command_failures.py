@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runner.files import write_json
-from runner.layout import ExperimentDir
-from runner.schedulers import local
+from runner.rundir.files import write_json
+from runner.rundir.layout import ExperimentDir
+from runner.submit.schedulers import local
 from runner_main import run
 from tiny_experiment import environment, wait_until
 

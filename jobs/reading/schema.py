@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from runner.metric_names import named_mode
+from runner.config.metric_names import named_mode
 
 FORMATS = ("jsonl", "csv", "json")
 NO_RESULT: JsonDict = {"identity": False}  # marks a field that cannot change a run's result
