@@ -93,7 +93,7 @@ def test_links_are_named(tmp_path: Path) -> None:
 PLAIN = {
     "runner/rundir/files.py", "runner/terminal.py", "runner/config/cluster.py", "runner/config/field_comments.py", "runner/rundir/processes.py",
     "runner/submit/snapshot.py", "runner/commands/init.py", "runner/commands/doctor.py", "runner/console.py",
-    "jobs/node/memory.py", "jobs/node/provenance.py", "jobs/content_cache.py", "jobs/training/warm_start.py", "jobs/tasks/command/records.py",
+    "jobs/node/memory.py", "jobs/node/provenance.py", "jobs/content_cache.py", "jobs/training/warm_start.py", "jobs/tasks/command/scripts.py",
     "jobs/node/probe.py", "jobs/node/disk_reserve.py", "analysis/output/writing.py", "analysis/output/report.py",
 }  # fmt: skip
 OPENING = ("open", "read_text", "read_bytes", "write_text", "write_bytes")
