@@ -17,7 +17,7 @@ import yaml
 
 from analysis.rank.summary import summarize
 from benchmarks.timing import machine
-from jobs.context import RunContext, default_cache_root
+from jobs.context import RunContext
 from jobs.node.child import result_of
 from jobs.tasks.crystal.schema import CrystalParams
 from jobs.tasks.crystal.task import CrystalTask
@@ -61,7 +61,7 @@ def train(directory: ExperimentDir) -> None:
                 continue
             run.path.mkdir(parents=True, exist_ok=True)
             run.config.write_text(yaml.safe_dump({"experiment": "false_alarms", "task": "crystal", **shared}))
-            context = RunContext(run, variant=variant, cache_root=default_cache_root(), params=shared["params"])
+            context = RunContext(run, variant=variant, params=shared["params"])
             write_json(run.result, result_of(CrystalTask().run(params, context), read_run_config(run), run, 1))
     write_json(directory.manifest, {"experiment": "false_alarms", "task": "crystal", "runs": planned})
 

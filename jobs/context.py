@@ -48,6 +48,7 @@ class RunContext:
         heartbeat: Heartbeat | None = None,
         thresholds: Thresholds = DEFAULT,
         params: Mapping[str, Any] | None = None,
+        config_dir: Path | None = None,
     ) -> None:
         self.directory = directory
         self.run_id = directory.run_id
@@ -59,6 +60,7 @@ class RunContext:
         self.cache_root = cache_root or shared_cache_root()
         self.thresholds = thresholds  # of the health rules, as the experiment file sets them
         self.params = params or {}  # of the run, as configured: what advice may name
+        self.config_dir = config_dir  # the folder of the experiment file
         self.health: str | None = None  # ok, warning or blocking; told with the next epoch
         self.stop_reason: str | None = None
         self._heartbeat = heartbeat
@@ -138,8 +140,8 @@ class RunContext:
 
     def _beat_for(self, values: Mapping[str, Any]) -> None:
         metric = self._metric or next((name for name in values if name.startswith("val_")), None)
-        value = as_json(values.get(metric)) if metric else None
-        self._beat(epoch=values.get("epoch"), metric=metric, value=value, health=self.health)
+        known = {"metric": metric, "value": as_json(values[metric])} if metric is not None and metric in values else {}
+        self._beat(epoch=values.get("epoch"), health=self.health, **known)  # else the last value stays
 
     def _beat(self, **progress: Any) -> None:
         if (heartbeat := self._heartbeat) is not None:

@@ -27,6 +27,7 @@ class RunFailure(Exception):
 
     def __init__(self, kind: Kind | str, message: str) -> None:
         self.kind = Kind(kind)
+        self.output: str | None = None  # of a program that was started: its last words stand for a traceback of ours
         super().__init__(message)
 
 
@@ -79,7 +80,8 @@ def failure_of_exception(error: BaseException, attempt: int, job_id: str | None)
         message, text = f"asked to stop ({error.reason}): {left}", ""
     else:
         message = str(error) or type(error).__name__
-        text = "".join(traceback.format_exception(error))
+        output = error.output if isinstance(error, RunFailure) else None
+        text = "".join(traceback.format_exception(error)) if output is None else output
     return Failure(kind, message, attempt, time.time(), job_id, text, _fingerprint(kind, error))
 
 

@@ -140,7 +140,7 @@ def submit(
     refuse_bad_data(loaded, runs)
     if not (chosen.kind == "slurm" and chosen.prepare and chosen.prepare.internet):  # which fetches it
         refuse_missing(loaded, runs)
-    origin = Origin(set_ or [], destination.text, str(Path.cwd()), cluster)
+    origin = Origin(set_ or [], destination.text, str(Path.cwd()), cluster, str(config.absolute().parent))
     outcome = command.submit(loaded, chosen, origin, runs, Policy(), dry_run)
     for line in command.lines(outcome, loaded, chosen, dry_run):
         tell(line)
@@ -242,7 +242,8 @@ def logs(
     from runner.commands import logs as command
     from runner.submit.selection import experiment_directory, root_directory
 
-    found, log = command.find(experiment_directory(experiment, root_directory(root)), name, attempt)
+    look = command.awaited if follow else command.find
+    found, log = look(experiment_directory(experiment, root_directory(root)), name, attempt)
     parts = command.follow(found, log) if follow else [command.read(log)]
     stdout = terminal.original(sys.stdout)
     for text in parts if raw else command.cleaned(parts):

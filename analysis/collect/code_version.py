@@ -16,9 +16,13 @@ def code_version(provenance: Mapping[str, Any], *, user_code: bool = True) -> st
     """What names the code that a run was made with: `sources DIGEST` of what can change a result.
 
     Runs of older versions have `copy DIGEST` of a submission's copy, or `commit ID` with uncommitted changes.
-    user_code: whether the task runs code of the user's. None where nothing names it.
+    user_code: whether the task runs code of the user's. The script of a command and what lies beside it count too.
+    None where nothing names it.
     """
     parts = [name for key in ("code", "user_code")[: 1 + user_code] if (name := _checkout_name(provenance.get(key)))]
+    script = provenance.get("script")
+    if isinstance(script, Mapping) and isinstance(script.get("digest"), str):
+        parts.append(f"script {script['digest']}")
     return " and ".join(parts) or None
 
 
@@ -46,6 +50,6 @@ def same_code(one: str, other: str | None) -> bool:
 
 def shown_code(version: str) -> str:
     """A version as a message shows it: `1a2b3c4`, with `+d3f0` for uncommitted changes."""
-    words = [word for word in version.split(" ") if word not in ("sources", "copy", "commit", "and")]
+    words = [word for word in version.split(" ") if word not in ("sources", "copy", "commit", "script", "and")]
     short = (f"{head[:SHORT]}{plus}{tail}" for head, plus, tail in (word.partition("+") for word in words))
     return "/".join(short)

@@ -130,3 +130,10 @@ def finite_items(value: Any) -> dict[str, float]:
     if not isinstance(value, dict):
         return {}
     return {str(name): number for name, item in value.items() if (number := finite(item)) is not None}
+
+
+def fusion_layers(result: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Layer → quantities at the best epoch, of a run's result.json."""
+    fusion = result.get("fusion")
+    layers = fusion.items() if isinstance(fusion, dict) else ()
+    return {str(layer): finite_items(values) for layer, values in layers}

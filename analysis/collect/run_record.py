@@ -103,9 +103,7 @@ def _read_result(record: RunRecord, run: RunDir, files: frozenset[str], options:
         made_with = reading.json_object(run.provenance)
         record.problems += [] if made_with else ["provenance.json cannot be read, so its code is not compared"]
         record.code = code_version(made_with or {}, user_code=options.user_code)
-    fusion = result.get("fusion")
-    layers = fusion.items() if isinstance(fusion, dict) else ()
-    record.fusion = {str(layer): reading.finite_items(values) for layer, values in layers}
+    record.fusion = reading.fusion_layers(result)
     _read_extra(record, result.get("extra"))
 
 

@@ -8,14 +8,15 @@ from typing import Annotated
 
 import typer
 
-from analysis.commands.options import DEFAULT_ROOT, Experiment, Format, FormatOption, Root
-from analysis.commands.selection import variants_named
+from analysis.commands.options import DEFAULT_ROOT, ExperimentOrRun, Format, FormatOption, Root
+from analysis.commands.selection import is_run, variants_named
 from analysis.commands.tables import write_rows
 from analysis.output.fusion_table import SCALES, WEIGHTS, filled_columns, fusion_rows, thinned
 from analysis.output.writing import written
 from analysis.rank.curves import VariantLogs, read_logs
 from analysis.rank.summary import Summary, summarize
 from runner.errors import CommandFailed
+from runner.rundir.layout import RunDir
 from runner.submit.selection import experiment_directory
 
 VariantOption = Annotated[
@@ -25,14 +26,13 @@ VariantOption = Annotated[
 
 
 def weights(
-    experiment: Experiment = None,
+    experiment: ExperimentOrRun = None,
     variant: VariantOption = None,
     root: Root = DEFAULT_ROOT,
     format: FormatOption = Format.table,
 ) -> None:
     """Weights and ratio of every fused layer by epoch, with its band; draws figures/weights.svg and ratio.svg."""
-    summary = summarize(experiment_directory(experiment, root).path)
-    logs = _logs(summary, variant or [])
+    summary, logs = _read(experiment, variant or [], root)
     _report(summary, logs, WEIGHTS, format, "weights")
     from analysis.plots import figure, fusion
 
@@ -41,14 +41,13 @@ def weights(
 
 
 def scale(
-    experiment: Experiment = None,
+    experiment: ExperimentOrRun = None,
     variant: VariantOption = None,
     root: Root = DEFAULT_ROOT,
     format: FormatOption = Format.table,
 ) -> None:
     """text_scale and node_scale of every fused layer by epoch; draws figures/text_scale.svg and node_scale.svg."""
-    summary = summarize(experiment_directory(experiment, root).path)
-    logs = _logs(summary, variant or [])
+    summary, logs = _read(experiment, variant or [], root)
     _report(summary, logs, SCALES, format, "scales")
     from analysis.plots import figure, fusion
 
@@ -56,8 +55,13 @@ def scale(
         _draw(summary, [fusion.evolution(logs, name, f"{name} by epoch and layer", "") for name in SCALES])
 
 
-def _logs(summary: Summary, names: Sequence[str]) -> list[VariantLogs]:
-    return [read_logs(summary.collection.directory, variant) for variant in variants_named(summary, names)]
+def _read(name: str | None, variants: Sequence[str], root: Path) -> tuple[Summary, list[VariantLogs]]:
+    """The experiment that `name` means, and the logs of `variants`; the directory of a run is that run alone."""
+    if name is not None and is_run(run := RunDir(Path(name).resolve())):
+        summary, variants = summarize(run.experiment.path), [*variants, run.run_id]
+    else:
+        summary = summarize(experiment_directory(name, root).path)
+    return summary, [read_logs(summary.collection.directory, one) for one in variants_named(summary, variants)]
 
 
 def _report(

@@ -15,6 +15,8 @@ from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.submit.selection import choose_run, experiment_directory
 
+CHECKPOINT = ".pt"  # how the name of a checkpoint ends
+
 
 def variant_named(summary: Summary, name: str) -> Variant:
     """A variant by its name, or one run of it by its id or a unique prefix of that; UserError otherwise."""
@@ -58,6 +60,46 @@ def run_named(name: str, experiment: str | None, root: Path) -> RunDir:
     if not run.path.is_dir():
         raise CommandFailed(f"{run.run_id} has not started", next_command=f"runner status {directory.path}")
     return run
+
+
+def is_run(run: RunDir) -> bool:
+    """Whether the files of a run lie there; a copy may lack some."""
+    return any(file.is_file() for file in (run.config, run.result, run.predictions))
+
+
+def run_of(checkpoint: Path) -> RunDir:
+    """The run that a checkpoint belongs to: the one in whose directory it lies; UserError where there is none."""
+    run = RunDir(checkpoint.parent)
+    if not checkpoint.is_file():
+        raise UserError(f"there is no checkpoint {checkpoint}")
+    if not run.config.is_file():
+        raise UserError(
+            f"{checkpoint} lies in no run directory, so what it was trained on is unknown",
+            next_command="put it beside the best.pt of its run, or name the run before --checkpoint",
+        )
+    return run
+
+
+def run_and_checkpoint(
+    name: str | None, checkpoint: Path | None, experiment: str | None, root: Path
+) -> tuple[RunDir, Path | None]:
+    """The run and the checkpoint that are meant: a checkpoint alone stands for its run, a run alone for its best.pt.
+
+    Raises UserError where the checkpoint lies in the directory of another run than the one that is named.
+    """
+    if name is not None and Path(name).suffix == CHECKPOINT:
+        if checkpoint is not None:
+            raise UserError(f"two checkpoints are given, {name} and {checkpoint}; name one, or a run and one")
+        checkpoint, name = Path(name), None
+    if checkpoint is None:
+        assert name is not None
+        return run_named(name, experiment, root), None
+    if name is None:
+        return run_of(checkpoint), checkpoint
+    run, owner = run_named(name, experiment, root), RunDir(checkpoint.parent)
+    if owner.config.is_file() and owner.path.resolve() != run.path.resolve():
+        raise UserError(f"{checkpoint} belongs to the run {owner.path.resolve().name}, not to {run.run_id}")
+    return run, checkpoint
 
 
 def runs_meant(name: str | None, experiment: str | None, root: Path) -> list[RunDir]:

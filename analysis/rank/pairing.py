@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,12 @@ from analysis.collect.predictions import Predictions, read_predictions
 from analysis.rank.ranking import Variant
 from analysis.rank.statistics import SMALLEST_SAMPLE, Array, Interval, paired_interval
 from runner.errors import CommandFailed
+from runner.rundir.files import as_number
 from runner.rundir.layout import ExperimentDir
 
 DISAGREEMENTS = 10
+COMPARED = ("ratio", "contribution_ratio", "cosine", "norm_ratio", "gate_mean")  # of every fused layer
+Fusion = Mapping[str, Mapping[str, float]]  # layer → quantities
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,17 @@ class Pairing:
     agreement: float  # Pearson correlation of the predictions
     shared_error: float  # Pearson correlation of the signed errors
     disagreements: list[Disagreement]
+    fusion: list[FusionPair]
+
+
+@dataclass(frozen=True)
+class FusionPair:
+    """A quantity of one fused layer in both models; None where one has not got it."""
+
+    layer: str
+    quantity: str
+    first: float | None
+    second: float | None
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,7 @@ class Side:
 
     name: str
     by_seed: Mapping[int | None, Predictions]  # of one split
+    fusion: Fusion = field(default_factory=dict)  # at the best epoch, mean over seeds
 
 
 def pair(directory: ExperimentDir, first: Variant, second: Variant, split: str) -> Pairing:
@@ -60,7 +75,7 @@ def pair(directory: ExperimentDir, first: Variant, second: Variant, split: str) 
 
 def side_of(directory: ExperimentDir, variant: Variant, split: str) -> Side:
     """What the completed runs of a variant predicted."""
-    return Side(variant.name, _by_seed(directory, variant, split))
+    return Side(variant.name, _by_seed(directory, variant, split), variant.fusion)
 
 
 def pair_sides(first: Side, second: Side, split: str) -> Pairing:
@@ -87,7 +102,19 @@ def pair_sides(first: Side, second: Side, split: str) -> Pairing:
             f"{tables[0][0][apart][0]:g} and {tables[1][0][apart][0]:g}"
         )
     one, two = (np.array([[table[name][1] for name in ids] for table in side]) for side in tables)  # (S, C)
-    return _pairing(first.name, second.name, split, ids, target, one, two)
+    found = _pairing(first.name, second.name, split, ids, target, one, two)
+    return replace(found, fusion=fusion_pairs(first.fusion, second.fusion))
+
+
+def fusion_pairs(first: Fusion, second: Fusion) -> list[FusionPair]:
+    """What both models say of their fused layers, layer by layer."""
+    layers = sorted({*first, *second}, key=lambda layer: (not layer.isdigit(), layer.zfill(9)))
+    pairs = [
+        FusionPair(layer, name, *(as_number(side.get(layer, {}).get(name)) for side in (first, second)))
+        for layer in layers
+        for name in COMPARED
+    ]
+    return [pair for pair in pairs if (pair.first, pair.second) != (None, None)]
 
 
 def _pairing(first: str, second: str, split: str, ids: list[str], target: Array, one: Array, two: Array) -> Pairing:
@@ -107,6 +134,7 @@ def _pairing(first: str, second: str, split: str, ids: list[str], target: Array,
         first_better=float((size[0].mean(axis=0) < size[1].mean(axis=0)).mean()),
         agreement=correlation(mean_one, mean_two),
         shared_error=correlation(errors[0].mean(axis=0), errors[1].mean(axis=0)),
+        fusion=[],
         disagreements=[Disagreement(ids[i], float(target[i]), float(mean_one[i]), float(mean_two[i])) for i in order],
     )
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis.commands.options import DEFAULT_ROOT, RUN_HELP, Format, FormatOption, OfExperiment, Root
-from analysis.commands.selection import run_named, thresholds_of
+from analysis.commands.options import CHECKPOINT_HELP, DEFAULT_ROOT, RUN_HELP, Format, FormatOption, OfExperiment, Root
+from analysis.commands.selection import run_and_checkpoint, thresholds_of
 from analysis.commands.tables import write_rows
 from analysis.output.writing import kept_inside, stdout_console, written
-from runner.errors import CommandFailed
+from runner.errors import CommandFailed, UserError
 from runner.health.fusion import alpha_findings, gate_findings
 from runner.health.quantities import LATE
 from runner.health.settings import settings_of
@@ -35,19 +35,24 @@ class Split(StrEnum):
 
 
 def command(
-    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP)],
+    run: Annotated[
+        str | None, typer.Argument(metavar="RUN", help=f"{RUN_HELP} Or its checkpoint.", show_default=False)
+    ] = None,
     experiment: OfExperiment = None,
     split: Annotated[Split, typer.Option(help="Whose crystals.")] = Split.val,
     samples: Annotated[int, typer.Option(min=1, help="Crystals, evenly spread over the split.")] = 100,
+    checkpoint: Annotated[Path | None, typer.Option(help=CHECKPOINT_HELP)] = None,
     root: Root = DEFAULT_ROOT,
     format: FormatOption = Format.table,
 ) -> None:
     """Alpha of each atom and channel; of fusions without alpha their gates or w_text. Writes analysis/ of the run."""
-    directory = run_named(run, experiment, root)
+    if run is None and checkpoint is None:
+        raise UserError("name a run, or a checkpoint", next_command="runner status, which lists the runs")
+    directory, checkpoint = run_and_checkpoint(run, checkpoint, experiment, root)
     from jobs.tasks.crystal.tools.alpha import alpha
     from jobs.tasks.crystal.tools.load_run import params_of
 
-    layers = alpha(directory, cache_root(), split.value, samples, tell)
+    layers = alpha(directory, cache_root(), split.value, samples, tell, checkpoint)
     rows = [summary_row(its) for its in layers]
     write_rows(rows, list(rows[0]), format)
     if format is Format.table:
@@ -59,11 +64,12 @@ def command(
                 console.print(f"layer {finding.layer}: {finding.message}", soft_wrap=True)
                 if finding.advice:
                     console.print(f"  next: {finding.advice}", soft_wrap=True)
-    _save_csv(kept_inside(directory.alpha, directory.path), layers)
+    _save_csv(kept_inside(directory.of_checkpoint(directory.alpha, checkpoint), directory.path), layers)
     from analysis.plots.alpha import files
 
     figures = files({its.layer: its.values for its in layers})
-    written({directory.figure(name): content for name, content in figures.items()}, inside=directory.path)
+    paths = {name: directory.of_checkpoint(directory.figure(name), checkpoint) for name in figures}
+    written({paths[name]: content for name, content in figures.items()}, inside=directory.path)
 
 
 def summary_row(its: LayerAlpha) -> dict[str, Any]:

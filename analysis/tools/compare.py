@@ -17,7 +17,7 @@ from analysis.commands.tables import write_rows
 from analysis.formatting import percent, plural
 from analysis.output.writing import stdout_console
 from analysis.rank.claims import verdict
-from analysis.rank.pairing import Pairing, pair_sides
+from analysis.rank.pairing import Fusion, Pairing, pair_sides
 from analysis.tools.compare_targets import Sides
 from runner.rundir.cache_root import cache_root
 from runner.rundir.layout import RunDir
@@ -50,7 +50,7 @@ def command(
 
     A checkpoint predicts anew; everything else is read from predictions.csv.
     """
-    sides = Sides(experiment, root, split.value, _predicted)
+    sides = Sides(experiment, root, split.value, _opened)
     found = pair_sides(*sides.both(first, second), split.value)
     rows = [dataclasses.asdict(item) for item in found.disagreements]
     if format is Format.json:
@@ -62,17 +62,24 @@ def command(
     console = stdout_console()
     for line in lines(found):
         console.print(line, soft_wrap=True)
+    if found.fusion:
+        console.print("fused layers on the validation crystals (gate_mean is the mean of alpha):", soft_wrap=True)
+        write_rows(
+            [dataclasses.asdict(pair) for pair in found.fusion], ["layer", "quantity", "first", "second"], format
+        )
+    console.print("largest disagreements:", soft_wrap=True)
     write_rows(rows, ["id", "target", "first", "second"], format)
 
 
-def _predicted(run: RunDir, checkpoint: Path, split: str) -> Predictions:
-    """What a checkpoint predicts of a split of its run, computed now."""
+def _opened(run: RunDir, checkpoint: Path, split: str) -> tuple[Predictions, Fusion]:
+    """What a checkpoint predicts of a split of its run, and its fused layers on validation crystals, computed now."""
+    from jobs.tasks.crystal.tools.inspection import quantities
     from jobs.tasks.crystal.tools.load_run import open_run
 
     learner = open_run(run, cache_root(), log=lambda line: print(line, file=sys.stderr), weights=checkpoint)
     predictions, targets = learner.predict(split)
     ids = [learner.corpus.ids[place] for place in learner.corpus.places[split]]
-    return Predictions(ids, targets.tolist(), predictions.tolist())
+    return Predictions(ids, targets.tolist(), predictions.tolist()), quantities(learner)["val"]
 
 
 def lines(found: Pairing) -> list[str]:
@@ -87,5 +94,4 @@ def lines(found: Pairing) -> list[str]:
         f"{percent(interval.high / base)}, {interval.method}): {verdict(interval, interval.p)}",
         f"A errs less on {found.first_better:.0%} of the items",
         f"correlation of the predictions {found.agreement:.3f}, of the errors {found.shared_error:.3f}",
-        "largest disagreements:",
     ]

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from analysis.collect.reading import json_lines, read_bytes, table_rows
-from analysis.commands.options import DEFAULT_ROOT, RUN_HELP, Format, FormatOption, OfExperiment, Root
-from analysis.commands.selection import runs_meant, thresholds_of
+from analysis.commands.options import CHECKPOINT_HELP, DEFAULT_ROOT, RUN_HELP, Format, FormatOption, OfExperiment, Root
+from analysis.commands.selection import CHECKPOINT, run_and_checkpoint, runs_meant, thresholds_of
 from analysis.commands.tables import write_rows
 from analysis.output.fusion_table import filled_columns
 from analysis.output.writing import stdout_console, written
@@ -38,22 +38,27 @@ Found = dict[str, dict[str, dict[str, float]]]  # split → layer → quantities
 def command(
     name: Annotated[
         str | None,
-        typer.Argument(help=f"{RUN_HELP} Or an experiment: the best run of each variant.", show_default=False),
+        typer.Argument(
+            help=f"{RUN_HELP} Or its checkpoint. Or an experiment: the best run of each variant.", show_default=False
+        ),
     ] = None,
     experiment: OfExperiment = None,
     samples: Annotated[
         int, typer.Option(min=1, help="Crystals of train and of val, evenly spread; test is never read.")
     ] = 200,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Another checkpoint of the run, as `analysis rescale` writes.")
-    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help=CHECKPOINT_HELP)] = None,
     root: Root = DEFAULT_ROOT,
     format: FormatOption = Format.table,
 ) -> None:
     """Sizes, directions, change and gates of every fused layer; a verdict and the next step."""
     from jobs.tasks.crystal.tools.load_run import params_of  # torch: only here and only now
 
-    runs = [run for run in runs_meant(name, experiment, root) if params_of(run).model.uses_text]
+    if checkpoint is not None or (name is not None and Path(name).suffix == CHECKPOINT):
+        run, checkpoint = run_and_checkpoint(name, checkpoint, experiment, root)
+        meant = [run]
+    else:
+        meant = runs_meant(name, experiment, root)
+    runs = [run for run in meant if params_of(run).model.uses_text]
     if not runs:
         raise CommandFailed("no completed run here joins graph and text", next_command="analysis summarize")
     rows: list[dict[str, Any]] = []
@@ -106,8 +111,8 @@ def _diagnosed(run: RunDir, samples: int, checkpoint: Path | None) -> tuple[Foun
         **_verdict(diagnosis),
         "findings": [finding.as_dict() for finding in diagnosis.findings],
     }
-    text = json.dumps(content, indent=1) + "\n"
-    written({run.diagnosis: text, run.figure("diagnosis.svg"): plot.svg}, inside=run.path)
+    files = {run.diagnosis: json.dumps(content, indent=1) + "\n", run.figure("diagnosis.svg"): plot.svg}
+    written({run.of_checkpoint(path, checkpoint): text for path, text in files.items()}, inside=run.path)
     return found, diagnosis
 
 

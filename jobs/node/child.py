@@ -61,7 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
         if is_full_disk(error):
             give_back(directory)
         patiently(lambda: failure.write(directory))
-        say(failure.traceback or failure.message)
+        shown = isinstance(error, RunFailure) and error.output is not None  # by the program itself
+        say(failure.message if shown else failure.traceback or failure.message)
         status = EXIT_STOPPED if isinstance(error, Stopped) else EXIT_FAILED
     _leave_in(_LEAVE_S, status)
     return status
@@ -80,7 +81,7 @@ def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
     context = RunContext(
         directory, variant=config.variant, seed=config.seed, attempt=options.attempt, threads=config.threads,
         gpus=config.gpus, heartbeat=heartbeat, thresholds=config.thresholds(),
-        params=config.params,
+        params=config.params, config_dir=config.config_dir,
     )  # fmt: skip
     _listen(context, options.lifeline)
     heartbeat.start()

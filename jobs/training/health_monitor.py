@@ -33,6 +33,11 @@ class Watch:
                 (str(each["level"]), str(each["rule"]), str(each["layer"])) for each in record.get("findings", [])
             }
 
+    def rewind(self, epoch: int) -> None:
+        """Forget the epochs after `epoch`, which are reported again."""
+        self._history = [record for record in self._history if record.get("epoch", 0) <= epoch]
+        self._rows = [row for row in self._rows if (row["epoch"] or 0) <= epoch]
+
     def see(self, record: Mapping[str, Any], layers: Layers) -> list[Finding]:
         """What is new in an epoch; `record`: its line of metrics.jsonl."""
         self._history.append(dict(record))

@@ -15,6 +15,7 @@ from runner.rundir.states import RunState
 
 LOG_BYTES = 64 << 10  # at the end of a log, in which the last lines are looked for
 LOG_LINES = 8
+_WITH_OWN_KEYS = ("crystal", "sentiment")  # tasks that have the keys which advice names
 
 
 def blocks(status: Status) -> Iterator[str]:
@@ -35,13 +36,28 @@ def _lines(status: Status, run: PlannedRun, state: RunState) -> list[str]:
     if run.axes:
         lines.append(f"  {run.variant}, seed {run.seed}")
     lines += [f"  | {line}" for line in _tail(status.directory, target, failure)]
-    found = kind_of(state.kind)
-    if found.advice:
-        lines.append(f"  advice: {found.advice}")
-    force = "" if found.retried else " --force"
-    kind = f" --kind {state.kind}" if state.kind else ""
-    lines.append(f"  next: runner logs {name} {run.run_id}, runner resubmit {name}{kind}{force}")
+    kind = kind_of(state.kind)
+    if advice := (status.manifest.task in _WITH_OWN_KEYS and kind.keys) or kind.advice:
+        lines.append(f"  advice: {advice}")
+    why = _held_back(status, state)
+    if why:
+        lines.append(f"  not sent again by itself: {why}")
+    force = " --force" if why or not kind.retried else ""
+    only = f" --kind {state.kind}" if state.kind else ""
+    lines.append(f"  next: runner logs {name} {run.run_id}, runner resubmit {name}{only}{force}")
     return lines
+
+
+def _held_back(status: Status, state: RunState) -> str | None:
+    """Why a kind of failure that the policy retries is not retried here."""
+    most = status.manifest.content["retry"].get("max_attempts")
+    if not kind_of(state.kind).retried:
+        return None
+    if isinstance(most, int) and state.attempt >= most:
+        return f"all {most} attempts are used (retry.max_attempts)"
+    if state.kind == "gpu_out_of_memory" and status.manifest.task == "command":
+        return "a command cannot be told to work in smaller pieces"
+    return None
 
 
 def _tail(directory: ExperimentDir, run: RunDir, failure: dict[str, object]) -> list[str]:

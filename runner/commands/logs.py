@@ -13,13 +13,15 @@ from runner.rundir import manifest
 from runner.rundir.files import open_text
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.manifest import Submission
-from runner.rundir.states import run_state
+from runner.rundir.states import run_state, survey
 from runner.submit.schedulers import slurm
 from runner.submit.selection import choose_run
-from runner.terminal import log_line
+from runner.terminal import log_line, tell
 
 POLL_SECONDS = 0.5
 SHOWN = 1 << 20  # bytes of a log, some 12,000 lines
+QUERY_SECONDS = 10.0  # Slurm is asked less often than the file system
+WAITING = ("queued", "running")
 
 
 def find(directory: ExperimentDir, name: str, attempt: int | None) -> tuple[RunDir, Path]:
@@ -37,6 +39,27 @@ def find(directory: ExperimentDir, name: str, attempt: int | None) -> tuple[RunD
     started_by = log_of_the_start(directory, run.run_id)
     hint = f"; what started it wrote to {started_by}" if started_by else ""
     raise UserError(f"{run.run_id}: no log yet{hint}", next_command=f"runner status {directory.path.name}")
+
+
+def awaited(directory: ExperimentDir, name: str, attempt: int | None) -> tuple[RunDir, Path]:
+    """As `find`; a run without a log that is queued, or has just started, is waited for."""
+    run = directory.run(choose_run(manifest.read(directory).runs, name).run_id)
+    announced = False
+    while True:
+        try:
+            return find(directory, name, attempt)
+        except UserError:
+            state = survey(directory, [run.run_id])[0][run.run_id]
+            if attempt_logs(run) or state.state not in WAITING:
+                raise
+        if not announced:
+            tell(
+                f"{run.run_id} is {state.state}" + (f" ({state.message})" if state.message else "") + ": waiting for it"
+            )
+            announced = True
+        until = time.monotonic() + QUERY_SECONDS
+        while not attempt_logs(run) and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
 
 
 def attempt_logs(run: RunDir) -> dict[int, Path]:
@@ -97,14 +120,17 @@ def _log_of_the_task(directory: ExperimentDir, sent: Submission, position: int) 
 
 
 def follow(run: RunDir, log: Path) -> Iterator[str]:
-    """The text of `log`, then what is appended, until the run has ended."""
+    """The text of `log`, then what is appended, until the run has ended; one that has just started has no heartbeat."""
+    asked = float("-inf")
     with open_text(log) as file:
         yield _skipped(log, file, SHOWN)
         while True:
             if text := file.read():
                 yield text
-            elif run_state(run).state not in ("running", "queued"):
-                yield file.read()
-                return
-            else:
-                time.sleep(POLL_SECONDS)
+            state = run_state(run).state
+            if state != "running" and (state == "completed" or time.monotonic() - asked > QUERY_SECONDS):
+                asked = time.monotonic()
+                if survey(run.experiment, [run.run_id])[0][run.run_id].state not in WAITING:
+                    yield file.read()
+                    return
+            time.sleep(POLL_SECONDS)

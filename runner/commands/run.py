@@ -15,7 +15,7 @@ from runner.rundir.files import open_text
 from runner.rundir.layout import RunDir
 from runner.rundir.states import run_state
 from runner.submit.selection import choose_run
-from runner.submit.submission import write_run
+from runner.submit.submission import Origin, write_run
 
 POLL_SECONDS = 0.1
 
@@ -27,7 +27,9 @@ def prepare(loaded: Loaded, name: str) -> RunDir:
         manifest.write(loaded.directory, loaded.expansion, loaded.experiment.task)
     target = loaded.directory.run(run.run_id)
     if run_state(target).state not in ("completed", "running"):
-        write_run(loaded.directory, loaded.expansion, run, {}, str(Path.cwd()))
+        config = loaded.expansion.file.path.absolute()
+        origin = Origin([], "local", str(Path.cwd()), config_dir=str(config.parent))
+        write_run(loaded.directory, loaded.expansion, run, {}, origin)
     return target
 
 

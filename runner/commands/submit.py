@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from jobs.node.parent import ArrayTask
 from runner.commands.loading import Loaded, refuse_without_time, units_in_words
@@ -13,7 +14,7 @@ from runner.commands.prepare_job import PrepareJob
 from runner.commands.status import gone_line
 from runner.config.cluster import Cluster, SlurmCluster
 from runner.config.quantities import counted
-from runner.errors import CommandFailed
+from runner.errors import CommandFailed, ConfigError
 from runner.matrix.expansion import Run
 from runner.rundir import manifest
 from runner.rundir.failures import kind_of
@@ -44,6 +45,7 @@ def submit(
 ) -> Outcome:
     """Plan and send `runs` under the experiment's lock; with `dry_run` nothing is written."""
     experiment = loaded.experiment
+    own_code = _own_code(loaded, runs, origin)
     policy = replace(policy, limits=_limits(loaded, cluster), shrink=getattr(loaded.task, "shrink", None))
     if dry_run:
         planned = plan(loaded.directory, runs, experiment, policy)
@@ -61,7 +63,7 @@ def submit(
         if planned.send:
             before = len(manifest.submissions(loaded.directory))
             try:
-                sent = submission.send(loaded.directory, loaded.expansion, cluster, planned, WORKERS, origin)
+                sent = submission.send(loaded.directory, loaded.expansion, cluster, planned, WORKERS, origin, own_code)
             except KeyboardInterrupt:
                 tell(_interrupted(loaded, manifest.submissions(loaded.directory)[before:]))
                 raise
@@ -79,6 +81,19 @@ def _keep_cancelled(loaded: Loaded, planned: Plan) -> None:
 def chosen(loaded: Loaded, only: Sequence[str]) -> list[Run]:
     """The runs of --only, else all."""
     return filter_runs(loaded.expansion.runs, only) if only else loaded.expansion.runs
+
+
+def _own_code(loaded: Loaded, runs: Sequence[Run], origin: submission.Origin) -> dict[str, Path]:
+    """The user's files that `runs` start, by their name in the copy of the code; ConfigError where one is missing."""
+    look = getattr(loaded.task, "own_code", None)
+    if look is None or not runs:
+        return {}
+    folder = Path(origin.config_dir or loaded.expansion.file.path.absolute().parent)
+    files, problems = look(loaded.models(runs), Path(origin.folder), folder)
+    report = loaded.expansion.reporter(runs[0].variant)
+    if problems:
+        raise ConfigError([report(tuple(p.key.split(".")), p.what, allowed=p.allowed) for p in problems])
+    return dict(files)
 
 
 def _limits(loaded: Loaded, cluster: Cluster) -> Limits:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -132,6 +133,15 @@ class SlurmCluster(Part):
 
 
 Cluster = LocalCluster | SlurmCluster
+
+
+def worker_environment(cluster: Cluster, ours: Mapping[str, str]) -> dict[str, str]:
+    """`ours` and the variables of the cluster file, which win; but our code stays first on PYTHONPATH."""
+    paths = (variables.get("PYTHONPATH") for variables in (ours, cluster.environment))
+    path = os.pathsep.join(part for part in paths if part)
+    return {**ours, **cluster.environment} | ({"PYTHONPATH": path} if path else {})
+
+
 _KINDS: dict[str, type[LocalCluster] | type[SlurmCluster]] = {"local": LocalCluster, "slurm": SlurmCluster}
 
 

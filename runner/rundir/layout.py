@@ -91,6 +91,11 @@ class RunDir:
         return self.path / "values.json"
 
     @property
+    def numbering(self) -> Path:
+        """Epochs before the first row of a command's history that began anew: {"offset": 5}."""
+        return self.path / "numbering.json"
+
+    @property
     def result(self) -> Path:
         return self.path / "result.json"
 
@@ -134,6 +139,12 @@ class RunDir:
 
     def figure(self, name: str) -> Path:
         return self.analysis / name
+
+    def of_checkpoint(self, path: Path, checkpoint: Path | None) -> Path:
+        """`path` for the best checkpoint, and a name of its own for another one: diagnosis-rescaled.json."""
+        if checkpoint is None or checkpoint.name == self.best_checkpoint.name:
+            return path
+        return path.with_name(f"{path.stem}-{checkpoint.stem}{path.suffix}")
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ class Submission:
     time: float
     tasks: list[list[str]]
     chunks: list[Chunk]
-    origin: dict[str, Any]  # overrides, cluster, --cluster and working directory, to repeat it
+    origin: dict[str, Any]  # overrides, cluster, --cluster and folders, to repeat it
     user: int  # id of who sent it
     commands: dict[str, str] = field(default_factory=dict)  # Slurm's, where the site wraps them
 
@@ -174,7 +174,7 @@ def submissions(directory: ExperimentDir) -> list[Submission]:
     result = []
     for number, record in sorted(found.items()):
         own = [chunk for (of, _), chunk in chunks.items() if of == number]
-        origin = {name: record.get(name) for name in ("overrides", "cluster", "folder", "cluster_option")}
+        origin = {name: record.get(name) for name in ("overrides", "cluster", "folder", "cluster_option", "config_dir")}
         tasks = _tasks(directory, number)
         user, commands = record.get("user"), record.get("commands")
         result.append(

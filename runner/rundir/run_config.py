@@ -9,6 +9,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from jobs.tasks.command.template import fill, flat
 from runner.errors import ConfigError, Problem
 from runner.health.thresholds import Thresholds, overridden
 from runner.rundir.files import read_bytes
@@ -52,6 +53,7 @@ class RunConfig(BaseModel):
     metric: str = "val_mae"  # that ranks the variants
     mode: Literal["min", "max"] = "min"
     code_path: Path | None = None
+    config_dir: Path | None = None  # the folder of the experiment file
     adjustments: dict[str, Any] = {}  # dotted key of params → value for this run's next attempt only
 
     def thresholds(self) -> Thresholds:
@@ -61,9 +63,14 @@ class RunConfig(BaseModel):
     @property
     def checkpoints(self) -> list[str]:
         """The file that holds the state of a command, below the run's directory; ours have their own names."""
-        command = self.params.get("command")
+        command, values = (self.params.get(key) for key in ("command", "values"))
         name = command.get("checkpoint") if isinstance(command, dict) else None
-        return [f"{RunDir(Path()).output.name}/{name}"] if isinstance(name, str) else []
+        known = {"run_id": self.run_id, "seed": self.seed, "threads": self.threads}
+        known |= flat(values) if isinstance(values, dict) else {}
+        try:
+            return [f"{RunDir(Path()).output.name}/{fill(name, known)}"] if isinstance(name, str) else []
+        except (KeyError, ValueError):  # of a task of the user's that has other names
+            return []
 
     def adjusted(self) -> dict[str, Any]:
         """The parameters with the adjustments that an earlier failure made necessary."""

@@ -85,7 +85,8 @@ def survey(
 def _mark_cancelled(states: dict[str, RunState], signs: Mapping[str, Signs], queue: Queue) -> None:
     """Those that were taken from Slurm's queue before their start, which the accounting does not record.
 
-    Not where slurmctld was started after they were sent: it may have lost them.
+    Not where slurmctld was started after they were sent, since it may have lost them, nor where the accounting knows
+    another end: a node that cannot start an array task leaves no log either.
     """
     taken = [
         run_id
@@ -96,9 +97,11 @@ def _mark_cancelled(states: dict[str, RunState], signs: Mapping[str, Signs], que
     if not taken or queue.unanswered:
         return
     boot = slurm.boot_time(queue.commands)
+    elements = {run_id: log.name.removesuffix("_0_log.out") for run_id in taken if (log := queue.last[run_id].log)}
+    ended = slurm.ended_elements(queue.commands, {name.partition("_")[0] for name in elements.values()})
     what = "taken from Slurm's queue before it started, as scancel does"
-    for run_id in taken:
-        if queue.last[run_id].time > boot:
+    for run_id, name in elements.items():
+        if queue.last[run_id].time > boot and name not in ended:
             states[run_id] = replace(states[run_id], state="cancelled", kind=Kind.CANCELLED, message=what)
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from importlib.util import find_spec
 from modulefinder import ModuleFinder
 from pathlib import Path
@@ -19,13 +19,15 @@ PACKAGES = ("runner", "jobs", "models", "analysis")
 LEFT_OUT = ("__pycache__", "starters")
 
 
-def take(directory: ExperimentDir, task: str, code_path: Path) -> Path:
+def take(directory: ExperimentDir, task: str, code_path: Path, own: Mapping[str, Path] | None = None) -> Path:
     """Copy our packages, and where `task` is `package.module:Class` the user's, below the experiment; the copy's path.
+
+    own: further files of the user's, by their name in the copy.
 
     The commits and uncommitted changes of both lie in it. Equal code is copied once. Files are written beside and
     renamed, so two submissions at once do no harm.
     """
-    sources = dict(_sources(task, code_path))
+    sources = {**dict(_sources(task, code_path)), **(own or {})}
     versions = checkouts(_folder_of("runner").parent, code_path)
     digest = hashlib.sha256(json.dumps(versions.record).encode())
     for name, path in sorted(sources.items()):
@@ -37,7 +39,7 @@ def take(directory: ExperimentDir, task: str, code_path: Path) -> Path:
     beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     for name, path in sources.items():
         (beside / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, beside / name)
+        shutil.copy(path, beside / name)  # a script may be executable
     versions.write(beside)
     beside.chmod(0o755)
     try:
@@ -54,11 +56,16 @@ def _sources(task: str, code_path: Path) -> Iterator[tuple[str, Path]]:
     for package in PACKAGES:
         yield from _files(_folder_of(package))
     if ":" in task:
-        for name in sorted(_imported(task.partition(":")[0], code_path)):
-            if (folder := code_path / name).is_dir():
-                yield from _files(folder)
-            elif (module := code_path / f"{name}.py").is_file():
-                yield module.name, module
+        yield from code_of(task.partition(":")[0], code_path, without=PACKAGES)
+
+
+def code_of(module: str, folder: Path, without: Collection[str] = ()) -> Iterator[tuple[str, Path]]:
+    """Name below `folder` → file, of `module` and of every module and package in `folder` that it imports."""
+    for name in sorted(_imported(module, folder) - set(without)):
+        if (package := folder / name).is_dir():
+            yield from _files(package)
+        elif (path := folder / f"{name}.py").is_file():
+            yield path.name, path
 
 
 def _imported(module: str, code_path: Path) -> set[str]:
@@ -71,7 +78,7 @@ def _imported(module: str, code_path: Path) -> set[str]:
         return set()
     finder = ModuleFinder([str(code_path)])
     finder.import_hook(module)
-    return {name.partition(".")[0] for name in finder.modules} - set(PACKAGES)
+    return {name.partition(".")[0] for name in finder.modules}
 
 
 def _folder_of(package: str) -> Path:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.config.cluster import Cluster, SlurmCluster
+from runner.config.cluster import Cluster, SlurmCluster, worker_environment
 from runner.config.experiment import Experiment, Resources
 from runner.config.quantities import human_seconds
 from runner.config.yaml_output import dump
@@ -65,12 +65,21 @@ class Origin:
     cluster: str  # local, or the text of the cluster file
     folder: str  # the working directory, against which relative paths of data and code are meant
     cluster_option: str | None = None  # --cluster, for the commands that are proposed later
+    config_dir: str | None = None  # folder of the experiment file, of which a submission keeps a copy elsewhere
 
 
 def send(
-    directory: ExperimentDir, expansion: Expansion, cluster: Cluster, plan: Plan, workers: Workers, origin: Origin
+    directory: ExperimentDir,
+    expansion: Expansion,
+    cluster: Cluster,
+    plan: Plan,
+    workers: Workers,
+    origin: Origin,
+    own_code: Mapping[str, Path] | None = None,
 ) -> Sent:
     """Write the run directories and send the array tasks; call it under `manifest.submit_lock`.
+
+    own_code: the user's files that the runs start, by their name in the copy of the code.
 
     Runs with the same resources share an array. A token is saved before every sbatch and the job id after it, so that
     an array whose id was not saved is found.
@@ -81,12 +90,12 @@ def send(
     ids = {run_id for task in tasks for run_id in task}
     if not tasks:
         return Sent([], 0, 0, waiting)
-    _write_runs(directory, expansion, plan, ids, origin.folder)
+    _write_runs(directory, expansion, plan, ids, origin)
     number = manifest.next_number(directory)
     folder = directory.submission(number)
     folder.mkdir(parents=True)
     write_text(folder / "experiment.yaml", expansion.file.source.text)
-    code = snapshot.take(directory, experiment.task, Path(origin.folder))
+    code = snapshot.take(directory, experiment.task, Path(origin.folder), own_code)
     write_json(folder / "tasks.json", {"tasks": tasks}, indent=None)
     begun = {"submission": number, "event": "begun", "kind": cluster.kind, "runs": len(ids), "code": code.name}
     if isinstance(cluster, SlurmCluster):
@@ -111,11 +120,11 @@ def _arrays(plan: Plan, experiment: Experiment) -> Arrays:
     return [(needed, array_tasks(runs, experiment.array.runs_per_task)) for needed, runs in classes.items()]
 
 
-def _write_runs(directory: ExperimentDir, expansion: Expansion, plan: Plan, ids: set[str], code_path: str) -> None:
+def _write_runs(directory: ExperimentDir, expansion: Expansion, plan: Plan, ids: set[str], origin: Origin) -> None:
     """Write many at once: flushing to disk is waiting, on a shared file system all the more."""
     with ThreadPoolExecutor(WRITERS) as pool:
         written = [
-            pool.submit(write_run, directory, expansion, run, plan.needs[run.run_id].adjustments, code_path)
+            pool.submit(write_run, directory, expansion, run, plan.needs[run.run_id].adjustments, origin)
             for run in plan.send
             if run.run_id in ids
         ]
@@ -224,7 +233,8 @@ def _send_local(
     token = secrets.token_hex(8)
     chunk = {"submission": number, "token": token, "first": 0, "count": tasks}
     manifest.log_submission(directory, {"event": "sending", **chunk})
-    pid = local.start(directory, number, count, environment(cluster, experiment.resources, code) | cluster.environment)
+    told = worker_environment(cluster, environment(cluster, experiment.resources, code))
+    pid = local.start(directory, number, count, told)
     manifest.log_submission(directory, {"event": "sent", "submission": number, "token": token, "job_id": pid})
     return [pid]
 
@@ -315,7 +325,7 @@ def _send_preparation(
     return job
 
 
-def run_config(expansion: Expansion, run: Run, adjustments: Mapping[str, Any], code_path: str) -> dict[str, Any]:
+def run_config(expansion: Expansion, run: Run, adjustments: Mapping[str, Any], origin: Origin) -> dict[str, Any]:
     """The content of a run's config.yaml."""
     experiment = expansion.file.experiment
     return {
@@ -334,18 +344,19 @@ def run_config(expansion: Expansion, run: Run, adjustments: Mapping[str, Any], c
         "ratio": list(experiment.select.ratio),
         "metric": experiment.select.metric,
         "mode": experiment.select.mode,
-        "code_path": code_path,
+        "code_path": origin.folder,
+        "config_dir": origin.config_dir,
         "adjustments": dict(adjustments),
         "params": run.params,
     }
 
 
 def write_run(
-    directory: ExperimentDir, expansion: Expansion, run: Run, adjustments: Mapping[str, Any], code_path: str
+    directory: ExperimentDir, expansion: Expansion, run: Run, adjustments: Mapping[str, Any], origin: Origin
 ) -> None:
     """Make the directory of one run with its config.yaml."""
     target = directory.run(run.run_id)
     refuse_links(*target.folders)
     target.path.mkdir(parents=True, exist_ok=True)
-    write_text(target.config, dump(run_config(expansion, run, adjustments, code_path)))
+    write_text(target.config, dump(run_config(expansion, run, adjustments, origin)))
     target.cancelled.unlink(missing_ok=True)

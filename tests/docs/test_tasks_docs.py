@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.tasks.command.schema import CommandSection, MetricsParams
+from jobs.reading.schema import MetricsParams
+from jobs.tasks.command.schema import CommandSection
 from jobs.tasks.command.task import OURS
 from runner.rundir.files import read_json, read_json_lines
 from tiny_experiment import environment, parent_command, wait_until, write_run

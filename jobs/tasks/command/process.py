@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import queue
 import signal
 import subprocess
@@ -12,7 +14,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_KEPT_LINES = 40
+_KEPT_LINES = 100
+_BAR_S = 30.0  # between two lines of a progress bar in the log
 _END_S = 5.0  # for the rest of the output, once the command has ended: what it left running may hold the pipe
 
 
@@ -22,7 +25,7 @@ class Command:
     def __init__(self, words: Sequence[str], directory: Path, environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
             words, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, errors="replace", bufsize=1,
+            stderr=subprocess.STDOUT,
         )  # fmt: skip
         self.heard = time.monotonic()  # when it last said something
         self.last: deque[str] = deque(maxlen=_KEPT_LINES)
@@ -43,15 +46,33 @@ class Command:
             self._thread.join(_END_S)
         return [self._lines.get() for _ in range(self._lines.qsize())]
 
+    def last_words(self) -> str:
+        """Its last lines; from the last traceback on, where it printed one."""
+        lines = list(self.last)
+        starts = [at for at, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")]
+        return "\n".join(lines[starts[-1] :] if starts else lines)
+
     def send(self, number: signal.Signals) -> None:
         """Nothing where it has ended."""
         self._process.send_signal(number)
 
     def _read(self) -> None:
+        """Of a progress bar, which rewrites its line by a carriage return, the log gets a line now and then."""
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            sys.stdout.write(line)
-            sys.stdout.flush()
+        shown, rewritten = float("-inf"), False  # when a bar was last shown; whether the line before was one
+        for line in io.TextIOWrapper(self._process.stdout, "utf-8", "replace", newline=""):
             self.heard = time.monotonic()
-            self.last.append(line.rstrip("\n"))
-            self._lines.put(line)
+            text = line.rstrip("\r\n")
+            bar = line.endswith("\r")
+            if bar and not text:
+                continue
+            if not bar or self.heard - shown > _BAR_S:
+                shown = self.heard if bar else shown
+                with contextlib.suppress(OSError):  # a full disk must not stop the reader, on which the command waits
+                    sys.stdout.write(f"{text}\n")
+                    sys.stdout.flush()
+            if rewritten:
+                self.last.pop()
+            self.last.append(text)
+            rewritten = bar
+            self._lines.put(f"{text}\n")

@@ -15,13 +15,14 @@ from typing import Any
 from jobs.context import RunContext
 from jobs.failure import Kind, RunFailure, Stopped
 from jobs.launch import CODE_ROOT
+from jobs.reading.sources import source_of
 from jobs.task import Outcome
 from jobs.tasks.command.ending import ending, failure_of
 from jobs.tasks.command.epochs import Epochs
 from jobs.tasks.command.process import Command
-from jobs.tasks.command.records import source_of
 from jobs.tasks.command.schema import CommandParams
-from jobs.tasks.command.template import fill, fill_all, flat
+from jobs.tasks.command.scripts import Start, pinned
+from jobs.tasks.command.template import fill, fill_all, flat, words_of
 from runner.errors import UserError
 from runner.rundir.files import write_json, write_text
 
@@ -38,16 +39,27 @@ class Session:
         self.run_dir = context.directory
         self.out = context.directory.output.absolute()
         self.values = flat(params.values) | self._ours(params)
-        self.source = source_of(params.command.metrics, self.out)
+        self.checkpoint = self._inside(params.command.checkpoint)
+        self.source = source_of(params.command.metrics, self._inside(params.command.metrics.file))
         self.epochs = Epochs(params.command.metrics, self.source, context)
 
     def run(self) -> Outcome:
         resumes = self._has_checkpoint()
         self._make_ready(resumes)
         template = self.command.resume if resumes and self.command.resume is not None else self.command.run
-        words = self._words(template)
-        self.context.say(f"{'resuming' if resumes else 'starting'}: {shlex.join(words)}")
-        process = self._start(words)
+        directory = Path(fill(self.command.directory, self.values))
+        start = pinned(self._words(template), directory.absolute(), self.run_dir)
+        self.context.say(f"{'resuming' if resumes else 'starting'}: {shlex.join(start.words)}")
+        process = self._start(start, directory)
+        try:
+            self._see_to_its_end(process)
+            return self.epochs.outcome(start.words, start.notes)
+        except RunFailure as error:
+            error.output = process.last_words()
+            raise
+
+    def _see_to_its_end(self, process: Command) -> None:
+        """Returns where the command has ended well."""
         try:
             status = self._follow(process)
         finally:
@@ -60,17 +72,20 @@ class Session:
                 self.context.say("the command was killed (SIGKILL); ending alike: the parent knows the memory")
                 os.kill(os.getpid(), signal.SIGKILL)
             raise failure_of(status, process.last, self.command.exit_codes)
-        return self.epochs.outcome(words)
 
     def _ours(self, params: CommandParams) -> dict[str, Any]:
         context = self.context
         ours = {
-            "here": str(Path.cwd()), "out": str(self.out), "python": sys.executable,
-            "run_dir": str(self.run_dir.path.absolute()), "run_id": context.run_id, "threads": context.threads,
-            "values_file": str(self.run_dir.values.absolute()),
+            "config_dir": str(context.config_dir or Path.cwd()), "here": str(Path.cwd()), "out": str(self.out),
+            "python": sys.executable, "run_dir": str(self.run_dir.path.absolute()), "run_id": context.run_id,
+            "threads": context.threads, "values_file": str(self.run_dir.values.absolute()),
         }  # fmt: skip
         write_json(self.run_dir.values, params.values)
         return ours if "seed" in params.values else {**ours, "seed": context.seed}
+
+    def _inside(self, name: str | None) -> Path | None:
+        """A file in the folder of the command."""
+        return None if name is None else self.out / fill(name, self.values)
 
     def _make_ready(self, resumes: bool) -> None:
         """A run that begins again finds its folder empty; one that resumes finds what it left."""
@@ -79,27 +94,26 @@ class Session:
         self.epochs.begin(resumes)
         for name, content in self.command.files.items():
             filled = fill_all(content, self.values)
-            path = self.out / name
+            path = self.out / fill(name, self.values)
             write_text(path, filled) if isinstance(filled, str) else write_json(path, filled)
         self.out.mkdir(exist_ok=True)
 
     def _words(self, template: str | list[str]) -> list[str]:
-        if isinstance(template, list):
-            return [fill(word, self.values) for word in template]
-        if self.command.shell:
+        if self.command.shell and isinstance(template, str):
             return ["bash", "-c", fill(template, self.values, shlex.quote)]
-        return [fill(word, self.values) for word in shlex.split(template)]
+        return [fill(word, self.values) for word in words_of(template)]
 
-    def _start(self, words: list[str]) -> Command:
+    def _start(self, start: Start, directory: Path) -> Command:
         own = {name: fill(text, self.values) for name, text in self.command.environment.items()}
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", **own}
-        environment["PYTHONPATH"] = own.get("PYTHONPATH", _users_python_path())
-        directory = Path(fill(self.command.directory, self.values))
+        environment["PYTHONPATH"] = os.pathsep.join(
+            part for part in (own.get("PYTHONPATH", _users_python_path()), start.folder) if part
+        )
         planned = self.command.metrics.epochs
         epochs = fill_all(planned, self.values) if isinstance(planned, str) else planned
         self.context.plan(epochs, self.command.metrics.follow)
         try:
-            return Command(words, directory, environment)
+            return Command(start.words, directory, environment)
         except OSError as error:
             raise UserError(f"the command cannot be started in {directory}: {error}") from error
 
@@ -111,7 +125,7 @@ class Session:
             status = process.wait(_POLL_S)
             for line in process.lines():
                 self.source.hear(line)
-            if self.epochs.record_new():
+            if self.epochs.record_new(ended=status is not None):
                 moved = time.monotonic()
             if status is None and self.context.stop_reason is not None:
                 self._stop(process)
@@ -130,12 +144,12 @@ class Session:
         status = process.wait(_ORPHAN_S if reason == "parent_gone" else 1e6)
         for line in process.lines():
             self.source.hear(line)
-        self.epochs.record_new()
+        self.epochs.record_new(ended=True)
         self.context.say(f"the command ended with {ending(status)}")
         raise Stopped(reason, self._has_checkpoint())
 
     def _has_checkpoint(self) -> bool:
-        return self.command.checkpoint is not None and (self.out / self.command.checkpoint).exists()
+        return self.checkpoint is not None and self.checkpoint.exists()
 
     def _await_reason(self) -> None:
         """Slurm signals the command as well as us and the parent: that it was stopped is known a moment later, also

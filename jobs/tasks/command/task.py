@@ -8,16 +8,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from jobs.reading.schema import inside
 from jobs.task import Outcome, Preparation
 from jobs.tasks.command.schema import CommandParams
-from jobs.tasks.command.template import flat, names_in
+from jobs.tasks.command.scripts import copies, script_of
+from jobs.tasks.command.template import fill, flat, names_in, words_of
 from runner.config.ranking import Reported
 from runner.errors import Problem, nearest
 
 if TYPE_CHECKING:
     from jobs.context import RunContext
 
-OURS = ("here", "out", "python", "run_dir", "run_id", "seed", "threads", "values_file")
+OURS = ("config_dir", "here", "out", "python", "run_dir", "run_id", "seed", "threads", "values_file")
+_STAND_INS = dict.fromkeys(OURS, "/") | {"run_id": "run", "seed": 0, "threads": 1}  # folders end no path in {out}
+
+
+_OF_A_RUN = "\0"  # no path has it
+_SCRIPT_PLACES = "a path from where the command is started ({here}, or `directory`), or {config_dir}/SCRIPT"
 
 
 class CommandTask:
@@ -54,6 +61,8 @@ class CommandTask:
             for name in OURS
             if name in whole.values and name != "seed"
         ]
+        if not problems:
+            problems += _misplaced(whole)
         if not problems and "values_file" not in used:
             problems += _unused(whole.values, used)
         return problems
@@ -62,7 +71,7 @@ class CommandTask:
         self, params: Sequence[CommandParams], cache_root: Path, log: Callable[[str], None]
     ) -> list[Preparation]:
         """Whether the programs are on this machine; one that only compute nodes have is no mistake."""
-        words = [its.command.run.split() if isinstance(its.command.run, str) else its.command.run for its in params]
+        words = [words_of(one.command.run) for one in params]
         programs = {line[0] for line in words if line and not names_in(line[0])}
         found = []
         for program in sorted(programs):
@@ -71,6 +80,32 @@ class CommandTask:
                 Preparation(f"program {program}", ready=True, detail=place or "not here; compute nodes may have it")
             )
         return found
+
+    def own_code(
+        self, params: Sequence[CommandParams], here: Path, config_dir: Path
+    ) -> tuple[dict[str, Path], list[Problem]]:
+        """Copies of the scripts that are started, as name → file, and scripts that are missing.
+
+        here, config_dir: what the names stand for. A script in a folder of the run itself is not looked for.
+        """
+        known = _STAND_INS | {"here": str(here), "config_dir": str(config_dir), "python": "python"}
+        known |= dict.fromkeys(("out", "run_dir"), _OF_A_RUN)
+        scripts: dict[Path, str] = {}
+        for one in params:
+            values = known | flat(one.values)
+            directory = here / fill(one.command.directory, values)
+            for key, line in (("run", one.command.run), ("resume", one.command.resume)):
+                if line is not None and not one.command.shell:
+                    script = script_of([fill(word, values) for word in words_of(line)], directory)
+                    if script is not None and _OF_A_RUN not in str(script.path):
+                        scripts.setdefault(script.path, key)
+        missing = [
+            Problem(f"no file {path.name!r} in {path.parent}", key=f"command.{key}", allowed=_SCRIPT_PLACES)
+            for path, key in scripts.items()
+            if not path.is_file()
+        ]
+        there = [path for path in scripts if path.is_file()]
+        return {name: path for script in there for name, path in copies(script).items()}, missing
 
     def run(self, params: CommandParams, context: RunContext) -> Outcome:
         """Run the command to its end; the best epoch is the one with the best followed metric."""
@@ -85,8 +120,29 @@ def templates(params: CommandParams) -> Iterator[tuple[str, Any]]:
     for key in ("run", "resume", "directory", "environment", "files"):
         if (template := getattr(command, key)) is not None:
             yield f"command.{key}", template
+    yield from _paths(params)
     if isinstance(command.metrics.epochs, str):
         yield "command.metrics.epochs", command.metrics.epochs
+
+
+def _paths(params: CommandParams) -> Iterator[tuple[str, str]]:
+    """Every path in {out}, a template too, with its key."""
+    command = params.command
+    yield from (("command.files", name) for name in command.files)
+    for key, path in (("checkpoint", command.checkpoint), ("metrics.file", command.metrics.file)):
+        if path is not None:
+            yield f"command.{key}", path
+
+
+def _misplaced(params: CommandParams) -> list[Problem]:
+    """Paths that the values lead out of the folder of the command."""
+    problems = []
+    for key, template in _paths(params):
+        try:
+            inside(fill(template, _STAND_INS | flat(params.values)))
+        except ValueError as error:
+            problems.append(Problem(str(error), key=key))
+    return problems
 
 
 def _unused(values: Mapping[str, Any], used: Mapping[str, int]) -> list[Problem]:

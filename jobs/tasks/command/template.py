@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from string import Formatter
 from typing import Any
@@ -45,6 +46,11 @@ def fill_all(template: Any, values: Mapping[str, Any]) -> Any:
     if isinstance(template, Mapping):
         return {key: fill_all(item, values) for key, item in template.items()}
     return [fill_all(item, values) for item in template] if isinstance(template, list | tuple) else template
+
+
+def words_of(template: str | list[str]) -> list[str]:
+    """The words of a command line, not filled yet; text is split at blanks. ValueError for an open quote."""
+    return shlex.split(template) if isinstance(template, str) else template
 
 
 def as_text(value: Any) -> str:

@@ -9,14 +9,14 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from runner.errors import CommandFailed
+from runner.errors import CommandFailed, UserError
 from runner.rundir.slurm_commands import SlurmCommands, clean
 
 if TYPE_CHECKING:  # their schemas take a while to import, and `runner status` needs none
@@ -65,6 +65,16 @@ def boot_time(commands: SlurmCommands) -> float:
     return datetime.fromisoformat(shown[1]).timestamp() if shown else 0.0
 
 
+def ended_elements(commands: SlurmCommands, job_ids: Collection[str]) -> set[str]:
+    """Those array tasks (12, 12_3) of which the accounting knows an end that is no cancellation; none without it."""
+    words = ("-n", "-X", "-P", "--allusers", "-j", ",".join(sorted(job_ids)), "-o", "JobID,State")
+    try:
+        rows = [line.split("|") for line in commands.call("sacct", *words).splitlines()]
+    except UserError:
+        return set()
+    return {row[0] for row in rows if len(row) == 2 and not row[1].startswith(("CANCELLED", "PENDING"))}
+
+
 def cancel(commands: SlurmCommands, job_ids: list[str]) -> None:
     """scancel jobs, arrays (`12`) or elements (`12_3`), many a call."""
     for start in range(0, len(job_ids), 200):
@@ -95,7 +105,9 @@ def parameters(
 
     resources: of one run. side_by_side: how many share an array task; each has its own cores and memory, all one GPU.
     """
-    exports = [f"export {key}={shlex.quote(value)}" for key, value in (environment | cluster.environment).items()]
+    from runner.config.cluster import worker_environment
+
+    exports = [f"export {key}={shlex.quote(value)}" for key, value in worker_environment(cluster, environment).items()]
     if "srun" in cluster.commands:
         exports.append(f'srun() {{ {shlex.quote(cluster.commands["srun"])} "$@"; }}')  # the script of submitit calls it
     further: dict[str, Any] = {key: value for key, value in cluster.sbatch.items() if value is not False}

@@ -46,6 +46,13 @@ def test_compare_says_it_in_words(path, analysis):
     assert "A errs less on 100% of the items" in out
 
 
+def test_fused_layers_of_two_variants_are_shown(tmp_path, analysis):
+    variants = [PlannedVariant(name, weights=weights) for name, weights in (("a", (0.8, 0.1)), ("b", (0.5, 0.5)))]
+    path = write_experiment(tmp_path, Plan(variants, crystal_noise=0.02))
+    first, *_ = json.loads(analysis("compare", "a", "b", "-e", path, "--format", "json")[1])["fusion"]
+    assert first == {"layer": "2", "quantity": "ratio", "first": pytest.approx(18), "second": pytest.approx(3)}
+
+
 def test_two_seeds_of_one_variant_can_be_compared(path, analysis):
     status, out, _ = analysis("compare", "good-s0", "good-s1", "-e", path)
     assert status == 0

@@ -170,3 +170,73 @@ def test_a_truncated_checkpoint_is_said(experiment, analysis, tmp_path) -> None:
     status, _, err = analysis("diagnose", best.parent)
     assert status == 2
     assert "best.pt is not a whole checkpoint" in err
+
+
+def rescaled(experiment: ExperimentDir, tmp_path: Path, analysis) -> tuple[Path, ExperimentDir]:
+    """A copy of the experiment with a rescaled checkpoint beside the one of its first run."""
+    copy = ExperimentDir(shutil.copytree(experiment.path, tmp_path / "copy"))
+    best = copy.run("middle-s0-00000000").best_checkpoint
+    new = best.with_name("half.pt")
+    assert analysis("rescale", best, "--factor", "0.5", "--to", new)[0] == 0
+    return new, copy
+
+
+@pytest.mark.parametrize("words", [["--checkpoint"], []])
+def test_a_checkpoint_is_diagnosed_in_its_own_run_and_under_its_own_name(
+    experiment, analysis, tmp_path, monkeypatch, words
+) -> None:
+    monkeypatch.setenv("RUNNER_ROOT", str(experiment.path.parent))  # where another experiment is the newest
+    new, copy = rescaled(experiment, tmp_path, analysis)
+    run = copy.run("middle-s0-00000000")
+    before = {path: path.read_bytes() for path in tmp_path.parent.rglob("diagnosis*.json")}
+    status, out, err = analysis("diagnose", *words, new, "--samples", "4")
+    assert status == 0, err
+    assert out.startswith("middle-s0-00000000: ")
+    assert json.loads(run.figure("diagnosis-half.json").read_text())["checkpoint"] == "half.pt"
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_best_checkpoint_is_diagnosed_as_its_run_is(experiment, analysis, tmp_path) -> None:
+    copy = ExperimentDir(shutil.copytree(experiment.path, tmp_path / "copy"))
+    run = copy.run("dynamic-s0-00000000")
+    assert analysis("diagnose", run.best_checkpoint, "--samples", "4")[0] == 0
+    assert json.loads(run.diagnosis.read_text())["run_id"] == run.run_id
+
+
+def test_a_checkpoint_of_another_run_is_refused(experiment, analysis) -> None:
+    other = experiment.run("dynamic-s0-00000000").best_checkpoint
+    words = ["middle-s0-00000000", "-e", experiment.path, "--checkpoint", other]
+    for command in ("diagnose", "alpha"):
+        status, _, err = analysis(command, *words)
+        assert status == 2
+        assert "belongs to the run dynamic-s0-00000000, not to middle-s0-00000000" in err
+
+
+def test_a_checkpoint_that_lies_nowhere_is_said(analysis, tmp_path) -> None:
+    (tmp_path / "new.pt").write_bytes(b"")
+    for words in (["diagnose", "--checkpoint"], ["diagnose"], ["alpha"]):
+        status, _, err = analysis(*words, tmp_path / "new.pt")
+        assert status == 2
+        assert "lies in no run directory" in err
+
+
+def test_alpha_of_a_rescaled_model_has_files_of_its_own(experiment, analysis, tmp_path) -> None:
+    new, copy = rescaled(experiment, tmp_path, analysis)
+    run = copy.run("middle-s0-00000000")
+    status, _, err = analysis("alpha", run.path, "--checkpoint", new, "--samples", "3")
+    assert status == 0, err
+    assert run.figure("alpha-half.csv").exists()
+    assert run.figure("alpha_histogram-half.png").exists()
+    assert not run.figure("alpha_histogram.png").exists()
+
+
+def test_two_models_are_compared_by_their_fused_layers_too(experiment, analysis, tmp_path) -> None:
+    new, copy = rescaled(experiment, tmp_path, analysis)
+    run = copy.run("middle-s0-00000000")
+    status, out, err = analysis("compare", run.path, new, "--format", "json")
+    assert status == 0, err
+    pairs = {(pair["layer"], pair["quantity"]): pair for pair in json.loads(out)["fusion"]}
+    assert {("1", "contribution_ratio"), ("1", "cosine"), ("2", "gate_mean")} <= pairs.keys()
+    norm = pairs["1", "norm_ratio"]
+    assert norm["second"] == pytest.approx(2 * norm["first"], rel=1e-3)
+    assert "fused layers on the validation crystals" in analysis("compare", run.path, new)[1]

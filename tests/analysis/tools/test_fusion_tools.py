@@ -58,3 +58,11 @@ def test_an_unknown_variant_names_the_nearest(tmp_path, analysis):
     status, _, err = analysis("weights", path, "-v", "graph-onli")
     assert status == 2
     assert "did you mean: graph_only" in err
+
+
+@pytest.mark.parametrize("command", ["weights", "scale"])
+def test_the_directory_of_a_run_means_that_run(tmp_path, analysis, command):
+    path = write_experiment(tmp_path, Plan([FUSED, PlannedVariant("2")], seeds=[0, 1]))
+    run = next((path / "runs").glob("2?3-s1-*"))
+    rows = rows_of(analysis(command, run, "--format", "csv")[1])
+    assert {row["variant"] for row in rows} == {run.name}

@@ -85,6 +85,16 @@ def test_fields_of_the_heartbeat_are_those_in_the_docs(tmp_path: Path) -> None:
     assert set(re.sub(r" \([^)]*\)", "", row).split(", ")) == read_json(RunDir(tmp_path).heartbeat).keys()
 
 
+def test_epoch_without_the_followed_metric_keeps_its_last_value(tmp_path: Path) -> None:
+    directory = RunDir(tmp_path)
+    context = RunContext(directory, heartbeat=Heartbeat(directory, {}, interval=60))
+    context.plan(None, "val_mae")
+    context.record({"epoch": 1, "val_mae": 0.5})
+    context.record({"epoch": 2, "train_loss": 0.4})
+    shown = read_json(directory.heartbeat)
+    assert (shown["epoch"], shown["metric"], shown["value"]) == (2, "val_mae", 0.5)
+
+
 def test_heartbeat_beats_without_being_asked(tmp_path: Path) -> None:
     directory = RunDir(tmp_path)
     beats: list[int] = []

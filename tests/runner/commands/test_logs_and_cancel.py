@@ -158,3 +158,12 @@ def test_ctrl_c_in_the_foreground_lets_the_run_write_its_checkpoint(config: Path
     assert process.returncode == 1
     assert run_state(target).state == "cancelled"
     assert target.last_checkpoint.exists()
+
+
+def test_following_a_queued_run_waits_for_its_log(config: Path, tmp_path: Path) -> None:
+    short = ["--set", "train.epochs=20", "--set", "array.max_parallel=1"]
+    assert run("submit", config, *short).status == 0
+    last = json.loads(run("expand", config, *short, "--format", "json").out)["runs"][-1]["run_id"]
+    followed = run("logs", "tiny", last, "-f")
+    assert f"{last} is queued" in followed.err
+    assert f"{last}: completed" in followed.out

@@ -94,7 +94,7 @@ PLAIN = {
     "runner/rundir/files.py", "runner/terminal.py", "runner/config/cluster.py", "runner/config/field_comments.py",
     "runner/rundir/processes.py", "runner/rundir/checkout.py", "jobs/node/submitted.py",  # code; submitit's own file
     "runner/submit/snapshot.py", "runner/commands/init.py", "runner/commands/doctor.py", "runner/console.py",
-    "jobs/node/memory.py", "jobs/node/provenance.py", "jobs/content_cache.py",
+    "jobs/node/memory.py", "jobs/node/provenance.py", "jobs/content_cache.py", "jobs/tasks/command/scripts.py",
     "jobs/node/probe.py", "jobs/node/disk_reserve.py", "analysis/output/writing.py", "analysis/output/report.py",
 }  # fmt: skip
 OPENING = ("open", "read_text", "read_bytes", "write_text", "write_bytes")

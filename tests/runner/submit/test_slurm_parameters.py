@@ -15,6 +15,12 @@ from runner.errors import CommandFailed
 from runner.submit.schedulers import slurm
 
 
+def test_pythonpath_of_the_cluster_file_comes_behind_the_code_of_the_submission() -> None:
+    site = {"environment": {"PYTHONPATH": "/site/lib"}}
+    text = script({"time": "1h"}, site, environment={"PYTHONPATH": "/runs/e/code/1234"})
+    assert "export PYTHONPATH=/runs/e/code/1234:/site/lib\n" in text
+
+
 def script(
     resources: dict[str, Any], site: dict[str, Any] | None = None, array: dict[str, Any] | None = None,
     environment: dict[str, str] | None = None, count: int | None = 3,
