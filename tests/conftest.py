@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,9 @@ for name in ("COLUMNS", "LINES"):  # of a terminal; a worker of pytest-xdist has
 
 _missing = pytest.StashKey[dict[str, str]]()  # what was not there → why
 SLURM, CHROMIUM = "SLURM: the tests marked slurm were not run", "CHROMIUM: the report was not opened in a browser"
+# What the extra crystal brings, beside torch itself; test files that import one of them say so by that.
+OF_TORCH = ("torch", "alignn", "dgl", "jarvis", "transformers", "safetensors", "vesin", "ase", "spglib")
+HAS_TORCH = find_spec("torch") is not None
 
 if not os.environ.get("ACCEPTANCE"):  # set by `make acceptance`
     collect_ignore = ["acceptance"]
@@ -84,7 +89,26 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
     opened.close()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """A core without torch: files that cannot be imported there are skipped, and the summary counts them."""
+    report = yield
+    if report.failed and not HAS_TORCH:
+        missing = re.search(rf"No module named '({'|'.join(OF_TORCH)})\b", str(report.longrepr))
+        if missing:
+            report.outcome, report.longrepr = "skipped", (str(collector.path), 0, f"Skipped: needs {missing[1]}")
+    return report
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked torch are skipped where it is missing; with `-m "not torch"` they are left out everywhere."""
+    for item in items:
+        if item.get_closest_marker("torch") and not HAS_TORCH:
+            item.add_marker(pytest.mark.skip(reason="needs torch"))
+    _group(items)
+
+
+def _group(items: list[pytest.Item]) -> None:
     """Where tests run side by side (pytest -n 2 --dist loadgroup), those of one module do not, nor those of Slurm."""
     for item in items:
         item.add_marker(pytest.mark.xdist_group("slurm" if item.get_closest_marker("slurm") else item.path.stem))
