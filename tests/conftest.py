@@ -30,6 +30,7 @@ for name in ("COLUMNS", "LINES"):  # of a terminal; a worker of pytest-xdist has
     os.environ.pop(name, None)
 
 _missing = pytest.StashKey[dict[str, str]]()  # what was not there → why
+CGROUPS = "CGROUPS: no test held a job to its memory by the kernel"
 SLURM, CHROMIUM = "SLURM: the tests marked slurm were not run", "CHROMIUM: the report was not opened in a browser"
 # What the extra crystal brings, beside torch itself; test files that import one of them say so by that.
 OF_TORCH = ("torch", "alignn", "dgl", "jarvis", "transformers", "safetensors", "vesin", "ase", "spglib")
@@ -73,6 +74,21 @@ def slurm(slurm_cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setenv("SLURM_CONF", str(slurm_cluster.conf))
     yield slurm_cluster
     slurm_cluster.clear()
+
+
+@pytest.fixture
+def cgroup_slurm(
+    slurm_cluster: SlurmCluster, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SlurmCluster]:
+    """Beside the one of the session, with memory limits by cgroups; skipped where Slurm cannot make any here."""
+    try:
+        cluster = SlurmCluster.start(("--cgroup", "--no-accounting"))
+    except SlurmMissing as error:
+        _say_missing(request.config, CGROUPS, str(error))
+        pytest.skip(f"no cgroups: {error}")
+    monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
+    yield cluster
+    cluster.stop()
 
 
 @pytest.fixture(scope="session")
@@ -123,7 +139,7 @@ def _say_missing(config: pytest.Config, what: str, why: str) -> None:
 def pytest_testnodedown(node: Any) -> None:
     """Take over what a worker of pytest-xdist has missed."""
     told = getattr(node, "workeroutput", {})
-    for what in (SLURM, CHROMIUM):
+    for what in (SLURM, CHROMIUM, CGROUPS):
         if what in told:
             _say_missing(node.config, what, told[what])
 
