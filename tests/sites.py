@@ -74,7 +74,7 @@ REQUIRE_SLURM=1 OMP_NUM_THREADS=1 ../venv/bin/python -m pytest -m slurm --junitx
 """
 VERSIONS = """
 cd "$1"
-sbatch --version | cut -d' ' -f2
+slurmctld -V | cut -d' ' -f2
 venv/bin/python -c 'import platform; print(platform.python_version())'
 """
 

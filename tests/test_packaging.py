@@ -76,6 +76,6 @@ def test_versions_of_python_that_are_claimed_are_those_that_are_tested() -> None
     assert claimed == workflow["jobs"]["wheel"]["strategy"]["matrix"]["python"]
     page = (REPOSITORY / "docs" / "platforms.md").read_text(encoding="utf-8")
     sites = re.findall(r"^\| Debian .*?\| (\d\.\d+)\.\d+ \|", page, re.MULTILINE)
-    assert {claimed[0], claimed[-1]} <= set(sites) <= set(claimed)
+    assert set(sites) <= set(claimed)
     assert f"{sys.version_info.major}.{sys.version_info.minor}" in claimed
     assert settings["options"]["python_requires"] == f">={claimed[0]},<3.{int(claimed[-1][2:]) + 1}"
