@@ -12,10 +12,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from analysis.findings import Finding
 from analysis.reading import json_object
 from analysis.run_record import ReadingOptions, RunRecord
 from runner.files import write_text
+from runner.health.findings import Finding
 from runner.layout import ExperimentDir
 from runner.rundir.cache_root import cache_root
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.quantities import mean_with_sd
+from analysis.quantities import mean_with_sd, percent
 
 UNKNOWN = float("inf")
 LISTED = 5  # excluded variants named in the reason
@@ -62,6 +62,8 @@ def choose(candidates: Sequence[Candidate], *, metric: str = "val_mae", mode: st
         sentences.append(f"It stands alone, so it is taken although unhealthy: {'; '.join(best.blocking)}.")
     if chosen.seeds == 1:
         sentences.append("Seed noise unknown: one seed.")
+    if len(candidates) > 1:
+        sentences.append(f"The best {metric} of {len(candidates)} is optimistic, because it is the best of so many.")
     return Choice(chosen.name, best.name, tuple(item.name for item in ties), excluded, " ".join(sentences))
 
 
@@ -80,8 +82,10 @@ def _opening(chosen: Candidate, best: Candidate, ties: Sequence[Candidate], metr
         return f"{head}: the best, and no other variant is tied with it."
     if chosen is best:
         return f"{head}: the best of {len(ties)} tied variants."
+    cost = f", at a cost of {percent((chosen.val - best.val) / abs(best.val))} on validation" if best.val else ""
     return (
-        f"{head}. {best.name} has the best {metric} ({_score(best)}), but {chosen.name} is tied: {chosen.tie_reason}."
+        f"{head}. {best.name} has the best {metric} ({_score(best)}), "
+        f"but {chosen.name} is tied: {chosen.tie_reason}{cost}."
     )
 
 

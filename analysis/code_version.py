@@ -12,12 +12,13 @@ SHORT = 7  # characters of a commit or a digest
 COPY = re.compile(r"[0-9a-f]{12}")  # a submission's copy is named by the digest of its files
 
 
-def code_version(provenance: Mapping[str, Any]) -> str | None:
-    """What names the code that a run was made with: `copy DIGEST` of a submission's copy, or `commit ID`.
+def code_version(provenance: Mapping[str, Any], *, user_code: bool = True) -> str | None:
+    """What names the code that a run was made with: `sources DIGEST` of what can change a result.
 
-    Uncommitted changes and the user's own code count too. None where nothing names it.
+    Runs of older versions have `copy DIGEST` of a submission's copy, or `commit ID` with uncommitted changes.
+    user_code: whether the task runs code of the user's. None where nothing names it.
     """
-    parts = [name for key in ("code", "user_code") if (name := _checkout_name(provenance.get(key)))]
+    parts = [name for key in ("code", "user_code")[: 1 + user_code] if (name := _checkout_name(provenance.get(key)))]
     return " and ".join(parts) or None
 
 
@@ -25,6 +26,9 @@ def _checkout_name(checkout: Any) -> str | None:
     if not isinstance(checkout, Mapping):
         return None
     commit, changes, diff, path = (checkout.get(key) for key in ("commit", "changes", "diff", "path"))
+    digest = checkout.get("digest")
+    if isinstance(digest, str) and COPY.fullmatch(digest):
+        return f"sources {digest}"
     folder = PurePath(path) if isinstance(path, str) else PurePath()
     if folder.parent.name == "code" and COPY.fullmatch(folder.name):
         return f"copy {folder.name}"
@@ -36,12 +40,12 @@ def _checkout_name(checkout: Any) -> str | None:
 
 
 def same_code(one: str, other: str | None) -> bool:
-    """Whether two versions are equal, or cannot be compared because one is a copy and the other a commit."""
+    """Whether two versions are equal, or cannot be compared because they are named in different ways."""
     return one == other or other is None or one.split(" ")[0] != other.split(" ")[0]
 
 
 def shown_code(version: str) -> str:
     """A version as a message shows it: `1a2b3c4`, with `+d3f0` for uncommitted changes."""
-    words = [word for word in version.split(" ") if word not in ("copy", "commit", "and")]
+    words = [word for word in version.split(" ") if word not in ("sources", "copy", "commit", "and")]
     short = (f"{head[:SHORT]}{plus}{tail}" for head, plus, tail in (word.partition("+") for word in words))
     return "/".join(short)

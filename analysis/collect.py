@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import os
 import stat
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from analysis.cache import Signature, load_cache, save_cache
-from analysis.fusion_health import initial_scale
 from analysis.manifest import Manifest, PlannedRun, read_manifest
 from analysis.run_record import ReadingOptions, RunRecord, read_run
 from runner.layout import ExperimentDir
-from runner.queue import Queue, look
-from runner.states import state_of
+from runner.states import run_state, survey
 
 WATCHED = frozenset(
     {
         "result.json",
         "failure.json",
-        "heartbeat.json",
-        "cancelled.json",
         "metrics.jsonl",
         "fusion_weights.csv",
         "diagnostics.jsonl",
@@ -32,7 +28,6 @@ WATCHED = frozenset(
     }
 )
 UNREADABLE = "?"  # in a signature
-PRESENT = frozenset({"config.yaml", "attempts.jsonl"})  # it matters only that they are there
 PARALLEL_FROM = 200  # runs to read; below, starting a process costs more than it saves
 CHUNK = 100  # runs handed to a process at a time
 
@@ -66,13 +61,13 @@ def collect(path: Path, *, now: float | None = None, cache: bool = True) -> Coll
     """Read the experiment at `path`; raises CommandFailed when it has no readable manifest."""
     directory = ExperimentDir(path)
     manifest = read_manifest(directory)
-    options = ReadingOptions(manifest.select.metric, manifest.select.mode, manifest.thresholds)
+    options = ReadingOptions(manifest.select.metric, manifest.select.mode, manifest.thresholds, manifest.runs_user_code)
     known = load_cache(directory, options) if cache else {}
     present = _names(directory.runs)
     folder = str(directory.runs)
     signatures = {run.run_id: _signature(folder, run.run_id) if run.run_id in present else "" for run in manifest.runs}
     unfinished = {run_id for run_id, signature in signatures.items() if "result.json" not in _files(signature)}
-    queue = look(directory, unfinished) if unfinished else Queue()
+    states, queue = survey(directory, unfinished, now)
     for run_id in unfinished & present:  # again: what the queue no longer has may have ended since
         signatures[run_id] = _signature(folder, run_id)
     entries = {
@@ -86,12 +81,17 @@ def collect(path: Path, *, now: float | None = None, cache: bool = True) -> Coll
     error = ""
     if cache and (changed or len(known) != len(entries)):
         error = save_cache(directory, options, entries)
-    moment = time.time() if now is None else now
     runs = []
     for run in manifest.runs:
         signature, record = entries[run.run_id]
-        place, sent = queue.places.get(run.run_id), run.run_id in queue.sent
-        runs.append(CollectedRun(run, record, state_of(record.signs, place, moment, sent=sent).state, signature))
+        state = states.get(run.run_id)
+        if record.completed:
+            word = "completed"
+        elif state is None:  # its result is damaged
+            word = run_state(directory.run(run.run_id), queue.places.get(run.run_id), now).state
+        else:
+            word = state.state
+        runs.append(CollectedRun(run, record, word, signature))
     unplanned = tuple(sorted(present - signatures.keys()))
     return Collection(directory, manifest, tuple(runs), unplanned, error)
 
@@ -120,8 +120,6 @@ def _signature(folder: str, run_id: str) -> Signature:
             for entry in entries:
                 if entry.name in WATCHED:
                     found.append(_seen(entry))
-                elif entry.name in PRESENT:
-                    found.append(entry.name)
     except PermissionError:
         return f"{run_id} {UNREADABLE}"
     return "/".join(sorted(found))
@@ -151,9 +149,7 @@ def _read_all(
     directory: ExperimentDir, runs: Sequence[PlannedRun], signatures: dict[str, Signature], options: ReadingOptions
 ) -> Iterable[RunRecord]:
     work = [
-        (run.run_id, _files(seen), initial_scale(run.params), _unreadable(seen))
-        for run in runs
-        for seen in [signatures[run.run_id]]
+        (run.run_id, _files(seen), run.params, _unreadable(seen)) for run in runs for seen in [signatures[run.run_id]]
     ]
     chunks = [work[start : start + CHUNK] for start in range(0, len(work), CHUNK)]
     workers = min(2, os.cpu_count() or 1)
@@ -169,7 +165,7 @@ def _read_all(
 
 def _read_chunk(
     directory: ExperimentDir,
-    chunk: Sequence[tuple[str, frozenset[str], float | None, frozenset[str]]],
+    chunk: Sequence[tuple[str, frozenset[str], Mapping[str, Any], frozenset[str]]],
     options: ReadingOptions,
 ) -> list[RunRecord]:
-    return [read_run(directory.run(run_id), files, scale, options, bad) for run_id, files, scale, bad in chunk]
+    return [read_run(directory.run(run_id), files, params, options, bad) for run_id, files, params, bad in chunk]

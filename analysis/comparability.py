@@ -22,6 +22,7 @@ class RunFacts:
     state: str
     scored: bool  # takes part in the mean
     record: RunRecord
+    schedule: str | None = None  # of the learning rate; None where the task has none
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,14 @@ class Usual:
     epochs: int | None
     code: str | None
     seeds: int  # planned for most variants
+    schedule: str | None = None  # of the learning rate
 
 
 @dataclass(frozen=True)
 class Flag:
     """One reason to read a rank with care. It never moves a rank or a choice."""
 
-    kind: str  # seeds, unfinished, epochs, code, micro_batch
+    kind: str  # seeds, unfinished, epochs, code, micro_batch, schedule
     mark: str  # as a table has room for it
     message: str
     advice: str = ""
@@ -45,7 +47,7 @@ class Flag:
     @property
     def unequal(self) -> bool:
         """Whether it is about how the counted runs were made, and not about which are missing."""
-        return self.kind in ("epochs", "code", "micro_batch")
+        return self.kind in ("epochs", "code", "micro_batch", "schedule")
 
 
 def usual(variants: Sequence[Sequence[RunFacts]]) -> Usual:
@@ -56,6 +58,7 @@ def usual(variants: Sequence[Sequence[RunFacts]]) -> Usual:
         epochs=most_common(record.epochs for record in full if record.epochs is not None),
         code=most_common(record.code for record in scored if record.code is not None),
         seeds=most_common(len(runs) for runs in variants) or 0,
+        schedule=most_common(run.schedule for runs in variants for run in runs if run.schedule is not None),
     )
 
 
@@ -74,6 +77,7 @@ def flags(runs: Sequence[RunFacts], usual: Usual) -> list[Flag]:
         *_epochs(scored, usual),
         *_code(scored, usual),
         *_micro_batch(scored),
+        *_schedule(runs, usual),
     ]
 
 
@@ -129,6 +133,18 @@ def _micro_batch(scored: Sequence[RunRecord]) -> list[Flag]:
         "equal but for rounding"
     )
     return [Flag("micro_batch", f"micro-batch {shown}", message)]
+
+
+def _schedule(runs: Sequence[RunFacts], usual: Usual) -> list[Flag]:
+    """A best epoch is chosen on validation, and by how much that flatters depends on the schedule."""
+    other = next((run.schedule for run in runs if run.schedule not in (None, usual.schedule)), None)
+    if other is None:
+        return []
+    message = (
+        f"its learning-rate schedule is {other} where most variants have {usual.schedule}: the best epoch is "
+        "optimistic by 0.3 % with onecycle, by 4 % with a constant rate"
+    )
+    return [Flag("schedule", f"schedule {other}", message, "train.schedule alike for all")]
 
 
 def share(some: Sequence[object], of: Sequence[object]) -> str:

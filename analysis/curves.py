@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis import reading
-from analysis.health import by_layer
 from analysis.quantities import natural
 from analysis.rank import Variant
 from analysis.run_record import newest_epochs
 from analysis.statistics import mean_sd
 from runner.files import as_count
+from runner.health.judgement import by_layer
 from runner.layout import ExperimentDir
 
 

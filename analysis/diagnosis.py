@@ -1,7 +1,6 @@
 """A verdict on the fusions of a trained model from what they do on its crystals. Free of torch and pandas.
 
-The decision flow: sizes first, because a stream that is ten times larger makes every number after it meaningless;
-then directions, then what the fusion changes, then its gates and weights.
+The order of the verdict is that of runner.health.verdicts.
 """
 
 from __future__ import annotations
@@ -9,23 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from analysis.findings import Finding, number
-from analysis.fusion_health import Quantities, quantity
-from analysis.health import fusion_findings
-from analysis.thresholds import Thresholds
-
-FLOW = (
-    "norm_ratio", "cosine_poor", "fusion_idle", "fusion_drowning",
-    "alpha_extreme", "alpha_flat", "gate_suppressed", "gate_saturated", "gate_quality",
-    "text_scale_exploding", "text_scale_collapsed", "ratio_low", "ratio_high",
-)  # fmt: skip
-SCALED = ("middle", "improved")  # middle fusions with an initial_scale
+from runner.health.findings import Finding, health_word, number
+from runner.health.judgement import fusion_findings, warm_epochs
+from runner.health.quantities import Quantities, quantity
+from runner.health.settings import planned_steps, settings_of
+from runner.health.thresholds import Thresholds
+from runner.health.training import History
 
 SHOWN = (
     "norm_ratio", "h_norm", "scaled_u_norm", "t_norm", "u_norm", "cosine", "relative_change",
     "gate_mean", "gate_std", "gate_min", "gate_max", "w_graph", "w_text", "ratio", "contribution_ratio", "text_scale",
-    "node_scale", "quality",
+    "node_scale", "quality", "fusion_gate", "modulated_gate", "beta", "importance", "instability", "mae",
 )  # fmt: skip
 
 
@@ -41,27 +36,37 @@ class Diagnosis:
 
 
 def diagnose(
-    layers: Mapping[str, Quantities], fusion: str, t: Thresholds, initial_scale: float | None = None
+    layers: Mapping[str, Quantities],
+    params: Mapping[str, Any],
+    t: Thresholds,
+    gates: Sequence[Quantities] = (),
+    history: History = (),
 ) -> Diagnosis:
-    """`layers`: layer → quantities on validation crystals; `fusion`: the name of the middle fusion."""
-    findings = tuple(fusion_findings(layers, t, initial_scale))
-    proposed = balancing_scale(layers, t) if fusion in SCALED else None
-    serious = sorted((f for f in findings if f.rule in FLOW and f.level != "info"), key=lambda f: FLOW.index(f.rule))
+    """`layers`: layer → quantities on validation crystals; `params`: of the run; `gates`: its fusion_weights.csv."""
+    steps, warm = planned_steps(history, params), warm_epochs(history, params)
+    findings = tuple(fusion_findings(layers, t, params, steps, gates, warm))
+    middle = {layer: values for layer, values in layers.items() if layer.isdigit()}
+    scaled = any(settings_of(params, layer).has("initial_scale") for layer in middle)
+    proposed = balancing_scale(middle, t) if scaled else None
+    verdicts = [finding for finding in findings if finding.level != "info" and finding.below is None]
+    scale = f"model.middle_fusion.initial_scale: {number(proposed)} would balance the sizes" if proposed else ""
     if not layers:
         return Diagnosis("nothing to judge: no fusion reports anything", "ok", "", None, ())
-    if not serious:
-        return Diagnosis("healthy: no quantity is beyond its threshold", "ok", "", proposed, findings)
-    first = serious[0]
-    place = f"layer {first.layer}" if (first.layer or "").isdigit() else first.layer
-    return Diagnosis(f"{place}: {first.message}", first.level, _next_step(first, fusion, proposed), proposed, findings)
+    if not verdicts:
+        return Diagnosis("healthy: no quantity is beyond its threshold", "ok", scale, proposed, findings)
+    first = verdicts[0]
+    rest = [
+        f"{finding.rule} in {_place(finding)}"
+        for finding in findings
+        if finding.level != "info" and finding is not first
+    ]
+    also = f"; also {', '.join(rest)}" if rest else ""
+    verdict = f"{_place(first)}: {first.message}{also}"
+    return Diagnosis(verdict, health_word(findings), first.advice, proposed, findings)
 
 
-def _next_step(first: Finding, fusion: str, proposed: float | None) -> str:
-    if first.rule != "norm_ratio":
-        return first.advice
-    if proposed is not None:
-        return f"train again with model.middle_fusion.initial_scale: {number(proposed)}"
-    return f"see what a factor does: analysis rescale best.pt --factor {number(first.value or 1.0)} --to rescaled.pt"
+def _place(finding: Finding) -> str:
+    return f"layer {finding.layer}" if (finding.layer or "").isdigit() else str(finding.layer)
 
 
 def balancing_scale(layers: Mapping[str, Quantities], t: Thresholds) -> float | None:
@@ -77,7 +82,7 @@ def balancing_scale(layers: Mapping[str, Quantities], t: Thresholds) -> float | 
     return math.exp(sum(math.log(scale) for scale in wanted) / len(wanted))
 
 
-def table_rows(run_id: str, found: Mapping[str, Mapping[str, Quantities]]) -> list[dict[str, object]]:
+def layer_rows(run_id: str, found: Mapping[str, Mapping[str, Quantities]]) -> list[dict[str, object]]:
     """A row for every layer and split; `found`: split → layer → quantities."""
     return [
         {"run": run_id, "layer": layer, "split": split, **{name: quantity(values, name) for name in SHOWN}}

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.curves import VariantLogs
-from analysis.fusion_health import band, weight_ratio
-from analysis.thresholds import Thresholds
+from runner.health.fusion import band, weight_ratio
+from runner.health.thresholds import Thresholds
 
 WEIGHTS = ("w_graph", "w_text", "ratio", "contribution_ratio")
 SCALES = ("text_scale", "node_scale")

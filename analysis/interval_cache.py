@@ -1,4 +1,4 @@
-"""The cache of intervals between variants, which cost a bootstrap each; rebuildable like the cache of the runs."""
+"""The cache of intervals between variants, which cost reading predictions; rebuildable like that of the runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict
 from analysis.cache import VERSION, cache_file, write_cache
 from analysis.collect import CollectedRun
 from analysis.reading import json_object
-from analysis.statistics import Interval
+from analysis.statistics import Interval, SeedVariance
 from runner.layout import ExperimentDir
 
 Pair = tuple[tuple[CollectedRun, ...], tuple[CollectedRun, ...]]
@@ -27,10 +27,10 @@ class IntervalCache:
         self._stored = frozenset(self._known)
         self._used: dict[str, Interval | None] = {}
 
-    def key(self, pair: Pair) -> str:
+    def key(self, pair: Pair, pooled: SeedVariance | None) -> str:
         """What the interval between two variants depends on."""
         seen = [[(run.run_id, run.plan.seed, run.signature) for run in side] for side in pair]
-        return hashlib.sha256(repr(seen).encode()).hexdigest()[:32]
+        return hashlib.sha256(repr((seen, pooled)).encode()).hexdigest()[:32]
 
     def __contains__(self, key: str) -> bool:
         return key in self._known

@@ -39,7 +39,7 @@ class AxisEffect:
 
     @property
     def beyond_noise(self) -> bool:
-        return self.p is None or self.p < NOISE
+        return self.p is not None and self.p < NOISE
 
     @property
     def place(self) -> str:
@@ -65,9 +65,15 @@ class WeightVerdict:
     def sentences(self) -> list[str]:
         said = {
             "balance-led": "balance-led: no weight moves the metric twice as much as another; search them together",
-            "undecided": "undecided: no weight moves the metric beyond the noise; more seeds, or leave them small",
+            "undecided": f"undecided: {self._why_undecided}; more seeds, or leave them small",
         }.get(self.verdict, f"{self.verdict}: {self.effects[0].axis} is the weight to search")
         return [said, *(effect.sentence(self.metric) for effect in self.effects)]
+
+    @property
+    def _why_undecided(self) -> str:
+        if all(effect.p is None for effect in self.effects):
+            return "the noise is not known, so no weight can be shown to move the metric"
+        return "no weight moves the metric beyond the noise"
 
     def as_dict(self) -> dict[str, Any]:
         keys = ("axis", "part", "tried", "best", "effect", "p", "place")

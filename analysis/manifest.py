@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis.reading import finite, finite_items, json_object
-from analysis.thresholds import Thresholds, overridden
 from runner.errors import CommandFailed, ConfigError, Problem
+from runner.health.thresholds import Thresholds, overridden
 from runner.layout import ExperimentDir
+from runner.metric_names import named_mode
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class Manifest:
     next_stage: Mapping[str, Any]  # {config, top}; empty: none planned
     target_mae: Mapping[str, float]  # {good, acceptable}: the user's own goal, shown only
     config: str | None  # the experiment file that was submitted
+
+    @property
+    def runs_user_code(self) -> bool:
+        """Whether the task is a command or a class of the user's."""
+        return self.task is None or self.task == "command" or ":" in self.task
 
     @cached_property
     def axes(self) -> tuple[str, ...]:
@@ -120,12 +126,17 @@ def _planned(item: Any) -> PlannedRun | None:
 
 def _select(values: Mapping[str, Any], file: str) -> Select:
     problems = []
-    metric, mode = values.get("metric", "val_mae"), values.get("mode", "min")
+    metric = values.get("metric") or "val_mae"
+    named = named_mode(str(metric))
+    mode = values.get("mode") or named or "min"
     if not isinstance(metric, str) or not metric.startswith("val_"):
         allowed = "a metric of the validation split: val_…; the test split never takes part in a choice"
         problems.append(Problem(f"found {metric!r}", "select.metric", file, allowed=allowed))
     if mode not in ("min", "max"):
         problems.append(Problem(f"found {mode!r}", "select.mode", file, allowed="min or max"))
+    elif mode == "min" and named == "max":
+        what = f"min of {metric}, which is better the larger it is: the worst variant would be taken"
+        problems.append(Problem(what, "select.mode", file, allowed="max"))
     within = share(values.get("within", 0.05))
     if within is None:
         problems.append(Problem(f"found {values['within']!r}", "select.within", file, allowed="a share, as 5% or 0.05"))

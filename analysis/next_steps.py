@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.choice import Choice
 from analysis.collect import Collection
 from analysis.rank import Variant
+from analysis.statistics import CLAIM_SEEDS
+from runner import manifest as submitted
+from runner.selection import root_directory
 
 PROMOTED = 3
 FULL_EPOCHS = 100
@@ -24,29 +27,34 @@ class Step:
     command: str
 
 
-def promoted(variants: Sequence[Variant], choice: Choice, top: int = PROMOTED) -> list[str]:
-    """The chosen variant, then the best-ranked others; unhealthy ones only where healthy ones do not suffice."""
-    others = [variant for variant in variants if variant.rank is not None and variant.name != choice.variant]
-    others.sort(key=lambda variant: bool(variant.blocking))
-    return [choice.variant, *(variant.name for variant in others[: top - 1])]
+def promoted(ranked: Sequence[Variant], top: int = PROMOTED) -> list[str]:
+    """The first of the ranking; what is unhealthy among them keeps its place and its finding."""
+    return [variant.name for variant in ranked[:top]]
 
 
-def next_steps(collection: Collection, variants: Sequence[Variant], choice: Choice | None) -> list[Step]:
-    """Commands for what is missing, for the next stage, and for a full training with the best."""
+def next_steps(collection: Collection, choice: Choice | None, *, provisional: bool, few_seeds: bool) -> list[Step]:
+    """Commands for what is missing, for more seeds, for the next stage, and for a full training with the best.
+
+    While the choice is provisional, or there is none, nothing is proposed that builds on it.
+    """
     manifest = collection.manifest
-    name = shlex.quote(_experiment_argument(collection))
+    name = shlex.quote(os.path.normpath(collection.directory.path))
     states = {run.state for run in collection.runs}
     steps = []
     if "failed" in states:
         steps.append(Step("look at the failures", f"runner failures {name}"))
         steps.append(Step("send what failed again", f"runner resubmit {name}"))
-    config = shlex.quote(manifest.config or _submitted_file(collection) or f"configs/{manifest.experiment}.yaml")
     if states & {"new", "lost"}:
-        steps.append(Step("send what is missing", f"runner submit {config}"))
+        steps.append(Step("send what is missing", _submit(collection)))
+    if "unknown" in states:
+        steps.append(Step("ask Slurm again, which did not answer", f"runner status {name}"))
     if "running" in states:
         steps.append(Step("watch what is running", f"runner status {name} --watch"))
-    if choice is None:
+    if choice is None or provisional:
         return steps
+    if few_seeds and (seeds := _more_seeds(collection)):
+        command = _submit(collection, changes={"matrix.seeds": str(seeds)})
+        steps.append(Step("train more seeds, before a difference is claimed", command))
     if manifest.next_stage:
         steps.append(Step("write the next stage", f"runner promote {name}"))
     if manifest.task in (None, "crystal"):
@@ -57,9 +65,7 @@ def next_steps(collection: Collection, variants: Sequence[Variant], choice: Choi
             "params.data.val": "null",
             "params.data.test": "null",
         }
-        options = " ".join(f"--set {shlex.quote(f'{key}={value}')}" for key, value in changes.items())
-        only = shlex.quote(choice.variant)
-        steps.append(Step("train the best in full", f"runner submit {config} --only {only} {options}"))
+        steps.append(Step("train the best in full", _submit(collection, only=choice.variant, changes=changes)))
     if any(run.record.loss_weights for run in collection.runs):
         steps.append(Step("look closer around the best", f"analysis refine {name}"))
         best = shlex.quote(os.path.normpath(collection.directory.best_config))
@@ -67,14 +73,36 @@ def next_steps(collection: Collection, variants: Sequence[Variant], choice: Choi
     return steps
 
 
-def _experiment_argument(collection: Collection) -> str:
-    """The experiment as one would type it: a path as it was given."""
-    return os.path.normpath(collection.directory.path)
+def _more_seeds(collection: Collection) -> list[int]:
+    """The seeds of the experiment, and as many more as a claim needs; none where it has enough."""
+    seeds = sorted({run.seed for run in collection.manifest.runs if run.seed is not None})
+    if len(seeds) >= CLAIM_SEEDS:
+        return []
+    unused = [seed for seed in range(2 * CLAIM_SEEDS) if seed not in seeds]
+    return seeds + unused[: CLAIM_SEEDS - len(seeds)]
 
 
-def _submitted_file(collection: Collection) -> str | None:
-    """The newest experiment file among the submissions."""
+def _submit(collection: Collection, only: str | None = None, changes: Mapping[str, str] | None = None) -> str:
+    """`runner submit` of the same file with the options that it was submitted with, and with `changes` after them."""
+    sent = submitted.submissions(collection.directory)
+    origin = sent[-1].origin if sent else {}
+    options = [("--set", str(text)) for text in origin.get("overrides") or []]
+    options += [("--set", f"{key}={value}") for key, value in (changes or {}).items()]
+    if origin.get("cluster_option"):
+        options.append(("--cluster", str(origin["cluster_option"])))
+    root = collection.directory.path.parent
+    if root.resolve() != root_directory(None).resolve():
+        options.append(("--root", os.path.normpath(root)))
+    words = [_config(collection), *(("--only", only) if only else ()), *(word for option in options for word in option)]
+    return f"runner submit {shlex.join(words)}"
+
+
+def _config(collection: Collection) -> str:
+    """The experiment file as it was named; where it is not here, the newest copy among the submissions."""
+    named = collection.manifest.config
+    if named and Path(named).is_file():
+        return named
     folder = collection.directory.submissions
-    found = [path for path in folder.glob("*/*.yaml") if path.parent.name.isdigit()]
-    newest: Path | None = max(found, key=lambda path: int(path.parent.name), default=None)
-    return str(newest) if newest else None
+    copies = [path for path in folder.glob("*/experiment.yaml") if path.parent.name.isdigit()]
+    newest = max(copies, key=lambda path: int(path.parent.name), default=None)
+    return str(newest or named or f"configs/{collection.manifest.experiment}.yaml")

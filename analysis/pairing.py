@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.predictions import Predictions, read_predictions
 from analysis.rank import Variant
-from analysis.statistics import SMALLEST_SAMPLE, Array, Interval, paired_bootstrap
+from analysis.statistics import SMALLEST_SAMPLE, Array, Interval, paired_interval
 from runner.errors import CommandFailed
 from runner.layout import ExperimentDir
 
@@ -78,7 +78,7 @@ def pair_sides(first: Side, second: Side, split: str) -> Pairing:
     tables = [[sides[place][pair_of_seeds[place]].by_id for pair_of_seeds in seeds] for place in (0, 1)]
     ids = [name for name in tables[0][0] if all(name in table for side in tables for table in side)]
     if len(ids) < SMALLEST_SAMPLE:
-        raise CommandFailed(f"{first.name} and {second.name} share {len(ids)} crystals of the {split} split")
+        raise CommandFailed(f"{first.name} and {second.name} share {len(ids)} items of the {split} split")
     target, other = (np.array([side[0][name][0] for name in ids]) for side in tables)
     if not np.allclose(target, other, rtol=1e-5, atol=1e-6):
         apart = ids[int(np.argmax(np.abs(target - other)))]
@@ -103,7 +103,7 @@ def _pairing(first: str, second: str, split: str, ids: list[str], target: Array,
         seeds=len(one),
         mae=(float(size[0].mean()), float(size[1].mean())),
         rmse=(float((errors[0] ** 2).mean() ** 0.5), float((errors[1] ** 2).mean() ** 0.5)),
-        interval=paired_bootstrap(size[0], size[1]),
+        interval=paired_interval(size[0], size[1]),
         first_better=float((size[0].mean(axis=0) < size[1].mean(axis=0)).mean()),
         agreement=correlation(mean_one, mean_two),
         shared_error=correlation(errors[0].mean(axis=0), errors[1].mean(axis=0)),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.reading import read_bytes
+from runner.health.training import standard_deviation
 
 COLUMNS = ("id", "split", "target", "prediction")
 LARGEST = 1e150  # no property is larger; the squares of larger numbers, and their sums, are no floats
@@ -71,12 +72,7 @@ def spread(found: Predictions) -> Spread:
     n = len(found)
     mean = math.fsum(found.targets) / n
     return Spread(
-        _sd(found.predictions),
-        _sd(found.targets),
+        standard_deviation(found.predictions),
+        standard_deviation(found.targets),
         math.fsum(abs(target - mean) for target in found.targets) / n,
     )
-
-
-def _sd(values: list[float]) -> float:
-    mean = math.fsum(values) / len(values)
-    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))

@@ -9,11 +9,14 @@ from typing import Any
 
 from analysis.collect import CollectedRun, Collection
 from analysis.comparability import Flag, RunFacts, flags, usual
-from analysis.findings import Finding, by_severity, worst
-from analysis.fusion_health import band, judged_ratio, quantity, ratio_findings
 from analysis.manifest import Select, fused_layers
 from analysis.statistics import MeanSd, mean_sd
-from analysis.thresholds import Thresholds
+from runner.health.findings import Finding, by_severity, health_word, merged
+from runner.health.fusion import band, judged_ratio, ratio_findings
+from runner.health.quantities import quantity
+from runner.health.settings import settings_of
+from runner.health.thresholds import Thresholds
+from runner.health.verdicts import one_verdict_each
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,13 @@ class Variant:
         """ok, warning or blocking; blank while nothing is known. Information alone is ok."""
         if not self.val and not self.findings:
             return ""
-        level = worst(self.findings)
-        return "ok" if level in (None, "info") else str(level)
+        return health_word(self.findings)
+
+    @property
+    def reliance(self) -> float | None:
+        """Relative rise of the validation metric with shuffled texts, mean over seeds; None where not measured."""
+        values = list(self.values_by_seed("reliance").values())
+        return sum(values) / len(values) if values else None
 
     @property
     def gpu_minutes(self) -> float | None:
@@ -121,7 +129,8 @@ def is_scored(run: CollectedRun, select: Select) -> bool:
 
 
 def _facts(run: CollectedRun, select: Select) -> RunFacts:
-    return RunFacts(run.state, is_scored(run, select), run.record)
+    schedule = settings_of(run.plan.params).value("train.schedule")
+    return RunFacts(run.state, is_scored(run, select), run.record, schedule if isinstance(schedule, str) else None)
 
 
 def _variant(
@@ -135,7 +144,10 @@ def _variant(
     findings = _shared_findings([run.record.findings for run in (scored or runs)])
     if fusion:  # the weights are judged by their mean over the seeds
         findings = [finding for finding in findings if not finding.rule.startswith("ratio_")]
-        findings += [found for layer, values in fusion.items() for found in ratio_findings(values, t, layer)]
+        params = runs[0].plan.params
+        findings += [
+            f for layer, values in fusion.items() for f in ratio_findings(values, t, settings_of(params, layer))
+        ]
     return Variant(
         name=name,
         axes=runs[0].plan.axes,
@@ -145,7 +157,7 @@ def _variant(
         val=mean_sd([run.record.metrics[select.metric] for run in scored]),
         test=mean_sd(tests),
         fusion=fusion,
-        findings=tuple(by_severity(findings)),
+        findings=tuple(by_severity(one_verdict_each(findings))),
         parameters=next((record.parameters for record in completed if record.parameters is not None), None),
         seconds=seconds.mean if seconds else None,
         gpus=next((record.gpus for record in completed if record.gpus is not None), None),
@@ -173,10 +185,4 @@ def _shared_findings(by_run: Sequence[Sequence[Finding]]) -> list[Finding]:
     for findings in by_run:
         for finding in findings:
             seen.setdefault((finding.rule, finding.layer), []).append(finding)
-    shared = []
-    for found in seen.values():
-        first, count = found[0], len(found)
-        rare = first.level == "blocking" and 2 * count < len(by_run)
-        message = f"{first.message} ({count} of {len(by_run)} seeds)"
-        shared.append(replace(first, level="warning" if rare else first.level, message=message))
-    return shared
+    return [merged(findings, len(by_run)) for findings in seen.values()]

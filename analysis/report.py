@@ -72,7 +72,7 @@ def to_html(summary: Summary, plots: Sequence[Any], key: str) -> str:
         columns=kept,
         rows=rows,
         more=max(0, len(summary.variants) - len(shown)),
-        sections=[_section(title, lines) for title, lines in sections(summary) if title != "Choice"],
+        sections=[_section(title, lines) for title, lines in sections(summary, verbose=True) if title != "Choice"],
         plots=plots,
     )
 

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from analysis import reading
 from analysis.code_version import code_version
-from analysis.findings import Finding, by_severity
-from analysis.fusion_health import LATE
-from analysis.health import finished_findings, fusion_findings, gate_history_findings, latest_layers, live_findings
 from analysis.predictions import Spread, read_predictions, spread
 from analysis.quantities import plural
-from analysis.thresholds import Thresholds
 from runner.files import as_count
+from runner.health.findings import Finding
+from runner.health.judgement import Ending, Logs, finished_findings, live_findings
+from runner.health.quantities import LATE
+from runner.health.thresholds import Thresholds
 from runner.layout import RunDir
-from runner.states import Signs
 
 UNKNOWN_SPREAD = Spread(None, None, None)
-SIGNS_OF_LIFE = ("attempt", "time", "ended", "interval", "host", "pid")  # kept of a heartbeat
 MOST_NOTES = 10  # of a run
 LAST_ROWS = 32  # more than a model has fused layers
 
 
 @dataclass
 class RunRecord:
-    """Read from files alone; the state is derived from it and the time of day."""
+    """Read from files alone. The state of the run is not in it: `runner.states` derives that."""
 
     run_id: str
     completed: bool = False
@@ -45,21 +44,9 @@ class RunRecord:
     epoch: int | None = None  # the last one logged
     last: dict[str, float] = field(default_factory=dict)  # finite metrics of that epoch
     mean_predictor: float | None = None  # validation error of predicting the mean
-    failure: dict[str, Any] | None = None  # kind, message, attempt, time
-    heartbeat: dict[str, Any] | None = None  # as far as the state depends on it
-    started: bool = False  # at some time
-    written: bool = False  # its configuration, which is done before it is sent
-    cancelled: bool = False
+    failure: dict[str, Any] | None = None  # kind and message
     findings: list[Finding] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # what could not be read
-
-    @property
-    def signs(self) -> Signs:
-        """What the state of the run follows from."""
-        result: dict[str, Any] | None = {} if self.completed else None
-        return Signs(
-            result, self.heartbeat or {}, self.failure or {}, self.cancelled, started=self.started, written=self.written
-        )
 
 
 @dataclass(frozen=True)
@@ -69,30 +56,26 @@ class ReadingOptions:
     metric: str
     mode: str
     thresholds: Thresholds
+    user_code: bool = True  # whether the task runs code of the user's
 
 
 def read_run(
     run: RunDir,
     files: frozenset[str],
-    initial_scale: float | None,
+    params: Mapping[str, Any],
     options: ReadingOptions,
     unreadable: frozenset[str] = frozenset(),
 ) -> RunRecord:
     """Everything the summary needs of `run`; `files`: the names in its directory; `unreadable`: what is no file."""
     record = RunRecord(run.run_id)
     record.problems += [f"{name} cannot be read" for name in sorted(unreadable)]
-    _read_result(record, run, files)
+    _read_result(record, run, files, options)
     _read_failure(record, run, files)
-    beat = reading.json_object(run.heartbeat) if run.heartbeat.name in files else None
-    record.heartbeat = beat and {key: beat.get(key) for key in SIGNS_OF_LIFE}
-    record.cancelled = run.cancelled.name in files
-    record.started = not files.isdisjoint({run.heartbeat.name, run.attempts.name})
-    record.written = run.config.name in files
-    _read_logs(record, run, files, initial_scale, options)
+    _read_logs(record, run, files, params, options)
     return record
 
 
-def _read_result(record: RunRecord, run: RunDir, files: frozenset[str]) -> None:
+def _read_result(record: RunRecord, run: RunDir, files: frozenset[str], options: ReadingOptions) -> None:
     if run.result.name not in files:
         return
     result = reading.json_object(run.result)
@@ -119,7 +102,7 @@ def _read_result(record: RunRecord, run: RunDir, files: frozenset[str]) -> None:
     if run.provenance.name in files:
         made_with = reading.json_object(run.provenance)
         record.problems += [] if made_with else ["provenance.json cannot be read, so its code is not compared"]
-        record.code = code_version(made_with or {})
+        record.code = code_version(made_with or {}, user_code=options.user_code)
     fusion = result.get("fusion")
     layers = fusion.items() if isinstance(fusion, dict) else ()
     record.fusion = {str(layer): reading.finite_items(values) for layer, values in layers}
@@ -148,17 +131,13 @@ def _read_failure(record: RunRecord, run: RunDir, files: frozenset[str]) -> None
     record.failure = {
         "kind": str(failure.get("kind") or "unknown"),
         "message": message.splitlines()[0][:300] if message else "",
-        "attempt": failure.get("attempt"),
-        "time": failure.get("time"),
-        "provisional": failure.get("provisional", False),
     }
 
 
 def _read_logs(
-    record: RunRecord, run: RunDir, files: frozenset[str], initial_scale: float | None, options: ReadingOptions
+    record: RunRecord, run: RunDir, files: frozenset[str], params: Mapping[str, Any], options: ReadingOptions
 ) -> None:
     """Curves, fusion weights and diagnostics, and the findings that follow from them."""
-    t = options.thresholds
     history, broken = reading.json_lines(reading.read_bytes(run.metrics)) if run.metrics.name in files else ([], 0)
     history = newest_epochs(history)
     if broken:
@@ -172,28 +151,23 @@ def _read_logs(
     tail = reading.read_tail(run.diagnostics) if run.diagnostics.name in files else b""
     newest = reading.newest_object(tail)
     diagnostics = [newest] if newest else []
+    logs = Logs(history, rows, diagnostics)
     if not record.completed:
-        record.findings = live_findings(history, rows, diagnostics, initial_scale=initial_scale, thresholds=t)
+        record.findings = live_findings(logs, params, options.thresholds)
         return
-    layers = latest_layers(rows, diagnostics)
-    for layer, values in record.fusion.items():
-        layers.setdefault(layer, {}).update(values)
     found = spread(read_predictions(run.predictions, "val")) if run.predictions.name in files else UNKNOWN_SPREAD
     record.mean_predictor = record.metrics.get("val_mae_of_mean", found.mean_predictor)
-    record.findings = by_severity(
-        finished_findings(
-            history,
-            metric=options.metric,
-            mode=options.mode,
-            best_epoch=record.best_epoch,
-            epochs=record.epochs,
-            prediction_sd=found.prediction_sd,
-            target_sd=found.target_sd,
-            thresholds=t,
-        )
-        + fusion_findings(layers, t, initial_scale)
-        + gate_history_findings(rows, t)
+    ending = Ending(
+        metric=options.metric,
+        mode=options.mode,
+        metrics=record.metrics,
+        best_epoch=record.best_epoch,
+        epochs=record.epochs,
+        fusion=record.fusion,
+        prediction_sd=found.prediction_sd,
+        target_sd=found.target_sd,
     )
+    record.findings = finished_findings(logs, ending, params, options.thresholds)
 
 
 def newest_epochs(history: list[dict[str, Any]]) -> list[dict[str, Any]]:

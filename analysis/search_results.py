@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from analysis.collect import CollectedRun
-from analysis.guidance_health import GUIDANCE, guidance_weights
 from analysis.summary import Summary
+from runner.health.guidance import GUIDANCE, guidance_weights
 
 
 def search_results(summary: Summary) -> dict[str, Any]:

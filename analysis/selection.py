@@ -9,9 +9,9 @@ from pathlib import Path
 from analysis.manifest import read_manifest
 from analysis.rank import Variant
 from analysis.summary import Summary, summarize
-from analysis.thresholds import DEFAULT, Thresholds
 from runner import manifest
 from runner.errors import CommandFailed, UserError, nearest
+from runner.health.thresholds import DEFAULT, Thresholds
 from runner.layout import ExperimentDir, RunDir
 from runner.selection import choose_run, experiment_directory
 

@@ -8,36 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.baseline import BaselineComparison, compared, few_seeds, reference, smallest_visible_effect
 from analysis.choice import Candidate, Choice, choose
 from analysis.collect import CollectedRun, Collection, collect
-from analysis.findings import Finding
+from analysis.comparison import Comparison
 from analysis.loss_weights import Point, WeightVerdict, verdict
+from analysis.missing import could_still_win
 from analysis.next_steps import PROMOTED, Step, next_steps, promoted
-from analysis.quantities import percent, plural
+from analysis.quantities import plural
 from analysis.rank import Variant, is_scored, rank
-from analysis.statistics import Interval
-from analysis.ties import Comparison, Tie, tie_set
-from analysis.training_health import alike_findings, weak_findings
-
-
-@dataclass(frozen=True)
-class BaselineComparison:
-    """A variant against the baseline; negative is a lower metric."""
-
-    variant: str
-    relative: float  # (variant − baseline) / |baseline|
-    interval: Interval | None  # in the unit of the metric
-    low: float | None  # relative
-    high: float | None
-
-    @property
-    def sentence(self) -> str:
-        change = f"{self.variant}: {percent(self.relative)}"
-        if self.interval is None or self.low is None or self.high is None:
-            return f"{change}; no interval, because nothing pairs the two"
-        verdict = "inside the noise" if self.interval.includes_zero else "beyond the noise"
-        found = f"95 % interval {percent(self.low)} to {percent(self.high)}, {self.interval.method}"
-        return f"{change} ({found}): {verdict}"
+from analysis.ties import Tie, tie_set
+from runner.health.findings import Finding
+from runner.health.training import alike_findings, weak_findings
 
 
 @dataclass(frozen=True)
@@ -48,10 +30,12 @@ class Summary:
     variants: tuple[Variant, ...]  # ranked ones first
     ties: dict[str, Tie]  # variant → how it compares with the best
     choice: Choice | None
-    provisional: bool  # no variant is complete yet
+    provisional: bool  # no variant is complete yet, or some that could still win are not
+    waiting: tuple[str, ...]  # those variants
     findings: tuple[Finding, ...]  # about all variants together
-    baseline: tuple[BaselineComparison, ...]
-    baseline_note: str  # why the choice is not compared; empty otherwise
+    baseline: tuple[BaselineComparison, ...]  # of every ranked variant; empty without a baseline
+    baseline_note: str  # why nothing is compared; empty otherwise
+    visible_effect: float | None  # the smallest, as a share of what the variants are compared with
     promoted: tuple[str, ...]
     steps: tuple[Step, ...]
     notes: tuple[str, ...]  # what could not be read or was left out
@@ -78,10 +62,14 @@ def summarize(path: Path, *, now: float | None = None, cache: bool = True) -> Su
     collection = collect(path, now=moment, cache=cache)
     manifest, variants = collection.manifest, rank(collection)
     ranked = [variant for variant in variants if variant.rank is not None]
-    comparison = Comparison(collection.directory, manifest.select)
-    ties = tie_set(ranked, comparison) if ranked else {}
+    comparison = Comparison(collection.directory, manifest.select, ranked)
+    ties = tie_set(ranked, manifest.select) if ranked else {}
     choice = _choose(ranked, ties, manifest.select.metric, manifest.select.mode) if ranked else None
-    baseline, note = _against_baseline(variants, manifest.baseline, choice, comparison)
+    baseline, note = reference(variants, manifest.baseline, manifest.select.metric)
+    comparisons = _comparisons(ranked, baseline, comparison)
+    best = ranked[0].val if ranked else None
+    waiting = [variant.name for variant in could_still_win(variants, best.mean, manifest.select)] if best else []
+    provisional = bool(waiting) or (bool(ranked) and not any(variant.complete for variant in variants))
     notes = _notes(collection)
     problem = collection.cache_error or (comparison.cache.save() if cache else "")
     if problem:
@@ -92,12 +80,14 @@ def summarize(path: Path, *, now: float | None = None, cache: bool = True) -> Su
         variants=tuple(variants),
         ties=ties,
         choice=choice,
-        provisional=bool(ranked) and not any(variant.complete for variant in variants),
+        provisional=provisional,
+        waiting=tuple(waiting),
         findings=tuple(_findings(collection, ranked)),
-        baseline=tuple(baseline),
+        baseline=tuple(comparisons) if baseline else (),
         baseline_note=note,
-        promoted=tuple(promoted(variants, choice, top if isinstance(top, int) else PROMOTED) if choice else ()),
-        steps=tuple(next_steps(collection, variants, choice)),
+        visible_effect=smallest_visible_effect(comparisons),
+        promoted=tuple(promoted(ranked, top if isinstance(top, int) else PROMOTED)),
+        steps=tuple(next_steps(collection, choice, provisional=provisional, few_seeds=few_seeds(comparisons))),
         notes=tuple(notes),
         moment=moment,
         weights=_weights(collection),
@@ -133,34 +123,12 @@ def _choose(ranked: Sequence[Variant], ties: dict[str, Tie], metric: str, mode: 
     return choose([candidate(variant, ties.get(variant.name)) for variant in ranked], metric=metric, mode=mode)
 
 
-def _against_baseline(
-    variants: Sequence[Variant], name: str | None, choice: Choice | None, comparison: Comparison
-) -> tuple[list[BaselineComparison], str]:
-    if name is None:
-        return [], "no baseline is named in the experiment file"
-    baseline = next((variant for variant in variants if variant.name == name), None)
-    if baseline is None:
-        return [], f"the baseline {name!r} is not a variant of this experiment"
-    if baseline.val is None:
-        return [], f"the baseline {name!r} has no {comparison.select.metric} yet ({baseline.state})"
-    if choice is None:
-        return [], "there is no variant to compare with the baseline"
-    found = []
-    note = ""
-    names = [choice.variant, choice.best]
-    if set(names) == {name}:
-        note = f"the choice is the baseline {name!r} itself"
-        names = [variant.name for variant in variants if variant.rank is not None and variant is not baseline][:1]
-    for compared in dict.fromkeys(names):
-        variant = next(item for item in variants if item.name == compared)
-        if variant is baseline or variant.val is None or not baseline.val.mean:
-            continue
-        scale = abs(baseline.val.mean)
-        interval = comparison.interval(variant, baseline)
-        low, high = (interval.low / scale, interval.high / scale) if interval else (None, None)
-        relative = (variant.val.mean - baseline.val.mean) / scale
-        found.append(BaselineComparison(compared, relative, interval, low, high))
-    return found, note
+def _comparisons(
+    ranked: Sequence[Variant], baseline: Variant | None, comparison: Comparison
+) -> list[BaselineComparison]:
+    """Of the ranked variants with the baseline, else with the best; none where that has no metric or an error of 0."""
+    other = baseline or (ranked[0] if ranked else None)
+    return compared(ranked, other, comparison) if other and other.val and other.val.mean else []
 
 
 def _findings(collection: Collection, ranked: Sequence[Variant]) -> list[Finding]:
@@ -170,7 +138,8 @@ def _findings(collection: Collection, ranked: Sequence[Variant]) -> list[Finding
     known = [run.record.mean_predictor for run in collection.runs if run.record.mean_predictor is not None]
     findings = alike_findings(values, manifest.thresholds)
     if manifest.select.metric == "val_mae" and known:
-        findings += weak_findings(values, sum(known) / len(known), manifest.thresholds)
+        params = ranked[0].params if ranked else {}
+        findings += weak_findings(values, sum(known) / len(known), manifest.thresholds, params)
     return findings
 
 

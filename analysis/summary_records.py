@@ -6,12 +6,12 @@ from dataclasses import asdict
 from typing import Any
 
 from analysis.collect import CollectedRun
-from analysis.fusion_health import judged_ratio
-from analysis.guidance_health import GUIDANCE
 from analysis.quantities import axis_value
 from analysis.rank import Variant
 from analysis.statistics import MeanSd
 from analysis.summary import Summary
+from runner.health.fusion import judged_ratio
+from runner.health.guidance import GUIDANCE
 from runner.spreadsheet import csv_text
 
 
@@ -22,7 +22,7 @@ def csv_columns(summary: Summary) -> list[str]:
         "rank", "variant", *summary.collection.manifest.axes, "state", "seeds",
         f"{select.metric}_mean", f"{select.metric}_std", f"{select.test_metric}_mean", f"{select.test_metric}_std",
         "final_w_graph", "final_w_text", "ratio", "band", "health", "parameters", "seconds", "gpu_minutes",
-        "contribution_ratio", "flags", *guidance_columns(summary),
+        "contribution_ratio", "reliance", "flags", *guidance_columns(summary),
     ]  # fmt: skip
 
 
@@ -60,6 +60,7 @@ def _row(variant: Variant, summary: Summary, guidance: list[str]) -> dict[str, A
         "seconds": variant.seconds,
         "gpu_minutes": variant.gpu_minutes,
         "contribution_ratio": values.get("contribution_ratio"),
+        "reliance": variant.reliance,
         "flags": ", ".join(flag.mark for flag in variant.flags),
         **{name: variant.fusion.get(GUIDANCE, {}).get(name) for name in guidance},
     }
@@ -82,10 +83,15 @@ def to_json(summary: Summary) -> dict[str, Any]:
         "unfinished": [_unfinished(run) for run in summary.unfinished],
         "findings": [finding.as_dict() for finding in summary.findings],
         "baseline": [
-            {"variant": item.variant, "relative": item.relative, "low": item.low, "high": item.high}
+            {
+                **{key: getattr(item, key) for key in ("variant", "relative", "low", "high", "verdict")},
+                "p": item.interval and item.interval.p,
+                "p_adjusted": item.adjusted,
+            }
             for item in summary.baseline
         ],
         "baseline_note": summary.baseline_note,
+        "smallest_visible_effect": summary.visible_effect,
         "choice": choice
         and {
             "variant": choice.variant,
@@ -93,6 +99,7 @@ def to_json(summary: Summary) -> dict[str, Any]:
             "tied": list(choice.tie_set),
             "excluded": {name: list(messages) for name, messages in choice.excluded.items()},
             "provisional": summary.provisional,
+            "waiting": list(summary.waiting),
             "reason": choice.reason,
         },
         "loss_weights": summary.weights and summary.weights.as_dict(),
@@ -118,6 +125,7 @@ def _variant(variant: Variant, summary: Summary) -> dict[str, Any]:
         "test": _mean(variant.test),
         "tie": tie and {"tied": tie.tied, "reason": tie.reason},
         "fusion": fusion,
+        "reliance": variant.reliance,
         "fused_layers": variant.fused_layers,
         "band": variant.band(thresholds),
         "health": variant.health,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -10,12 +10,14 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from analysis.findings import Finding
-from analysis.guidance_health import GUIDANCE, guidance_weights, shown_weights
+from analysis.baseline import shown_lines
 from analysis.quantities import axis_value, mean_with_sd, minutes, parameter_count, plural, significant
 from analysis.rank import Variant
 from analysis.statistics import MeanSd
 from analysis.summary import Summary
+from runner.files import as_number
+from runner.health.findings import LEVELS, Finding
+from runner.health.guidance import GUIDANCE, guidance_weights, shown_weights
 
 ROWS = 50  # variants shown
 AXIS = 1  # how much the column of an axis is worth keeping: the name of the variant says its values too
@@ -82,6 +84,7 @@ def columns(summary: Summary) -> list[Column]:
         Column("w_text", of_layer("w_text"), 4),
         Column("ratio", ratio, 70),
         Column("contribution", of_layer("contribution_ratio"), 3),
+        Column("reliance", reliance, 69),
         Column("band", lambda variant: variant.band(t), 60, right=False),
         Column(
             "guidance", lambda variant: shown_weights(guidance_weights(variant.fusion.get(GUIDANCE, {}))), 61, False
@@ -90,6 +93,12 @@ def columns(summary: Summary) -> list[Column]:
         Column("parameters", lambda variant: parameter_count(variant.parameters), 62),
         *cost_columns(summary),
     ]
+
+
+def reliance(variant: Variant) -> str:
+    """`12 %`: how much worse validation is with shuffled texts; blank where that was not measured."""
+    value = variant.reliance
+    return "" if value is None else f"{100 * value:.{1 if abs(value) < 0.1 else 0}f} %"
 
 
 def cost_columns(summary: Summary) -> list[Column]:
@@ -117,8 +126,8 @@ def fitting(found: list[Column], variants: list[Variant], width: int) -> tuple[l
     return kept, dropped
 
 
-def show(summary: Summary, console: Console) -> None:
-    """Print the summary."""
+def show(summary: Summary, console: Console, verbose: bool = False) -> None:
+    """Print the summary; with `verbose` what health says for information too."""
     manifest = summary.collection.manifest
     states = ", ".join(f"{count} {state}" for state, count in summary.states.most_common())
     shown = list(summary.variants[:ROWS])
@@ -126,7 +135,7 @@ def show(summary: Summary, console: Console) -> None:
     console.print(Text(f"{manifest.experiment}: {counts}" + (f" ({states})" if states else "")))
     if shown:
         _print_table(summary, shown, console)
-    for title, lines in sections(summary):
+    for title, lines in sections(summary, verbose):
         console.print()
         console.print(Text(title, style="bold"))
         for line in lines:
@@ -170,20 +179,18 @@ def _print_table(summary: Summary, shown: list[Variant], console: Console) -> No
         console.print(Text(remark, style="dim"))
 
 
-def sections(summary: Summary) -> Iterator[tuple[str, list[str]]]:
+def sections(summary: Summary, verbose: bool = False) -> Iterator[tuple[str, list[str]]]:
     """Title and lines of everything below the table."""
     if summary.unfinished:
         yield f"Not completed ({len(summary.unfinished)} of {len(summary.collection.runs)} runs)", unfinished(summary)
     flagged = flag_lines(summary)
     if flagged:
         yield "Read these ranks with care", flagged
-    found = findings(summary)
+    found = findings(summary, verbose)
     if found:
         yield "Health", found
-    if summary.baseline or summary.baseline_note:
-        named = summary.collection.manifest.baseline
-        lines = [summary.baseline_note] * bool(summary.baseline_note) + [item.sentence for item in summary.baseline]
-        yield f"Against the baseline {named}" if named else "Baseline", lines
+    named = summary.collection.manifest.baseline
+    yield f"Against the baseline {named}" if named else "Baseline", baseline_lines(summary)
     goal = goal_line(summary)
     if goal:
         yield "Your goal", [goal]
@@ -228,15 +235,15 @@ def flag_lines(summary: Summary) -> list[str]:
     return lines + ([f"… and {len(shared) - RUNS} more"] if len(shared) > RUNS else [])
 
 
-def findings(summary: Summary) -> list[str]:
-    """Warnings and blocking findings, those that several variants share on one line."""
+def findings(summary: Summary, verbose: bool = False) -> list[str]:
+    """Warnings and blocking findings, those that several variants share on one line; with `verbose` information too."""
     shared: dict[tuple[str, str], list[tuple[str, Finding]]] = {}
     for variant in summary.variants:
         for finding in variant.findings:
-            if finding.level != "info":
+            if verbose or finding.level != "info":
                 shared.setdefault((finding.level, finding.rule), []).append((variant.name, finding))
     lines = [finding_line(finding) for finding in summary.findings]
-    for (level, _), found in sorted(shared.items(), key=lambda item: item[0][0] != "blocking"):
+    for (level, _), found in sorted(shared.items(), key=lambda item: -LEVELS.index(item[1][0][1].level)):
         name, first = found[0]
         where = f"{name}{f' layer {first.layer}' if first.layer else ''}"
         others = len({variant for variant, _ in found}) - 1
@@ -250,6 +257,9 @@ def finding_line(finding: Finding) -> str:
 
 
 def advice(finding: Finding) -> str:
+    """What to do; what stands below a layer's verdict waits until that is settled."""
+    if finding.below is not None:
+        return f" → after {finding.below}"
     return f" → {finding.advice}" if finding.advice else ""
 
 
@@ -268,6 +278,19 @@ def weight_lines(summary: Summary) -> list[str]:
     return [*lines, f"guidance of {chosen.name}: {weights}"] if chosen and weights else lines
 
 
+def baseline_lines(summary: Summary) -> list[str]:
+    """The choice, the best and what is beyond the noise against the baseline; what could have been seen at all."""
+    lines = [summary.baseline_note] * bool(summary.baseline_note)
+    if summary.choice is not None:
+        if summary.choice.variant == summary.collection.manifest.baseline:
+            lines.append("the choice is the baseline itself")
+        lines += shown_lines(summary.baseline, summary.choice)
+    if summary.visible_effect is not None:
+        half = f"{100 * summary.visible_effect:.1f} %"
+        lines.append(f"smallest visible effect: {half}, the median half-width of the 95 % intervals")
+    return lines
+
+
 def goal_line(summary: Summary) -> str:
     """How the choice stands to the user's own `target_mae`; empty without one. Shown, never used for choosing."""
     manifest = summary.collection.manifest
@@ -281,7 +304,29 @@ def goal_line(summary: Summary) -> str:
     reached = next((f"{word} (at most {border:g})" for word, border in borders if value.mean <= border), None)
     wanted = ", ".join(f"{word} {border:g}" for word, border in borders)
     verdict = reached or f"not reached: {wanted}"
-    return f"target_mae: {variant.name} has {name} {significant(value.mean)}: {verdict}; shown, not used for choosing"
+    line = f"target_mae: {variant.name} has {name} {significant(value.mean)}: {verdict}; shown, not used for choosing"
+    return line + _after_goal(summary, None if reached is None else reached.split()[0])
+
+
+def _after_goal(summary: Summary, reached: str | None) -> str:
+    """What to do after the goal was looked at: go on where it is good, else train more."""
+    if reached == "good":
+        return " → go on with the next stage, or with the full training"
+    chosen = summary.variant(summary.choice.variant) if summary.choice else None
+    train = chosen.params.get("train") if chosen else None
+    epochs = as_number(train.get("epochs")) if isinstance(train, Mapping) else None
+    longer = f"train.epochs: {2 * epochs:g}" if epochs else "more epochs"
+    return f" → {'for a good one' if reached else 'first'} {longer} and more items; then other learning rates"
+
+
+def _provisional_because(summary: Summary) -> str:
+    if not any(variant.complete for variant in summary.variants):
+        return "no variant has all its seeds yet"
+    return f"runs are missing of variants that could still win ({_some(summary.waiting)})"
+
+
+def _some(names: Sequence[str]) -> str:
+    return "; ".join(names[:5]) + ("; …" if len(names) > 5 else "")
 
 
 def choice_lines(summary: Summary) -> list[str]:
@@ -289,13 +334,13 @@ def choice_lines(summary: Summary) -> list[str]:
     metric = summary.collection.manifest.select.metric
     if summary.choice is None:
         return [f"No run has completed with {metric}: nothing to choose from yet."]
-    lines = [summary.choice.reason]
-    waiting = [variant.name for variant in summary.variants if not variant.complete]
+    lines = []
     if summary.provisional:
-        lines.append("Provisional: no variant has all its seeds yet.")
-    elif waiting:
-        named = "; ".join(waiting[:5]) + ("; …" if len(waiting) > 5 else "")
-        lines.append(f"Not considered, because seeds are missing: {named}.")
+        lines.append(f"Provisional: {_provisional_because(summary)}.")
+    lines.append(summary.choice.reason)
+    out = [variant.name for variant in summary.variants if not variant.complete and variant.name not in summary.waiting]
+    if out and any(variant.complete for variant in summary.variants):
+        lines.append(f"Not considered, because seeds are missing: {_some(out)}.")
     compared = {summary.choice.variant, summary.choice.best, *summary.choice.tie_set}
     unequal = dict.fromkeys(
         flag.kind.replace("_", "-")

@@ -13,12 +13,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from analysis.fusion_health import weight_ratio
 from analysis.pairing import pair
 from analysis.rank import Variant
 from analysis.summary import Summary, summarize
 from benchmarks.page import filled, table
 from benchmarks.timing import machine
+from runner.health.fusion import weight_ratio
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "results.md"

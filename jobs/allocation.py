@@ -9,10 +9,11 @@ import re
 import signal
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from jobs.log import say
+from runner.rundir.slurm_commands import SlurmCommands
 
 _FACTS = "JobState|Restarts|PreemptTime|RunTime|TimeLimit|EndTime"
 _ASK_S = 5  # scontrol hangs when the controller is away, and we have little time
@@ -40,6 +41,7 @@ class Allocation:
     end: float | None = None  # Unix seconds when the time limit is reached
     signal_delay: float = 90.0  # seconds before the end at which the warning signal is sent
     may_requeue: bool = False
+    commands: SlurmCommands = field(default_factory=SlurmCommands)
     submitted: float = 0.0  # Unix seconds; failures before it do not count for the circuit breaker
 
     @classmethod
@@ -61,6 +63,7 @@ class Allocation:
             end=end,
             signal_delay=float(environ.get("RUNNER_SIGNAL_DELAY_S", 90)),
             may_requeue=environ.get("RUNNER_REQUEUE") == "1",
+            commands=SlurmCommands.from_environment(environ),
             submitted=submitted,
         )
 
@@ -78,11 +81,11 @@ class Allocation:
         if not self.in_slurm or number == signal.SIGINT:
             return None
         # not SLURM_JOB_ID: one task of every array has the array's own number, under which all its tasks are shown
-        command = ["scontrol", "--oneliner", "show", "job", str(self.job_id)]
+        words = ("--oneliner", "show", "job", str(self.job_id))
         try:
-            shown = subprocess.run(command, capture_output=True, text=True, timeout=_ASK_S)
+            shown = self.commands.run("scontrol", *words, timeout=_ASK_S)
             if shown.returncode < 0:  # the signals that Slurm sends to all of this job have ended it as well
-                shown = subprocess.run(command, capture_output=True, text=True, timeout=_ASK_S)
+                shown = self.commands.run("scontrol", *words, timeout=_ASK_S)
         except (OSError, subprocess.TimeoutExpired) as error:
             say(f"scontrol did not tell why signal {number} came: {error}")
             return None
@@ -114,9 +117,7 @@ class Allocation:
         The requeue may kill this very process: everything else must be done before.
         """
         try:
-            done = subprocess.run(
-                ["scontrol", "requeue", str(self.job_id)], capture_output=True, text=True, timeout=_REQUEUE_S
-            )
+            done = self.commands.run("scontrol", "requeue", str(self.job_id), timeout=_REQUEUE_S)
         except (OSError, subprocess.TimeoutExpired) as error:
             return str(error)
         return None if done.returncode == 0 else done.stderr.strip()

@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
-from runner.files import append_json, read_json_lines, read_mapping
+from runner.files import append_json, read_mapping
 from runner.layout import RunDir
-from runner.lost import kind_of_unended
 from runner.processes import host_name
+from runner.rundir.attempts import Attempt, has_advanced, kind_of_unended, marks, read_attempts
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """One start of a run."""
-
-    number: int  # counted from 1
-    started: float  # Unix seconds
-    seconds: float | None  # None: not ended, or ended without a word
-
-
-def read_attempts(directory: RunDir) -> list[Attempt]:
-    """All attempts in order."""
-    attempts: dict[int, Attempt] = {}
-    for line in read_json_lines(directory.attempts):
-        number = int(line["attempt"])
-        if "ended" not in line:
-            attempts[number] = Attempt(number, line["time"], None)
-        elif number in attempts:
-            attempts[number] = Attempt(number, attempts[number].started, line["seconds"])
-    return list(attempts.values())
-
-
-def begin_attempt(directory: RunDir, job_id: str | None, pid: int) -> Attempt:
+def begin_attempt(directory: RunDir, job_id: str | None, pid: int, checkpoints: Iterable[str] = ()) -> Attempt:
     """Write that an attempt starts; its number is one more than the last one's.
 
     An attempt that was killed with its parent has no end line; it gets one now, with the time of its last heartbeat.
+    checkpoints: files of the run that hold its state, besides ours.
     """
     past = read_attempts(directory)
     for attempt in past:
@@ -44,9 +24,11 @@ def begin_attempt(directory: RunDir, job_id: str | None, pid: int) -> Attempt:
             _close_lost(directory, attempt)
     now = time.time()
     number = past[-1].number + 1 if past else 1
-    line = {"attempt": number, "time": now, "host": host_name(), "job_id": job_id, "pid": pid}
+    names = (directory.last_checkpoint.name, directory.best_checkpoint.name, *checkpoints)
+    before = marks(directory, names)
+    line = {"attempt": number, "time": now, "host": host_name(), "job_id": job_id, "pid": pid, "checkpoints": before}
     append_json(directory.attempts, line)
-    return Attempt(number, now, None)
+    return Attempt(number, now, job_id, before)
 
 
 def end_attempt(directory: RunDir, attempt: Attempt, outcome: str, **facts: Any) -> None:
@@ -54,9 +36,7 @@ def end_attempt(directory: RunDir, attempt: Attempt, outcome: str, **facts: Any)
 
     outcome: completed, failed, stopped or lost. facts: kind, exit_status, signal, peak_memory_bytes.
     """
-    ended = time.time()
-    line = {"attempt": attempt.number, "ended": ended, "outcome": outcome, "seconds": ended - attempt.started, **facts}
-    append_json(directory.attempts, line)
+    _append_end(directory, attempt, outcome, time.time(), **facts)
 
 
 def seconds_before(directory: RunDir, number: int) -> float:
@@ -69,7 +49,10 @@ def _close_lost(directory: RunDir, attempt: Attempt) -> None:
     if heartbeat.get("attempt") != attempt.number:
         heartbeat = {}
     last = heartbeat.get("time", attempt.started)
-    kind = kind_of_unended(attempt.number, read_mapping(directory.failure), heartbeat)
-    facts = {"kind": kind, "peak_memory_bytes": heartbeat.get("peak_memory_bytes")}
-    line = {"attempt": attempt.number, "ended": last, "outcome": "lost", "seconds": last - attempt.started, **facts}
-    append_json(directory.attempts, line)
+    facts = {"kind": kind_of_unended(directory, attempt), "peak_memory_bytes": heartbeat.get("peak_memory_bytes")}
+    _append_end(directory, attempt, "lost", last, **facts)
+
+
+def _append_end(directory: RunDir, attempt: Attempt, outcome: str, ended: float, **facts: Any) -> None:
+    line = {"attempt": attempt.number, "ended": ended, "outcome": outcome, "seconds": ended - attempt.started}
+    append_json(directory.attempts, {**line, "advanced": has_advanced(directory, attempt), **facts})

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 from collections import Counter
 
-from jobs.failure import Kind, read_failure
-from runner.layout import ExperimentDir
+from jobs.failure import Failure, Kind, read_failure
+from runner.layout import ExperimentDir, RunDir
+from runner.rundir.attempts import ended_attempts, not_counting
 
 
-def tripped(experiment: ExperimentDir, limit: int, since: float) -> str | None:
+def tripped(experiment: ExperimentDir, limit: int, since: float, max_attempts: int) -> str | None:
     """The message for failure.json when `limit` runs failed in one way since the submission, else None.
 
     since: Unix seconds of the submission; older failures may have been mended. Kinds that are retried do not count:
-    they say something about the machine. Nor do runs that the breaker itself has stopped.
+    they say something about the machine, except for memory, when it has used up `max_attempts`. Nor do runs that the
+    breaker itself has stopped.
     """
     counts: Counter[str] = Counter()
     for path in sorted(experiment.runs.iterdir()):
-        failure = read_failure(experiment.run(path.name))
-        if failure is None or failure.kind.retryable or failure.kind is Kind.CANCELLED or failure.time < since:
+        failure = _final_failure(experiment.run(path.name), max_attempts)
+        if failure is None or failure.time < since:
             continue
         counts[failure.fingerprint] += 1
         if counts[failure.fingerprint] >= limit:
@@ -30,3 +32,20 @@ def tripped(experiment: ExperimentDir, limit: int, since: float) -> str | None:
                 f"`runner resubmit {experiment.path.name} --force`"
             )
     return None
+
+
+def _final_failure(run: RunDir, max_attempts: int) -> Failure | None:
+    """The failure of `run` that no retry will mend."""
+    failure = read_failure(run)
+    if failure is not None and not failure.kind.retried:
+        return None if failure.kind is Kind.CANCELLED else failure
+    if run.result.exists() or not run.attempts.exists():
+        return None
+    attempts = ended_attempts(run)
+    if not attempts or attempts[-1].kind is not Kind.OUT_OF_MEMORY:
+        return None
+    if attempts[-1].number - not_counting(attempts) < max_attempts:
+        return None
+    kind, last = Kind.OUT_OF_MEMORY, attempts[-1]
+    what = "its memory did not suffice in any attempt"
+    return failure or Failure(kind, what, last.number, last.started, last.job_id, fingerprint=f"{kind}:killed")

@@ -16,21 +16,23 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from analysis.fusion_health import initial_scale
-from jobs.attempts import read_attempts, seconds_before
+from jobs.attempts import seconds_before
 from jobs.context import RunContext, as_json
 from jobs.failure import Kind, RunFailure, Stopped, failure_of_exception
 from jobs.heartbeat import Heartbeat, interval_from_environment
 from jobs.log import say
+from jobs.patience import patiently
 from jobs.provenance import write_provenance
 from jobs.registry import load_task
 from jobs.reserve import give_back, is_full_disk
 from jobs.run_config import RunConfig, problems_of, read_run_config
+from jobs.run_health import health_of
 from jobs.task import Outcome
 from runner.errors import ConfigError
 from runner.files import read_json, write_json
 from runner.layout import RunDir
 from runner.processes import host_name
+from runner.rundir.attempts import read_attempts
 
 EXIT_FAILED = 1  # failure.json says why
 EXIT_STOPPED = 75  # asked to stop, checkpoint written
@@ -58,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         failure = failure_of_exception(error, options.attempt, options.job_id)
         if is_full_disk(error):
             give_back(directory)
-        failure.write(directory)
+        patiently(lambda: failure.write(directory))
         say(failure.traceback or failure.message)
         status = EXIT_STOPPED if isinstance(error, Stopped) else EXIT_FAILED
     _leave_in(_LEAVE_S, status)
@@ -78,7 +80,7 @@ def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
     context = RunContext(
         directory, variant=config.variant, seed=config.seed, attempt=options.attempt, threads=config.threads,
         gpus=config.gpus, heartbeat=heartbeat, thresholds=config.thresholds(),
-        initial_scale=initial_scale(config.params),
+        params=config.params,
     )  # fmt: skip
     _listen(context, options.lifeline)
     heartbeat.start()
@@ -88,7 +90,7 @@ def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
         result = result_of(outcome, config, directory, options.attempt)
     finally:
         heartbeat.end()
-    write_json(directory.result, result)  # last: from here on the run is completed
+    patiently(lambda: write_json(directory.result, result))  # last: from here on the run is completed
     context.say(f"{config.run_id}: completed")
     if config.keep.checkpoints == "best" and directory.best_checkpoint.exists():
         directory.last_checkpoint.unlink(missing_ok=True)
@@ -126,6 +128,7 @@ def result_of(outcome: Outcome, config: RunConfig, directory: RunDir, attempt: i
         "gpus": config.gpus,
         "adjustments": as_json(config.adjustments),  # what a retry changed
         "fusion": as_json(outcome.fusion),
+        "health": health_of(outcome, config, directory),
         "extra": as_json(outcome.extra),
     }
 

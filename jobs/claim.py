@@ -17,9 +17,7 @@ from pathlib import Path
 
 from runner.files import linked, read_bytes, read_json, write_json
 from runner.layout import RunDir
-from runner.processes import host_name, is_alive, machine, start_time
-
-STALE_INTERVALS = 3  # a holder on another machine is dead when it missed so many heartbeats
+from runner.processes import STALE_INTERVALS, is_alive, is_here, this_process
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,7 @@ class Holder:
     @classmethod
     def here(cls, job_id: str | None) -> Holder:
         """This process."""
-        pid = os.getpid()
-        return cls(secrets.token_hex(8), host_name(), machine(), pid, start_time(pid), job_id, time.time())
+        return cls(secrets.token_hex(8), **this_process(), job_id=job_id, time=time.time())
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}" + (f" (job {self.job_id})" if self.job_id else "")
@@ -140,13 +137,12 @@ def _judge(directory: RunDir, chain: list[Holder], interval: float) -> Held | No
     heartbeat = read_json(directory.heartbeat) or {}
     signs = [directory.claim, directory.heartbeat, *(_successor(directory, older.token) for older in chain[:-1])]
     beat = max((_modified(sign) for sign in signs), default=0.0)
-    if holder.machine == machine():
-        # its child may outlive it for a moment, to write a checkpoint
-        child = heartbeat.get("parent_pid") == holder.pid and not heartbeat.get("ended")
-        alive = is_alive(holder.pid, holder.start_time)
-        alive = alive or (child and is_alive(heartbeat.get("pid"), heartbeat.get("start_time")))
-        return Held(holder, True, beat) if alive else None
-    return Held(holder, False, beat) if _now(directory) - beat <= STALE_INTERVALS * interval else None
+    record = asdict(holder)
+    silent, patience = _now(directory) - beat, STALE_INTERVALS * interval
+    # its child may outlive it for a moment, to write a checkpoint
+    child = is_here(record) and heartbeat.get("parent_pid") == holder.pid and not heartbeat.get("ended")
+    alive = is_alive(record, silent, patience) or (child and is_alive(heartbeat, silent, patience))
+    return Held(holder, is_here(record), beat) if alive else None
 
 
 def _modified(path: Path) -> float:

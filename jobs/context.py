@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.thresholds import DEFAULT, Thresholds
 from jobs.failure import STOP_REASONS, Stopped
 from jobs.heartbeat import Heartbeat
 from jobs.log import say
+from jobs.patience import patiently
 from runner.files import append_json, append_line, content, read_json_lines, write_text
+from runner.health.findings import Finding, sentence
+from runner.health.thresholds import DEFAULT, Thresholds
 from runner.layout import RunDir
 from runner.rundir.cache_root import cache_root as shared_cache_root
 
@@ -45,7 +47,7 @@ class RunContext:
         cache_root: Path | None = None,
         heartbeat: Heartbeat | None = None,
         thresholds: Thresholds = DEFAULT,
-        initial_scale: float | None = None,
+        params: Mapping[str, Any] | None = None,
     ) -> None:
         self.directory = directory
         self.run_id = directory.run_id
@@ -56,7 +58,7 @@ class RunContext:
         self.gpus = gpus
         self.cache_root = cache_root or shared_cache_root()
         self.thresholds = thresholds  # of the health rules, as the experiment file sets them
-        self.initial_scale = initial_scale  # where the task learns a scale of the text
+        self.params = params or {}  # of the run, as configured: what advice may name
         self.health: str | None = None  # ok, warning or blocking; told with the next epoch
         self.stop_reason: str | None = None
         self._heartbeat = heartbeat
@@ -81,6 +83,13 @@ class RunContext:
         """A line in the log that something deserves attention."""
         self.say(f"warning: {text}")
 
+    def report(self, finding: Finding) -> None:
+        """A line in the log about the health of the run."""
+        if finding.level == "info":
+            self.say(f"note: {sentence(finding)}")
+        else:
+            self.warn(sentence(finding))
+
     def plan(self, epochs: int | None, metric: str | None = None) -> None:
         """Tell those who watch how many epochs are planned (None: unknown) and which metric is followed."""
         self._metric = metric
@@ -89,7 +98,7 @@ class RunContext:
     def record(self, values: Mapping[str, Any]) -> None:
         """Append an epoch to metrics.jsonl, with attempt and time; a number that is not finite becomes null."""
         self._beat_for(values)
-        append_json(self.directory.metrics, {**as_json(dict(values)), "attempt": self.attempt, "time": time.time()})
+        self._append(self.directory.metrics, values)
 
     def record_fusion(self, epoch: int, layers: Mapping[str, Mapping[str, float]]) -> None:
         """Append a row a fused layer to fusion_weights.csv; other quantities belong into `record_diagnostics`."""
@@ -104,11 +113,15 @@ class RunContext:
         if not path.exists() or path.stat().st_size == 0:
             write_text(path, ",".join(_FUSION_HEADER) + "\n")
         if rows:
-            append_line(path, _csv(rows).rstrip("\n"))
+            patiently(lambda: append_line(path, _csv(rows).rstrip("\n")))
 
     def record_diagnostics(self, values: Mapping[str, Any]) -> None:
         """Append a line to diagnostics.jsonl; give `epoch`, so that a resumed run can rewind it."""
-        append_json(self.directory.diagnostics, {**as_json(dict(values)), "attempt": self.attempt, "time": time.time()})
+        self._append(self.directory.diagnostics, values)
+
+    def _append(self, path: Path, values: Mapping[str, Any]) -> None:
+        line = {**as_json(dict(values)), "attempt": self.attempt, "time": time.time()}
+        patiently(lambda: append_json(path, line))
 
     def rewind(self, epoch: int) -> None:
         """Drop what was recorded after `epoch` (0: everything), and half-written lines, from the three logs."""
@@ -129,8 +142,8 @@ class RunContext:
         self._beat(epoch=values.get("epoch"), metric=metric, value=value, health=self.health)
 
     def _beat(self, **progress: Any) -> None:
-        if self._heartbeat is not None:
-            self._heartbeat.beat(**progress)
+        if (heartbeat := self._heartbeat) is not None:
+            patiently(lambda: heartbeat.beat(**progress))
 
 
 def as_json(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Why a run did not complete: the kinds, the exceptions, and failure.json."""
+"""Why a run did not complete: the exceptions, and failure.json. The kinds are those of `runner.rundir.failures`."""
 
 from __future__ import annotations
 
@@ -8,42 +8,16 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from runner.errors import UserError
 from runner.files import read_json, write_json
 from runner.layout import RunDir
-
-
-class Kind(StrEnum):
-    """What made a run fail; the first six are retried by policy."""
-
-    OUT_OF_MEMORY = "out_of_memory"
-    GPU_OUT_OF_MEMORY = "gpu_out_of_memory"
-    TIMEOUT = "timeout"
-    PREEMPTED = "preempted"
-    NODE_FAILURE = "node_failure"
-    KILLED = "killed"
-    CANCELLED = "cancelled"
-    DIVERGED = "diverged"
-    BAD_CONFIG = "bad_config"
-    DATA_MISSING = "data_missing"
-    EXCEPTION = "exception"
-    UNKNOWN = "unknown"
-
-    @property
-    def retryable(self) -> bool:
-        return self in _RETRYABLE
-
-
-_RETRYABLE = frozenset(list(Kind)[:6])
+from runner.rundir.failures import Kind as Kind
 
 # What `RunContext.stop_reason` may say, and the kind a run then fails with.
 STOP_REASONS = {
-    "preempted": Kind.PREEMPTED,
-    "timeout": Kind.TIMEOUT,
-    "cancelled": Kind.CANCELLED,
+    **{kind.value: kind for kind in (Kind.PREEMPTED, Kind.TIMEOUT, Kind.CANCELLED)},
     "parent_gone": Kind.KILLED,
 }
 

@@ -13,15 +13,14 @@ from typing import Any
 from jobs.log import say
 from runner.files import write_json
 from runner.layout import RunDir
-from runner.processes import host_name, machine, start_time
+from runner.processes import HEARTBEAT_SECONDS, this_process
 
-INTERVAL_S = 30.0
 PROGRESS = ("epoch", "epochs", "metric", "value", "health")  # health: ok, warning or blocking
 
 
 def interval_from_environment() -> float:
     """Seconds between two heartbeats: RUNNER_HEARTBEAT_S, else 30."""
-    return float(os.environ.get("RUNNER_HEARTBEAT_S", INTERVAL_S))
+    return float(os.environ.get("RUNNER_HEARTBEAT_S", HEARTBEAT_SECONDS))
 
 
 def peak_memory_bytes() -> int:
@@ -46,15 +45,7 @@ class Heartbeat:
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._progress: dict[str, Any] = dict.fromkeys(PROGRESS)
-        pid = os.getpid()
-        who = {
-            "host": host_name(),
-            "machine": machine(),
-            "pid": pid,
-            "start_time": start_time(pid),
-            "parent_pid": os.getppid(),
-        }
-        self._facts = {**who, **facts, "interval": interval}
+        self._facts = {**this_process(), "parent_pid": os.getppid(), **facts, "interval": interval}
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:

@@ -26,6 +26,7 @@ from jobs.log import say
 from jobs.run_process import RunProcess
 from jobs.signals import Signals
 from runner.layout import RunDir
+from runner.rundir.attempts import not_counting, read_attempts
 
 _GRACE_S = 60.0  # a run that is asked to stop has so long for its checkpoint, unless Slurm gives more
 _MARGIN_S = 10.0  # before the time limit, for what the parent has to write
@@ -102,11 +103,14 @@ class Shift:
             if time.monotonic() - renewed > self.interval:
                 renewed = time.monotonic()
                 for run in self.running:
-                    run.renew()
+                    with _reported(run):  # a shared file system may be away for a while
+                        run.renew()
 
     def requeue(self) -> None:
         """Ask Slurm to run this array task again. Last of all, since it may end this process."""
-        if self.wants_requeue and self.allocation.may_requeue and not self.requeued:
+        if self.requeued:
+            say(f"requeue of job {self.allocation.job_id} by Slurm itself")
+        elif self.wants_requeue and self.allocation.may_requeue:
             say(f"requeue of job {self.allocation.job_id}")
             problem = self.allocation.requeue()
             if problem:
@@ -196,7 +200,8 @@ class Shift:
             if run.failure is not None:
                 self.failed = True
                 unfinished = run.failure.kind in (Kind.TIMEOUT, Kind.PREEMPTED)
-                self.wants_requeue |= unfinished and run.attempt.number < run.config.retry.max_attempts
+                tries = run.attempt.number - not_counting(read_attempts(run.directory))
+                self.wants_requeue |= unfinished and tries < run.config.retry.max_attempts
 
 
 def _grace() -> float:

@@ -23,17 +23,16 @@ from jobs.launch import module_command, python_path
 from jobs.run_config import read_run_config
 from jobs.signals import Signals
 from runner.errors import UserError
-from runner.files import read_json, write_json
+from runner.files import read_json, read_mapping, write_json
 from runner.layout import ExperimentDir, RunDir
-from runner.processes import host_name, is_alive, machine, start_time
+from runner.processes import is_beating, this_process
 
 _POLL_S = 1.0
 
 
 def _has_pool(experiment: ExperimentDir, number: int) -> bool:
-    """Does the pool of submission `number` work, on this machine?"""
-    state = read_json(experiment.pool_state(number)) or {}
-    return state.get("machine") == machine() and is_alive(state.get("pid"), state.get("start_time"))
+    """Does the pool of submission `number` work?"""
+    return is_beating(read_mapping(experiment.pool_state(number)), time.time())
 
 
 def visible_gpus(environ: Mapping[str, str]) -> list[str]:
@@ -86,12 +85,8 @@ class Pool:
         self.write_state(ended=True)
 
     def write_state(self, ended: bool = False) -> None:
-        pid = os.getpid()
         state = {
-            "host": host_name(),
-            "machine": machine(),
-            "pid": pid,
-            "start_time": start_time(pid),
+            **this_process(),
             "time": time.time(),
             "interval": self.interval,
             "ended": ended,

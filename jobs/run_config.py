@@ -9,9 +9,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from analysis.thresholds import Thresholds, overridden
 from runner.errors import ConfigError, Problem
 from runner.files import read_bytes
+from runner.health.thresholds import Thresholds, overridden
 from runner.layout import RunDir
 
 
@@ -49,12 +49,21 @@ class RunConfig(BaseModel):
     stop_after_same_error: int | None = Field(None, ge=1)
     health: dict[str, Any] = {}  # thresholds that replace the defaults
     ratio: tuple[float, float] | None = None  # healthy band of the fusion ratio
+    metric: str = "val_mae"  # that ranks the variants
+    mode: Literal["min", "max"] = "min"
     code_path: Path | None = None
     adjustments: dict[str, Any] = {}  # dotted key of params → value for this run's next attempt only
 
     def thresholds(self) -> Thresholds:
         """Of the health rules; ConfigError for a name that is none."""
         return overridden(self.health, self.ratio)
+
+    @property
+    def checkpoints(self) -> list[str]:
+        """The file that holds the state of a command, below the run's directory; ours have their own names."""
+        command = self.params.get("command")
+        name = command.get("checkpoint") if isinstance(command, dict) else None
+        return [f"{RunDir(Path()).output.name}/{name}"] if isinstance(name, str) else []
 
     def adjusted(self) -> dict[str, Any]:
         """The parameters with the adjustments that an earlier failure made necessary."""

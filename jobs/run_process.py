@@ -13,7 +13,7 @@ from typing import Any
 
 from jobs import memory, reserve
 from jobs.allocation import Allocation
-from jobs.attempts import Attempt, begin_attempt, end_attempt
+from jobs.attempts import begin_attempt, end_attempt
 from jobs.child import EXIT_STOPPED, EXIT_SUPERSEDED
 from jobs.claim import Claim
 from jobs.failure import (
@@ -27,9 +27,11 @@ from jobs.failure import (
     read_failure,
 )
 from jobs.launch import child_environment, module_command
+from jobs.patience import patiently
 from jobs.run_config import RunConfig
 from runner.files import append_line, open_to_append
 from runner.layout import RunDir
+from runner.rundir.attempts import Attempt
 
 _OLD_S = 3600.0  # what lies about for so long belongs to a dead process
 
@@ -37,7 +39,7 @@ _OLD_S = 3600.0  # what lies about for so long belongs to a dead process
 def spawn(claim: Claim, config: RunConfig, allocation: Allocation) -> RunProcess:
     """Start the next attempt of a claimed run as a child process, in a process group of its own."""
     directory = claim.directory
-    attempt = begin_attempt(directory, allocation.job_id, os.getpid())
+    attempt = begin_attempt(directory, allocation.job_id, os.getpid(), config.checkpoints)
     directory.failure.unlink(missing_ok=True)
     _sweep(directory)
     reserve.hold(directory)
@@ -163,7 +165,7 @@ class RunProcess:
         reason: why all runs of this parent were asked to stop, if they were. beside: bytes that this parent and its
         other runs have resident.
         """
-        if self.status == EXIT_SUPERSEDED or not self.claim.is_ours():
+        if self.status == EXIT_SUPERSEDED or not patiently(self.claim.is_ours):
             self.ending = "taken over by another process; nothing written"
             return
         reason = reason if self.cancelled_by is None else "cancelled"
@@ -171,7 +173,7 @@ class RunProcess:
         reserve.give_back(self.directory)
         evidence = memory.evidence(self._peak, beside, self.memory_limit, kills)
         try:
-            self._write_end(reason, None if self._killed_for else evidence)
+            patiently(lambda: self._write_end(reason, None if self._killed_for else evidence))
         finally:
             self.claim.release()
 

@@ -113,6 +113,12 @@ class LateOptions(FusionOptions):
     dropout: float = Field(0.1, ge=0, lt=1)  # share of what is set to zero in training
 
 
+class ProjectedLateOptions(LateOptions):
+    """`gated`: the joint vector is as wide as g and t, or passes a linear map."""
+
+    output_dim: int | None = Field(None, ge=1, json_schema_extra={"neutral": None})  # null: that of g and t
+
+
 class OutputLateOptions(LateOptions):
     """`bilinear`, `tucker`, `adaptive`: with a width of the joint vector."""
 

@@ -43,8 +43,10 @@ class TextEncoder:
         if download and folder_of(name) is None:
             fetch(name, revision)
         folder, identity = locate(name, revision)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        return cls(tokenizer, AutoModel.from_pretrained(folder, local_files_only=True), identity)
+        # a folder may name Python files of its own, and weights may be a pickle: neither is run
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        model = AutoModel.from_pretrained(folder, local_files_only=True, trust_remote_code=False, weights_only=True)
+        return cls(tokenizer, model, identity)
 
     @property
     def width(self) -> int:

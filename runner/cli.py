@@ -129,7 +129,7 @@ def submit(
 ) -> None:
     """Send new and lost runs, and failed ones that the policy may retry."""
     from runner.commands import submit as command
-    from runner.commands.loading import refuse_missing
+    from runner.commands.loading import refuse_bad_data, refuse_missing
     from runner.commands.watch import wait as wait_for
     from runner.plan import Policy
     from runner.submission import Origin
@@ -137,9 +137,10 @@ def submit(
     loaded, destination = _load_with_cluster(config, root, set_, cluster)
     runs = command.chosen(loaded, only or [])
     chosen = destination.cluster
+    refuse_bad_data(loaded, runs)
     if not (chosen.kind == "slurm" and chosen.prepare and chosen.prepare.internet):  # which fetches it
         refuse_missing(loaded, runs)
-    origin = Origin(set_ or [], destination.text, str(Path.cwd()))
+    origin = Origin(set_ or [], destination.text, str(Path.cwd()), cluster)
     outcome = command.submit(loaded, chosen, origin, runs, Policy(), dry_run)
     for line in command.lines(outcome, loaded, chosen, dry_run):
         tell(line)
@@ -256,7 +257,9 @@ def cancel(
     name: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="These runs, as --only.")] = None,
     root: Root = None,
     only: Only = None,
-    state: Annotated[list[str] | None, typer.Option("--state", help="In this state; else queued and running.")] = None,
+    state: Annotated[
+        list[str] | None, typer.Option("--state", help="In this state; else queued, running and gone (from the file).")
+    ] = None,
 ) -> None:
     """Stop runs that are queued or running."""
     from runner.commands import cancel as command
@@ -264,7 +267,7 @@ def cancel(
     from runner.selection import experiment_directory, root_directory
 
     directory = experiment_directory(experiment, root_directory(root))
-    chosen = command.cancel(directory, [*(name or []), *(only or [])], state or ["queued", "running"])
+    chosen = command.cancel(directory, [*(name or []), *(only or [])], state or command.USUAL)
     for planned in chosen:
         print(planned.run_id)
     tell(f"{counted(len(chosen), 'run')} cancelled" if chosen else "no run to cancel")
@@ -275,7 +278,7 @@ def promote(
     experiment: Experiment = None,
     root: Root = None,
     next_: Annotated[str | None, typer.Option("--next", help="Template of the next stage; else `next.config`.")] = None,
-    top: Annotated[int | None, typer.Option("--top", help="How many variants go on; else `next.top`.")] = None,
+    top: Annotated[int | None, typer.Option("--top", min=1, help="How many variants go on; else `next.top`.")] = None,
     incomplete: Annotated[bool, typer.Option("--incomplete", help="Although runs have not completed.")] = False,
 ) -> None:
     """Write the next stage's experiment file from the variants that the summary promotes."""

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from runner import yaml_source
 from runner.errors import ConfigError, Mistakes, Problem, nearest
 from runner.experiment import Mebibytes, Part, Seconds, Words
+from runner.rundir.slurm_commands import Name
 from runner.validation import problems
 from runner.yaml_source import SUFFIXES
 
@@ -31,7 +32,7 @@ _SET_ELSEWHERE = {
 }
 _WHOLE = ("gpus",)  # names of options of their own that others begin with
 _TOLD = ("RUNNER_SUBMITTED_AT", "RUNNER_REQUEUE", "RUNNER_SIGNAL_DELAY_S", "RUNNER_TIME_LIMIT_S", "RUNNER_JOB_ID",
-         "RUNNER_CACHE_READ_ONLY")  # fmt: skip
+         "RUNNER_CACHE_READ_ONLY", "RUNNER_SLURM_COMMANDS")  # fmt: skip
 
 
 def _option(name: str) -> str:
@@ -117,6 +118,7 @@ class SlurmCluster(Part):
     sbatch: dict[Option, OptionValue] = {}  # any further sbatch option, without dashes: {mail-type: END}
     setup: list[Line] = []  # shell lines before the run: module load …
     environment: Environment = {}  # variables for the runs
+    commands: dict[Name, Line] = {}  # Slurm's commands where the site wraps them: {sbatch: /opt/slurm/bin/sbatch}
     requeue: bool = True  # runs may ask Slurm to requeue them
     signal_seconds: int = Field(90, ge=10)  # warning before the time limit, in which a run writes its checkpoint
     max_array_size: int | None = Field(None, ge=1)  # null: as the site says

@@ -81,8 +81,8 @@ Share = Annotated[
 ]
 
 
-def _validation_metric(name: str) -> str:
-    if not name.startswith("val_"):
+def _validation_metric(name: str | None) -> str | None:
+    if name is not None and not name.startswith("val_"):
         raise ValueError(
             f"found {name!r}; variants are ranked by a metric of the validation split (val_…): the test split never "
             "takes part in a choice"
@@ -139,7 +139,7 @@ class Matrix(Part):
 
 
 class Resources(Part):
-    """What one array task asks for; the same on every cluster."""
+    """What one run needs, the same on every cluster; a Slurm array task asks for `array.runs_per_task` times that."""
 
     gpus: int = Field(0, ge=0)  # of one node
     cpus: int = Field(1, ge=1, le=1024)  # also the threads of each run, so that results do not depend on the allocation
@@ -157,7 +157,7 @@ class Array(Part):
     """How runs are packed into array tasks."""
 
     max_parallel: int | None = Field(None, ge=1)  # array tasks that run at once
-    runs_per_task: int = Field(1, ge=1)  # runs side by side in one array task; they share its GPU
+    runs_per_task: int = Field(1, ge=1)  # runs side by side in one array task; they share its one GPU
 
 
 class MemoryRaise(Part):
@@ -184,8 +184,9 @@ class Retry(Part):
 class Select(Part):
     """What ranks the variants."""
 
-    metric: Annotated[str, AfterValidator(_validation_metric)] = "val_mae"  # of the validation split: val_…
-    mode: Literal["min", "max"] = "min"  # which end of the metric is the good one
+    # of the validation split: val_…; null: the one that the task follows
+    metric: Annotated[str | None, AfterValidator(_validation_metric)] = None
+    mode: Literal["min", "max"] | None = None  # which end of it is the good one; null: as the task says
     within: Share = 0.05  # share of the best that counts as equal; 5% works too
     ratio: Annotated[tuple[float, float], AfterValidator(_ascending)] = (3.0, 10.0)  # healthy band of the fusion ratio
 

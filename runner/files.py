@@ -141,6 +141,8 @@ LARGEST = 1e300  # no number of a run is larger; an integer beyond the floats ca
 
 def as_number(value: Any) -> float | None:
     """`value` where it is a finite number; None for what a damaged file may hold in its place."""
+    if value.__class__ is float:  # nearly always; a summary asks for millions
+        return float(value) if abs(value) < LARGEST else None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < LARGEST:
         return None
     return float(value)

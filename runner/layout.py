@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -180,6 +181,10 @@ class ExperimentDir:
     def slurm_logs(self, number: int) -> Path:
         """submitit's files of a submission: callables, batch scripts, output of the parents."""
         return self.submission(number) / "slurm"
+
+    def array_task_logs(self, job_id: str) -> Iterator[Path]:
+        """What an array task printed, `job_id` as Slurm writes it (12, 12_3)."""
+        return self.submissions.glob(f"*/slurm/{job_id}_0_log.out")
 
     def pool_log(self, number: int) -> Path:
         return self.submission(number) / "pool.log"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.files import linked, read_mapping, write_json
-from runner.processes import is_alive, machine, start_time
+from runner.processes import is_alive, is_here, this_process
 
 RENEW_SECONDS = 60.0
 STALE_SECONDS = 600.0  # a holder on another machine is dead when it has renewed nothing for so long
@@ -36,10 +35,8 @@ class Locked(Exception):
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock `path`; raises Locked when a living process has it."""
     token = secrets.token_hex(8)
-    pid = os.getpid()
     proposal = path.with_name(f".{path.name}.{token}")
-    mine = {"token": token, "host": socket.gethostname(), "machine": machine(), "pid": pid}
-    write_json(proposal, {**mine, "start_time": start_time(pid), "time": time.time()})
+    write_json(proposal, {"token": token, **this_process(), "time": time.time()})
     try:
         while not (linked(proposal, path) or _taken_over(proposal, path)):
             pass  # it was released, or taken over by another, in this moment
@@ -101,9 +98,8 @@ def _successor(path: Path, holder: dict[str, Any]) -> Path:
 
 def _lives(path: Path, chain: list[dict[str, Any]], now: float) -> bool:
     holder = chain[-1]
-    if holder.get("machine") == machine():
-        return is_alive(holder.get("pid"), holder.get("start_time"))
-    if not holder.get("token"):
+    if not (is_here(holder) or holder.get("token")):
         return False
     signs = [path, *(_successor(path, older) for older in chain[:-1])]
-    return now - max((sign.stat().st_mtime for sign in signs if sign.exists()), default=0.0) <= STALE_SECONDS
+    beat = max((sign.stat().st_mtime for sign in signs if sign.exists()), default=0.0)
+    return is_alive(holder, now - beat, STALE_SECONDS)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.errors import CommandFailed, UserError
@@ -134,7 +135,9 @@ class Submission:
     time: float
     tasks: list[list[str]]
     chunks: list[Chunk]
-    origin: dict[str, Any]  # overrides, cluster and working directory, to repeat it
+    origin: dict[str, Any]  # overrides, cluster, --cluster and working directory, to repeat it
+    user: int  # id of who sent it
+    commands: dict[str, str] = field(default_factory=dict)  # Slurm's, where the site wraps them
 
 
 def next_number(directory: ExperimentDir) -> int:
@@ -169,10 +172,23 @@ def submissions(directory: ExperimentDir) -> list[Submission]:
     result = []
     for number, record in sorted(found.items()):
         own = [chunk for (of, _), chunk in chunks.items() if of == number]
-        origin = {name: record.get(name) for name in ("overrides", "cluster", "folder")}
+        origin = {name: record.get(name) for name in ("overrides", "cluster", "folder", "cluster_option")}
         tasks = _tasks(directory, number)
-        result.append(Submission(number, str(record.get("kind")), record["time"], tasks, own, origin))
+        user, commands = record.get("user"), record.get("commands")
+        result.append(
+            Submission(number, str(record.get("kind")), record["time"], tasks, own, origin,
+                       user if isinstance(user, int) else _owner(directory, number),
+                       commands if isinstance(commands, dict) else {})
+        )  # fmt: skip
     return result
+
+
+def _owner(directory: ExperimentDir, number: int) -> int:
+    """Whose submission it is where an older version did not write that down."""
+    try:
+        return directory.submission(number).stat().st_uid
+    except OSError:
+        return os.getuid()
 
 
 def _tasks(directory: ExperimentDir, number: int) -> list[list[str]]:

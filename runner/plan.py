@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 from runner.expansion import Run
 from runner.experiment import Experiment
-from runner.layout import ExperimentDir
+from runner.layout import ExperimentDir, RunDir
 from runner.queue import Queue
-from runner.retry import RETRIED, Limits, Needs, Shrink, needs
+from runner.retry import Limits, Needs, Shrink, needs
+from runner.rundir.attempts import ended_attempts, not_counting
+from runner.rundir.failures import kind_of
 from runner.states import RunState, survey
 
 
@@ -20,7 +22,7 @@ class Plan:
     send: list[Run]
     states: dict[str, RunState]  # run id → state before
     completed: list[Run] = field(default_factory=list)
-    under_way: list[Run] = field(default_factory=list)
+    under_way: list[Run] = field(default_factory=list)  # or unknown, while Slurm does not answer
     held_back: list[Run] = field(default_factory=list)  # failed or cancelled; need a person, or --force
     needs: dict[str, Needs] = field(default_factory=dict)  # run id → what it is sent with
     queue: Queue = field(default_factory=Queue)
@@ -44,11 +46,11 @@ def plan(directory: ExperimentDir, runs: Sequence[Run], experiment: Experiment, 
         state = states[run.run_id]
         if state.state == "completed":
             result.completed.append(run)
-        elif state.state in ("running", "queued"):
+        elif state.state in ("running", "queued", "unknown"):
             result.under_way.append(run)
         elif policy.kinds and state.kind not in policy.kinds:
             continue
-        elif policy.force or _may_send(state, queue.sent[run.run_id], experiment):
+        elif policy.force or _may_send(directory.run(run.run_id), state, queue.sent[run.run_id], experiment):
             found = needs(directory.run(run.run_id), run.params, experiment, policy.limits, policy.shrink)
             result.needs[run.run_id] = found
             (result.held_back if found.refused and not policy.force else result.send).append(run)
@@ -57,11 +59,11 @@ def plan(directory: ExperimentDir, runs: Sequence[Run], experiment: Experiment, 
     return result
 
 
-def _may_send(state: RunState, sent: int, experiment: Experiment) -> bool:
+def _may_send(run: RunDir, state: RunState, sent: int, experiment: Experiment) -> bool:
     """sent: how often it was sent; what has never started, on a site where nothing starts, is not sent for ever."""
     if state.state == "new":
         return True
     if state.state == "cancelled":
         return False
-    tries = state.attempt or sent
-    return (state.state == "lost" or state.kind in RETRIED) and tries < experiment.retry.max_attempts
+    tries = state.attempt - not_counting(ended_attempts(run)) if state.attempt else sent
+    return (state.state == "lost" or kind_of(state.kind).retried) and tries < experiment.retry.max_attempts

@@ -1,6 +1,6 @@
 """The state of a run, derived from its files and, as a hint, from the queue. Never stored.
 
-The first that holds: completed, running, queued, failed, cancelled, lost, new.
+The first that holds: completed, running, queued, failed, cancelled, unknown (Slurm does not answer), lost, new.
 """
 
 from __future__ import annotations
@@ -9,21 +9,22 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from runner.files import as_count, as_number, read_json, read_json_lines
 from runner.layout import ExperimentDir, RunDir
-from runner.lost import NEVER_STARTED, kind_of_lost, message_of_lost
-from runner.processes import is_alive, machine
+from runner.processes import is_beating
 from runner.quantities import LONGEST_SECONDS
-from runner.queue import Place, Queue, look
+from runner.queue import Place, Queue, Sending, look
+from runner.rundir.attempts import kind_of_lost, log_tail, memory_kill, read_attempts
+from runner.rundir.failures import Kind, kind_of
+from runner.schedulers import slurm
 
-State = Literal["completed", "running", "queued", "failed", "cancelled", "lost", "new"]
-STATES: tuple[State, ...] = ("completed", "running", "queued", "failed", "cancelled", "lost", "new")
-HEARTBEAT_SECONDS = 30.0
-STALE_INTERVALS = 3  # so many missed heartbeats mean that a run is dead
+State = Literal["completed", "running", "queued", "failed", "cancelled", "unknown", "lost", "new"]
+STATES: tuple[State, ...] = get_args(State)
+NEVER_STARTED = "it has left the queue without having been started; the log of its array task may say why"
 
 # Joined as text: ten thousand runs are seventy thousand paths, and pathlib takes longer over them than the disk
 _OF_A_RUN = RunDir(Path())
@@ -56,28 +57,74 @@ class RunState:
     epochs: int | None = None
     metric: str | None = None
     value: float | None = None
-    health: str | None = None  # ok, warning or blocking, of the last epoch
+    health: str | None = None  # ok, warning or blocking: of the whole run, or of the last epoch so far
     age: float | None = None  # s since the last sign of life
     job: str | None = None
     result: dict[str, Any] | None = None
 
 
-def survey(directory: ExperimentDir, run_ids: Iterable[str]) -> tuple[dict[str, RunState], Queue]:
+def survey(
+    directory: ExperimentDir, run_ids: Iterable[str], now: float | None = None
+) -> tuple[dict[str, RunState], Queue]:
     """The states of many runs, with one look at the schedulers where some are not completed.
 
     Files of what the queue no longer has are read again after that look: such a run may have ended in between.
     """
-    now = time.time()
+    now = time.time() if now is None else now
     runs = os.fspath(directory.runs)
     signs = {run_id: read_signs(f"{runs}/{run_id}") for run_id in run_ids}
     unfinished = {run_id for run_id, its in signs.items() if its.result is None}
-    queue = look(directory, unfinished) if unfinished else Queue()
+    queue = look(directory, unfinished, signs)
     for run_id in unfinished - queue.places.keys():
         signs[run_id] = read_signs(f"{runs}/{run_id}")
-    return {
-        run_id: state_of(its, queue.places.get(run_id), now, sent=its.result is not None or run_id in queue.sent)
-        for run_id, its in signs.items()
-    }, queue
+    states = {run_id: _surveyed(directory.run(run_id), its, queue, now) for run_id, its in signs.items()}
+    _mark_cancelled(states, signs, queue)
+    return states, queue
+
+
+def _mark_cancelled(states: dict[str, RunState], signs: Mapping[str, Signs], queue: Queue) -> None:
+    """Those that were taken from Slurm's queue before their start, which the accounting does not record.
+
+    Not where slurmctld was started after they were sent: it may have lost them.
+    """
+    taken = [
+        run_id
+        for run_id, state in states.items()
+        if (state.state == "lost" or (state.state == "failed" and kind_of(state.kind).retried))
+        and _was_taken_from_queue(queue.last.get(run_id), signs[run_id].failure)
+    ]
+    if not taken or queue.unanswered:
+        return
+    boot = slurm.boot_time(queue.commands)
+    what = "taken from Slurm's queue before it started, as scancel does"
+    for run_id in taken:
+        if queue.last[run_id].time > boot:
+            states[run_id] = replace(states[run_id], state="cancelled", kind=Kind.CANCELLED, message=what)
+
+
+def _surveyed(run: RunDir, signs: Signs, queue: Queue, now: float) -> RunState:
+    """The state of one run of many, for which Slurm's own logs are read where its files do not tell enough."""
+    if signs.result is not None:
+        return state_of(signs, None, now)
+    sending = queue.last.get(run.run_id)
+    unasked = sending.time if queue.unanswered and sending and sending.remote else None
+    sent = run.run_id in queue.sent
+    state = state_of(signs, queue.places.get(run.run_id), now, sent=sent, unasked=unasked)
+    last = read_attempts(run)[-1:] if state.state == "lost" else []
+    if last and (line := memory_kill(run, last[0].number, last[0].job_id)):
+        what = f"its process is gone; Slurm ended it for its memory: {line}"
+        return replace(state, kind=Kind.OUT_OF_MEMORY, message=what)
+    return state
+
+
+def _was_taken_from_queue(sending: Sending | None, failure: Mapping[str, Any]) -> bool:
+    """Whether somebody took a run from the queue before its (next) start: its array task has written nothing since."""
+    if sending is None or not sending.remote or sending.log is None:
+        return False
+    if not sending.log.exists():
+        return (as_number(failure.get("time")) or 0.0) < sending.time
+    _, requeued, since = log_tail(sending.log).rpartition("requeue of job")
+    return bool(requeued) and not any(words in since for words in ("not requeued", "Starting with", "started, process"))
 
 
 def run_state(run: RunDir, place: Place | None = None, now: float | None = None) -> RunState:
@@ -90,7 +137,7 @@ def read_signs(folder: str) -> Signs:
     if os.path.islink(folder):
         return Signs()  # it leads out of the experiment
     result, heartbeat = _object(folder, _RESULT), _object(folder, _HEARTBEAT)
-    if result is not None:
+    if _is_of(folder, result):
         return Signs(result, heartbeat or {}, started=True, written=True)  # nothing else says more
     try:
         names = set(os.listdir(folder))
@@ -126,10 +173,19 @@ def _object(folder: str, name: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def state_of(signs: Signs, place: Place | None, now: float, *, sent: bool = True) -> RunState:
+def _is_of(folder: str, result: dict[str, Any] | None) -> bool:
+    """Whether `result` is of the run in `folder`, and was not copied from another one."""
+    name = os.path.basename(folder)
+    return result is not None and result.get("run_id", name) == name
+
+
+def state_of(
+    signs: Signs, place: Place | None, now: float, *, sent: bool = True, unasked: float | None = None
+) -> RunState:
     """The state that `signs` and `place` mean at the moment `now`, in seconds since 1970.
 
     sent: False where no scheduler has taken it yet, so that a run that is just being sent is new and not lost.
+    unasked: when it was last sent to a Slurm that does not answer now.
     """
     heartbeat, failure = signs.heartbeat, signs.failure
     told = as_number(heartbeat.get("time"))
@@ -139,24 +195,26 @@ def state_of(signs: Signs, place: Place | None, now: float, *, sent: bool = True
         "epochs": as_count(heartbeat.get("epochs")),
         "metric": _text(heartbeat.get("metric")),
         "value": as_number(heartbeat.get("value")),
-        "health": _text(heartbeat.get("health")),
+        "health": _text((signs.result or {}).get("health")) or _text(heartbeat.get("health")),
         "age": None if told is None or abs(now - told) > LONGEST_SECONDS else now - told,
         "job": place.job if place else _text(heartbeat.get("job_id")),
     }
     if signs.result is not None:
         return RunState("completed", result=signs.result, **facts)
-    if _lives(heartbeat, now) and not _ended_by(failure, heartbeat):
+    if is_beating(heartbeat, now) and not _ended_by(failure, heartbeat):
         return RunState("running", **facts)
     if place and not _failed_for_good(place, failure):
         started = place.started and heartbeat and not heartbeat.get("ended")
         return RunState("running" if started else "queued", message=place.reason or None, **facts)
-    if failure:
+    if failure and not (unasked is not None and _may_go_on(failure, unasked)):
         state: State = "cancelled" if failure.get("kind") == "cancelled" else "failed"
         return RunState(state, _text(failure.get("kind")) or "unknown", _text(failure.get("message")), **facts)
     if signs.cancelled:
         return RunState("cancelled", "cancelled", "cancelled before it started", **facts)
+    if unasked is not None and (signs.started or signs.written):
+        return RunState("unknown", message="Slurm, which has or had it, does not answer", **facts)
     if signs.started:
-        return RunState("lost", kind_of_lost(heartbeat), message_of_lost(heartbeat), **facts)
+        return RunState("lost", kind_of_lost(heartbeat), _last_seen(heartbeat), **facts)
     if signs.written and sent:
         return RunState("lost", kind_of_lost(heartbeat), NEVER_STARTED, **facts)
     return RunState("new", **facts)
@@ -168,23 +226,27 @@ def _failed_for_good(place: Place, failure: Mapping[str, Any]) -> bool:
     return late and place.started and place.final
 
 
+def _may_go_on(failure: Mapping[str, Any], sent: float) -> bool:
+    """Whether a run may wait in the queue although it has failed: it was sent again at `sent`, or Slurm requeues it."""
+    again = (as_number(failure.get("time")) or 0.0) < sent
+    return again or kind_of(failure.get("kind")) in (Kind.PREEMPTED, Kind.TIMEOUT)
+
+
+def _last_seen(heartbeat: Mapping[str, Any]) -> str:
+    """What is said of a run that left no word."""
+    gone = "its process is gone and left no word"
+    if kind_of_lost(heartbeat) is Kind.NODE_FAILURE:
+        return gone
+    peak, limit = (heartbeat[name] / 2**20 for name in ("peak_memory_bytes", "memory_limit_bytes"))
+    return f"{gone}; it was last seen with {peak:.0f} of {limit:.0f} MiB allowed"
+
+
 def _ended_by(failure: Mapping[str, Any], heartbeat: Mapping[str, Any]) -> bool:
     """Whether `failure` is the end of the attempt that `heartbeat` is of: a killed process cannot say that it ended."""
     if failure.get("provisional"):
         return False  # written while the process is still asked to leave
     failed, beating = as_number(failure.get("attempt")), as_number(heartbeat.get("attempt"))
     return failed is not None and beating is not None and failed >= beating
-
-
-def _lives(heartbeat: Mapping[str, Any], now: float) -> bool:
-    if not heartbeat or heartbeat.get("ended"):
-        return False
-    interval = as_number(heartbeat.get("interval")) or HEARTBEAT_SECONDS
-    if now - (as_number(heartbeat.get("time")) or 0) > STALE_INTERVALS * interval:
-        return False
-    if heartbeat.get("machine") == machine():
-        return is_alive(heartbeat.get("pid"), heartbeat.get("start_time"))
-    return True
 
 
 def _text(value: Any) -> str | None:

@@ -19,7 +19,9 @@ from runner.experiment import Experiment, Resources
 from runner.files import refuse_links, write_json, write_text
 from runner.layout import ExperimentDir
 from runner.plan import Plan
+from runner.quantities import human_seconds
 from runner.rundir.cache_root import cache_root
+from runner.rundir.slurm_commands import SlurmCommands
 from runner.schedulers import limits, local, slurm
 from runner.yaml_text import dump
 
@@ -61,6 +63,7 @@ class Origin:
     overrides: list[str]  # of --set
     cluster: str  # local, or the text of the cluster file
     folder: str  # the working directory, against which relative paths of data and code are meant
+    cluster_option: str | None = None  # --cluster, for the commands that are proposed later
 
 
 def send(
@@ -85,6 +88,8 @@ def send(
     code = snapshot.take(directory, experiment.task, Path(origin.folder))
     write_json(folder / "tasks.json", {"tasks": tasks}, indent=None)
     begun = {"submission": number, "event": "begun", "kind": cluster.kind, "runs": len(ids), "code": code.name}
+    if isinstance(cluster, SlurmCluster):
+        begun |= {"user": os.getuid(), "commands": cluster.commands}
     manifest.log_submission(directory, begun | asdict(origin))
     try:
         if isinstance(cluster, SlurmCluster):
@@ -136,7 +141,7 @@ def settle_orphans(directory: ExperimentDir) -> list[str]:
     are sent again. Call it under `manifest.submit_lock`.
     """
     open_chunks = [
-        chunk
+        (sent, chunk)
         for sent in manifest.submissions(directory)
         if sent.kind == "slurm"
         for chunk in sent.chunks
@@ -144,9 +149,10 @@ def settle_orphans(directory: ExperimentDir) -> list[str]:
     ]
     if not open_chunks:
         return []
-    elements = slurm.queue()
+    commands = SlurmCommands(open_chunks[-1][0].commands)
+    elements = slurm.queue(commands, {sent.user for sent, _ in open_chunks})
     told = []
-    for chunk in open_chunks:
+    for _, chunk in open_chunks:
         jobs = {element.job_id for element in elements if element.comment == slurm.comment(chunk.token)}
         for job in jobs:
             if slurm.is_whole(_slurm_folder(directory, chunk.submission), job, chunk.count):
@@ -154,7 +160,7 @@ def settle_orphans(directory: ExperimentDir) -> list[str]:
                 manifest.log_submission(directory, sent)
                 told.append(f"took over Slurm array {job}, whose id an interrupted submission had not saved")
             else:
-                slurm.cancel([job])
+                slurm.cancel(commands, [job])
                 told.append(f"cancelled Slurm array {job}, which an interrupted submission had left without its files")
     return told
 
@@ -169,10 +175,9 @@ def within_limit(plan: Plan, experiment: Experiment, cluster: Cluster) -> tuple[
     The jobs beside them that prepare and supervise find room too.
     """
     arrays = _arrays(plan, experiment)
-    most = limits.max_submit_jobs(cluster) if isinstance(cluster, SlurmCluster) else None
-    if most is None:
+    if not isinstance(cluster, SlurmCluster) or (most := limits.max_submit_jobs(cluster)) is None:
         return arrays, 0
-    left = max(0, most - len(slurm.queue()))
+    left = max(0, most - len(slurm.queue(SlurmCommands(cluster.commands))))
     left = max(min(left, 1), left - HELPERS)
     kept: Arrays = []
     for resources, tasks in arrays:
@@ -193,10 +198,22 @@ def environment(cluster: Cluster, resources: Resources, code: Path | None = None
         told["HF_HUB_OFFLINE"] = "1"  # compute nodes have no internet
         if cluster.scratch:
             told["RUNNER_SCRATCH"] = cluster.scratch  # its variables are those of the node
+        told |= SlurmCommands(cluster.commands).told()
         told["RUNNER_REQUEUE"] = "1" if cluster.requeue else "0"
         told["RUNNER_SIGNAL_DELAY_S"] = str(cluster.signal_seconds)
         told["RUNNER_TIME_LIMIT_S"] = str(slurm.time_limit_minutes(resources) * 60)
     return told
+
+
+def warnings(cluster: SlurmCluster, resources: Resources) -> list[str]:
+    """What is allowed, and seldom meant."""
+    limit = slurm.time_limit_minutes(resources) * 60
+    if not limit or 2 * cluster.signal_seconds < limit:
+        return []
+    return [
+        f"warning: signal_seconds is {cluster.signal_seconds} of a time limit of {human_seconds(limit)}: each run is "
+        f"asked to stop at most {max(0, limit - cluster.signal_seconds)} s after its start"
+    ]
 
 
 def _send_local(
@@ -233,7 +250,8 @@ def _send_slurm(
         told = environment(cluster, resources, code)
         if preparing:
             told["RUNNER_CACHE_READ_ONLY"] = "1"
-        params = slurm.parameters(experiment.experiment, token, resources, experiment.array, cluster, told)
+        beside = max(map(len, part))
+        params = slurm.parameters(experiment.experiment, token, resources, experiment.array, cluster, told, beside)
         depends = [f"afterok:{preparing}"] if preparing else []
         if jobs and experiment.array.max_parallel:  # the limit holds over all chunks only when they take turns
             depends.append(f"afterany:{jobs[-1]}")
@@ -245,23 +263,23 @@ def _send_slurm(
         runs = directory.path.absolute() / directory.runs.name
         callables = [workers.task(tuple(str(runs / run_id) for run_id in task)) for task in part]
         try:
-            job_id = slurm.send(_slurm_folder(directory, number), callables, params, cluster.python)
+            job_id = slurm.send(_slurm_folder(directory, number), callables, params, cluster)
         except CommandFailed as error:
-            raise _in_part(error, jobs, preparing) from None
+            raise _in_part(error, jobs, preparing, SlurmCommands(cluster.commands)) from None
         manifest.log_submission(directory, {"event": "sent", "submission": number, "token": token, "job_id": job_id})
         jobs.append(job_id)
         first += len(part)
     return jobs
 
 
-def _in_part(error: CommandFailed, jobs: list[str], preparing: str | None) -> CommandFailed:
+def _in_part(error: CommandFailed, jobs: list[str], preparing: str | None, commands: SlurmCommands) -> CommandFailed:
     """The refusal of an array, and what is in the queue although it was refused."""
     if jobs:
         return CommandFailed(f"{error.message}\n    sent before: array {', '.join(jobs)}, whose runs go on")
     if preparing is None:
         return error
     try:
-        slurm.cancel([preparing])
+        slurm.cancel(commands, [preparing])
     except CommandFailed:
         return CommandFailed(
             f"{error.message}\n    sent before: job {preparing}, which fills the caches; it does no harm"
@@ -292,7 +310,7 @@ def _send_preparation(
     params = slurm.parameters(name, f"prepare-{number}", resources, None, cluster, told)
     path = directory.path.absolute()
     work = workers.prepare(str(path), number)
-    job = slurm.send(ExperimentDir(path).submission(number) / "prepare", [work], params, cluster.python)
+    job = slurm.send(ExperimentDir(path).submission(number) / "prepare", [work], params, cluster)
     manifest.log_submission(directory, {"event": "preparing", "submission": number, "job_id": job})
     return job
 
@@ -314,6 +332,8 @@ def run_config(expansion: Expansion, run: Run, adjustments: Mapping[str, Any], c
         "stop_after_same_error": experiment.stop_after_same_error,
         "health": experiment.health,
         "ratio": list(experiment.select.ratio),
+        "metric": experiment.select.metric,
+        "mode": experiment.select.mode,
         "code_path": code_path,
         "adjustments": dict(adjustments),
         "params": run.params,

@@ -147,7 +147,12 @@ def _layer_values(variant: PlannedVariant) -> dict[str, float]:
     values = dict(variant.layer_values)
     if variant.weights is not None:
         graph, text = variant.weights
-        values |= {"w_graph": graph, "w_text": text, "ratio": (1 + graph) / text}
+        values |= {
+            "w_graph": graph,
+            "w_text": text,
+            "ratio": (1 + graph) / text,
+            "contribution_ratio": (1 + graph) / text,
+        }
     return values
 
 

@@ -10,8 +10,8 @@ import yaml
 
 from analysis import cli
 from analysis.comparability import Flag
-from analysis.thresholds import overridden
 from runner.experiment import Experiment
+from runner.health.thresholds import overridden
 
 PAGE = (Path(__file__).parents[1] / "docs" / "analysis.md").read_text(encoding="utf-8")
 

@@ -138,5 +138,5 @@ def test_checkpoint_that_has_changed_or_is_of_another_model_is_refused(
         run(tmp_path, cache, "changed", epochs=1, warm_start={"checkpoint": str(path), "sha256": "0" * 64})
     other = tmp_path / "other.pt"
     checkpoint.save(other, {"model": {"x": torch.zeros(1)}})
-    with pytest.raises(RunFailure, match=r"other.pt holds another model: .*Missing key"):
+    with pytest.raises(RunFailure, match=r"other.pt holds the weights of another model: .*Missing key"):
         run(tmp_path, cache, "other", epochs=1, warm_start=str(other))

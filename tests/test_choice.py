@@ -65,6 +65,17 @@ def test_one_seed_says_that_seed_noise_is_unknown():
     assert "Seed noise unknown" not in choose([candidate("a", 0.1)]).reason
 
 
+def test_the_sentence_says_what_simplicity_costs():
+    tied = candidate("2", 0.103, tied=True, tie_reason="within 5 % of the best")
+    reason = choose([candidate("2,3", 0.100, fused_layers=2), tied]).reason
+    assert "but 2 is tied: within 5 % of the best, at a cost of +3.0 % on validation." in reason
+
+
+def test_the_best_of_several_is_said_to_be_optimistic():
+    assert "The best val_mae of 2 is optimistic" in choose([candidate("a", 0.1), candidate("b", 0.2)]).reason
+    assert "optimistic" not in choose([candidate("a", 0.1)]).reason
+
+
 def test_a_score_is_maximised_where_the_mode_says_so():
     assert choose([candidate("a", 0.7), candidate("b", 0.9)], mode="max").variant == "b"
 

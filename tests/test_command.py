@@ -221,6 +221,10 @@ def test_changed_command_is_a_new_run_and_patience_is_not(here: Path) -> None:
         (params(metrics={}), {}, r"metrics come from a file or from a pattern"),
         (params(metrics={"pattern": "(x"}), {}, r"metrics.pattern: is not a regular expression"),
         (params(metrics={"file": "../x.csv"}), {}, r"a path inside the command's own folder"),
+        *(
+            (params(files={name: "x"}), {}, "write the name of a file, without control characters")
+            for name in ("", ".", "a/", "a\0b", "a\nb")
+        ),
         (params(resume="x"), {}, r"checkpoint: missing; `resume` and `checkpoint` go together"),
         (params(shell=True), {}, r"command.run: found a list; a shell takes one text"),
     ],

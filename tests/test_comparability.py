@@ -119,6 +119,29 @@ def test_uncommitted_changes_and_own_code_are_another_version():
     assert shown_code(code_version({"code": {**clean, "diff": "+1"}})).startswith("fedcba9+")
 
 
+def test_equal_sources_are_one_version_whatever_was_committed():
+    sources = {"commit": OTHER, "diff": "+1", "path": "/x/runs/e/code/0123456789ab", "digest": "aaaaaaaaaaaa"}
+    later = {**sources, "commit": "1" * 40, "diff": "", "path": "/x/runs/e/code/ba9876543210"}
+    assert code_version({"code": sources}) == code_version({"code": later}) == "sources aaaaaaaaaaaa"
+    assert code_version({"code": {**later, "digest": "bbbbbbbbbbbb"}}) == "sources bbbbbbbbbbbb"
+
+
+def test_code_of_the_user_counts_where_the_task_runs_it():
+    code, users = {"digest": "aaaaaaaaaaaa"}, {"digest": "bbbbbbbbbbbb"}
+    assert code_version({"code": code, "user_code": users}) == "sources aaaaaaaaaaaa and sources bbbbbbbbbbbb"
+    assert code_version({"code": code, "user_code": users}, user_code=False) == "sources aaaaaaaaaaaa"
+
+
+@pytest.mark.parametrize(("task", "flagged"), [("crystal", False), ("command", True), ("mine:Task", True)])
+def test_a_task_of_ours_is_not_flagged_for_changes_in_the_users_folder(tmp_path, task, flagged):
+    path = write_experiment(tmp_path, Plan([SIMPLE, PlannedVariant("3")], manifest={"task": task}))
+    for number, file in enumerate(sorted(path.glob("runs/*/provenance.json"))):
+        code = {"code": {"digest": "a" * 12}, "user_code": {"digest": ("b" if number else "c") * 12}}
+        file.write_text(json.dumps(code))
+    variant = summarize(path, now=NOW).variant("2")
+    assert ([flag.kind for flag in variant.flags] == ["code"]) == flagged
+
+
 def test_a_copy_and_a_commit_are_not_compared():
     assert same_code("copy 0123456789ab", f"commit {OTHER}")
     assert not same_code("copy 0123456789ab", "copy ba9876543210")

@@ -41,9 +41,9 @@ def test_compare_agrees_with_numpy_and_scipy(path, analysis):
 
 def test_compare_says_it_in_words(path, analysis):
     out = analysis("compare", "good", "bad", "-e", path)[1]
-    assert "val split: 50 crystals, 3 paired seeds" in out
+    assert "val split: 50 items, 3 paired seeds" in out
     assert "beyond the noise" in out
-    assert "A errs less on 100% of the crystals" in out
+    assert "A errs less on 100% of the items" in out
 
 
 def test_two_seeds_of_one_variant_can_be_compared(path, analysis):
@@ -65,7 +65,7 @@ def test_variants_on_other_crystals_cannot_be_compared(path, analysis):
         file.write_text(file.read_text().replace("val-", "other-"))
     status, _, err = analysis("compare", "good", "bad", "-e", path)
     assert status == 1
-    assert "good and bad share 0 crystals" in err
+    assert "good and bad share 0 items" in err
 
 
 def test_an_ambiguous_start_of_a_run_is_refused(path, analysis):
@@ -79,7 +79,7 @@ def test_experiments_are_compared_by_their_choices(tmp_path, analysis):
         write_experiment(tmp_path, Plan([PlannedVariant("v", error)], name=name, crystal_noise=0.02))
     status, out, err = analysis("compare", "one", tmp_path / "two", "--root", tmp_path)
     assert status == 0, err
-    assert "A = one: v\nB = two: v\nval split: 50 crystals, 3 paired seeds" in out
+    assert "A = one: v\nB = two: v\nval split: 50 items, 3 paired seeds" in out
     assert "beyond the noise" in out
 
 
@@ -88,7 +88,7 @@ def test_a_run_of_one_experiment_with_a_variant_of_another(tmp_path, path, analy
     run = sorted((other / "runs").iterdir())[0]
     status, out, err = analysis("compare", run, "good", "-e", path)
     assert status == 0, err
-    assert f"A = {run.name}\nB = good\nval split: 50 crystals, 1 paired seed" in out
+    assert f"A = {run.name}\nB = good\nval split: 50 items, 1 paired seed" in out
 
 
 def test_experiments_on_other_targets_cannot_be_compared(tmp_path, analysis):

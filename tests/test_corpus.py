@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from jobs.caches import builds
 from jobs.crystal import embedding_cache, graph_shards
-from jobs.crystal.corpus import gather
+from jobs.crystal.corpus import far_targets, gather
 from jobs.crystal.schema import CrystalParams
 
 DATA = {"dataset": "jarvis_minerals", "target": "formation_energy_peratom", "train": 8, "val": 2, "test": 2}
@@ -32,3 +33,11 @@ def test_a_model_that_differs_computes_no_graph_and_no_text_again(
         gather(params, tmp_path, torch.device("cpu"), 1, lambda text: None)
         assert (sum(graphs), sum(texts)) == (12, 12)
     assert sorted(build["kind"] for build in builds(tmp_path)) == ["embeddings", "graphs"]
+
+
+def test_targets_far_from_all_others_are_noted() -> None:
+    values = np.linspace(0, 1, 101)
+    assert far_targets(values, "gap") == []
+    assert far_targets(np.ones(9), "gap") == []
+    (note,) = far_targets(np.append(values, [-12, 5000.0]), "gap")
+    assert note.startswith("gap: 2 of 103 values lie beyond 20 interquartile ranges, such as 5000 (half of all: 0.2")

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from jobs.caches import content_key
 from jobs.crystal.schema import CrystalParams
-from runner.commands.loading import Loaded, load, refuse_missing
+from runner.commands.loading import Loaded, load, refuse_bad_data, refuse_missing
 from runner.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
@@ -31,20 +32,29 @@ def loaded(folder: Path, *lines: str) -> Loaded:
 def test_runs_of_the_demo_keep_their_names() -> None:
     runs = load(ROOT / "configs" / "demo.yaml", Path("runs")).expansion.runs
     names = {run.run_id for run in runs}
-    assert {"layers-1-s0-0d40b882", "layers-2-s0-4fedca2e", "graph-only-s0-45f81df0"} <= names
+    assert {"layers-1-s0-5d135d69", "layers-2-s0-f5986a49", "graph-only-s0-f6843746"} <= names
 
 
 @pytest.mark.parametrize(
     ("config", "first", "together"),
     [
-        ("stage1", "layers-1-s0-ae56491f", "504def7f04466733"),
-        ("fusion_study", "graph-only-s0-45f81df0", "388300b27d55eac9"),
+        ("stage1", "layers-1-s0-ea5eb194", "5eb5c697fe1d68e8"),
+        ("fusion_study", "graph-only-s0-f6843746", "b3b2148a417372f8"),
     ],
 )
 def test_runs_of_the_shipped_experiments_keep_their_names(config: str, first: str, together: str) -> None:
     names = [run.run_id for run in load(ROOT / "configs" / f"{config}.yaml", Path("runs")).expansion.runs]
     assert names[0] == first
     assert content_key(names) == together
+
+
+def test_runs_of_before_keep_their_names_where_gradients_are_clipped_as_they_were(tmp_path: Path) -> None:
+    content = yaml.safe_load((ROOT / "configs" / "fusion_study.yaml").read_text())
+    content["params"]["train"]["gradient_clip"] = 1.0
+    path = tmp_path / "fusion_study.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    names = [run.run_id for run in load(path, tmp_path).expansion.runs]
+    assert content_key(names) == "388300b27d55eac9"
 
 
 RADIUS = {"strategy": "radius"}
@@ -112,6 +122,17 @@ def test_parts_that_do_not_fit_are_refused(tmp_path: Path, sections: dict[str, A
         loaded(tmp_path, f"params: {sections}")
     with pytest.raises(ValidationError, match="misfit"):
         CrystalParams.model_validate(sections)
+
+
+def test_a_cell_without_volume_is_said_at_submit_with_what_to_do(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("RUNNER_CACHE", str(tmp_path / "cache"))
+    flat = {"lattice_mat": [[1, 0, 0]] * 3, "elements": ["Na"], "coords": [[0, 0, 0]]}
+    (tmp_path / "t.json").write_text(json.dumps([{"id": f"a{n}", "structure": flat, "gap": n} for n in range(9)]))
+    its = loaded(tmp_path, f"params: {{data: {{dataset: {tmp_path}/t.json, target: gap, split: random}}}}")
+    wanted = r"x\.yaml:2: params\.data\.dataset: crystal 'a0' in .*t\.json: the cell has a volume of 0"
+    with pytest.raises(ConfigError, match=wanted) as raised:
+        refuse_bad_data(its, its.expansion.runs)
+    assert raised.value.next_command == f"after fixing the data: runner submit {tmp_path / 'x.yaml'} --dry-run"
 
 
 def test_missing_encoder_is_said_at_submit_and_leaves_prepare_alone(tmp_path: Path) -> None:

@@ -52,3 +52,15 @@ def test_structure_key_sees_structure_only() -> None:
 def test_what_is_no_crystal_is_refused_by_name(lattice, symbols, coordinates, message) -> None:
     with pytest.raises(UserError, match=message):
         crystal("mp-1", lattice, symbols, coordinates, where="table.csv")
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\0b", "a\nb", "\x1b[2J", "a\u202eb"], ids=repr)
+def test_an_id_is_a_text_that_can_be_printed(name) -> None:
+    with pytest.raises(UserError, match="an id is a text without control characters"):
+        crystal(name, np.eye(3) * 3, ["Na"], [[0, 0, 0]])
+
+
+@pytest.mark.parametrize("edge", [0, 1e-200, 1e200, 1e308])
+def test_a_cell_without_a_finite_volume_is_refused(edge) -> None:
+    with pytest.raises(UserError, match="the cell has a volume of"):
+        crystal("x", np.eye(3) * edge, ["Na"], [[0, 0, 0]])

@@ -7,15 +7,19 @@ import re
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
-NAMED_BY_ANOTHER = {"name": {"t_norm", "u_norm"}, "rule": set()}  # variables that hold a rule
+NAMED_BY_ANOTHER = {  # variables that hold a rule
+    "name": {"t_norm", "u_norm"},
+    "rule": {"ratio_low", "ratio_high", "guidance_low", "guidance_high"},
+    "level": set(),
+}
 
 
 def rules() -> set[str]:
     """The second argument of every Finding(…), in the modules of health."""
     found: set[str] = set()
-    for path in (REPOSITORY / "analysis").glob("*_health.py"):
+    for path in (REPOSITORY / "runner" / "health").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Finding", "found"):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Finding", "finding", "found"):
                 for said in ast.walk(node.args[1]) if len(node.args) > 2 else ():
                     if isinstance(said, ast.Constant) and isinstance(said.value, str):
                         found.add(said.value.rstrip("_"))

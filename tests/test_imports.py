@@ -23,7 +23,7 @@ LIGHT = [
     "jobs.sentiment.task",
     "models.options",
     "models.fusion.registry",
-    "analysis.health",
+    "runner.health.judgement",
     "analysis.choice",
     "analysis.comparability",
     "analysis.cli",

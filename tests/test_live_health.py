@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from analysis.thresholds import DEFAULT
 from experiment_factory import Plan, PlannedVariant, write_experiment
 from jobs.run_config import RunConfig
 from runner.commands.loading import load
 from runner.commands.status import as_json, as_table, take
 from runner.errors import ConfigError
+from runner.health.thresholds import DEFAULT
 from runner.layout import ExperimentDir
 from runner.submission import run_config
 from tiny_experiment import environment, parent_command, write_run
@@ -36,7 +36,7 @@ class Told:
     def prepare(self, params, cache_root, log):
         return []
     def run(self, params, context):
-        return Outcome({"val_mae": 1.0}, best_epoch=1, epochs=1, extra={"start": context.initial_scale})
+        return Outcome({"val_mae": 1.0}, best_epoch=1, epochs=1, extra={"start": context.params["model"]})
 """
 CONFIG = """\
 experiment: small
@@ -77,11 +77,10 @@ def test_status_shows_the_health_that_the_heartbeat_tells(tmp_path: Path) -> Non
     assert [word for line in lines for word in ("ok", "blocking") if f" {word} " in line] == ["ok", "blocking"]
 
 
-@pytest.mark.parametrize(("learnable", "start"), [(True, 12.0), (False, None)])
-def test_a_run_knows_where_its_text_scale_starts(tmp_path: Path, learnable: bool, start: float | None) -> None:
+def test_a_run_knows_the_options_that_advice_may_name(tmp_path: Path) -> None:
     (tmp_path / "told_task.py").write_text(TOLD)
-    model = {"middle_fusion": {"learnable_scale": learnable, "initial_scale": 12}}
+    model = {"middle_fusion": {"learnable_scale": True, "initial_scale": 12}}
     config = {"task": "told_task:Told", "code_path": str(tmp_path)}
     run = write_run(tmp_path / "exp", config=config, model=model)
     subprocess.run(parent_command(run), env=environment(), check=True)
-    assert json.loads(run.result.read_text())["extra"] == {"start": start}
+    assert json.loads(run.result.read_text())["extra"] == {"start": model}

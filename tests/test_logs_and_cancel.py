@@ -72,7 +72,7 @@ def test_only_states_that_can_be_cancelled_are_allowed(config: Path) -> None:
     run("submit", config)
     said = run("cancel", "--state", "runing")
     assert said.status == 2
-    assert "--state runing: such runs cannot be cancelled\n    allowed: queued, running, lost\n" in said.err
+    assert "--state runing: such runs cannot be cancelled\n    allowed: queued, running, lost, gone\n" in said.err
     assert "did you mean: running" in said.err
     assert run("cancel", "--state", "queued", "--state", "running").err == "3 runs cancelled\n"
 

@@ -108,7 +108,7 @@ def test_submissions_tell_their_tasks_and_arrays(directory: ExperimentDir) -> No
     assert [(chunk.token, chunk.first, chunk.count, chunk.job_id) for chunk in sent.chunks] == [
         ("t1", 0, 1, "17"), ("t2", 1, 1, None)
     ]  # fmt: skip
-    assert sent.origin == {"overrides": [], "cluster": "local", "folder": "/here"}
+    assert sent.origin == {"overrides": [], "cluster": "local", "folder": "/here", "cluster_option": None}
 
 
 def test_a_half_written_line_hides_no_other(directory: ExperimentDir) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from runner import yaml_source
-from runner.commands import next_stage
+from runner import manifest, yaml_source
+from runner.commands import next_stage, promote
 from runner.commands.loading import load
 from runner.errors import UserError
+from runner.layout import ExperimentDir
 from tiny_search import runner, stage
 
 ROOT = Path(__file__).parent.parent
@@ -82,3 +83,23 @@ def test_warm_start_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
     source.path.write_text(source.text)
     with pytest.raises(UserError, match=r"layers=2 has no best.pt to start from, as train.warm_start"):
         next_stage.content(source, PROMOTED)
+
+
+@pytest.mark.parametrize("top", ["0", "-1"])
+def test_promoting_fewer_than_one_variant_is_refused(tmp_path: Path, top: str) -> None:
+    done = runner("promote", "one", "--top", top, root=tmp_path)
+    assert done.returncode == 2
+    assert "Invalid value for '--top': " in done.stderr
+
+
+def test_as_many_as_top_are_promoted_by_rank_whatever_the_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variants = [{"variant": name, "rank": rank, "axes": {}, "val": {"mean": 0.1}}
+                for name, rank in (("a", 1), ("b", 2), ("c", 3), ("d", 4), ("waits", None))]  # fmt: skip
+    summary = {"experiment": "one", "metric": "val_mae", "variants": variants, "promoted": ["c"]}
+    monkeypatch.setattr(promote, "summarize", lambda directory: summary)
+    plan = manifest.Manifest("one", "crystal", [], {})
+    for top in (1, 4, 9):
+        promoted = promote._promoted(ExperimentDir(tmp_path), plan, top)
+        assert [item.variant for item in promoted] == ["a", "b", "c", "d"][:top]

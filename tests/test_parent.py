@@ -16,7 +16,7 @@ from jobs.failure import Failure, Kind, read_failure
 from runner.files import append_json, read_json, read_json_lines, write_json
 from runner.layout import RunDir
 from runner.processes import start_time
-from runner.retry import past_kinds
+from runner.rundir import attempts
 from runner.states import run_state
 from tiny_experiment import environment, parent_command, wait_until, write_run
 
@@ -442,10 +442,10 @@ def test_attempt_that_vanished_near_its_memory_limit_ran_out_of_memory(tmp_path:
     state = run_state(directory)
     assert (state.state, state.kind) == ("lost", "out_of_memory")
     assert "last seen with 95 of 100 MiB allowed" in (state.message or "")
-    assert past_kinds(directory) == {"out_of_memory": 1}
+    assert attempts.exhausted(attempts.ended_attempts(directory)) == {"out_of_memory": 1}
     assert run_parent(directory).returncode == 0
     assert [line["kind"] for line in ended_attempts(directory) if line["outcome"] == "lost"] == ["out_of_memory"]
-    assert past_kinds(directory) == {"out_of_memory": 1}
+    assert attempts.exhausted(attempts.ended_attempts(directory)) == {"out_of_memory": 1}
 
 
 def test_what_the_parent_wrote_in_advance_is_the_kind_of_an_attempt_that_vanished(tmp_path: Path) -> None:
@@ -454,9 +454,9 @@ def test_what_the_parent_wrote_in_advance_is_the_kind_of_an_attempt_that_vanishe
     write_json(directory.heartbeat, {"attempt": 1, "time": 1.0, "peak_memory_bytes": 60, "memory_limit_bytes": 100})
     append_json(directory.attempts, {"attempt": 1, "time": 1.0})
     Failure(Kind.OUT_OF_MEMORY, "memory was scarce", 1, 1.0, provisional=True).write(directory)
-    assert past_kinds(directory) == {"out_of_memory": 1}
+    assert attempts.exhausted(attempts.ended_attempts(directory)) == {"out_of_memory": 1}
     assert run_parent(directory).returncode == 0
-    assert past_kinds(directory) == {"out_of_memory": 1}
+    assert attempts.exhausted(attempts.ended_attempts(directory)) == {"out_of_memory": 1}
 
 
 def test_preemption_that_looked_like_a_cancellation_goes_on_in_the_same_job(tmp_path: Path) -> None:
@@ -465,3 +465,21 @@ def test_preemption_that_looked_like_a_cancellation_goes_on_in_the_same_job(tmp_
     Failure(Kind.CANCELLED, "asked to stop (cancelled)", 1, time.time(), "5").write(directory)
     assert run_parent(directory, **slurm_job("5", SLURM_RESTART_COUNT="1")).returncode == 0
     assert directory.result.exists()
+
+
+def test_run_outlives_a_directory_that_cannot_be_written_for_a_while(tmp_path: Path) -> None:
+    """Neither its claim, nor its heartbeat, nor its logs can be written for several heartbeats."""
+    directory = write_run(tmp_path / "exp", train={"epochs": 20, "epoch_seconds": 0.2})
+    # root writes everywhere, unless it may not
+    bound = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"] if os.getuid() == 0 else []
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    parent = subprocess.Popen([*bound, *parent_command(directory)], env=environment(), **pipes)
+    running_epoch(directory, 2)
+    directory.path.chmod(0o555)
+    time.sleep(8)
+    assert not directory.result.exists()
+    directory.path.chmod(0o755)
+    told, _ = parent.communicate(timeout=60)
+    assert parent.returncode == 0, told
+    assert read_json(directory.result)["attempts"] == 1
+    assert [line["epoch"] for line in read_json_lines(directory.metrics)] == list(range(1, 21))

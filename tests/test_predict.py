@@ -105,6 +105,7 @@ def test_files_and_folders_are_read_and_the_rest_is_said(experiment, analysis, t
     folder.mkdir()
     (folder / "POSCAR-MgO").write_text(ROCK_SALT)
     (folder / "broken.cif").write_text("data_x\n_cell_length_a oops\n")
+    (folder / "flat.vasp").write_text(ROCK_SALT.replace("4.2", "0.0"))
     (folder / "twice.vasp").write_text(ROCK_SALT.replace("0 .5 .5", "0 0 0", 1))
     (tmp_path / "salt.vasp").write_text(ROCK_SALT.replace("4.2", "4.3"))
     run = run_of(experiment, "graph_only").path
@@ -119,6 +120,20 @@ def test_files_and_folders_are_read_and_the_rest_is_said(experiment, analysis, t
     assert "absent: there is no such file or folder" in err
     assert "broken.cif: crystal 'broken'" in err
     assert "twice: " in err
+    assert "flat.vasp: crystal 'flat'" in err
+
+
+def test_a_bad_row_leaves_the_other_rows_of_a_table_or_folder(tmp_path) -> None:
+    rows = [{"id": "good", "poscar": ROCK_SALT}, {"id": "flat", "poscar": ROCK_SALT.replace("4.2", "0.0")}]
+    (tmp_path / "t.json").write_text(json.dumps(rows))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "id_prop.csv").write_text("a,1\nb,2\nnowhere,3\n")
+    (folder / "a.vasp").write_text(ROCK_SALT)
+    (folder / "b.vasp").write_text(ROCK_SALT.replace("4.2", "0.0"))
+    read = read_structures([tmp_path / "t.json", folder])
+    assert [it.material_id for it in read.crystals] == ["good", "a"]
+    assert [place.rpartition("/")[2] for place in read.unread] == ["t.json, flat", "id_prop.csv:2", "id_prop.csv:3"]
 
 
 def test_no_structure_at_all_is_an_error_that_names_them(experiment, analysis, tmp_path) -> None:

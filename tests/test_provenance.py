@@ -60,7 +60,8 @@ def test_token_in_uncommitted_changes_is_masked(changed: Path) -> None:
 def test_folder_inside_anothers_repository_has_no_commit(changed: Path) -> None:
     (changed / "site-packages").mkdir()
     found = checkouts(changed / "site-packages", None)
-    assert found.record["code"] == {"path": str(changed / "site-packages"), "commit": None, "changes": None}
+    nothing = dict.fromkeys(("commit", "changes", "digest"))
+    assert found.record["code"] == {"path": str(changed / "site-packages"), **nothing}
 
 
 def test_environment_and_changes_are_for_the_owner_alone(changed: Path, tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_environment_and_changes_are_for_the_owner_alone(changed: Path, tmp_path
     assert read_json(private).keys() == {"environment", "diff"}
     assert "a = 2" in read_json(private)["diff"]["user_code"]
     assert not {"environment", "diff"} & read_json(shared).keys()
-    assert read_json(shared)["user_code"].keys() == {"path", "commit", "changes"}
+    assert read_json(shared)["user_code"].keys() == {"path", "commit", "changes", "digest"}
 
 
 def test_code_of_older_provenance_with_its_changes_inside_compares_equal(changed: Path) -> None:

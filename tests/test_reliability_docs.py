@@ -1,17 +1,21 @@
-"""docs/reliability.md names tests that exist."""
+"""docs/reliability.md and docs/security.md name tests that exist."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parent
-PAGE = TESTS.parent / "docs" / "reliability.md"
+DOCS = TESTS.parent / "docs"
+BOTH = pytest.mark.parametrize(("page", "least"), [("reliability.md", 40), ("security.md", 12)])
 
 
-def test_every_test_that_the_page_names_exists() -> None:
-    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", PAGE.read_text())
-    assert len(named) > 40
+@BOTH
+def test_every_test_that_the_page_names_exists(page: str, least: int) -> None:
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (DOCS / page).read_text())
+    assert len(named) > least
     missing = [
         f"{file}::{name}"
         for file, name in named
@@ -20,6 +24,9 @@ def test_every_test_that_the_page_names_exists() -> None:
     assert missing == []
 
 
-def test_every_row_of_the_page_names_a_test() -> None:
-    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("|") and not line.startswith("|---")]
+@BOTH
+def test_every_row_of_the_page_names_a_test(page: str, least: int) -> None:
+    rows = [
+        line for line in (DOCS / page).read_text().splitlines() if line.startswith("|") and not line.startswith("|---")
+    ]
     assert [row for row in rows if "::" not in row and not row.rstrip(" |").endswith("test")] == []

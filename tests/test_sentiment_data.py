@@ -1,22 +1,24 @@
-"""Sentiment data: pickles that are refused without running anything, layouts that are named, planted importance."""
+"""Sentiment data: layouts that are named, pickles that are refused and converted, planted importance."""
 
 from __future__ import annotations
 
+import os
 import pickle
+import re
 import subprocess
-import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from jobs.sentiment.convert import main as convert
 from jobs.sentiment.generate import main as generate_file
-from jobs.sentiment.mmsa import load
+from jobs.sentiment.mmsa import IN_FILE, check, load, save
 from jobs.sentiment.planted import generate
 from jobs.sentiment.samples import mask_of_lengths
 from jobs.sentiment.schema import Planted
-from jobs.sentiment.unpickling import read_arrays
 from runner.errors import UserError
 
 SIZES = {"train": 5, "valid": 3, "test": 2}
@@ -41,111 +43,83 @@ def content(**changes: Any) -> dict[str, dict[str, Any]]:
     return found
 
 
-def written(folder: Path, value: Any, protocol: int = 4) -> Path:
+def written(folder: Path, value: dict[str, dict[str, Any]]) -> Path:
+    path = folder / "data.npz"
+    save(path, {split: {name: np.asarray(field) for name, field in fields.items()} for split, fields in value.items()})
+    return path
+
+
+def pickled(folder: Path, value: Any, protocol: int = 4) -> Path:
     path = folder / "data.pkl"
     path.write_bytes(pickle.dumps(value, protocol=protocol))
     return path
 
 
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_arrays_of_every_protocol_are_read_as_pickle_reads_them(tmp_path: Path, protocol: int) -> None:
-    table = np.arange(6, dtype=np.float32).reshape(2, 3)
-    values = [
-        table, table.T, np.asfortranarray(table), table.astype(">f8"), table > 2, np.array(["a", "bc"]),
-        np.array([b"a"]),
-        np.array(["a", None, 3], dtype=object), np.float64(3), np.int64(2), np.str_("x"), {"k": (1, 2.5, None, b"z")},
-    ]  # fmt: skip
-    path = written(tmp_path, values, protocol)
-    for found, wanted in zip(read_arrays(path), pickle.loads(path.read_bytes()), strict=True):
-        np.testing.assert_array_equal(found, wanted)
-        assert type(found) is type(wanted)
-        assert np.asarray(found).dtype == np.asarray(wanted).dtype
-
-
 class Attack:
-    """Pickles as a call of any function."""
+    """Pickles as a call that leaves a file behind."""
 
-    def __init__(self, function: Any, *arguments: Any) -> None:
-        self.call = function, arguments
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
 
     def __reduce__(self) -> Any:
-        return self.call
+        return subprocess.getoutput, (f"touch '{self.trace}'",)
 
 
-@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
-@pytest.mark.parametrize("where", ["whole", "in ids", "in an object array"])
-def test_a_pickle_that_runs_code_is_refused_and_runs_nothing(tmp_path: Path, protocol: int, where: str) -> None:
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("name", ["data.pkl", "data.npz", "features"])
+def test_a_pickle_is_refused_unopened_with_the_command_of_the_converter(
+    tmp_path: Path, protocol: int, name: str
+) -> None:
     trace = tmp_path / "it ran"
-    attack: Any = Attack(subprocess.getoutput, f"touch '{trace}'")
-    if where == "in ids":
-        attack = content(id=[attack] * 5)
-    elif where == "in an object array":
-        attack = content(id=np.array([attack] * 5, dtype=object))
-    path = written(tmp_path, attack, protocol)
-    asked = r"(subprocess|commands)\.getoutput"  # as old protocols call it
-    with pytest.raises(UserError, match=rf"data\.dataset: .*data\.pkl asks to load {asked}, and nothing of it was run"):
-        load(path)
+    path = pickled(tmp_path, Attack(trace), protocol).rename(tmp_path / name)
+    for reader in (load, check):
+        with pytest.raises(UserError, match=r"data\.dataset: .* is (a pickle|not an \.npz)"):
+            reader(path)
     assert not trace.exists()
-    pickle.loads(path.read_bytes())  # it would have run
-    assert trace.exists()
+    if name == "data.pkl":
+        with pytest.raises(UserError, match=r"EXECUTES it(.|\n)*next: python -m jobs\.sentiment\.convert .*data\.npz"):
+            load(path)
 
 
-def test_a_refused_pickle_imports_nothing(tmp_path: Path) -> None:
-    (tmp_path / "payload.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\n")
-    path = tmp_path / "data.pkl"
-    path.write_bytes(b"cpayload\nanything\n.")
-    code = (
-        f"import sys; from pathlib import Path; sys.path.append({str(tmp_path)!r}); "
-        f"from jobs.sentiment.unpickling import read_arrays; read_arrays(Path({str(path)!r}))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "asks to load payload.anything" in done.stderr
-    assert not (tmp_path / "imported").exists()
-
-
-@pytest.mark.parametrize(
-    ("bytes_", "named"),
-    [
-        (b"cbuiltins\neval\n(Vprint(1)\ntR.", r"builtins\.eval"),
-        (b"cnumpy\nload\n(Vx\ntR.", r"numpy\.load"),
-        (b"\x80\x04\x8c\x05numpy\x8c\x11lib.npyio.os.path\x93.", r"numpy\.lib\.npyio\.os\.path"),  # a dotted name
-        (b"(Vtouch x\nios\nsystem\n.", r"os\.system"),  # the opcode INST
-        (b"Vx\nP1\n.", "an object that lies outside the file"),
-        (b"cnumpy\ndtype\n(VO\ntR.", "an array of type 'O'"),
-        (b"cnumpy\ndtype\n(Vf8,O\ntR.", "an array of type 'f8,O'"),
-    ],
-)
-def test_what_else_a_pickle_may_ask_for_is_refused(tmp_path: Path, bytes_: bytes, named: str) -> None:
-    path = tmp_path / "data.pkl"
-    path.write_bytes(bytes_)
-    with pytest.raises(UserError, match=f"asks to load {named}"):
-        read_arrays(path)
+def test_the_converter_writes_what_the_pickle_holds(tmp_path: Path, capsys: Any) -> None:
+    wanted = content(id=np.array(["a", "b", "c", "d", "e"], dtype=object))
+    target = tmp_path / "converted.npz"
+    assert convert([str(pickled(tmp_path, wanted)), str(target)]) == 0
+    assert "is executed now" in capsys.readouterr().err
+    for name, split in load(target).splits.items():
+        assert split.ids == list(wanted[IN_FILE[name]]["id"])
+        np.testing.assert_allclose(split.labels, wanted[IN_FILE[name]]["regression_labels"])
 
 
 @pytest.mark.parametrize(
-    "state",
+    ("value", "message"),
     [
-        (3, "<", None, None, None, 1, 1, 0),  # a float64 of one byte
-        (3, "<", None, None, None, -1, -1, 63),  # numbers that NumPy would follow as pointers
-        (3, "|", None, ("a",), {"a": (np.dtype("O"), 0)}, 8, 1, 0),
-        (3, "|", (np.dtype("O"), (1,)), None, None, 8, 1, 0),
+        ([1], "holds a list; allowed: a dict of train, valid, test"),
+        ({"train": {}}, "has no train, valid, test"),
+        (content(vision=[[[1.0]], [[1.0, 2.0]]]), "train/vision: its rows have different lengths"),
+        (content(audio=[[[None]]]), "train/audio: found Python objects; allowed: numbers"),
+        (content(id=5), r"train/id: found shape \(\); allowed: \(n,\) texts"),
     ],
 )
-def test_a_forged_dtype_is_refused(tmp_path: Path, state: tuple[Any, ...]) -> None:
-    class Forged:
-        def __reduce__(self) -> Any:
-            return np.dtype, ("f8", False, True), state
-
-    with pytest.raises(UserError, match="asks to load a Float64DType with a state of its own"):
-        read_arrays(written(tmp_path, Forged()))
+def test_the_converter_leaves_nothing_of_a_pickle_that_does_not_fit(
+    tmp_path: Path, value: Any, message: str, capsys: Any
+) -> None:
+    assert convert([str(pickled(tmp_path, value)), str(tmp_path / "out.npz")]) == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert [path.name for path in tmp_path.iterdir()] == ["data.pkl"]
 
 
 @pytest.mark.parametrize("cut", [0, 1, 200, -1])
-def test_a_truncated_pickle_is_said_to_be_one(tmp_path: Path, cut: int) -> None:
-    path = written(tmp_path, content())
+def test_the_converter_says_that_a_pickle_is_truncated(tmp_path: Path, cut: int, capsys: Any) -> None:
+    path = pickled(tmp_path, content())
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(UserError, match=r"data\.pkl is not a whole pickle"):
-        load(path)
+    assert convert([str(path), str(tmp_path / "out.npz")]) == 2
+    assert "data.pkl is not a whole pickle" in capsys.readouterr().err
+
+
+def test_the_converter_names_a_file_that_is_not_there(tmp_path: Path, capsys: Any) -> None:
+    assert convert([str(tmp_path / "no.pkl"), str(tmp_path / "out.npz")]) == 1
+    assert "no.pkl: No such file or directory" in capsys.readouterr().err
 
 
 def test_unaligned_data_are_read_with_their_lengths(tmp_path: Path) -> None:
@@ -193,7 +167,6 @@ def test_features_that_are_not_finite_become_zero_and_are_counted(tmp_path: Path
         ({"audio": np.zeros((5, 0, 2))}, r"train/audio: found shape \(5, 0, 2\)"),
         ({"vision": np.zeros((4, 6, 3))}, r"train/vision: found 4 utterances, but regression_labels has 5"),
         ({"vision": np.zeros((5, 6, 9))}, r"vision has different numbers of features: train 9, valid 3, test 3"),
-        ({"vision": [[[1.0]], [[1.0, 2.0]]]}, r"train/vision: its rows have different lengths"),
         ({"text": np.full((5, 4, 768), "x")}, r"train/text: found values of type <U1; allowed: numbers"),
         ({"vision_lengths": [6, 1, 2, 5]}, r"train/vision_lengths: found shape \(4,\); allowed: \(5,\)"),
         ({"vision_lengths": [6, 1, 7, 5, 9]}, r"vision_lengths: found 7 at 2 and 1 more; allowed: 0 to 6"),
@@ -205,7 +178,7 @@ def test_features_that_are_not_finite_become_zero_and_are_counted(tmp_path: Path
         ({"regression_labels": np.zeros((5, 7))}, r"regression_labels: found shape \(5, 7\)"),
         ({"id": ["a", "b"]}, r"train/id: found 2, but regression_labels has 5"),
         ({"id": ["a", "b", "c", "d", "a"]}, r"train/id: 'a' stands more than once"),
-        ({"id": 5}, r"train/id: found a int; allowed: a list of texts"),
+        ({"id": 5}, r"train/id: found shape \(\); allowed: \(n,\) texts"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -213,13 +186,17 @@ def test_what_does_not_fit_is_named(tmp_path: Path, changes: dict[str, Any], mes
         load(written(tmp_path, content(**changes)))
 
 
-def test_a_pickle_without_the_splits_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="has no valid, test; found train"):
-        load(written(tmp_path, {"train": {}}))
-    with pytest.raises(UserError, match="holds a list; allowed: a dict of train, valid, test"):
-        load(written(tmp_path, [1]))
+def test_a_file_without_the_splits_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has no valid, test; found train/text; allowed: arrays called valid/text"):
+        load(written(tmp_path, {"train": {"text": np.zeros(1)}}))
     with pytest.raises(UserError, match="cannot be read: No such file"):
-        load(tmp_path / "nowhere.pkl")
+        load(tmp_path / "nowhere.npz")
+
+
+def test_labels_with_two_values_are_noted(tmp_path: Path) -> None:
+    samples = load(written(tmp_path, content(regression_labels=np.array([-1.0, 1, 1, -1, 1]))))
+    assert len(samples.notes) == 1
+    assert samples.notes[0].startswith("train/regression_labels: no other values than -1 and 1: these are classes")
 
 
 def test_utterances_of_test_that_are_in_train_too_are_told(tmp_path: Path) -> None:
@@ -229,7 +206,7 @@ def test_utterances_of_test_that_are_in_train_too_are_told(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("aligned", [False, True])
 def test_a_generated_file_is_what_the_generator_gives(tmp_path: Path, aligned: bool, capsys: Any) -> None:
-    path = tmp_path / "planted.pkl"
+    path = tmp_path / "planted.npz"
     arguments = ["--train", "6", "--valid", "4", "--test", "3", "--length", "5", *(["--aligned"] if aligned else [])]
     assert generate_file([str(path), *arguments, "--importance", "1", "2", "1"]) == 0
     assert capsys.readouterr().out == f"{path}\n"
@@ -245,7 +222,7 @@ def test_a_generated_file_is_what_the_generator_gives(tmp_path: Path, aligned: b
 
 
 def test_a_mistake_in_the_generators_options_is_said(tmp_path: Path, capsys: Any) -> None:
-    assert generate_file([str(tmp_path / "x.pkl"), "--train", "0"]) == 2
+    assert generate_file([str(tmp_path / "x.npz"), "--train", "0"]) == 2
     assert "train: Input should be greater than or equal to 2" in capsys.readouterr().err
 
 
@@ -280,3 +257,44 @@ def test_standardised_features_have_mean_0_and_sd_1_outside_the_padding() -> Non
 
 def test_a_length_of_zero_leaves_one_position() -> None:
     assert mask_of_lengths(np.array([0, 2]), 3).tolist() == [[True, False, False], [True, True, False]]
+
+
+def test_an_array_of_python_objects_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    np.savez(path, **{"train/id": np.array([{"a": 1}], dtype=object)})
+    with pytest.raises(UserError, match="train/id holds Python objects, which only a pickle could give back"):
+        load(path)
+
+
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed, packed.open("train/text.npy", "w") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (300 << 20,)})
+        for _ in range(300):
+            file.write(bytes(1 << 20))
+    with pytest.raises(UserError, match=r"claim to hold 314,572,800 bytes of arrays.*np\.savez"):
+        check(path)
+
+
+def test_a_dense_compression_that_savez_does_not_use_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as packed:
+        packed.writestr("train/text.npy", bytes(1 << 20))
+    with pytest.raises(UserError, match=r"train/text is compressed in a way that np\.savez does not use"):
+        check(path)
+
+
+def test_a_sparse_file_of_twenty_gigabytes_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    with path.open("wb") as file:
+        file.truncate(20 << 30)
+        file.seek(0, 2)  # a table of contents that claims nearly all of it
+        file.write(b"PK\5\6" + bytes(4) + b"\1\0\1\0" + (3 << 30).to_bytes(4, "little") + bytes(6))
+    with pytest.raises(UserError, match="its table of contents claims 3,221,225,472 bytes"):
+        check(path)
+
+
+def test_a_fifo_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "data.npz")
+    with pytest.raises(UserError, match=r"data\.npz is no regular file"):
+        check(tmp_path / "data.npz")

@@ -260,7 +260,7 @@ def test_a_feature_file_is_not_unpickled(tmp_path: Path) -> None:
 
 
 def test_missing_files_are_mistakes_of_the_configuration() -> None:
-    params = {"data": {"dataset": "no.pkl"}, "teachers": {"name": "file", "path": "no.npz"}}
+    params = {"data": {"dataset": "no.npz"}, "teachers": {"name": "file", "path": "no.npz"}}
     assert [problem.key for problem in SentimentTask().check(params)] == ["data.dataset", "teachers.path"]
     assert SentimentTask().check({}) == []
 
@@ -273,7 +273,7 @@ def test_a_batch_is_not_computed_in_parts() -> None:
 def test_sections_without_effect_take_no_part_in_the_identity() -> None:
     assert SentimentParams().without_effect() == set()
     assert SentimentParams(loss=LossParams(delta_va=0)).without_effect() == {"teachers"}
-    assert SentimentParams.model_validate({"data": {"dataset": "mosi.pkl"}}).without_effect() == {"planted"}
+    assert SentimentParams.model_validate({"data": {"dataset": "mosi.npz"}}).without_effect() == {"planted"}
 
 
 def test_defaults_are_those_of_the_literature() -> None:

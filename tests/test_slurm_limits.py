@@ -151,4 +151,4 @@ def test_a_refusal_names_the_key_it_is_about(tmp_path: Path, scontrol: Path, sai
     (scontrol.parent / "sbatch").write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{said}\nEND\nexit 1\n")
     (scontrol.parent / "sbatch").chmod(0o755)
     with pytest.raises(CommandFailed, match=re.escape(told)):
-        slurm.send(tmp_path / "slurm", [print], {}, None)
+        slurm.send(tmp_path / "slurm", [print], {"additional_parameters": {}}, SlurmCluster(kind="slurm"))

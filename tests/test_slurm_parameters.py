@@ -140,3 +140,9 @@ def test_values_with_blanks_and_quotes_stay_one_value() -> None:
     found = options(script({"time": 30}, site))
     assert found["constraint"] == "'a100&ib'"
     assert found["mail-user"] == """'a b'"'"'c'"""
+
+
+def test_runs_side_by_side_have_their_own_cores_and_memory_and_share_one_gpu() -> None:
+    cluster, asked = SlurmCluster(kind="slurm"), Resources.model_validate({"gpus": 1, "cpus": 4, "memory": "6G"})
+    params = slurm.parameters("x", "t", asked, Array(runs_per_task=3), cluster, {}, side_by_side=3)
+    assert (params["cpus_per_task"], params["mem"], params["gpus_per_node"]) == (12, f"{3 * 6144}M", 1)

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from ase import Atoms
 from ase.io import write
+from jarvis.core.atoms import Atoms as JarvisAtoms
 from jarvis.db import figshare
 
 from jobs.caches import builds
@@ -118,6 +119,11 @@ def test_a_folder_with_header_missing_values_and_descriptions(tmp_path) -> None:
         ("id,gap\nb,1,2\n", r"id_prop\.csv:2: 3 columns; expected an id and 1 target values"),
         ("", "is empty"),
         ("b\nc\n", "no target column"),
+        ("id;gap\nb;3,5\n", r"no target column; (.|\n)*separated by semicolons"),
+        ("id,gap\nb,3,5\n", "3 columns; expected an id and 1 target values, written with a decimal point"),
+        ("id,gap\n ,3\n", r"id_prop\.csv:2: no id"),
+        ("id,gap\n\0,3\n", "no structure file for"),
+        ("id,gap\n" + "b" * 300 + ",3\n", "no structure file for"),
         ("b.cif,1\nb.cif,2\n", "1 ids stand more than once in .*: b$"),
     ],
 )
@@ -131,6 +137,25 @@ def test_a_broken_structure_file_is_named(tmp_path) -> None:
     (folder / "b.cif").write_text("not a cif")
     with pytest.raises(UserError, match=r"crystal 'b' in .*b\.cif: not a readable CIF"):
         load(str(folder), "gap")
+
+
+@pytest.mark.parametrize("scale", ["0.0", "1e-90", "1e200"])
+def test_a_poscar_without_volume_is_refused(scale, tmp_path) -> None:
+    folder = make_folder(tmp_path / "data", "POSCAR-a.vasp,1\n")
+    (folder / "POSCAR-a.vasp").write_text(f"flat\n{scale}\n1 0 0\n0 1 0\n0 0 1\nNa\n1\nDirect\n0 0 0\n")
+    with pytest.raises(UserError, match=r"crystal 'POSCAR-a' in .*: (the cell has a volume of|not a readable)"):
+        load(str(folder), "gap")
+
+
+@pytest.mark.parametrize("options", [{}, {"with_spg_info": False, "comment": "two lines\n# and data_ of words"}])
+def test_a_cif_of_jarvis_tools_is_read(options, tmp_path) -> None:
+    folder = make_folder(tmp_path / "data", "b.cif,1\n")
+    JarvisAtoms(lattice_mat=SALT["lattice_mat"], coords=SALT["coords"], elements=SALT["elements"]).write_cif(
+        str(folder / "b.cif"), **options
+    )
+    (it,) = load(str(folder), "gap").crystals
+    assert (it.formula, len(it.atomic_numbers)) == ("ClNa", len(SALT["elements"]))
+    assert it.volume == pytest.approx(2 * 2.8**3, rel=1e-4)
 
 
 def test_a_molecule_without_cell_is_refused(tmp_path) -> None:
@@ -243,12 +268,68 @@ def test_a_site_shared_by_two_elements_is_refused(tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [('{"a": 1}', "expected a list of objects"), ("[1", "cannot read"), ('[{"id": 1}]', "no column 'structure'")],
+    [
+        ('{"a": 1}', "expected a list of objects"),
+        ("[1", "cannot read"),
+        ('[{"id": 1}]', "no column 'structure'"),
+        ("[]", "no column 'id'"),
+        ("[" * 100_000, "cannot read"),
+        ('[{"id": "a",\n "gap": 3,5}]', "cannot read .*: line 2"),
+        ('[{"id": "a", "structure": "{\'lattice_mat\': 1}", "gap": 1}]', "broken JSON: .*single quotes is no JSON"),
+        ('[{"id": "a", "structure": {"lattice_mat": 1, "elements": 3, "coords": 1}}]', "elements are a list"),
+        ('[{"id": "a", "structure": {"sites": [3]}}]', "a pymatgen dict without"),
+        ('[{"id": " ", "structure": 1}]', "no structure that can be read"),
+    ],
 )
 def test_what_is_no_table_is_refused(content, message, tmp_path) -> None:
     (tmp_path / "t.json").write_text(content)
     with pytest.raises(UserError, match=message):
         load(str(tmp_path / "t.json"), None)
+
+
+def test_a_table_with_semicolons_says_how_to_save_it(tmp_path) -> None:
+    (tmp_path / "t.csv").write_bytes("\ufeffid;structure;gap\na;x;3,5\n".encode())
+    with pytest.raises(UserError, match=r"no column 'id'(.|\n)*separated by semicolons; .*sep=';', decimal=','"):
+        summary_of(str(tmp_path / "t.csv"))
+
+
+def test_the_byte_order_mark_of_a_spreadsheet_is_no_part_of_the_first_column(tmp_path) -> None:
+    path = write_table(tmp_path / "t.csv")
+    path.write_bytes("\ufeff".encode() + path.read_bytes())
+    assert len(load(str(path), "gap").crystals) == 3
+
+
+def test_a_table_that_is_not_utf_8_says_so(tmp_path) -> None:
+    (tmp_path / "t.csv").write_text("id,structure,gap\nä,x,1\n", encoding="latin-1")
+    with pytest.raises(UserError, match=r"t\.csv is not UTF-8: .*save it as UTF-8"):
+        summary_of(str(tmp_path / "t.csv"))
+
+
+def test_broken_json_lines_are_named_by_their_line(tmp_path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"id": "a"}\n\n{"id": b}\n')
+    with pytest.raises(UserError, match="broken JSON in line 3"):
+        summary_of(str(tmp_path / "t.jsonl"))
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.json", "t.jsonl", "t.parquet", "data/id_prop.csv", "data/b.cif"])
+def test_a_sparse_file_of_twenty_gigabytes_is_refused_by_its_size(name, tmp_path) -> None:
+    make_folder(tmp_path / "data", "b.cif,1\n")
+    with (tmp_path / name).open("wb") as file:
+        file.truncate(20 << 30)
+    if name.endswith("cif"):
+        with pytest.raises(UserError, match=r"b\.cif has 21\.5 GB; allowed: at most 67\.1 MB"):
+            load(str(tmp_path / "data"), "gap")
+        return
+    with pytest.raises(UserError, match=r"data\.dataset: .* has 21\.5 GB; allowed: at most 4\.3 GB"):
+        summary_of(str(tmp_path / name if name.startswith("t.") else tmp_path / "data"))
+
+
+def test_a_packed_table_that_unpacks_to_gigabytes_is_refused(tmp_path) -> None:
+    with gzip.open(tmp_path / "t.jsonl.gz", "wb") as file:
+        for _ in range(300):
+            file.write(bytes(1 << 20))
+    with pytest.raises(UserError, match=r"unpacks to more than 268\.4 MB"):
+        summary_of(str(tmp_path / "t.jsonl.gz"))
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path) -> None:

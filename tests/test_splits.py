@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from jobs.caches import builds
 from jobs.crystal.schema import DataParams
-from jobs.data.check import check_data
+from jobs.data.check import check_crystals, check_data
 from jobs.data.crystals import Crystal
 from jobs.data.sources import load
 from jobs.data.splits import choose
@@ -56,9 +62,14 @@ def test_formula_never_stands_on_both_sides(mp6k) -> None:
     assert split.notes == []
 
 
+def test_official_split_says_which_share_of_formulas_also_trains(mp6k) -> None:
+    (note,) = choose(mp6k, DataParams(split="official")).notes
+    assert note.startswith("split: official: 17% of val and 16% of test crystals have a formula that also trains")
+
+
 def test_random_says_when_a_formula_stands_on_both_sides(mp6k) -> None:
     (note,) = choose(mp6k, DataParams(split="random")).notes
-    assert "val and test crystals have a formula that also trains" in note
+    assert "crystals have a formula that also trains" in note
     assert "`split: formula` keeps each formula on one side" in note
     assert choose(mp6k[:300:30], DataParams(split="random", fractions=(0.6, 0.2, 0.2))).notes == []
 
@@ -109,6 +120,68 @@ def test_counts_are_checked_for_the_target_and_split() -> None:
 def test_fractions_above_one_are_refused() -> None:
     (problem,) = problems(split="random", fractions=(0.8, 0.2, 0.2))
     assert "data.fractions: found [0.8, 0.2, 0.2]" in problem
+
+
+def table(folder: Path, rows: list[dict]) -> str:
+    """Five crystals with a gap and a text, changed by `rows`."""
+    salt = {"lattice_mat": [[0, 2.8, 2.8], [2.8, 0, 2.8], [2.8, 2.8, 0]], "elements": ["Na", "Cl"],
+            "coords": [[0, 0, 0], [0.5, 0.5, 0.5]]}  # fmt: skip
+    whole = [{"id": f"a{n}", "structure": salt, "gap": n, "note": "salt"} for n in range(5)]
+    changed = [{**row, **change} for row, change in zip_longest(whole, rows, fillvalue={})]
+    (folder / "t.json").write_text(json.dumps(changed))
+    return str(folder / "t.json")
+
+
+def in_table(folder: Path, rows: list[dict], check: Any = check_data) -> list[str]:
+    data = DataParams(dataset=table(folder, rows), target="gap", split="random", fractions=(0.6, 0.2, 0.2))
+    return [str(problem) for problem in check(data, "note", folder / "cache")]
+
+
+@pytest.mark.parametrize("cell", ["3,5", "3 eV", "3.5eV", "about 3"])
+def test_a_target_that_is_no_number_is_named_with_its_row(tmp_path, cell) -> None:
+    (problem,) = in_table(tmp_path, [{}, {"gap": cell}])
+    assert f"t.json: gap is no number: {cell!r} in row 2\n    allowed: numbers with a decimal point" in problem
+    (problem,) = in_table(tmp_path, [{"gap": cell}] * 5)
+    assert f"gap is no number: {cell!r} in row 1" in problem
+
+
+@pytest.mark.parametrize("cell", ["", "na", "N/A", None, "-", "NaN", "null"])
+def test_words_for_a_missing_value_are_no_mistake(tmp_path, cell) -> None:
+    assert in_table(tmp_path, [{}, {"gap": cell}]) == []
+
+
+def test_duplicate_ids_are_found_by_a_look_at_the_table(tmp_path) -> None:
+    (problem,) = in_table(tmp_path, [{}, {"id": "a0"}])
+    assert "data.dataset: 1 ids stand more than once in" in problem
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"structure": {"lattice_mat": [[1, 0, 0]] * 3, "elements": ["Na"], "coords": [[0, 0, 0]]}},
+         "data.dataset: crystal 'a1' in .*t.json: the cell has a volume of 0"),
+        ({"structure": "no CIF"}, "data.dataset: crystal 'a1' in .*: not a readable POSCAR"),
+        ({"id": ""}, "data.dataset: crystal '' in .*: an id is a text"),
+    ],
+)  # fmt: skip
+def test_crystals_are_checked_before_anything_is_sent(tmp_path, row, message) -> None:
+    (problem,) = in_table(tmp_path, [{}, row], check_crystals)
+    assert re.match(message, problem)
+
+
+def test_empty_texts_are_found_before_anything_is_sent(tmp_path) -> None:
+    splits = ["train", "train", "train", "val", "test"]
+    rows = [{"split": split, "note": " " if split == "train" else "salt"} for split in splits]
+    data = DataParams(dataset=table(tmp_path, rows), target="gap", split="official")
+    assert check_data(data, "note", tmp_path / "cache") == []
+    (problem,) = check_crystals(data, "note", tmp_path / "cache")
+    assert str(problem).startswith(f"text.describe: all 3 train crystals of {data.dataset} have an empty note")
+    assert check_crystals(data, "jarvis", tmp_path / "cache") == []
+
+
+def test_good_crystals_are_kept_for_the_runs(tmp_path) -> None:
+    assert in_table(tmp_path, [], check_crystals) == []
+    assert len(builds(tmp_path / "cache")) == 1
 
 
 def test_a_jarvis_set_that_was_not_fetched_is_not_refused(tmp_path) -> None:

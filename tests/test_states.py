@@ -145,3 +145,11 @@ def test_progress_is_told_beside_the_state(tmp_path: Path) -> None:
     found = run_state(run_with(tmp_path / "run", heartbeat={**beat, "job_id": "12_3"}), now=NOW + 7)
     assert (found.attempt, found.epoch, found.epochs, found.metric, found.value) == (2, 3, 9, "val_mae", 0.5)
     assert (found.age, found.job) == (7.0, "12_3")
+
+
+def test_a_killed_run_is_lost_in_the_summary_too(tmp_path: Path) -> None:
+    path = write_experiment(tmp_path, Plan([PlannedVariant("a", states={0: "running"})], seeds=[0]))
+    (run,) = ExperimentDir(path).runs.iterdir()
+    dead = {"machine": machine(), "pid": 2**22 + 1, "start_time": "1"}
+    write_json(run / "heartbeat.json", {"attempt": 1, "time": NOW, **dead})
+    assert collect(path, now=NOW + 1).runs[0].state == run_state(RunDir(run), now=NOW + 1).state == "lost"

@@ -112,7 +112,7 @@ def test_runs_that_the_file_no_longer_has_are_named_while_they_run(
     pool = {"machine": "other", "pid": 77, "time": time.time(), "pending": ["gone-s0-01234567"], "running": []}
     write_json(directory.pool_state(1), pool)
     text = " ".join(shown(monkeypatch, 80))
-    assert "still queued or running, although the experiment file no longer has them: pool 77" in text
+    assert "gone from the experiment file, and still queued or running: gone-s0-01234567" in text
 
 
 @pytest.mark.parametrize(

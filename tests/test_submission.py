@@ -23,7 +23,7 @@ from runner.experiment import load
 from runner.files import read_mapping, write_json
 from runner.layout import ExperimentDir
 from runner.plan import Plan, Policy, plan
-from runner.retry import RETRIED, Limits
+from runner.retry import Limits
 from runner.schedulers import limits, slurm
 from runner.states import run_state
 from runner.submission import Origin, Sent, array_tasks, send
@@ -93,13 +93,13 @@ def test_runs_are_sorted_by_what_is_to_be_done(tmp_path: Path, directory: Experi
 def test_only_kinds_that_may_pass_are_sent_again(tmp_path: Path, directory: ExperimentDir, kind: Kind) -> None:
     found = expansion(tmp_path)
     ended(directory, found.runs[0].run_id, kind=str(kind))
-    assert (found.runs[0] in planned(directory, found).send) is kind.retryable is (kind in RETRIED)
+    assert (found.runs[0] in planned(directory, found).send) is kind.retried
 
 
 @pytest.mark.parametrize(("attempt", "sent"), [(1, True), (2, True), (3, False)])
 def test_a_run_is_not_retried_without_end(tmp_path: Path, directory: ExperimentDir, attempt: int, sent: bool) -> None:
     found = expansion(tmp_path)
-    ended(directory, found.runs[0].run_id, attempt=attempt, kind="preempted")
+    ended(directory, found.runs[0].run_id, attempt=attempt, kind="timeout")
     ended(directory, found.runs[1].run_id, attempt=attempt)  # lost
     assert (found.runs[0] in planned(directory, found).send) is sent
     assert (found.runs[1] in planned(directory, found).send) is sent
@@ -158,7 +158,9 @@ def test_a_submission_keeps_what_it_was_made_from(tmp_path: Path, directory: Exp
     ids = [run.run_id for run in found.runs]
     assert read_mapping(directory.pool_tasks(1)) == {"tasks": [ids[:4], ids[4:]]}
     (submission,) = manifest.submissions(directory)
-    assert submission.origin == {"overrides": ["a=1"], "cluster": "local", "folder": str(TESTS)}
+    assert submission.origin == {
+        "overrides": ["a=1"], "cluster": "local", "folder": str(TESTS), "cluster_option": None,
+    }  # fmt: skip
     assert [(chunk.count, chunk.job_id) for chunk in submission.chunks] == [(2, "11")]
     assert f"--comment=runner:{submission.chunks[0].token}" in (tmp_path / "script-0").read_text()
 
@@ -221,7 +223,7 @@ def test_no_more_is_sent_than_the_site_takes_and_the_rest_stays_new(
     states = [run_state(directory.run(run.run_id)).state for run in found.runs]
     assert states[3:] == ["new", "new", "new"]
     (commands / "queue").write_text("".join(f"9|{n}|RUNNING|1|None|x\n" for n in range(5)))
-    assert sent(directory, found, site(max_submit_jobs=5)) == Sent([], 0, 0, waiting=6)
+    assert sent(directory, found, site(max_submit_jobs=5)) == Sent([], 0, 0, waiting=3)  # 11 was cancelled
     assert manifest.next_number(directory) == 2
 
 
@@ -311,6 +313,10 @@ def test_what_was_sent_and_never_started_is_sent_again_until_the_attempts_are_us
         again = planned(directory, found)
         assert len(again.send) == 6
         send(directory, found, site(), again, WORKERS, Origin([], "local", str(TESTS)))
+        array = manifest.submissions(directory)[-1]
+        for index in range(6):  # its shell began, and told why it went no further
+            log = slurm.log(directory.slurm_logs(array.number), str(array.chunks[0].job_id), index, 6)
+            log.write_text("module: command not found")
     left = planned(directory, found)
     assert (left.send, len(left.held_back)) == ([], 6)
     assert {state.state for state in left.states.values()} == {"lost"}
@@ -335,7 +341,7 @@ def test_interrupted_submit_says_what_is_in_the_queue(tmp_path: Path, monkeypatc
 
     monkeypatch.chdir(TESTS)
     monkeypatch.setattr(slurm, "send", interrupted)
-    monkeypatch.setattr(slurm, "check_commands", lambda: None)
+    monkeypatch.setattr(slurm, "check_commands", lambda commands: None)
     monkeypatch.setattr(slurm, "queue", list)
     monkeypatch.setattr(limits, "limits", lambda *_: Limits())
     monkeypatch.setattr(limits, "max_submit_jobs", lambda _: None)

@@ -128,3 +128,21 @@ def test_dead_controller_sends_nothing_until_it_is_back(
     assert run([*new_runs, "--wait"]).returncode == 0
     results = [read_json(path / "result.json") for path in ExperimentDir(tmp_path / "six").runs.iterdir()]
     assert len(results) == 9
+
+
+def test_a_submission_file_that_others_may_write_is_not_run(
+    slurm: SlurmCluster, tmp_path: Path, arguments: list[str]
+) -> None:
+    with (tmp_path / "site.yaml").open("a") as site:
+        site.write("sbatch: {hold: true}\n")
+    assert run(arguments).returncode == 0
+    folder = ExperimentDir(tmp_path / "six").slurm_logs(1)
+    pickles = list(folder.glob("*_submitted.pkl"))
+    assert pickles
+    assert all(path.stat().st_mode & 0o022 == 0 for path in pickles)
+    for path in pickles:
+        path.chmod(0o666)
+    job = pickles[0].name.partition("_")[0]
+    slurm.run("scontrol", "release", job)
+    slurm.wait_for(job, "FAILED")
+    assert any("is not opened: others may write to it (mode 666)" in log.read_text() for log in folder.glob("*_log.*"))

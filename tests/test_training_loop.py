@@ -12,13 +12,13 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
-from analysis.fusion_health import initial_scale
-from analysis.thresholds import overridden
 from jobs.context import RunContext
 from jobs.failure import RunFailure, Stopped
 from jobs.heartbeat import Heartbeat
+from jobs.training import checkpoint
 from jobs.training.loop import Fit, Fitted, Validation
 from runner.files import read_json, read_json_lines
+from runner.health.thresholds import overridden
 from runner.layout import RunDir
 
 OPTIONS: dict[str, Any] = {
@@ -109,6 +109,62 @@ def test_truncated_last_checkpoint_falls_back_to_the_best(tmp_path: Path, capsys
     assert "last.pt is not a whole checkpoint" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("part", ["model", "optimiser", "progress", "random"])
+def test_last_checkpoint_of_another_model_falls_back_to_the_best(
+    tmp_path: Path, part: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = fit(tmp_path / "whole")
+    context = context_at(tmp_path / "other")
+    with pytest.raises(Stopped):
+        Fit(LineLearner((context, 18)), SimpleNamespace(**OPTIONS), context).run()
+    last = tmp_path / "other" / "last.pt"
+    foreign = nn.Linear(3, 9)
+    state = torch.load(last, weights_only=True)
+    checkpoint.save(last, {
+        **{name: value for name, value in state.items() if name != "format"},
+        part: {
+            "model": {**state["model"], "0.weight": torch.zeros(9, 3)}, "progress": {"epochs": 3},
+            "optimiser": torch.optim.SGD(foreign.parameters()).state_dict(), "random": {"cpu": torch.zeros(3)},
+        }[part],
+    })  # fmt: skip
+    assert fit(tmp_path / "other") == whole
+    assert "last.pt is of another model" in capsys.readouterr().out
+    assert comparable(tmp_path / "other") == comparable(tmp_path / "whole")
+
+
+def test_without_a_checkpoint_of_this_model_a_training_starts_anew(tmp_path: Path) -> None:
+    whole = fit(tmp_path / "whole")
+    (tmp_path / "other").mkdir()
+    for name in ("last.pt", "best.pt"):
+        state = torch.load(tmp_path / "whole" / name, weights_only=True)
+        del state["format"]
+        state["model"]["2.bias"] = torch.zeros(5)  # the layers before it fit, and are taken over
+        checkpoint.save(tmp_path / "other" / name, state)
+    assert fit(tmp_path / "other") == whole
+
+
+@pytest.mark.parametrize("model", [None, [1, 2], {"weight": "text"}, {}, torch.zeros(2)], ids=str)
+def test_a_checkpoint_without_a_model_is_refused_in_one_line(tmp_path: Path, model: Any) -> None:
+    checkpoint.save(tmp_path / "best.pt", {"model": model})
+    with pytest.raises(ValueError, match=r"best\.pt holds the weights of another model: .+") as refused:
+        checkpoint.load_weights(nn.Linear(2, 2), tmp_path / "best.pt")
+    assert "\n" not in str(refused.value)
+
+
+def test_advice_to_open_a_checkpoint_unsafely_is_not_repeated(tmp_path: Path) -> None:
+    torch.save({"format": 1, "model": Path("x")}, tmp_path / "best.pt")
+    with pytest.raises(ValueError, match="holds more than tensors and plain values, and was not opened") as refused:
+        checkpoint.load(tmp_path / "best.pt")
+    assert not {"weights_only", "trust", "can still be loaded"} & set(str(refused.value).split())
+
+
+def test_a_sparse_checkpoint_of_twenty_gigabytes_is_refused_at_once(tmp_path: Path) -> None:
+    with (tmp_path / "last.pt").open("wb") as file:
+        file.truncate(20 << 30)
+    with pytest.raises(ValueError, match=r"last\.pt is not a whole checkpoint"):
+        checkpoint.load(tmp_path / "last.pt")
+
+
 def test_resuming_a_finished_training_trains_nothing_more(tmp_path: Path) -> None:
     first = fit(tmp_path / "run")
     before = (tmp_path / "run" / "last.pt").read_bytes()
@@ -138,7 +194,7 @@ def test_health_is_said_once_and_written_with_the_experiments_own_thresholds(
     beat = Heartbeat(RunDir(tmp_path / "run"), {}, 30.0)
     context = RunContext(RunDir(tmp_path / "run"), heartbeat=beat, thresholds=overridden({"ratio_low": 6}))
     learner = LineLearner()
-    learner.fusion = {"1": {"ratio": 5.0}, "late": {"gate_mean": 0.95}}
+    learner.fusion = {"1": {"ratio": 5.0, "contribution_ratio": 5.0}, "late": {"gate_mean": 0.95}}
     Fit(learner, SimpleNamespace(**OPTIONS), context).run()
     told = [line["findings"] for line in read_json_lines(context.directory.diagnostics) if "findings" in line]
     assert [[(its["rule"], its["layer"]) for its in findings] for findings in told] == [
@@ -158,8 +214,8 @@ def test_a_text_scale_that_leaves_its_start_is_said_while_it_trains(tmp_path: Pa
         learner = LineLearner()
         directory.path.mkdir()
         learner.fusion = {"2": {"text_scale": 31.0}, "3": {"text_scale": 6.0}}
-        context = RunContext(directory, initial_scale=initial_scale({"model": {"middle_fusion": {
-            "learnable_scale": True, "initial_scale": start}}}))  # fmt: skip
+        context = RunContext(directory, params={"model": {"middle_fusion": {
+            "learnable_scale": True, "initial_scale": start}}})  # fmt: skip
         Fit(learner, SimpleNamespace(**OPTIONS), context).run()
         found = [its for line in read_json_lines(directory.diagnostics) for its in line.get("findings", [])]
         told[start] = [(its["rule"], its["layer"]) for its in found]

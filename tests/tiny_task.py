@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import json
 import os
 import random
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from jobs.context import RunContext
 from jobs.failure import Kind, RunFailure, Stopped
+from jobs.patience import patiently
 from jobs.task import Outcome, Preparation
 from runner.files import read_json, write_text
 
@@ -82,7 +84,8 @@ class TinyTask:
             context.record({"epoch": epoch, "train_loss": 1 / epoch, "val_loss": total, **long})
             context.record_fusion(epoch, {"2": {"w_graph": 0.5, "ratio": 3.0}})
             state = {"epoch": epoch, "total": total, "padding": "x" * (params.checkpoint_kib << 10)}
-            write_text(context.directory.last_checkpoint, json.dumps(state))
+            text = json.dumps(state)
+            patiently(functools.partial(write_text, context.directory.last_checkpoint, text))
         write_text(context.directory.best_checkpoint, json.dumps({"epoch": epoch, "total": total}))
         loss = float("nan") if params.mischief == "not_finite" else total
         return Outcome({"val_loss": loss}, best_epoch=epoch, epochs=epoch, parameters=1)

@@ -11,11 +11,13 @@ import typer
 
 from analysis.commands.options import DEFAULT_ROOT, RUN_HELP, Format, FormatOption, OfExperiment, Root
 from analysis.commands.tables import write_rows
-from analysis.fusion_health import LATE, alpha_findings, gate_findings
 from analysis.output import kept_inside, stdout_console, written
 from analysis.selection import run_named, thresholds_of
 from runner.errors import CommandFailed
 from runner.files import replacing
+from runner.health.fusion import alpha_findings, gate_findings
+from runner.health.quantities import LATE
+from runner.health.settings import settings_of
 from runner.rundir.cache_root import cache_root
 from runner.terminal import tell
 
@@ -43,15 +45,17 @@ def command(
     """Alpha of each atom and channel; of fusions without alpha their gates or w_text. Writes analysis/ of the run."""
     directory = run_named(run, experiment, root)
     from jobs.crystal.alpha import alpha
+    from jobs.crystal.finished import params_of
 
     layers = alpha(directory, cache_root(), split.value, samples, tell)
     rows = [summary_row(its) for its in layers]
     write_rows(rows, list(rows[0]), format)
     if format is Format.table:
         t, console = thresholds_of(directory), stdout_console()
+        params = params_of(directory).model_dump(mode="json")
         for row in rows:
-            judged = (gate_findings if row["layer"] == LATE else alpha_findings)(logged_names(row), t, row["layer"])
-            for finding in judged:
+            settings = settings_of(params, row["layer"])
+            for finding in (gate_findings if row["layer"] == LATE else alpha_findings)(logged_names(row), t, settings):
                 console.print(f"layer {finding.layer}: {finding.message}", soft_wrap=True)
                 if finding.advice:
                     console.print(f"  next: {finding.advice}", soft_wrap=True)

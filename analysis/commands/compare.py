@@ -1,4 +1,4 @@
-"""`analysis compare A B`: two variants, runs, checkpoints or experiments, crystal by crystal."""
+"""`analysis compare A B`: two variants, runs, checkpoints or experiments, item by item: crystals, utterances."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from analysis.claims import verdict
 from analysis.commands.options import DEFAULT_ROOT, Format, FormatOption, Root
 from analysis.commands.tables import write_rows
 from analysis.output import stdout_console
@@ -45,7 +46,7 @@ def command(
     root: Root = DEFAULT_ROOT,
     format: FormatOption = Format.table,
 ) -> None:
-    """Errors, agreement and a paired bootstrap of A and B on the crystals that both predicted.
+    """Errors, agreement and the paired difference of A and B, with its interval, on the items that both predicted.
 
     A checkpoint predicts anew; everything else is read from predictions.csv.
     """
@@ -77,15 +78,14 @@ def _predicted(run: RunDir, checkpoint: Path, split: str) -> Predictions:
 def lines(found: Pairing) -> list[str]:
     """The comparison in words."""
     interval, base = found.interval, found.mae[1] or 1.0
-    verdict = "inside the noise" if interval.includes_zero else "beyond the noise"
     return [
         f"A = {found.first}",
         f"B = {found.second}",
-        f"{found.split} split: {found.crystals:,} crystals, {plural(found.seeds, 'paired seed')}",
+        f"{found.split} split: {found.crystals:,} items, {plural(found.seeds, 'paired seed')}",
         f"MAE   A {found.mae[0]:.4g}   B {found.mae[1]:.4g}   RMSE   A {found.rmse[0]:.4g}   B {found.rmse[1]:.4g}",
         f"A − B {percent(interval.difference / base)} (95 % interval {percent(interval.low / base)} to "
-        f"{percent(interval.high / base)}, {interval.method}): {verdict}",
-        f"A errs less on {found.first_better:.0%} of the crystals",
+        f"{percent(interval.high / base)}, {interval.method}): {verdict(interval, interval.p)}",
+        f"A errs less on {found.first_better:.0%} of the items",
         f"correlation of the predictions {found.agreement:.3f}, of the errors {found.shared_error:.3f}",
         "largest disagreements:",
     ]

@@ -12,12 +12,15 @@ import typer
 
 from analysis.commands.options import DEFAULT_ROOT, RUN_HELP, Format, FormatOption, OfExperiment, Root
 from analysis.commands.tables import write_rows
-from analysis.diagnosis import Diagnosis, diagnose, table_rows
-from analysis.fusion_health import initial_scale
+from analysis.diagnosis import Diagnosis, diagnose, layer_rows
 from analysis.fusion_table import filled_columns
 from analysis.output import stdout_console, written
+from analysis.reading import json_lines, read_bytes, table_rows
 from analysis.selection import runs_meant, thresholds_of
 from runner.errors import CommandFailed
+from runner.health.fusion import gate_instability
+from runner.health.judgement import late_gates, warm_epochs
+from runner.health.quantities import LATE
 from runner.layout import RunDir
 from runner.rundir.cache_root import cache_root
 from runner.terminal import tell
@@ -25,7 +28,8 @@ from runner.terminal import tell
 COLUMNS = {
     "layer": "layer", "split": "split", "norm_ratio": "norm ratio", "t_norm": "‖t‖", "u_norm": "‖u‖",
     "cosine": "cosine", "relative_change": "change", "gate_mean": "gate", "gate_std": "gate sd", "ratio": "ratio",
-    "contribution_ratio": "terms", "quality": "quality",
+    "contribution_ratio": "terms", "quality": "quality", "fusion_gate": "fusion gate", "modulated_gate": "modulated",
+    "instability": "instability", "mae": "MAE",
 }  # fmt: skip  # of the table for people; all quantities are in --format csv and in diagnosis.json
 
 Found = dict[str, dict[str, dict[str, float]]]  # split → layer → quantities
@@ -56,7 +60,7 @@ def command(
     judged: list[tuple[RunDir, Diagnosis]] = []
     for run in runs:
         found, diagnosis = _diagnosed(run, samples, checkpoint)
-        rows += table_rows(run.run_id, found)
+        rows += layer_rows(run.run_id, found)
         judged.append((run, diagnosis))
     verdicts = [{"run_id": run.run_id, **_verdict(diagnosis)} for run, diagnosis in judged]
     if format is Format.json:
@@ -79,14 +83,19 @@ def _diagnosed(run: RunDir, samples: int, checkpoint: Path | None) -> tuple[Foun
     """Look into one run and write its diagnosis.json and figure."""
     from analysis.plots.diagnosis import overview
     from analysis.plots.figure import styled
-    from jobs.crystal.finished import open_run
+    from jobs.crystal.finished import open_run, params_of
     from jobs.crystal.inspection import quantities, sampled
 
     learner = open_run(run, cache_root(), log=_say, weights=checkpoint)
-    found = quantities(learner, samples)
-    options, t = learner.model.options["middle fusion"].model_dump(), thresholds_of(run)
-    start = initial_scale({"model": {"middle_fusion": options}})
-    diagnosis = diagnose(found["val"], str(options["name"]), t, start)
+    found, t = quantities(learner, samples), thresholds_of(run)
+    rows, _ = table_rows(read_bytes(run.fusion_weights))
+    history, _ = json_lines(read_bytes(run.metrics))
+    params = params_of(run).model_dump(mode="json")
+    moved = gate_instability(late_gates(rows, warm_epochs(history, params)))
+    for layers in found.values():
+        if moved is not None and LATE in layers:
+            layers[LATE]["instability"] = moved
+    diagnosis = diagnose(found["val"], params, t, rows, history)
     with styled():
         plot = overview(found, run.run_id, t)
     content = {

@@ -26,6 +26,7 @@ from runner.selection import experiment_directory
 ReportOption = Annotated[
     bool, typer.Option("--report/--no-report", help="Write report.html and figures/, when something changed.")
 ]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show what health says for information too.")]
 
 
 def command(
@@ -33,6 +34,7 @@ def command(
     root: Root = DEFAULT_ROOT,
     format: FormatOption = Format.table,
     report: ReportOption = True,
+    verbose: VerboseOption = False,
 ) -> None:
     """Rank the variants, judge their health, choose one, and say what to do next."""
     summary = summarize(experiment_directory(experiment, root).path)
@@ -41,7 +43,7 @@ def command(
     elif format is Format.csv:
         sys.stdout.write(to_csv(summary))
     else:
-        show(summary, stdout_console())
+        show(summary, stdout_console(), verbose)
     sys.stdout.flush()  # before the files: a pipe sees the result at once
     directory = summary.collection.directory
     written(

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from analysis.curves import Curve, VariantLogs
 from analysis.plots.figure import HEALTHY, Plot, canvas, colour, finish, legend_beside, over_epochs, shortened
 from analysis.plots.training import plain_log_labels
-from analysis.thresholds import Thresholds
+from runner.health.thresholds import Thresholds
 
 STYLES = ("-", "--", ":", "-.")
 
@@ -111,7 +111,7 @@ def gates(logs: Sequence[VariantLogs], t: Thresholds) -> Plot | None:
     draw(axes, lines, {line.label: line.curve for line in lines_of(logs, "gate_std")})
     axes.set(ylabel="gate", ylim=(0, 1))
     legend_beside(axes, len(lines) + 1)
-    caption = f"Mean; band: sd over atoms or crystals. Shaded: {t.gate_suppressed:g} to {t.gate_saturated:g}."
+    caption = f"Mean; band: sd over atoms or items. Shaded: {t.gate_suppressed:g} to {t.gate_saturated:g}."
     return finish(figure, "gates", "Gates by epoch and layer", caption)
 
 

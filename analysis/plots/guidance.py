@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.curves import VariantLogs
-from analysis.guidance_health import GUIDANCE
 from analysis.plots.figure import HEALTHY, Plot, canvas, finish, legend_beside
 from analysis.plots.fusion import draw, lines_of
-from analysis.thresholds import Thresholds
+from runner.health.guidance import GUIDANCE
+from runner.health.thresholds import Thresholds
 
 
 def guidance(logs: Sequence[VariantLogs], t: Thresholds) -> Plot | None:

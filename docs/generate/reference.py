@@ -8,12 +8,12 @@ from pathlib import Path
 
 import analysis.cli
 import runner.cli
-from analysis.thresholds import Thresholds
 from benchmarks.page import table
 from docs.generate import commands, keys
 from jobs.registry import TASKS
 from runner.commands.schema import cluster_schema, experiment_schema
 from runner.comments import comments
+from runner.health.thresholds import Thresholds
 
 DOCS = Path(__file__).resolve().parents[1]
 WRITTEN = "<!-- written by `make docs`; change the comments and help texts in the code -->\n"

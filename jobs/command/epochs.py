@@ -10,7 +10,7 @@ from jobs.command.schema import MetricsParams
 from jobs.context import RunContext
 from jobs.failure import Kind, RunFailure
 from jobs.task import Outcome
-from jobs.training.watch import Watch, sentence
+from jobs.training.watch import Watch
 from runner.files import read_json_lines
 
 _NO_METRICS = frozenset(("epoch", "attempt", "time", "step", "seconds", "learning_rate"))
@@ -22,7 +22,7 @@ class Epochs:
     def __init__(self, params: MetricsParams, source: Source, context: RunContext) -> None:
         self._params, self._source, self._context = params, source, context
         self._log = context.directory.metrics
-        self._watch = Watch(context.thresholds, context.initial_scale)
+        self._watch = Watch(context.thresholds, context.params)
         self._seen: list[Record] = []  # of the source
         self._recorded: set[int] = set()  # epochs in metrics.jsonl
 
@@ -72,8 +72,7 @@ class Epochs:
         self._context.record(record)
         self._recorded.add(record["epoch"])
         for finding in found:
-            if finding.level != "info":
-                self._context.warn(sentence(finding))
+            self._context.report(finding)
         wrong = {its: value for its, value in record.items() if self._must_be_finite(its) and not _finite(value)}
         if wrong:
             shown = ", ".join(f"{name} = {value}" for name, value in wrong.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -10,8 +11,9 @@ from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from runner.experiment import Seconds
+from runner.metric_names import named_mode
+from runner.rundir.failures import CommandKind
 
-CommandKind = Literal["diverged", "out_of_memory", "gpu_out_of_memory", "data_missing", "bad_config", "exception"]
 _NO_RESULT: JsonDict = {"identity": False}  # marks a field that cannot change a run's result
 
 
@@ -38,6 +40,8 @@ def _pattern(text: str) -> str:
 def _inside(path: str) -> str:
     if path.startswith("/") or ".." in path.split("/"):
         raise ValueError(f"found {path!r}; write a path inside the command's own folder, {{out}}")
+    if not PurePosixPath(path).name or path.endswith("/") or not path.isprintable():
+        raise ValueError(f"found {path!r}; write the name of a file, without control characters")
     return path
 
 
@@ -69,6 +73,23 @@ class MetricsParams(Section):
         if self.file is not None and self.format is None and self.ending not in ("jsonl", "csv", "json"):
             raise _misfit("format", f"the ending of {self.file!r} does not say it", "jsonl, csv, json")
         return self
+
+    @model_validator(mode="after")
+    def _follows_what_is_reported(self) -> MetricsParams:
+        if self.known is not None and self.follow not in self.known:
+            what = f"found {self.follow!r}, which is not among the metrics that are read"
+            raise _misfit("follow", what, ", ".join(sorted(self.known)))
+        if self.mode == "min" and named_mode(self.follow) == "max":
+            what = f"min of {self.follow}, which is better the larger it is: the worst epoch would be taken"
+            raise _misfit("mode", what, "max")
+        return self
+
+    @property
+    def known(self) -> frozenset[str] | None:
+        """All metrics that are read; None where the file says it."""
+        if self.names or self.pattern is None:
+            return frozenset(self.names) or None
+        return frozenset(re.compile(self.pattern).groupindex)
 
     @property
     def ending(self) -> str:

@@ -12,6 +12,7 @@ from jobs.command.schema import CommandParams
 from jobs.command.template import flat, names_in
 from jobs.task import Outcome, Preparation
 from runner.errors import Problem, nearest
+from runner.ranking import Reported
 
 if TYPE_CHECKING:
     from jobs.context import RunContext
@@ -24,6 +25,11 @@ class CommandTask:
 
     Params: ClassVar[type[CommandParams]] = CommandParams
     seed_key: ClassVar[str] = "values.seed"
+
+    def reported(self, params: CommandParams) -> Reported:
+        """The followed metric with its mode; all names, where `names` or the groups of `pattern` list them."""
+        metrics = params.command.metrics
+        return Reported(metrics.follow, ((metrics.follow, metrics.mode),), metrics.known)
 
     def check(self, params: Mapping[str, Any]) -> list[Problem]:
         """Names that do not exist, and values that no template uses: their runs would all be the same."""

@@ -47,10 +47,13 @@ class Corpus:
     classes: bool  # two classes; predictions are logits
     notes: list[str]  # what a reader of the results must know
 
-    def items(self, positions: np.ndarray, hidden: Tensor | None = None) -> Items:
-        """The crystals at `positions`; where `hidden` (B,) is true the text is treated as missing."""
+    def items(self, positions: np.ndarray, hidden: Tensor | None = None, texts: np.ndarray | None = None) -> Items:
+        """The crystals at `positions`; where `hidden` (B,) is true the text is treated as missing.
+
+        `texts`: positions of the crystals whose texts they are given, where not their own.
+        """
         chosen = torch.from_numpy(positions).to(self.target.device)
-        text = self.texts.batch(positions) if self.texts is not None else None
+        text = self.texts.batch(positions if texts is None else texts) if self.texts is not None else None
         if text is not None and hidden is not None:
             text = TextBatch(text.vector, text.present & ~hidden, text.tokens, text.token_mask)
         graph = self.graphs.batch(positions) if self.graphs is not None else None
@@ -92,7 +95,7 @@ def gather(
         mean=0.0 if classify else float(train.mean()),
         deviation=1.0 if classify else float(train.std()) or 1.0,  # all targets equal: nothing to scale
         classes=classify is not None,
-        notes=[*data.notes, *split.notes],
+        notes=[*data.notes, *split.notes, *([] if classify else far_targets(target, params.data.target))],
     )
 
 
@@ -108,6 +111,21 @@ def two_classes(values: NDArray[np.float64], threshold: float, places: dict[str,
                 f"{lowest:.4g} to {highest:.4g} with median {median:.4g}: choose another threshold, or more crystals"
             )
     return classes
+
+
+FAR = 20.0  # interquartile ranges
+
+
+def far_targets(values: NDArray[np.float64], name: str) -> list[str]:
+    """A note on values so far from the others that they are more likely mistakes, or another unit."""
+    lower, upper = np.percentile(values, (25, 75))
+    far = values[(values < lower - FAR * (upper - lower)) | (values > upper + FAR * (upper - lower))]
+    if upper == lower or not len(far):
+        return []
+    return [
+        f"{name}: {len(far):,} of {len(values):,} values lie beyond {FAR:g} interquartile ranges, such as "
+        f"{far[np.abs(far).argmax()]:.4g} (half of all: {lower:.4g} to {upper:.4g}); look for another unit or mistakes"
+    ]
 
 
 def _graphs(

@@ -66,9 +66,6 @@ def missing(run: RunDir, weights: Path) -> CommandFailed:
 def load_weights(model: nn.Module, weights: Path, device: torch.device | str = "cpu") -> None:
     """Give `model` the weights of a checkpoint; UserError where it is truncated, foreign, or of another model."""
     try:
-        model.load_state_dict(checkpoint.load(weights, device)["model"])
+        checkpoint.load_weights(model, weights, device)
     except ValueError as error:
-        raise UserError(str(error)) from error
-    except (KeyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{weights} holds the weights of another model: {reason}") from error
+        raise UserError(str(error)) from None

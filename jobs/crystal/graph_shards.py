@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from jobs.caches import by_shard, content_key, find_in_shards, load_array, publish_shard, save_arrays
-from jobs.crystal.graphs import GraphChoice, crystal_graph
+from jobs.crystal.graphs import SHELL_WIDTH, GraphChoice, crystal_graph
 from jobs.crystal.packing import TABLES, Packed, pack
 from jobs.crystal.quotient import quotient
 from jobs.data.crystals import Crystal
@@ -39,7 +39,8 @@ class StoredChoice(GraphChoice, Protocol):
 def shard_folder(choice: StoredChoice, root: Path) -> Path:
     """Where the shards for these graph parameters lie; parameters without effect take no part in the name."""
     limit = choice.cutoff if choice.strategy == "radius" else choice.max_neighbors
-    key = content_key([choice.strategy, limit, choice.angle_cutoff, choice.quotient, VERSION])
+    width = [choice.shell_width] if choice.shell_width != SHELL_WIDTH else []  # added later: the default kept its name
+    key = content_key([choice.strategy, limit, choice.angle_cutoff, choice.quotient, VERSION, *width])
     return root / "graphs" / f"{choice.strategy}-{key}"
 
 

@@ -19,7 +19,7 @@ from runner.errors import UserError
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-SHELL_WIDTH = 0.01  # Å; neighbours this little farther than the last one belong to its shell
+SHELL_WIDTH = 0.01  # Å, by default; neighbours this little farther than the last one belong to its shell
 SMALLEST_LENGTH = 0.01  # Å; nearer atoms are two records of one, and have no direction between them
 EQUAL_LENGTH = 1e-4  # Å; lengths closer than this are the same, and order is decided by index and cell
 
@@ -33,6 +33,8 @@ class GraphChoice(Protocol):
     def cutoff(self) -> float | None: ...
     @property
     def max_neighbors(self) -> int: ...
+    @property
+    def shell_width(self) -> float: ...
     @property
     def angle_cutoff(self) -> float | None: ...
 
@@ -82,8 +84,8 @@ class Neighbours:
 def crystal_graph(crystal: Crystal, choice: GraphChoice) -> CrystalGraph:
     """The graph of `crystal` by one of four strategies.
 
-    `shell`: the `max_neighbors` nearest and all within 0.01 Å of the last. `nearest`: exactly `max_neighbors`; of
-    equally far ones those of lower atom number, then lower cell. `undirected`: shells, and each bond in both
+    `shell`: the `max_neighbors` nearest and all within `shell_width` Å of the last. `nearest`: exactly `max_neighbors`;
+    of equally far ones those of lower atom number, then lower cell. `undirected`: shells, and each bond in both
     directions (ALIGNN of 2021). `radius`: all within `cutoff`; an atom without any gets its nearest shell. For the
     other three the cutoff does not limit an atom with too few neighbours: it widens its own radius. Raises UserError
     for two atoms in one place.
@@ -95,7 +97,7 @@ def crystal_graph(crystal: Crystal, choice: GraphChoice) -> CrystalGraph:
     elif choice.strategy == "nearest":
         found, keep = _nearest(crystal, choice.max_neighbors)
     else:
-        found, keep, _ = _shells(crystal, choice.max_neighbors, SHELL_WIDTH)
+        found, keep, _ = _shells(crystal, choice.max_neighbors, choice.shell_width)
     if choice.strategy == "undirected":
         found, keep = _both_directions(found.at(keep), atoms)
     number = _number(found.neighbour.take(keep), found.atom.take(keep), found.cell.take(keep, axis=0), atoms)

@@ -27,20 +27,21 @@ def sampled(learner: CrystalLearner, split: str, samples: int | None) -> Positio
     return places[np.linspace(0, len(places) - 1, samples).round().astype(np.int64)]
 
 
-@torch.no_grad()
-def observe(learner: CrystalLearner, positions: Positions, records: Records) -> Records:
-    """Let `records` see the crystals at `positions`, as the best epoch would treat them."""
-    learner.model.eval()
-    size = learner.train.micro_batch or learner.train.batch_size
-    for start in range(0, len(positions), size):
-        items = learner.corpus.items(positions[start : start + size])
-        learner.model(items.graph, items.text, records=records)
-    return records
+def observe(learner: CrystalLearner, positions: Positions, records: Records) -> float:
+    """Let `records` see the crystals at `positions`, as the best epoch would treat them; the metric's error on them."""
+    predictions, targets = learner.predict_at(positions, records)
+    return learner.metrics("val", predictions, targets)[learner.metric]
 
 
 def quantities(learner: CrystalLearner, samples: int | None = None) -> dict[str, dict[str, dict[str, float]]]:
     """Split → layer → what its fusion reports over `samples` crystals of the split."""
-    return {split: observe(learner, sampled(learner, split, samples), Records()).summary() for split in SPLITS}
+    found = {}
+    for split in SPLITS:
+        records = Records()
+        error = observe(learner, sampled(learner, split, samples), records)
+        name = learner.metric.removeprefix("val_")
+        found[split] = {layer: {**values, name: error} for layer, values in records.summary().items()}
+    return found
 
 
 class GateRecord(LayerRecord):
@@ -81,7 +82,8 @@ def gates(learner: CrystalLearner, positions: Positions) -> list[Gates]:
         made.append(GateRecord())
         return made[-1]
 
-    records = observe(learner, positions, Records(make))
+    records = Records(make)
+    observe(learner, positions, records)
     found = []
     for layer, record in zip(records.names, made, strict=True):
         kept = record.gates or record.instead

@@ -19,6 +19,8 @@ from models.crystal_model import CrystalModel, Output
 from models.fusion.records import Records
 from models.losses import LOSSES, info_nce
 
+SHUFFLE_SEED = 0  # of the one order in which `reliance` gives texts away
+
 
 class CrystalLearner:
     """Trains a CrystalModel on the train split of a corpus and judges it on the val split."""
@@ -67,20 +69,43 @@ class CrystalLearner:
         """Errors in the target's unit, or scores of two classes."""
         return (scores if self.corpus.classes else errors)(split, predictions, targets)
 
-    @torch.no_grad()
     def predict(self, split: str, records: Records | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Predictions and targets of a split, in the order of the corpus: in the target's unit, or probabilities."""
+        return self.predict_at(np.asarray(self.corpus.places[split]), records)
+
+    @torch.no_grad()
+    def predict_at(
+        self, positions: Positions, records: Records | None = None, texts: Positions | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The same of the crystals at `positions`, each with the text of the crystal in its place in `texts`."""
         self.model.eval()
-        positions = np.asarray(self.corpus.places[split])
         size = self.train.micro_batch or self.train.batch_size
         found = []
         for start in range(0, len(positions), size):
-            items = self.corpus.items(positions[start : start + size])
+            part = slice(start, start + size)
+            items = self.corpus.items(positions[part], texts=None if texts is None else texts[part])
             with self._autocast():
                 output = self.model(items.graph, items.text, records=records)
             found.append(self.corpus.original(output.prediction.float()))
         predictions = torch.cat(found).double().cpu().numpy()
         return predictions, self.corpus.target[torch.from_numpy(positions)].double().cpu().numpy()
+
+    def reliance(self) -> float | None:
+        """Relative rise of the validation metric where every text goes to another crystal; None where there is no text.
+
+        The texts move on by one place in a fixed random order, so that none stays; crystals without one stay without.
+        """
+        places, texts = np.asarray(self.corpus.places["val"]), self.corpus.texts
+        if texts is None:
+            return None
+        owners = places[texts.present[places].cpu().numpy()]
+        order = np.random.default_rng(SHUFFLE_SEED).permutation(owners)
+        given = np.arange(len(self.corpus.ids))
+        given[order] = np.roll(order, 1)
+        right, shuffled = (
+            self.metrics("val", *self.predict_at(places, texts=texts))[self.metric] for texts in (None, given[places])
+        )
+        return shuffled / right - 1 if right > 0 and len(owners) > 1 else None
 
     def _loss(self, output: Output, items: Items) -> Tensor:
         loss = LOSSES[self.train.loss](output.prediction.float(), items.target)

@@ -19,7 +19,7 @@ from jobs.crystal.task import build_model
 from jobs.data import folder, table
 from jobs.data.crystals import Crystal
 from jobs.data.crystals import crystal as checked_crystal
-from jobs.data.records import SUFFIXES, read_structure
+from jobs.data.records import SUFFIXES, read_structure, skipping
 from runner.errors import CommandFailed, UserError
 from runner.files import read_json
 from runner.layout import RunDir
@@ -50,11 +50,9 @@ def read_structures(paths: Sequence[Path]) -> Structures:
     crystals: dict[str, Crystal] = {}
     unread: dict[str, str] = {}
     for path in paths:
-        try:
+        found: list[Crystal] = []
+        with skipping(unread, str(path)):
             found = _read(path, unread)
-        except UserError as error:
-            unread[str(path)] = error.message
-            continue
         for its in found:
             name = its.material_id if its.material_id not in crystals else f"{path.name}/{its.material_id}"
             crystals[name] = replace(its, material_id=name)
@@ -64,20 +62,18 @@ def read_structures(paths: Sequence[Path]) -> Structures:
 def _read(path: Path, unread: dict[str, str]) -> list[Crystal]:
     if path.is_dir():
         if (path / folder.ID_PROP).is_file():
-            return folder.load(path)
+            return folder.load(path, unread)
         files = sorted(its for its in path.iterdir() if _is_structure(its))
         if not files:
             raise UserError(f"holds no structure file ({', '.join(SUFFIXES)}, POSCAR…)")
         found = []
         for file in files:
-            try:
+            with skipping(unread, str(file)):
                 found.append(_from_file(file))
-            except UserError as error:
-                unread[str(file)] = error.message
         return found
     if not path.exists():
         raise UserError("there is no such file or folder")
-    return table.load(path) if table.readable(path) else [_from_file(path)]
+    return table.load(path, unread) if table.readable(path) else [_from_file(path)]
 
 
 def _is_structure(path: Path) -> bool:
@@ -130,12 +126,10 @@ def predict(run: RunDir, structures: Structures, cache_root: Path, log: Log = la
 
 
 def _has_graph(its: Crystal, params: CrystalParams, unread: dict[str, str]) -> bool:
-    try:
+    with skipping(unread, its.material_id):
         crystal_graph(its, params.graph)
-    except UserError as error:
-        unread[its.material_id] = error.message
-        return False
-    return True
+        return True
+    return False
 
 
 def _listed(unread: dict[str, str]) -> list[str]:

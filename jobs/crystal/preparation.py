@@ -27,11 +27,12 @@ def prepare(params: Sequence[CrystalParams], cache_root: Path, log: Log) -> list
     for data in _distinct(p.data for p in params):
         wanted = [p for p in params if p.data == data]
         try:
-            crystals = _crystals(data, cache_root)
+            crystals, notes = _crystals(data, cache_root)
         except UserError as error:
             found.append(Preparation(f"data set {data.dataset}", False, error.message))
             continue
-        found.append(Preparation(f"data set {data.dataset}, {data.target}", True, f"{len(crystals):,} crystals"))
+        size = f"{len(crystals):,} crystals"
+        found.append(Preparation(f"data set {data.dataset}, {data.target}", True, "; ".join([size, *notes])))
         found += _graphs(wanted, crystals, cache_root, log)
         found += _texts(wanted, crystals, cache_root, log)
     if any(p.may_be_compiled for p in params):
@@ -52,11 +53,12 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
     return list(dict.fromkeys(values))
 
 
-def _crystals(data: DataParams, cache_root: Path) -> list[Crystal]:
-    """The crystals that some run will read."""
+def _crystals(data: DataParams, cache_root: Path) -> tuple[list[Crystal], list[str]]:
+    """The crystals that some run will read, and what a reader of the results must know of them."""
     whole = sources.load(data.dataset, data.target, cache_root)
-    wanted = set(choose(whole.crystals, data, data.dataset).all_ids)
-    return [crystal for crystal in whole.crystals if crystal.material_id in wanted]
+    split = choose(whole.crystals, data, data.dataset)
+    wanted = set(split.all_ids)
+    return [crystal for crystal in whole.crystals if crystal.material_id in wanted], [*whole.notes, *split.notes]
 
 
 def _graphs(params: Sequence[CrystalParams], crystals: list[Crystal], root: Path, log: Log) -> list[Preparation]:

@@ -33,7 +33,7 @@ def rescale(source: Path, factor: float, target: Path) -> list[str]:
     if not isinstance(model, dict):
         raise UserError(f"{source} holds no model")
     for pattern in (SCALE, PROJECTION, HEAD):
-        names = [name for name in model if pattern.fullmatch(name)]
+        names = [name for name, value in model.items() if pattern.fullmatch(str(name)) and torch.is_tensor(value)]
         if names:
             break
     else:

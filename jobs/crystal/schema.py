@@ -47,7 +47,7 @@ class DataParams(Section):
 
 PROMOTED = "promoted"  # as a warm start in the template of a next stage
 RADIUS_CUTOFF = 5.0  # Å
-WITHOUT_EFFECT = {"cutoff": 8.0, "max_neighbors": 12}  # what stands in the parameters of a graph that it cannot change
+WITHOUT_EFFECT = {"cutoff": 8.0, "max_neighbors": 12, "shell_width": 0.01}  # in the parameters of a graph without them
 
 
 class GraphParams(Section):
@@ -56,6 +56,9 @@ class GraphParams(Section):
     strategy: Literal["shell", "nearest", "undirected", "radius"] = "shell"  # shell: whole shells, so symmetry is kept
     cutoff: float | None = Field(None, gt=0, validate_default=True)  # Å, of `radius` (null: 5); others need none
     max_neighbors: int = Field(12, ge=1)  # of all but `radius`, which takes every neighbour within the cutoff
+    shell_width: float = Field(
+        0.01, ge=0, le=1, json_schema_extra={"neutral": 0.01}
+    )  # Å, of `shell` and `undirected`: neighbours so little farther than the last one belong to its shell
     angle_cutoff: float | None = Field(None, gt=0)  # Å; bond pairs only of bonds shorter than it
     quotient: bool = True  # one atom, bond and pair of each symmetry class, weighted
 
@@ -69,6 +72,11 @@ class GraphParams(Section):
     @classmethod
     def _radius_counts_no_neighbours(cls, value: int, info: ValidationInfo) -> int:
         return int(WITHOUT_EFFECT["max_neighbors"]) if info.data.get("strategy") == "radius" else value
+
+    @field_validator("shell_width")
+    @classmethod
+    def _shells_have_a_width(cls, value: float, info: ValidationInfo) -> float:
+        return value if info.data.get("strategy") in ("shell", "undirected") else WITHOUT_EFFECT["shell_width"]
 
 
 class TextParams(Section):
@@ -141,7 +149,8 @@ class WarmStart(Section):
             raise ValueError("the checkpoints of promoted variants are filled in by `runner promote`")
         if not os.path.isfile(path):
             raise ValueError(f"no checkpoint {str(path)!r}; write the path of a best.pt or last.pt")
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class TrainParams(Section):
@@ -163,7 +172,7 @@ class TrainParams(Section):
     temperature: float = Field(0.1, gt=0)  # of the InfoNCE loss
     modality_dropout: float = Field(0.0, ge=0, lt=1)  # share of training crystals whose text is replaced by a null text
     text_mask: float = Field(0.0, ge=0, le=1)  # share of training crystals without text, the same in every epoch
-    gradient_clip: float | None = Field(1.0, gt=0)  # norm; null: none
+    gradient_clip: float | None = Field(None, gt=0)  # norm above which gradients are shortened; null: none
     patience: int | None = Field(None, ge=1)  # epochs without a better val_mae; null: no early stopping
     precision: Literal["float32", "bf16"] = "float32"  # bf16: forward pass in bfloat16
     kernels: Literal["auto", "torch"] = Field(
@@ -242,17 +251,19 @@ class CrystalParams(Section):
         return self.model.uses_text or self.train.contrastive_weight > 0
 
     @model_validator(mode="after")
-    def _warmup_is_short(self) -> CrystalParams:
-        wanted, train = self.train.warmup_steps, self.train
-        if wanted is not None and self.data.train is not None:
-            steps = -(-self.data.train // train.batch_size) * train.epochs
-            if wanted > steps / 2:
-                raise misfit(
-                    ("train", "warmup_steps"),
-                    f"found {wanted}; more than half of the run's {steps} steps would be warm-up",
-                    f"0 to {steps // 2}",
-                )
+    def _warmups_are_short(self) -> CrystalParams:
+        if self.data.train is not None:
+            self.check_warmups(-(-self.data.train // self.train.batch_size) * self.train.epochs)
         return self
+
+    def check_warmups(self, steps: int) -> None:
+        """Raise an error for a warm-up of more than half of the run's `steps`."""
+        gate = getattr(self.model.late_fusion, "gate_warmup", 0)
+        warmups = {("train", "warmup_steps"): self.train.warmup_steps, ("model", "late_fusion", "gate_warmup"): gate}
+        for key, wanted in warmups.items():
+            if (wanted or 0) > steps / 2:
+                what = f"found {wanted}; more than half of the run's {steps} steps would be warm-up"
+                raise misfit(key, what, f"0 to {steps // 2}")
 
     def without_effect(self) -> set[str]:
         """Sections that cannot change the result of this run; they take no part in its identity."""

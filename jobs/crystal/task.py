@@ -13,11 +13,19 @@ from jobs.training.device import choose_device
 from jobs.training.predictions import write_predictions
 from runner.errors import Problem, UserError
 from runner.files import write_json
+from runner.metric_names import Mode
+from runner.ranking import Reported
 
 if TYPE_CHECKING:
     from jobs.context import RunContext
     from jobs.crystal.corpus import Corpus
     from jobs.crystal.learner import CrystalLearner
+
+REGRESSION = Reported("val_mae", (("val_mae", "min"), ("val_rmse", "min")), frozenset(("val_mae", "val_rmse")))
+_SCORES: tuple[tuple[str, Mode], ...] = (
+    ("val_bce", "min"), ("val_accuracy", "max"), ("val_f1", "max"), ("val_auc", "max"),
+)  # fmt: skip
+CLASSIFICATION = Reported("val_bce", _SCORES, frozenset(dict(_SCORES)))
 
 
 class CrystalTask:
@@ -26,8 +34,12 @@ class CrystalTask:
     Params: ClassVar[type[CrystalParams]] = CrystalParams
     seed_key: ClassVar[str] = "train.seed"
 
+    def reported(self, params: CrystalParams) -> Reported:
+        """The metrics of a regression or of a classification."""
+        return CLASSIFICATION if params.data.classify else REGRESSION
+
     def check_key(self, params: CrystalParams) -> Hashable:
-        """Equal for parameters of which `check` and `missing` say the same."""
+        """Equal for parameters of which `check`, `inspect` and `missing` say the same."""
         return params.data, params.text if params.reads_text else None
 
     def check(self, params: Mapping[str, Any]) -> list[Problem]:
@@ -36,6 +48,13 @@ class CrystalTask:
 
         whole = CrystalParams.model_validate(params)
         return check_data(whole.data, whole.text.describe if whole.reads_text else None)
+
+    def inspect(self, params: Mapping[str, Any]) -> list[Problem]:
+        """What is wrong with crystals and texts of a folder or table, all of which are read, the first time."""
+        from jobs.data.check import check_crystals
+
+        whole = CrystalParams.model_validate(params)
+        return check_crystals(whole.data, whole.text.describe if whole.reads_text else None)
 
     def missing(self, params: Mapping[str, Any]) -> list[Problem]:
         """What has to be fetched or installed before a run can start, as far as a look at this machine can tell."""
@@ -97,9 +116,13 @@ class CrystalTask:
             context.say(line)
         for note in corpus.notes:
             context.warn(note)
+        _check_warmups(params, params.train.epochs * len(learner.batches(1)))
         context.plan(params.train.epochs, learner.metric)
         fitted = Fit(learner, params.train, context).run()
         metrics = fitted.best_metrics | evaluate(learner, context)
+        reliance = learner.reliance() if params.model.uses_text else None
+        if reliance is not None:
+            metrics["reliance"] = reliance
         return Outcome(
             metrics=metrics,
             best_epoch=fitted.best_epoch,
@@ -112,9 +135,18 @@ class CrystalTask:
                 "kernels": kernels,
                 "train_mean": corpus.mean,
                 "train_deviation": corpus.deviation,
+                "notes": corpus.notes,
                 "threshold": params.data.classify.threshold if params.data.classify else None,
             },
         )
+
+
+def _check_warmups(params: CrystalParams, steps: int) -> None:
+    """What the configuration could not check where data.train is null."""
+    try:
+        params.check_warmups(steps)
+    except ValueError as error:
+        raise RunFailure(Kind.BAD_CONFIG, str(error)) from None
 
 
 def choose_kernels(params: CrystalParams, device: Any, cache_root: Path, log: Callable[[str], None]) -> str:

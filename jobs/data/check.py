@@ -6,13 +6,14 @@ import importlib.util
 from pathlib import Path
 from typing import Protocol
 
+from jobs.data import sources
 from jobs.data.folder import UNNAMED
 from jobs.data.properties import column_of, missing_target
 from jobs.data.records import SPLITS
-from jobs.data.sources import summary_of
-from jobs.data.splits import SplitChoice, sizes
+from jobs.data.splits import SplitChoice, choose, sizes
 from jobs.data.summary import UNSPLIT, Summary
-from runner.errors import ConfigError, Problem, UserError, nearest
+from runner.errors import CommandFailed, ConfigError, Problem, UserError, nearest
+from runner.rundir.cache_root import cache_root
 
 DESCRIBERS = ("jarvis", "robocrys")  # can be computed for any crystal
 
@@ -34,7 +35,7 @@ def check_data(data: DataChoice, describe: str | None = None, root: Path | None 
     """
     problems = fractions = _check_fractions(data)
     try:
-        summary = summary_of(data.dataset, root)
+        summary = sources.summary_of(data.dataset, root)
     except ConfigError as error:
         return problems + error.problems
     except UserError as error:
@@ -47,9 +48,11 @@ def check_data(data: DataChoice, describe: str | None = None, root: Path | None 
         near = nearest(describe, allowed)
         problems = [*problems, Problem(what, key="text.describe", allowed=", ".join(allowed), nearest=near)]
     column = _target_column(data.target, summary)
-    if column is None and data.target in summary.texts:
-        what = f"the column {data.target!r} of {data.dataset} holds text, not numbers"
-        return [*problems, Problem(what, key="data.target", allowed="a decimal point and no unit, as 1.5")]
+    named = column or data.target
+    if named in summary.no_numbers:
+        what = f"{data.dataset}: {named} is no number: {summary.no_numbers[named]}"
+        numbers = "numbers with a decimal point and without a unit, such as 3.5; an empty cell for no value"
+        return [*problems, Problem(what, key="data.target", allowed=numbers)]
     if column is None:
         counts = {name: summary.count(name) for name in summary.targets}
         return [*problems, missing_target(data.dataset, data.target, counts)]
@@ -58,13 +61,43 @@ def check_data(data: DataChoice, describe: str | None = None, root: Path | None 
 
 def missing_describer(dataset: str, describe: str, root: Path | None = None) -> list[Problem]:
     """The mistake of descriptions that have to be computed by a package that is not installed."""
-    summary = summary_of(dataset, root)
+    summary = sources.summary_of(dataset, root)
     shipped = () if summary is None else summary.texts
     if describe != "robocrys" or describe in shipped or importlib.util.find_spec("robocrys") is not None:
         return []
     what = f"{dataset} has no robocrys descriptions, and the package that computes them is not installed"
     allowed = ", ".join(sorted({"jarvis", *shipped}))
     return [Problem(what, key="text.describe", allowed=f"{allowed}; or: pip install robocrys")]
+
+
+def check_crystals(data: DataChoice, describe: str | None = None, root: Path | None = None) -> list[Problem]:
+    """What is wrong with the crystals of a folder or table that a run will read, and with their texts.
+
+    Reads all of them, and keeps them below `root`, so that nobody reads them again. Data that ship or are downloaded
+    were checked by others.
+    """
+    if sources.kind_of(data.dataset) in ("shipped", "jarvis"):
+        return []
+    try:
+        crystals = _kept(data, root or cache_root()).crystals
+        chosen = set(choose(crystals, data, data.dataset).ids["train"])
+    except ConfigError as error:
+        return error.problems
+    except UserError as error:
+        key, _, what = error.message.partition(": ")
+        known = key.startswith("data.")
+        return [Problem(what if known else error.message, key=key if known else "data.dataset")]
+    if describe in (None, *DESCRIBERS) or any(it.texts.get(describe) for it in crystals if it.material_id in chosen):
+        return []
+    what = f"all {len(chosen):,} train crystals of {data.dataset} have an empty {describe}"
+    return [Problem(what, key="text.describe", allowed="a column of texts, or jarvis, which writes them")]
+
+
+def _kept(data: DataChoice, root: Path) -> sources.Dataset:
+    try:
+        return sources.load(data.dataset, data.target, root)
+    except CommandFailed:  # no cache can be written here
+        return sources.load(data.dataset, data.target)
 
 
 def _target_column(target: str, summary: Summary) -> str | None:

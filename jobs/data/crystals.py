@@ -92,6 +92,8 @@ def crystal(
     without volume, an unknown element and no atoms.
     """
     problem = f"crystal {material_id!r}{f' in {where}' if where else ''}: "
+    if not material_id.strip() or not material_id.isprintable():
+        raise UserError(f"{problem}an id is a text without control characters, and not empty")
     cell = _numbers(lattice, problem + "lattice")
     points = _numbers(coordinates, problem + "coordinates")
     names = list(symbols)
@@ -102,9 +104,7 @@ def crystal(
     unknown = sorted({str(name) for name in names if name not in ATOMIC_NUMBERS})
     if unknown:
         raise UserError(f"{problem}unknown element {', '.join(unknown)}; allowed are the symbols from H to Og")
-    volume = abs(float(np.linalg.det(cell)))
-    if volume < SMALLEST_VOLUME * len(names):
-        raise UserError(f"{problem}the cell has a volume of {volume:.3g} Å³ for {len(names)} atoms")
+    refuse_flat(cell, len(names), problem)
     return Crystal(
         material_id=material_id,
         lattice=cell,
@@ -116,10 +116,18 @@ def crystal(
     )
 
 
+def refuse_flat(cell: NDArray[np.float64], atoms: int, problem: str) -> None:
+    """Raise UserError, beginning with `problem`, for a cell that has no room for its atoms."""
+    with np.errstate(all="ignore"):
+        volume = abs(float(np.linalg.det(cell)))
+    if not SMALLEST_VOLUME * atoms <= volume < math.inf:  # NaN too
+        raise UserError(f"{problem}the cell has a volume of {volume:.3g} Å³ for {atoms} atoms")
+
+
 def _numbers(value: Any, what: str) -> NDArray[np.float64]:
     try:
         array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{what}: not an array of numbers ({error})") from error
     if not np.isfinite(array).all():
         raise UserError(f"{what}: a value is not finite")

@@ -12,6 +12,7 @@ from jobs.data.crystals import Crystal
 from jobs.data.official_splits import official_split
 from jobs.data.parsed import parsed
 from jobs.data.properties import column_of, missing_target
+from jobs.data.records import refuse_twice
 from jobs.data.summary import Summary
 from runner.errors import ConfigError, Problem, UserError, nearest
 from runner.rundir.cache_root import cache_root
@@ -91,10 +92,7 @@ def _from_files(kind: str, path: Path, root: Path | None) -> list[Crystal]:
 
     def read() -> list[Crystal]:
         crystals = folder.load(path) if is_folder else table.load(path)
-        twice = sorted(name for name, count in Counter(it.material_id for it in crystals).items() if count > 1)
-        if twice:
-            shown = ", ".join(twice[:5]) + (", …" if len(twice) > 5 else "")
-            raise UserError(f"data.dataset: {len(twice)} ids stand more than once in {path}: {shown}")
+        refuse_twice((it.material_id for it in crystals), path)
         return crystals
 
     if root is None:

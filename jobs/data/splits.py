@@ -69,7 +69,7 @@ def choose(crystals: Sequence[Crystal], choice: SplitChoice, dataset: str = "the
             )
         whole[name] = ordered[:wanted]
         ids[name] = [crystal.material_id for crystal in whole[name]]
-    if choice.split == "random" and (note := _shared_formulas(whole)):
+    if choice.split != "formula" and (note := _shared_formulas(choice.split, whole)):
         notes.append(note)
     return Split(ids, notes)
 
@@ -112,17 +112,17 @@ def _divided(crystals: Sequence[Crystal], choice: SplitChoice) -> dict[str, list
     return whole
 
 
-def _shared_formulas(whole: Mapping[str, Sequence[Crystal]]) -> str | None:
+def _shared_formulas(method: str, whole: Mapping[str, Sequence[Crystal]]) -> str | None:
     """A warning where the same formula trains and is judged."""
     trained = {crystal.formula for crystal in whole["train"]}
-    judged = [crystal.formula for name in ("val", "test") for crystal in whole[name]]
-    shared = [formula for formula in judged if formula in trained]
-    if not shared:
+    shared = {name: [it.formula for it in whole[name] if it.formula in trained] for name in ("val", "test")}
+    if not any(shared.values()):
         return None
+    shares = " and ".join(f"{len(formulas) / len(whole[name]):.0%} of {name}" for name, formulas in shared.items())
+    examples = ", ".join(sorted({formula for formulas in shared.values() for formula in formulas})[:3])
     return (
-        f"split: random: {len(shared):,} of {len(judged):,} val and test crystals have a formula that also trains "
-        f"({', '.join(sorted(set(shared))[:3])}, …), so their errors look smaller than on new formulas; "
-        "`split: formula` keeps each formula on one side"
+        f"split: {method}: {shares} crystals have a formula that also trains ({examples}, …), so their errors look "
+        "smaller than on new formulas; `split: formula` keeps each formula on one side"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.data.crystals import Crystal
@@ -19,6 +19,7 @@ class Summary:
     crystals: int
     targets: Mapping[str, Mapping[str, int]]  # target → official split (or `none`) → crystals that have it
     texts: tuple[str, ...]  # text columns
+    no_numbers: Mapping[str, str] = field(default_factory=dict)  # column → the first cell of it that is no number
 
     def count(self, target: str) -> int:
         """How many crystals have `target`."""

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import gzip
+import io
 import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.caches import content_key
+from jobs.data import file_content
 from jobs.data.crystals import Crystal
 from jobs.data.parsed import VERSION
-from jobs.data.records import crystal_from, number, split_name
+from jobs.data.records import (
+    crystal_from,
+    no_number,
+    number,
+    refuse_twice,
+    separated_otherwise,
+    skipping,
+    split_name,
+)
 from jobs.data.summary import UNSPLIT, Summary
 from runner.errors import UserError
 
@@ -22,7 +31,6 @@ SUFFIXES = (".csv", ".csv.gz", ".json", ".json.gz", ".jsonl", ".jsonl.gz", ".par
 ID_COLUMNS = ("id", "material_id", "jid")
 STRUCTURE_COLUMNS = ("structure", "atoms", "cif", "poscar")
 SPLIT_COLUMN = "split"
-SEPARATORS = {";": "semicolon", "\t": "tab"}  # with which spreadsheets write what they call CSV
 
 
 def readable(path: Path) -> bool:
@@ -30,11 +38,12 @@ def readable(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-def load(path: Path) -> list[Crystal]:
+def load(path: Path, unread: dict[str, str] | None = None) -> list[Crystal]:
     """Every row as a crystal. Columns of numbers are targets, columns of words are texts.
 
     Needs a column `id` (or material_id, jid) and `structure` (or atoms, cif, poscar); `split` is optional. Raises
-    UserError for a file that cannot be read and for what a row lacks.
+    UserError for a file that cannot be read and for what a row lacks; with `unread` such rows are left out, and why
+    stands there.
     """
     frame = _frame(path)
     identifier, structure, targets, texts = _columns(frame, path)
@@ -47,63 +56,85 @@ def load(path: Path) -> list[Crystal]:
         {name: word for name, word in zip(texts, row, strict=True) if isinstance(word, str) and word.strip()}
         for row in frame[texts].itertuples(index=False, name=None)
     ]
-    return [
-        crystal_from(
-            str(material_id),
-            _decoded(layout),
-            targets=values[row],
-            texts=words[row],
-            split=split_name(splits[row], str(path)),
-            where=str(path),
-        )
-        for row, (material_id, layout) in enumerate(zip(frame[identifier], frame[structure], strict=True))
-    ]
+    crystals = []
+    for row, (material_id, layout) in enumerate(zip(frame[identifier], frame[structure], strict=True)):
+        with skipping(unread, f"{path}, {material_id}"):
+            crystals.append(
+                crystal_from(
+                    str(material_id),
+                    layout,
+                    targets=values[row],
+                    texts=words[row],
+                    split=split_name(splits[row], str(path)),
+                    where=str(path),
+                )
+            )
+    return crystals
 
 
 def content(path: Path) -> str:
     """A key that changes with the file."""
-    try:
-        return content_key(VERSION, path.read_bytes())
-    except OSError as error:
-        raise UserError(f"data.dataset: cannot read {path}: {error}") from error
+    return content_key(VERSION, _bytes(path))
 
 
 def summary(path: Path) -> Summary:
     """Targets, text columns and splits; reads the table but no structure."""
     frame = _frame(path)
-    _, _, targets, texts = _columns(frame, path)
+    identifier, _, targets, texts = _columns(frame, path)
+    refuse_twice(map(str, frame[identifier]), path)
     splits = frame[SPLIT_COLUMN].tolist() if SPLIT_COLUMN in frame else [None] * len(frame)
     keys = [split_name(value, str(path)) or UNSPLIT for value in splits]
     counts = {
         name: Counter(key for key, value in zip(keys, frame[name], strict=True) if number(value) is not None)
         for name in targets
     }
-    return Summary(len(frame), counts, tuple(texts))
+    return Summary(len(frame), counts, tuple(texts), _no_numbers(frame))
+
+
+def _no_numbers(frame: pd.DataFrame) -> dict[str, str]:
+    """Column → the first cell that is no number, and its row."""
+    words = {str(name): ((row, cell) for row, cell in enumerate(frame[name], 1) if no_number(cell)) for name in frame}
+    first = {name: next(cells, None) for name, cells in words.items()}
+    return {name: f"{cell[1][:40]!r} in row {cell[0]}" for name, cell in first.items() if cell is not None}
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return file_content.content(path)
+    except UserError as error:
+        raise UserError(f"data.dataset: {error.message}") from error
 
 
 def _frame(path: Path) -> pd.DataFrame:
     import pandas as pd  # half a second: not for a configuration that names a shipped set
 
     name = path.name.lower().removesuffix(".gz")
+    data = _bytes(path)
     try:
         if name.endswith(".csv"):
-            return pd.read_csv(path, dtype=dict.fromkeys(ID_COLUMNS, str))
+            return pd.read_csv(io.BytesIO(data), dtype=dict.fromkeys(ID_COLUMNS, str))
         if name.endswith(".parquet"):
-            return pd.read_parquet(path)
-        return pd.DataFrame(_json_rows(path, lines=name.endswith(".jsonl")))
+            return pd.read_parquet(io.BytesIO(data))
+        return pd.DataFrame(_json_rows(data, lines=name.endswith(".jsonl")))
     except ImportError as error:
         raise UserError(
             f"data.dataset: reading {path} needs a package that is not installed: {str(error).splitlines()[0]}",
             next_command="pip install pyarrow",
         ) from error
-    except (OSError, ValueError) as error:  # pandas and pyarrow raise ValueErrors for bad content
+    except UnicodeDecodeError as error:
+        raise UserError(f"data.dataset: {path} is not UTF-8: {error}; save it as UTF-8") from error
+    except Exception as error:  # a parser of a foreign format raises whatever its first surprise raises
         raise UserError(f"data.dataset: cannot read {path}: {error}") from error
 
 
-def _json_rows(path: Path, *, lines: bool) -> list[dict[str, Any]]:
-    packed = path.read_bytes()
-    content = gzip.decompress(packed) if path.name.lower().endswith(".gz") else packed
-    rows = [json.loads(line) for line in content.splitlines() if line.strip()] if lines else json.loads(content)
+def _json_rows(data: bytes, *, lines: bool) -> list[dict[str, Any]]:
+    rows = json.loads(data) if not lines else []
+    for at, line in enumerate(data.splitlines() if lines else [], 1):
+        try:
+            if line.strip():
+                rows.append(json.loads(line))
+        except ValueError as error:
+            raise ValueError(f"broken JSON in line {at}: {error}") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError("expected a list of objects, one a crystal")
     return rows
@@ -117,7 +148,11 @@ def _columns(frame: pd.DataFrame, path: Path) -> tuple[str, str, list[str], list
         raise UserError(f"data.dataset: {path}: {int(frame[identifier].isna().sum())} rows have no {identifier}")
     rest = [str(name) for name in frame.columns if name not in {identifier, structure, SPLIT_COLUMN}]
     targets = [name for name in rest if any(number(value) is not None for value in frame[name])]
-    texts = [name for name in rest if name not in targets and any(isinstance(value, str) for value in frame[name])]
+    texts = [
+        name
+        for name in rest
+        if name not in targets and any(isinstance(word, str) and word.strip() for word in frame[name])
+    ]
     return identifier, structure, targets, texts
 
 
@@ -125,23 +160,8 @@ def _one_of(names: tuple[str, ...], frame: pd.DataFrame, path: Path) -> str:
     for name in names:
         if name in frame:
             return name
-    columns = ", ".join(map(str, frame.columns))
-    separated = next((word for sign, word in SEPARATORS.items() if len(frame.columns) == 1 and sign in columns), None)
-    if separated:
-        raise UserError(
-            f"data.dataset: {path}: its columns are separated by {separated}s; save it with commas, and numbers with a "
-            f"decimal point\n    found: {columns.expandtabs(4)}"
-        )
     raise UserError(
-        f"data.dataset: {path} has no column {names[0]!r}\n    allowed: {', '.join(names)}\n    found: {columns}"
+        f"data.dataset: {path} has no column {names[0]!r}\n    allowed: {', '.join(names)}\n"
+        f"    found: {', '.join(map(str, frame.columns))}"[:500]
+        + separated_otherwise(",".join(map(str, frame.columns[:1])))
     )
-
-
-def _decoded(structure: Any) -> Any:
-    """A structure that a CSV or Parquet cell holds as JSON text."""
-    if isinstance(structure, str) and structure.lstrip().startswith("{"):
-        try:
-            return json.loads(structure)
-        except ValueError:
-            return structure
-    return structure

@@ -1,29 +1,29 @@
-"""`python -m jobs.sentiment.generate FILE`: a data set with planted importance, as a pickle in the MMSA layout."""
+"""`python -m jobs.sentiment.generate FILE`: a data set with planted importance, as an .npz in the MMSA layout."""
 
 from __future__ import annotations
 
 import argparse
-import pickle
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from jobs.run_config import problems_of
-from jobs.sentiment.mmsa import IN_FILE
+from jobs.sentiment.mmsa import IN_FILE, save
 from jobs.sentiment.planted import generate
 from jobs.sentiment.samples import Samples
 from jobs.sentiment.schema import Planted
 from models.sentiment.options import MODALITIES
 from runner.errors import ConfigError, UserError
-from runner.files import replacing
 from runner.terminal import outputs
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m jobs.sentiment.generate", description=__doc__)
-    parser.add_argument("file", type=Path, help="the pickle that is written")
+    parser.add_argument("file", type=Path, help="the .npz that is written")
     parser.add_argument("--importance", type=float, nargs=3, metavar=("TEXT", "VISION", "AUDIO"), default=(6, 3, 1))
     parser.add_argument("--aligned", action="store_true", help="all modalities have the positions of the text")
     for name in ("train", "valid", "test", "length", "text_width", "vision_width", "audio_width", "seed"):
@@ -48,17 +48,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def write(samples: Samples, path: Path, aligned: bool) -> None:
     """Write `samples` in the MMSA layout: padded arrays, lengths where unaligned."""
-    with replacing(path) as beside, beside.open("wb") as file:
-        pickle.dump({IN_FILE[name]: _split(samples, name, aligned) for name in samples.splits}, file, protocol=4)
+    save(path, {IN_FILE[name]: _split(samples, name, aligned) for name in samples.splits})
 
 
-def _split(samples: Samples, name: str, aligned: bool) -> dict[str, Any]:
+def _split(samples: Samples, name: str, aligned: bool) -> dict[str, NDArray[Any]]:
     split = samples.splits[name]
-    fields: dict[str, Any] = {modality: its.values for modality, its in split.modalities.items()}
-    fields |= {"regression_labels": split.labels, "id": list(split.ids)}
+    fields: dict[str, NDArray[Any]] = {modality: it.values for modality, it in split.modalities.items()}
+    fields |= {"regression_labels": split.labels, "id": np.array(split.ids)}
     if not aligned:
         for modality in ("vision", "audio"):
-            fields[f"{modality}_lengths"] = split.modalities[modality].mask.sum(1).tolist()
+            fields[f"{modality}_lengths"] = split.modalities[modality].mask.sum(1)
     return fields
 
 

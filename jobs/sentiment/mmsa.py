@@ -1,7 +1,8 @@
-"""Data sets in the layout of MMSA: one pickle of {split: {text, vision, audio, regression_labels, id, …}}."""
+"""Data sets in the layout of MMSA, as .npz: arrays called `split/field`, such as `train/text` and `valid/id`."""
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,17 +11,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.sentiment import archive
+from jobs.sentiment.archive import Header
 from jobs.sentiment.samples import SPLITS, Floats, Mask, Modality, Samples, Split, mask_of_lengths
-from jobs.sentiment.unpickling import read_arrays
 from models.sentiment.options import MODALITIES
 from runner.errors import UserError
+from runner.files import replacing
 
 IN_FILE = {"train": "train", "val": "valid", "test": "test"}
+SMALL_FIELDS = ("regression_labels", "id", "ids", "vision_lengths", "audio_lengths")
+FIELDS = (*MODALITIES, *SMALL_FIELDS, "text_bert")  # what is read; the files of MMSA hold more
 LARGEST = 3.0  # |sentiment|
+_KEY = "data.dataset"
 
 
 def load(path: Path) -> Samples:
-    """Read and check the pickle at `path`.
+    """Read and check the .npz at `path`.
 
     text, vision, audio: (n, L, d), L and d one for all splits; regression_labels: (n,) in [−3, 3]; id (or ids): n
     texts. Where a modality is unaligned, `vision_lengths` and `audio_lengths` (n,) say how many of its positions count;
@@ -28,18 +34,54 @@ def load(path: Path) -> Samples:
     are padding. Features that are no finite numbers (COVAREP writes −inf for silence) become 0 and are counted in the
     notes. Raises UserError that names the split and the field.
     """
-    content = read_arrays(path)
-    if not isinstance(content, Mapping):
-        raise UserError(f"data.dataset: {path} holds a {type(content).__name__}; allowed: a dict of train, valid, test")
-    missing = [name for name in IN_FILE.values() if not isinstance(content.get(name), Mapping)]
+    readers, notes = _readers(path, FIELDS)
+    return Samples({name: reader.split() for name, reader in readers.items()}, tuple(notes))
+
+
+def check(path: Path) -> None:
+    """Raise the UserError that `load` would, as far as it shows without reading the features."""
+    _readers(path, SMALL_FIELDS)
+
+
+def save(path: Path, content: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
+    """Write {train, valid, test: {field: array}}."""
+    arrays: dict[str, Any] = {
+        f"{split}/{field}": array for split, fields in content.items() for field, array in fields.items()
+    }
+    with replacing(path) as beside, beside.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def _readers(path: Path, fields: tuple[str, ...]) -> tuple[dict[str, _Reader], list[str]]:
+    """A checked reader of each split, which has read `fields`; and notes, to which it adds."""
+    _refuse_pickle(path)
+    headers = archive.headers(path, _KEY)
+    missing = [name for name in IN_FILE.values() if not any(key.startswith(f"{name}/") for key in headers)]
     if missing:
-        found = ", ".join(map(str, list(content)[:8])) or "nothing"
-        raise UserError(f"data.dataset: {path} has no {', '.join(missing)}; found {found}")
+        listed = ", ".join(list(headers)[:8]) or "nothing"
+        wanted = f"arrays called {missing[0]}/text, {missing[0]}/vision, …"
+        raise UserError(f"{_KEY}: {path} has no {', '.join(missing)}; found {listed}; allowed: {wanted}")
+    arrays = archive.read(path, _KEY, {f"{split}/{field}" for split in IN_FILE.values() for field in fields})
     notes: list[str] = []
-    splits = {name: _Reader(path, name, content[IN_FILE[name]], notes).split() for name in SPLITS}
-    _check_widths(path, splits)
-    _check_ids(path, splits, notes)
-    return Samples(splits, tuple(notes))
+    readers = {name: _Reader(path, name, headers, arrays, notes) for name in SPLITS}
+    _check_widths(path, readers)
+    _check_ids(path, {name: reader.ids for name, reader in readers.items()}, notes)
+    return readers, notes
+
+
+def _refuse_pickle(path: Path) -> None:
+    """UserError, with the command of the converter, for the pickle that MMSA publishes."""
+    head = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            head = file.read(2)
+    if head[:1] == b"\x80" or (path.suffix.lower() in (".pkl", ".pickle") and head != b"PK"):
+        target = path.with_suffix(".npz")
+        raise UserError(
+            f"{_KEY}: {path} is a pickle, which is a program: whoever opens it runs what its author wrote. It was not "
+            "opened. The converter writes an .npz from it and EXECUTES it once: only if you trust where it is from",
+            next_command=f"python -m jobs.sentiment.convert {shlex.quote(str(path))} {shlex.quote(str(target))}",
+        )
 
 
 def _single(values: NDArray[Any]) -> Floats:
@@ -49,30 +91,43 @@ def _single(values: NDArray[Any]) -> Floats:
 
 
 class _Reader:
-    """One split of a file."""
+    """One split of a file. Labels, ids and lengths are read at once, features by `split`; their shapes are checked."""
 
-    def __init__(self, path: Path, name: str, content: Mapping[str, Any], notes: list[str]) -> None:
-        self.path, self.name, self.content, self.notes = path, IN_FILE[name], content, notes
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        headers: Mapping[str, Header],
+        arrays: Mapping[str, NDArray[Any]],
+        notes: list[str],
+    ) -> None:
+        self.path, self.name, self.notes = path, IN_FILE[name], notes
+        own = f"{self.name}/"
+        self.headers = {key.removeprefix(own): header for key, header in headers.items() if key.startswith(own)}
+        self.arrays = {key.removeprefix(own): array for key, array in arrays.items() if key.startswith(own)}
+        self.labels = self._labels()
+        self.ids = self._ids(len(self.labels))
+        self.shapes = {name: self._shape(name, len(self.labels)) for name in MODALITIES}
+        self.lengths = {name: self._lengths(f"{name}_lengths", *self.shapes[name][:2]) for name in MODALITIES}
 
     def split(self) -> Split:
-        labels = self._labels()
-        ids = self._ids(len(labels))
-        return Split(ids, labels, {name: self._modality(name, len(labels)) for name in MODALITIES})
+        return Split(self.ids, self.labels, {name: self._modality(name) for name in MODALITIES})
 
     def wrong(self, field: str, what: str) -> UserError:
-        return UserError(f"data.dataset: {self.path}: {self.name}/{field}: {what}")
+        return UserError(f"{_KEY}: {self.path}: {self.name}/{field}: {what}")
+
+    def _header(self, field: str) -> Header:
+        """Of numbers."""
+        if field not in self.headers:
+            raise self.wrong(field, f"missing; found {', '.join(list(self.headers)[:12]) or 'nothing'}")
+        header = self.headers[field]
+        if header.dtype.kind not in "biuf":
+            raise self.wrong(field, f"found values of type {header.dtype}; allowed: numbers")
+        return header
 
     def _array(self, field: str) -> NDArray[Any]:
-        if field not in self.content:
-            there = ", ".join(map(str, list(self.content)[:12])) or "nothing"
-            raise self.wrong(field, f"missing; found {there}")
-        try:
-            values = np.asarray(self.content[field])
-        except ValueError:
-            raise self.wrong(field, "its rows have different lengths; pad them to one") from None
-        if values.dtype.kind not in "biuf":
-            raise self.wrong(field, f"found values of type {values.dtype}; allowed: numbers")
-        return values
+        self._header(field)
+        return self.arrays[field]
 
     def _labels(self) -> Floats:
         labels = _single(self._array("regression_labels"))
@@ -84,27 +139,36 @@ class _Reader:
         if len(bad):
             seen = f"{labels[bad[0]]:g} at {bad[0]}" + (f" and {len(bad) - 1} more" if len(bad) > 1 else "")
             raise self.wrong("regression_labels", f"found {seen}; allowed: −3 to 3")
+        values = np.unique(labels)
+        if self.name == "train" and len(values) <= 2 < len(labels):
+            shown = " and ".join(f"{value:g}" for value in values)
+            self.notes.append(
+                f"{self.name}/regression_labels: no other values than {shown}: these are classes, not degrees of "
+                "sentiment, and correlation and MAE say little about them"
+            )
         return labels
 
     def _ids(self, count: int) -> list[str]:
-        field = "ids" if "ids" in self.content and "id" not in self.content else "id"
-        if field not in self.content:
+        field = "ids" if "ids" in self.arrays and "id" not in self.arrays else "id"
+        if field not in self.arrays:
             return [f"{self.name}-{number}" for number in range(count)]
-        found = self.content[field]
-        listed = found.tolist() if isinstance(found, np.ndarray) else found
-        if not isinstance(listed, list | tuple):
-            raise self.wrong(field, f"found a {type(found).__name__}; allowed: a list of texts")
-        if len(listed) != count:
-            raise self.wrong(field, f"found {len(listed)}, but regression_labels has {count}")
-        return [its.decode(errors="replace") if isinstance(its, bytes) else str(its) for its in listed]
+        ids = self.arrays[field]
+        if ids.ndim != 1:
+            raise self.wrong(field, f"found shape {ids.shape}; allowed: (n,) texts")
+        if len(ids) != count:
+            raise self.wrong(field, f"found {len(ids)}, but regression_labels has {count}")
+        return [name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in ids.tolist()]
 
-    def _modality(self, name: str, count: int) -> Modality:
-        values = self._array(name)
-        if values.ndim != 3 or 0 in values.shape[1:]:
-            raise self.wrong(name, f"found shape {values.shape}; allowed: (n, length, features)")
-        if len(values) != count:
-            raise self.wrong(name, f"found {len(values)} utterances, but regression_labels has {count}")
-        values = _single(values)
+    def _shape(self, name: str, count: int) -> tuple[int, ...]:
+        shape = self._header(name).shape
+        if len(shape) != 3 or 0 in shape[1:]:
+            raise self.wrong(name, f"found shape {shape}; allowed: (n, length, features)")
+        if shape[0] != count:
+            raise self.wrong(name, f"found {shape[0]} utterances, but regression_labels has {count}")
+        return shape
+
+    def _modality(self, name: str) -> Modality:
+        values = _single(self._array(name))
         finite = np.isfinite(values)
         if not finite.all():
             bad = values.size - int(finite.sum())
@@ -116,9 +180,10 @@ class _Reader:
 
     def _mask(self, name: str, values: Floats) -> Mask:
         count, longest = values.shape[:2]
-        if f"{name}_lengths" in self.content:
-            return mask_of_lengths(self._lengths(f"{name}_lengths", count, longest), longest)
-        if name == "text" and "text_bert" in self.content:
+        lengths = self.lengths[name]
+        if lengths is not None:
+            return mask_of_lengths(lengths, longest)
+        if name == "text" and "text_bert" in self.arrays:
             tokens = self._array("text_bert")
             if tokens.shape != (count, 3, longest):
                 raise self.wrong("text_bert", f"found shape {tokens.shape}; allowed: {(count, 3, longest)}, as of text")
@@ -128,7 +193,9 @@ class _Reader:
         mask[~mask.any(1), 0] = True  # nothing was said, seen or heard: one position of zeros
         return mask
 
-    def _lengths(self, field: str, count: int, longest: int) -> NDArray[Any]:
+    def _lengths(self, field: str, count: int, longest: int) -> NDArray[Any] | None:
+        if field not in self.arrays:
+            return None
         lengths = self._array(field)
         if lengths.shape != (count,):
             raise self.wrong(field, f"found shape {lengths.shape}; allowed: {(count,)}")
@@ -139,22 +206,24 @@ class _Reader:
         return lengths
 
 
-def _check_widths(path: Path, splits: Mapping[str, Split]) -> None:
+def _check_widths(path: Path, readers: Mapping[str, _Reader]) -> None:
     for name in MODALITIES:
-        shapes = {IN_FILE[split]: its.modalities[name].values.shape[2] for split, its in splits.items()}
-        if len(set(shapes.values())) > 1:
-            shown = ", ".join(f"{split} {width}" for split, width in shapes.items())
-            raise UserError(f"data.dataset: {path}: {name} has different numbers of features: {shown}")
+        widths = {IN_FILE[split]: reader.shapes[name][2] for split, reader in readers.items()}
+        if len(set(widths.values())) > 1:
+            shown = ", ".join(f"{split} {width}" for split, width in widths.items())
+            raise UserError(f"{_KEY}: {path}: {name} has different numbers of features: {shown}")
 
 
-def _check_ids(path: Path, splits: Mapping[str, Split], notes: list[str]) -> None:
+def _check_ids(path: Path, ids: Mapping[str, list[str]], notes: list[str]) -> None:
     """Twice in one split is an error; in two splits it is told, because the published files may have it."""
-    for split, its in splits.items():
-        twice = [name for name, count in Counter(its.ids).items() if count > 1]
+    for split, names in ids.items():
+        if odd := [name for name in names if not name.strip() or not name.isprintable()]:
+            raise UserError(f"{_KEY}: {path}: {IN_FILE[split]}/id: {odd[0]!r} is empty or has control characters")
+        twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             more = f" and {len(twice) - 1} more" if len(twice) > 1 else ""
-            raise UserError(f"data.dataset: {path}: {IN_FILE[split]}/id: {twice[0]!r}{more} stands more than once")
-    known = set(splits["train"].ids)
-    leaked = [name for split in ("val", "test") for name in splits[split].ids if name in known]
+            raise UserError(f"{_KEY}: {path}: {IN_FILE[split]}/id: {twice[0]!r}{more} stands more than once")
+    known = set(ids["train"])
+    leaked = [name for split in ("val", "test") for name in ids[split] if name in known]
     if leaked:
         notes.append(f"{len(leaked)} utterances of valid or test are in train too, such as {leaked[0]!r}")

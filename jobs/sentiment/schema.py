@@ -44,7 +44,7 @@ class Planted(Section):
 class DataParams(Section):
     """Which utterances."""
 
-    dataset: str = GENERATED  # generated, or the path of a pickle in the MMSA layout
+    dataset: str = GENERATED  # generated, or the path of an .npz in the MMSA layout
     train: int | None = Field(None, ge=2)  # utterances; null: all
     val: int | None = Field(None, ge=2)  # the same of validation
     test: int | None = Field(None, ge=2)  # and of test
@@ -90,7 +90,7 @@ class TrainParams(Section):
     schedule: Literal["onecycle", "linear_warmup", "constant"] = "onecycle"  # of the learning rate
     pct_start: float = Field(0.3, gt=0, lt=1)  # share of the steps in which OneCycle rises
     warmup_steps: int | None = Field(None, ge=0)  # linear_warmup; null: 2,000, at most 30 % of all steps
-    gradient_clip: float | None = Field(1.0, gt=0)  # norm; null: none
+    gradient_clip: float | None = Field(1.0, gt=0)  # norm above which gradients are shortened; null: none
     patience: int | None = Field(None, ge=1)  # epochs without a better val_mse; null: no early stopping
     seed: int = Field(0, ge=0)  # initialisation, order, dropout
 

@@ -14,6 +14,8 @@ from jobs.training.predictions import write_predictions
 from models.sentiment.options import MODALITIES
 from runner.errors import Problem, UserError
 from runner.files import write_json
+from runner.metric_names import Mode
+from runner.ranking import Reported
 
 if TYPE_CHECKING:
     from jobs.context import RunContext
@@ -27,6 +29,12 @@ SHARED = (
     "teachers, and the positive pair of InfoNCE is trivial, a vector with itself"
 )
 
+_METRICS: tuple[tuple[str, Mode], ...] = (
+    ("val_mse", "min"), ("val_mae", "min"), ("val_corr", "max"), ("val_acc7", "max"), ("val_acc2", "max"),
+    ("val_f1", "max"),
+)  # fmt: skip
+REPORTED = Reported("val_mse", _METRICS, frozenset(dict(_METRICS)))
+
 
 class SentimentTask:
     """Regression of sentiment with distillation from unimodal teachers, contrast, and guidance weights."""
@@ -34,18 +42,27 @@ class SentimentTask:
     Params: ClassVar[type[SentimentParams]] = SentimentParams
     seed_key: ClassVar[str] = "train.seed"
 
+    def reported(self, params: SentimentParams) -> Reported:
+        """The metrics of every run."""
+        return REPORTED
+
     def check_key(self, params: SentimentParams) -> Hashable:
         """Equal for parameters of which `check` says the same."""
         return params.data.dataset, params.teachers
 
     def check(self, params: Mapping[str, Any]) -> list[Problem]:
-        """Files that are not there."""
+        """Files that are not there, and what of the data shows without reading the features."""
+        from jobs.sentiment import mmsa
+
         whole = SentimentParams.model_validate(params)
         problems = []
         dataset = whole.data.dataset
-        if dataset != GENERATED and not os.path.isfile(os.path.expanduser(dataset)):
-            allowed = f"{GENERATED}, or the path of a pickle in the MMSA layout"
-            problems.append(Problem(f"there is no file {dataset!r}", "data.dataset", allowed=allowed))
+        if dataset != GENERATED:
+            try:
+                mmsa.check(Path(dataset).expanduser())
+            except UserError as error:
+                allowed = error.next_command or f"{GENERATED}, or the path of an .npz in the MMSA layout"
+                problems.append(Problem(error.message.removeprefix("data.dataset: "), "data.dataset", allowed=allowed))
         teachers = whole.teachers
         if isinstance(teachers, FeatureFile) and not os.path.isfile(os.path.expanduser(teachers.path)):
             what = f"there is no file {teachers.path!r}"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from jobs.caches import content_key, load_array, publish, save_arrays, unwritable
+from jobs.sentiment import archive
 from jobs.sentiment.corpus import ResidentSequences
 from jobs.sentiment.samples import Samples
 from jobs.sentiment.schema import FeatureFile, TrainedTeachers
@@ -55,13 +56,7 @@ def from_file(path: Path, ids: list[str]) -> dict[str, Features]:
     def wrong(what: str) -> UserError:
         return UserError(f"teachers.path: {path} {what}")
 
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in ("ids", *TAUGHT) if name in content}
-    except OSError as error:
-        raise wrong(f"cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # a damaged one raises whatever its bytes happen to mean; an array alone has no keys
-        raise wrong(f"is not an .npz of plain arrays: {str(error)[:200] or type(error).__name__}") from error
+    arrays = archive.read(path, "teachers.path", ("ids", *TAUGHT))
     if missing := [name for name in ("ids", *TAUGHT) if name not in arrays]:
         raise wrong(f"has no {', '.join(missing)}; allowed: ids (n,), vision (n, d), audio (n, d)")
     places = {str(name): row for row, name in enumerate(arrays["ids"].ravel())}

@@ -37,16 +37,16 @@ def warm_start(model: nn.Module, weights: Weights, say: Callable[[str], None]) -
     """
     path = Path(weights.checkpoint)
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise RunFailure(Kind.DATA_MISSING, f"train.warm_start: {path}: {error.strerror}") from None
-    if hashlib.sha256(content).hexdigest() != weights.sha256:
+    if digest != weights.sha256:
         raise RunFailure(Kind.DATA_MISSING, f"train.warm_start: {path} is not the file any more that this run names")
     try:
-        model.load_state_dict(checkpoint.load(path)["model"])
-    except (RuntimeError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:400]
-        raise RunFailure(Kind.BAD_CONFIG, f"train.warm_start: {path} holds another model: {reason}") from None
+        checkpoint.load_weights(model, path)
+    except ValueError as error:
+        raise RunFailure(Kind.BAD_CONFIG, f"train.warm_start: {error}") from None
     say(f"warm start: weights of {path}")
 
 

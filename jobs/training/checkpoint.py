@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from jobs.patience import patiently
 from runner.files import replacing
 
 FORMAT = 1
+# What taking over a state raises where it is that of another model, or nothing of the kind
+REFUSED = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError)
 
 
 def random_state() -> dict[str, Any]:
@@ -30,6 +34,10 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 def save(path: Path, content: dict[str, Any]) -> None:
     """Write tensors and plain values beside `path` and rename."""
+    patiently(lambda: _write(path, content))
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
     with replacing(path) as beside:
         torch.save({"format": FORMAT, **content}, beside)
 
@@ -44,20 +52,36 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     except (OSError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # a damaged file raises whatever its bytes happen to mean
-        reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
-        raise ValueError(f"{path} is not a whole checkpoint: {reason}") from None
+        raise ValueError(f"{path} is not a whole checkpoint: {_reason(error)}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path} is not a checkpoint of this version")
     return content
 
 
-def load_first(paths: Sequence[Path], warn: Callable[[str], None]) -> dict[str, Any] | None:
-    """The first of `paths` that exists and is whole; None when there is none. Damaged ones are named to `warn`."""
+def _reason(error: Exception) -> str:
+    """What is wrong with a file; torch's own words advise to open it without weights_only, which runs what it holds."""
+    if "weights_only" in str(error):
+        return "it holds more than tensors and plain values, and was not opened"
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__
+
+
+def load_weights(model: nn.Module, path: Path, device: torch.device | str = "cpu") -> None:
+    """Give `model` the weights of a checkpoint; ValueError where it is damaged, foreign, or of another model."""
+    try:
+        model.load_state_dict(load(path, device)["model"])
+    except REFUSED as error:
+        if isinstance(error, ValueError | torch.OutOfMemoryError):
+            raise
+        lines = [line.strip() for line in str(error).splitlines()] or [type(error).__name__]
+        raise ValueError(f"{path} holds the weights of another model: {' '.join(lines)[:400]}") from None
+
+
+def readable(paths: Sequence[Path], warn: Callable[[str], None]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Those of `paths` that exist and are whole, with what they hold. Damaged ones are named to `warn`."""
     for path in paths:
         if not path.exists():
             continue
         try:
-            return load(path)
+            yield path, load(path)
         except ValueError as error:
             warn(f"{error}; trying an older one")
-    return None

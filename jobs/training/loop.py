@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Sequence
@@ -12,13 +13,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from analysis.findings import Finding
 from jobs.context import FUSION_COLUMNS, RunContext
 from jobs.failure import Kind, RunFailure, Stopped
 from jobs.training import checkpoint
 from jobs.training.board import Board
 from jobs.training.optimisation import optimiser_for, schedule_for
-from jobs.training.watch import Watch, sentence
+from jobs.training.watch import Watch
+from runner.health.findings import Finding, sentence
 
 
 class TrainOptions(Protocol):
@@ -123,10 +124,11 @@ class Fit:
             warmup=options.warmup_steps,
         )
         self.progress = Progress()
-        self.watch = Watch(context.thresholds, context.initial_scale)
+        self.watch = Watch(context.thresholds, context.params)
         self.board = Board(context.directory.tensorboard, context.warn)
         self.sums: dict[str, Tensor] = {}  # of the epoch so far, on the device: reading them would make it wait
         self.items = 0
+        self.saved = -1  # step of the last checkpoint
 
     def run(self) -> Fitted:
         """Train to the last epoch, or until `patience` epochs brought nothing better."""
@@ -209,10 +211,8 @@ class Fit:
             f"epoch {p.epoch}/{self.options.epochs}  train_loss {metrics['train_loss']:.4f}  "
             f"{name} {metrics[name]:.4f}{mark}  {p.seconds:.1f} s"
         )
-
         for finding in new:
-            if finding.level != "info":
-                self.context.warn(sentence(finding))
+            self.context.report(finding)
 
     def _log_fusion(
         self, reported: dict[str, dict[str, float]], histograms: dict[str, list[float]], new: list[Finding]
@@ -240,7 +240,8 @@ class Fit:
     def _stop(self) -> None:
         reason = self.context.stop_reason
         assert reason is not None
-        self._save()
+        if self.progress.step > self.saved:  # a checkpoint that says nothing new would look like progress
+            self._save()
         self.context.say(
             f"stopped ({reason}) in epoch {self.progress.epoch}, batch {self.progress.batch}; checkpoint written"
         )
@@ -248,34 +249,49 @@ class Fit:
 
     def _save(self, best: bool = False) -> None:
         run = self.context.directory
-        checkpoint.save(
-            run.best_checkpoint if best else run.last_checkpoint,
-            {
-                "model": self.learner.model.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "schedule": self.schedule.state_dict(),
-                "random": checkpoint.random_state(),
-                "progress": asdict(self.progress),
-                "sums": self.sums,
-                "items": self.items,
-            },
-        )
+        self.saved = self.progress.step
+        checkpoint.save(run.best_checkpoint if best else run.last_checkpoint, self._state())
+
+    def _state(self) -> dict[str, Any]:
+        """All that the training needs to go on from here."""
+        return {
+            "model": self.learner.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "random": checkpoint.random_state(),
+            "progress": asdict(self.progress),
+            "sums": self.sums,
+            "items": self.items,
+        }
+
+    def _take_over(self, state: dict[str, Any]) -> None:
+        self.learner.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.progress = Progress(**state["progress"])
+        device = next(self.learner.model.parameters()).device
+        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
+        self.items = state["items"]
+        checkpoint.set_random_state(state["random"])
 
     def _resume(self) -> None:
+        """Go on from the newest checkpoint that is whole and of this model; from the start where there is none."""
         run = self.context.directory
-        found = checkpoint.load_first([run.last_checkpoint, run.best_checkpoint], self.context.warn)
-        if found is None:
-            self.context.rewind(0)
+        start = copy.deepcopy(self._state())  # a checkpoint that does not fit is noticed when part of it is taken over
+        for path, state in checkpoint.readable([run.last_checkpoint, run.best_checkpoint], self.context.warn):
+            try:
+                self._take_over(state)
+            except torch.OutOfMemoryError:
+                raise
+            except checkpoint.REFUSED as error:
+                self._take_over(start)
+                reason = " ".join(str(error).split())[:200]
+                self.context.warn(f"{path} is of another model ({reason}); trying an older one")
+                continue
+            p = self.progress
+            self.saved = p.step
+            self.context.rewind(p.epoch - 1)
+            self.watch.go_on(run)
+            self.context.say(f"resuming in epoch {p.epoch}, batch {p.batch}")
             return
-        self.learner.model.load_state_dict(found["model"])
-        self.optimiser.load_state_dict(found["optimiser"])
-        self.schedule.load_state_dict(found["schedule"])
-        self.progress = Progress(**found["progress"])
-        device = next(self.learner.model.parameters()).device
-        self.sums = {name: value.to(device) for name, value in found["sums"].items()}
-        self.items = found["items"]
-        checkpoint.set_random_state(found["random"])
-        p = self.progress
-        self.context.rewind(p.epoch - 1)
-        self.watch.go_on(run)
-        self.context.say(f"resuming in epoch {p.epoch}, batch {p.batch}")
+        self.context.rewind(0)

@@ -31,7 +31,7 @@ class AdaptiveFusion(nn.Module):
         if record is not None:
             for name, share in (("w_add", add), ("w_multiply", multiply), ("w_gate", gated)):
                 record.mean(name, share)
-            record.gate(gate)
+            record.gate(add + gated * (1 - gate))  # what multiplies the text, as in every other fusion
             record.terms(graph_term, text_term)
         joint: Tensor = self.dropout(self.out(graph_term + text_term + multiply * g * t))
         return joint

@@ -30,5 +30,5 @@ class AtomAttentionFusion(nn.Module):
             entropy = atoms.pick(self.attention.entropy(atoms.states, tokens))
             record.mean("attention_entropy", entropy, graph.atom_weight)
             record.terms(h, context, graph.atom_weight)
-            record.mix(h, context, out, graph.atom_weight)
+            record.mix(h, context, out, self.norm(h), graph.atom_weight)
         return out

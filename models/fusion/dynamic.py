@@ -35,6 +35,6 @@ class DynamicFusion(nn.Module):
             record.mean("w_text", w_text, graph.atom_weight)
             record.mean("graph_weight", 1 + w_graph, graph.atom_weight)
             record.terms((1 + w_graph) * h, w_text * u, graph.atom_weight)
-            record.mix(h, u, out, graph.atom_weight)
+            record.mix(h, u, out, self.norm((1 + w_graph) * h), graph.atom_weight)
             record.text(text.t, of_crystals)
         return out

@@ -29,6 +29,6 @@ class FilmFusion(nn.Module):
         out: Tensor = self.norm(gamma * h + beta)
         if record is not None:
             record.terms(gamma * h, beta, graph.atom_weight)
-            record.mix(h, beta, out, graph.atom_weight)
+            record.mix(h, beta, out, self.norm(h), graph.atom_weight)
             record.text(text.t, shift)
         return out

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from models.fusion.records import LayerRecord
+
 
 class GateWarmup(nn.Module):
     """`step` is part of the state dict, so that a resumed run goes on where it stopped.
@@ -25,9 +27,12 @@ class GateWarmup(nn.Module):
         self.step += 1
         self._begun = True
 
-    def forward(self, gate: Tensor) -> Tensor:
+    def forward(self, gate: Tensor, record: LayerRecord | None = None) -> Tensor:
         if not self.steps:
             return gate
         if self.training and not self._begun:
             raise RuntimeError("gate_warmup counts optimiser steps: call CrystalModel.begin_step() before each")
-        return gate * (self.step / self.steps).clamp(max=1.0)
+        opened = (self.step / self.steps).clamp(max=1.0)
+        if record is not None:
+            record.value("gate_open", opened)
+        return gate * opened

@@ -7,16 +7,17 @@ from torch import Tensor, nn
 
 from models.fusion.interface import GraphSide, TextSide, Widths
 from models.fusion.records import LayerRecord
-from models.options import LateOptions
+from models.options import ProjectedLateOptions
 
 
 class GatedFusion(nn.Module):
     """One weight a crystal and side."""
 
-    def __init__(self, options: LateOptions, widths: Widths) -> None:
+    def __init__(self, options: ProjectedLateOptions, widths: Widths) -> None:
         super().__init__()
-        self.output_dim = widths.joint
+        self.output_dim = options.output_dim or widths.joint
         self.gates = nn.Linear(2 * widths.joint, 2)
+        self.out = nn.Linear(widths.joint, options.output_dim) if options.output_dim else nn.Identity()
         self.dropout = nn.Dropout(options.dropout)
 
     def forward(self, side: GraphSide, text: TextSide, record: LayerRecord | None) -> Tensor:
@@ -26,5 +27,5 @@ class GatedFusion(nn.Module):
             record.mean("w_graph", w_graph)
             record.mean("w_text", w_text)
             record.terms(w_graph * side.g, w_text * text.t)
-        joint: Tensor = self.dropout(w_graph * side.g + w_text * text.t)
+        joint: Tensor = self.dropout(self.out(w_graph * side.g + w_text * text.t))
         return joint

@@ -33,7 +33,7 @@ class DoubleGate(nn.Module):
         if record is not None:
             record.mean("quality", quality)
             record.mean("fusion_gate", fusion)
-        effective: Tensor = self.warmup(quality * fusion)
+        effective: Tensor = self.warmup(quality * fusion, record)
         return effective
 
 

@@ -43,4 +43,5 @@ class ImprovedFusion(MiddleFusion):
             if record is not None:
                 record.value("beta", self.beta)
                 record.mean("importance", importance, graph.atom_weight)
+                record.mean("modulated_gate", gate * (1 + self.beta * importance), graph.atom_weight)  # a'
         return graph_term, text_term

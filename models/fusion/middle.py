@@ -42,7 +42,7 @@ class MiddleFusion(nn.Module):
         if record is not None:
             record.gate(gate, graph.atom_weight)
             record.terms(graph_term, text_term, graph.atom_weight)
-            record.mix(h, u, out, graph.atom_weight)
+            record.mix(h, u, out, self.norm(graph_term), graph.atom_weight)
             record.text(text.t, of_crystals)
             record.value("text_scale", self.text_scale)
         dropped: Tensor = self.dropout(out)

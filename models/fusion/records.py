@@ -20,7 +20,7 @@ RATIOS = {  # quantity → (numerator, denominator) among the means
     "ratio": ("graph_weight", "w_text"),  # graph_weight: all that multiplies h, residual included
     "contribution_ratio": ("graph_term_norm", "text_term_norm"),
     "norm_ratio": ("h_norm", "scaled_u_norm"),
-    "relative_change": ("change_norm", "h_norm"),
+    "relative_change": ("change_norm", "without_text_norm"),
 }
 
 
@@ -49,8 +49,8 @@ class LayerRecord:
 
     @torch.no_grad()
     def norm(self, name: str, vectors: Tensor, weight: Tensor | None = None) -> None:
-        """Collect the mean length of `vectors` (rows, d)."""
-        self.mean(name, torch.linalg.vector_norm(vectors.float(), dim=-1), weight)
+        """Collect the mean length of `vectors` (rows, d) per √d, so that widths can be compared."""
+        self.mean(name, torch.linalg.vector_norm(vectors.float(), dim=-1) / vectors.shape[-1] ** 0.5, weight)
 
     @torch.no_grad()
     def gate(self, gate: Tensor, weight: Tensor | None = None) -> None:
@@ -67,11 +67,15 @@ class LayerRecord:
         self._highest["gate_max"] = torch.maximum(self._highest.get("gate_max", highest), highest)
 
     @torch.no_grad()
-    def mix(self, h: Tensor, u: Tensor, out: Tensor, weight: Tensor | None = None) -> None:
-        """Collect how atoms `h` and their scaled text `u` compare, and how far `out` is from `h`, all (N, d)."""
+    def mix(self, h: Tensor, u: Tensor, out: Tensor, without: Tensor, weight: Tensor | None = None) -> None:
+        """Collect how atoms `h` and their scaled text `u` compare, and how far `out` is from `without`, all (N, d).
+
+        `without`: what the fusion returns where its text term is zero; against `h` a LayerNorm alone would be a change.
+        """
         self.norm("h_norm", h, weight)
         self.norm("scaled_u_norm", u, weight)
-        self.norm("change_norm", out - h, weight)
+        self.norm("change_norm", out - without, weight)
+        self.norm("without_text_norm", without, weight)
         self.mean("cosine", torch.cosine_similarity(h.float(), u.float(), dim=-1), weight)
 
     @torch.no_grad()

@@ -62,7 +62,7 @@ MIDDLE = _entries(
 LATE = _entries(
     ("none", o.NoFusionOptions, "the mean over the atoms; the text is not read here"),
     ("concat", o.LateOptions, "SiLU(W[g; t])"),
-    ("gated", o.LateOptions, "w_g·g + w_t·t, two sigmoids of [g; t] normalised to sum to 1"),
+    ("gated", o.ProjectedLateOptions, "w_g·g + w_t·t, two sigmoids of [g; t] normalised to sum to 1"),
     ("bilinear", o.RankLateOptions, "Σ_rank (U g)⊙(V t)"),
     ("tucker", o.RankLateOptions, "LN(W·vec(U g ⊗ V t))"),
     ("adaptive", o.OutputLateOptions, "W(w₁(g + t) + w₂(g⊙t) + w₃(a⊙g + (1 − a)⊙t)), w a softmax, a a gate a channel"),

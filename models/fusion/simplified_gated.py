@@ -26,7 +26,7 @@ class SimplifiedGatedFusion(nn.Module):
 
     def forward(self, side: GraphSide, text: TextSide, record: LayerRecord | None) -> Tensor:
         g, t = self.cross(side, text, record)
-        gate = self.warmup(torch.sigmoid(self.gate(torch.cat([side.g, text.t], dim=1))))
+        gate = self.warmup(torch.sigmoid(self.gate(torch.cat([side.g, text.t], dim=1))), record)
         graph_term, text_term = g + side.g, gate * t
         if record is not None:
             record.gate(gate)

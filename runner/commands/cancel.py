@@ -9,15 +9,18 @@ from collections.abc import Sequence
 
 from runner import manifest
 from runner.commands.status import Status, take
-from runner.errors import UserError, nearest
+from runner.errors import CommandFailed, UserError, nearest
 from runner.files import read_mapping, write_json
 from runner.layout import ExperimentDir
 from runner.manifest import PlannedRun
-from runner.processes import is_alive, machine
+from runner.processes import is_alive, is_here
+from runner.rundir.slurm_commands import SlurmCommands
 from runner.schedulers import local, slurm
 from runner.selection import filter_runs
 
-CANCELLABLE = ("queued", "running", "lost")  # a failed run has ended, and a new one was never sent
+# A failed run has ended, and a new one was never sent; gone: from the experiment file, and still queued or running
+CANCELLABLE = ("queued", "running", "lost", "gone")
+USUAL = ("queued", "running", "gone")
 
 
 def choose(status: Status, names: Sequence[str], states: Sequence[str]) -> list[PlannedRun]:
@@ -29,14 +32,17 @@ def choose(status: Status, names: Sequence[str], states: Sequence[str]) -> list[
         raise UserError(
             f"--state {unknown[0]}: such runs cannot be cancelled\n    allowed: {', '.join(CANCELLABLE)}{hint}"
         )
-    wanted = {run.run_id for run, state in status.rows if state.state in states}
-    runs = [run for run, _ in status.rows]
+    gone = status.gone if "gone" in states else []
+    wanted = {run.run_id for run, state in status.rows if state.state in states} | {run.run_id for run in gone}
+    runs = [run for run, _ in status.rows] + gone
     return [run for run in (filter_runs(runs, names) if names else runs) if run.run_id in wanted]
 
 
 def cancel(directory: ExperimentDir, names: Sequence[str], states: Sequence[str]) -> list[PlannedRun]:
     """Mark the chosen runs as cancelled and take them from their queues; the runs that were chosen."""
     status = take(directory)
+    if any(state.state == "unknown" for _, state in status.rows):
+        raise CommandFailed(f"Slurm does not answer, so nothing was cancelled: {status.queue.unanswered}")
     waiting = {run.run_id for run, state in status.rows if state.state == "queued"}
     marked = {run_id for run_id in waiting if directory.run(run_id).cancelled.exists()}  # their pool will drop them
     chosen = [run for run in choose(status, names, states) if run.run_id not in marked]
@@ -44,19 +50,21 @@ def cancel(directory: ExperimentDir, names: Sequence[str], states: Sequence[str]
         write_json(directory.run(run.run_id).cancelled, {"time": time.time()})
     doomed = marked | {run.run_id for run in chosen}
     if {run.run_id for run, state in status.rows if state.state in ("queued", "running")} <= doomed:
-        _end_helpers(directory)  # first: a supervisor would take the end of the arrays for its turn
+        _end_helpers(
+            directory, status.queue.commands
+        )  # first: a supervisor would take the end of the arrays for its turn
     _take_from_slurm(directory, status, doomed)
     _take_from_pools(directory, status, doomed)
     return chosen
 
 
-def _end_helpers(directory: ExperimentDir) -> None:
+def _end_helpers(directory: ExperimentDir, commands: SlurmCommands) -> None:
     """End what prepares and supervises the experiment: nothing is left for it to do."""
     jobs = set(manifest.helper_jobs(directory))
-    if living := sorted(jobs & {element.job_id for element in slurm.queue()}) if jobs else []:
-        slurm.cancel(living)
+    if living := sorted(jobs & {element.job_id for element in slurm.queue(commands)}) if jobs else []:
+        slurm.cancel(commands, living)
     follower = read_mapping(directory.follower)
-    if follower.get("machine") == machine() and is_alive(follower.get("pid"), follower.get("start_time")):
+    if is_here(follower) and is_alive(follower, 0, 0):
         os.kill(int(follower["pid"]), signal.SIGTERM)
 
 
@@ -68,7 +76,7 @@ def _take_from_slurm(directory: ExperimentDir, status: Status, chosen: set[str])
             by_job.setdefault(place.job, []).append(run_id)
     doomed = [job for job, runs in by_job.items() if set(runs) <= chosen]
     if doomed:
-        slurm.cancel(doomed)
+        slurm.cancel(status.queue.commands, doomed)
 
 
 def _take_from_pools(directory: ExperimentDir, status: Status, chosen: set[str]) -> None:

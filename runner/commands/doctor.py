@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from runner.experiment import Resources
 from runner.files import read_json
 from runner.quantities import human_seconds
 from runner.rundir.cache_root import cache_root
+from runner.rundir.slurm_commands import SlurmCommands, from_the_shell
 from runner.schedulers import limits, slurm
 from runner.submission import environment
 
@@ -41,13 +42,16 @@ class Finding:
 
 def examine(cluster: SlurmCluster, gpus: int, folder: Path) -> Iterator[Finding]:
     """Look at the commands, the limits and the accounting; then send one job and look at what it saw."""
-    missing = [name for name in ("sbatch", "squeue", "scancel", "scontrol", "srun") if shutil.which(name) is None]
+    commands = SlurmCommands(cluster.commands)
+    missing = commands.missing()
     yield Finding("Slurm's commands", not missing, f"missing: {', '.join(missing)}" if missing else "all here")
     if missing:
         return
     resources = Resources.of_job(LIMIT_SECONDS, gpus=gpus, memory=2048)
+    if kept := from_the_shell(os.environ, slurm.given(cluster, resources)):
+        yield Finding("your shell", None, f"Slurm's commands get {', '.join(kept)}")
     yield from _limits(cluster, resources)
-    yield _accounting()
+    yield _accounting(commands)
     yield from _node(cluster, resources, folder)
 
 
@@ -55,7 +59,7 @@ def _limits(cluster: SlurmCluster, resources: Resources) -> Iterator[Finding]:
     try:
         size, found = limits.max_array_size(cluster), limits.limits(resources, cluster)
         most = limits.max_submit_jobs(cluster)
-        waiting = len(slurm.queue())
+        waiting = len(slurm.queue(SlurmCommands(cluster.commands)))
     except CommandFailed as error:
         yield Finding("slurmctld", False, error.message)
         return
@@ -68,14 +72,15 @@ def _limits(cluster: SlurmCluster, resources: Resources) -> Iterator[Finding]:
     yield Finding("limits", None, f"arrays of up to {size:,} tasks, {at_once}; longest run {longest}")
 
 
-def _accounting() -> Finding:
-    if shutil.which("sacct") is None:
+def _accounting(commands: SlurmCommands) -> Finding:
+    if shutil.which(commands.path("sacct")) is None:
         return Finding("accounting", None, "no sacct; nothing here needs it")
-    done = subprocess.run(["sacct", "-n", "-X", "-S", "now-1hour"], capture_output=True, text=True, timeout=60)
+    done = commands.run("sacct", "-n", "-X", "-S", "now-1hour", timeout=60)
     return Finding("accounting", None, "sacct works" if done.returncode == 0 else "sacct fails; nothing here needs it")
 
 
 def _node(cluster: SlurmCluster, resources: Resources, folder: Path) -> Iterator[Finding]:
+    commands = SlurmCommands(cluster.commands)
     folder = folder.absolute() / f"doctor-{secrets.token_hex(4)}"
     folder.mkdir(parents=True)
     cache = cache_root(cluster.cache)
@@ -83,22 +88,22 @@ def _node(cluster: SlurmCluster, resources: Resources, folder: Path) -> Iterator
     params = slurm.parameters("runner-doctor", "doctor", resources, None, cluster, environment(cluster, resources))
     params["signal_delay_s"] = WARNING_SECONDS
     try:
-        job = slurm.send(folder / "slurm", [probe], params, cluster.python)
+        job = slurm.send(folder / "slurm", [probe], params, cluster)
     except CommandFailed as error:
         yield Finding("a job", False, error.message)
         return
     try:
-        yield from _job(job, folder, resources)
+        yield from _job(commands, job, folder, resources)
     finally:
-        slurm.cancel([job])
+        slurm.cancel(commands, [job])
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _job(job: str, folder: Path, resources: Resources) -> Iterator[Finding]:
+def _job(commands: SlurmCommands, job: str, folder: Path, resources: Resources) -> Iterator[Finding]:
     began = time.monotonic()
-    started = _await(lambda: _state(job) not in slurm.PENDING, START_SECONDS)
+    started = _await(lambda: _state(commands, job) not in slurm.PENDING, START_SECONDS)
     if not started:
-        reason = next((e.reason for e in slurm.queue() if e.job_id == job), "")
+        reason = next((e.reason for e in slurm.queue(commands) if e.job_id == job), "")
         yield Finding("a job", None, f"still waits after {START_SECONDS} s ({reason}); the node was not examined")
         return
     yield Finding("a job", True, f"job {job} started after {time.monotonic() - began:.0f} s")
@@ -115,14 +120,14 @@ def _job(job: str, folder: Path, resources: Resources) -> Iterator[Finding]:
     )
     if resources.gpus:
         yield Finding("GPU", not seen["gpu"].startswith("none"), seen["gpu"])
-    yield _warning(job, folder)
+    yield _warning(commands, job, folder)
 
 
-def _warning(job: str, folder: Path) -> Finding:
+def _warning(commands: SlurmCommands, job: str, folder: Path) -> Finding:
     """Whether Slurm's own signal comes before the time limit, and leaves a run the time for its checkpoint."""
 
     def told() -> Any:
-        return read_json(folder / "signal.json") or (_state(job) == "GONE" and "gone")
+        return read_json(folder / "signal.json") or (_state(commands, job) == "GONE" and "gone")
 
     heard = _await(told, SIGNAL_SECONDS)
     if heard == "gone":
@@ -136,8 +141,8 @@ def _warning(job: str, folder: Path) -> Finding:
     )
 
 
-def _state(job: str) -> str:
-    return next((element.state for element in slurm.queue() if element.job_id == job), "GONE")
+def _state(commands: SlurmCommands, job: str) -> str:
+    return next((element.state for element in slurm.queue(commands) if element.job_id == job), "GONE")
 
 
 def _await(look: Callable[[], Any], seconds: float) -> Any:

@@ -86,6 +86,8 @@ def lines(loaded: Loaded) -> Iterator[str]:
         yield f"not listed: {len(expansion.shared) - SHARED_ROWS:,} more that are the same run as another"
     yield _counts(loaded)
     yield from _replaced(loaded)
+    select = experiment.select
+    yield f"ranked by {select.metric}, the {'smaller' if select.mode == 'min' else 'larger'} the better"
     axes = set(expansion.axes)
     shared = [f"{key}={value_label(value)}" for key, value in _flat(experiment.params) if key not in axes]
     if shared:

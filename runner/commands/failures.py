@@ -10,19 +10,10 @@ from runner.errors import CommandFailed
 from runner.files import read_mapping
 from runner.layout import ExperimentDir, RunDir
 from runner.manifest import PlannedRun
-from runner.retry import RETRIED
+from runner.rundir.failures import kind_of
 from runner.states import RunState
 
 LOG_LINES = 8
-ADVICE = {
-    "out_of_memory": "ask for more memory: resources.memory",
-    "gpu_out_of_memory": "a smaller train.batch_size or train.micro_batch, or a larger GPU",
-    "timeout": "more time: resources.time; the run goes on from its checkpoint",
-    "diverged": "a smaller train.learning_rate, or train.gradient_clip: 1.0",
-    "bad_config": "mend the experiment file and submit it again",
-    "data_missing": "put back what is gone, or `runner prepare` where there is internet",
-    "exception": "read the traceback in its log",
-}
 
 
 def blocks(status: Status) -> Iterator[str]:
@@ -43,9 +34,10 @@ def _lines(status: Status, run: PlannedRun, state: RunState) -> list[str]:
     if run.axes:
         lines.append(f"  {run.variant}, seed {run.seed}")
     lines += [f"  | {line}" for line in _tail(status.directory, target, failure)]
-    if advice := ADVICE.get(state.kind or ""):
-        lines.append(f"  advice: {advice}")
-    force = "" if state.kind in RETRIED else " --force"
+    found = kind_of(state.kind)
+    if found.advice:
+        lines.append(f"  advice: {found.advice}")
+    force = "" if found.retried else " --force"
     kind = f" --kind {state.kind}" if state.kind else ""
     lines.append(f"  next: runner logs {name} {run.run_id}, runner resubmit {name}{kind}{force}")
     return lines

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from analysis.thresholds import overridden
 from jobs.registry import load_task
 from jobs.task import Task
 from runner import cluster as clusters
@@ -18,9 +17,11 @@ from runner.commands import next_stage
 from runner.errors import ConfigError, Mistakes, Problem, UserError, nearest
 from runner.expansion import Expansion, Run, examine
 from runner.experiment import Experiment, ExperimentFile
+from runner.health.thresholds import overridden
 from runner.key_places import with_place
 from runner.layout import ExperimentDir, RunDir
 from runner.quantities import unnamed_units
+from runner.ranking import reported_by, resolved_select
 from runner.yaml_source import Key
 
 
@@ -88,6 +89,13 @@ def load_cluster(loaded: Loaded, name: str | None) -> Destination:
     return _destination(loaded.expansion.file, name)
 
 
+def refuse_bad_data(loaded: Loaded, runs: Sequence[Run]) -> None:
+    """Raise ConfigError where a look at all that `runs` will read shows mistakes; may take as long as reading it."""
+    if problems := _task_problems(loaded.task, loaded.expansion, runs, [], "inspect"):
+        next_command = f"after fixing the data: runner submit {loaded.expansion.file.path} --dry-run"
+        raise ConfigError(problems, next_command=next_command)
+
+
 def refuse_missing(loaded: Loaded, runs: Sequence[Run]) -> None:
     """Raise ConfigError where `runs` need what is not on this machine, but could be fetched before they start."""
     if problems := _task_problems(loaded.task, loaded.expansion, runs, [], "missing"):
@@ -99,6 +107,15 @@ def refuse_without_time(file: ExperimentFile, cluster: Cluster) -> None:
     if isinstance(cluster, SlurmCluster) and file.experiment.resources.time is None:
         what = "missing; Slurm needs a time limit"
         raise ConfigError([file.source.problem(("resources", "time"), what, allowed="resources: {time: 30m}")])
+
+
+def _refuse_gpus_side_by_side(file: ExperimentFile, cluster: Cluster) -> None:
+    """Raise ConfigError where runs of one array task would all compute on its first GPU."""
+    gpus, beside = file.experiment.resources.gpus, file.experiment.array.runs_per_task
+    if isinstance(cluster, SlurmCluster) and gpus > 1 and beside > 1 and "array" not in file.spoilt:
+        what = f"found {beside} with resources.gpus {gpus}; runs side by side share one GPU"
+        allowed = "1, or resources: {gpus: 1}"
+        raise ConfigError([file.source.problem(("array", "runs_per_task"), what, allowed=allowed)])
 
 
 def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[ExperimentFile, Loaded | None, Mistakes]:
@@ -116,6 +133,11 @@ def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[Experi
     expansion, problems, rests = examine(file, task.Params, task.seed_key)
     problems = [with_place(problem, task.Params, of_matrix=True) for problem in problems]
     mistakes.problems += problems + _task_problems(task, expansion, expansion.runs, rests)
+    if expansion.runs and "select" not in file.spoilt:
+        select, contradictions = resolved_select(file, reported_by(task, (run.model for run in expansion.runs)))
+        mistakes.problems += contradictions
+        file = replace(file, experiment=file.experiment.model_copy(update={"select": select}))
+        expansion = replace(expansion, file=file)
     directory = ExperimentDir(root / file.experiment.experiment)
     return file, Loaded(task, _with_known_names(expansion, directory), directory), mistakes
 
@@ -189,7 +211,7 @@ def _task_problems(
     expansion: Expansion,
     runs: Sequence[Run],
     rests: Sequence[tuple[str, dict[str, Any]]],
-    method: Literal["check", "missing"] = "check",
+    method: Literal["check", "inspect", "missing"] = "check",
 ) -> list[Problem]:
     """What the task itself finds: a target that the data lacks, more crystals than there are."""
     look = getattr(task, method, None)
@@ -228,4 +250,5 @@ def _destination(file: ExperimentFile, name: str | None) -> Destination:
         ) from None
     if "resources" not in file.spoilt:
         refuse_without_time(file, cluster)
+        _refuse_gpus_side_by_side(file, cluster)
     return Destination(cluster, clusters.text_of(wanted, file.path))

@@ -65,12 +65,11 @@ def _refuse_incomplete(directory: ExperimentDir, allowed: bool) -> None:
 
 
 def _promoted(directory: ExperimentDir, plan: manifest.Manifest, top: int) -> list[Promoted]:
-    """The variants that `analysis summarize` promotes, best first."""
+    """The first `top` of the ranking of `analysis summarize`."""
     summary = summarize(directory)
-    by_name = {variant["variant"]: variant for variant in summary["variants"]}
     found = []
-    for name in summary["promoted"][:top]:
-        variant = by_name[name]
+    for variant in [variant for variant in summary["variants"] if variant["rank"] is not None][:top]:
+        name = variant["variant"]
         origin = {
             "experiment": summary["experiment"],
             "variant": name,
@@ -80,7 +79,7 @@ def _promoted(directory: ExperimentDir, plan: manifest.Manifest, top: int) -> li
         }
         found.append(Promoted(name, variant["axes"], origin))
     if not found:
-        raise UserError(f"the summary of {directory.path.name} promotes no variant", next_command="analysis summarize")
+        raise UserError(f"the summary of {directory.path.name} ranks no variant", next_command="analysis summarize")
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner import cluster as clusters
@@ -13,10 +13,8 @@ from runner.commands.submit import Outcome, submit
 from runner.errors import UserError, nearest
 from runner.layout import ExperimentDir
 from runner.plan import Policy
-from runner.retry import RETRIED
+from runner.rundir.failures import Kind
 from runner.states import run_state
-
-KINDS = (*RETRIED, "cancelled", "diverged", "bad_config", "data_missing", "exception", "unknown")
 
 
 @dataclass(frozen=True)
@@ -41,17 +39,17 @@ def reload(directory: ExperimentDir, cluster: str | None) -> Again:
     loaded = load(kept, path.path.parent, origin.overrides, kept=True)
     if other:
         chosen = load_cluster(loaded, str(other))
-        return Again(loaded, chosen.cluster, submission.Origin(origin.overrides, chosen.text, origin.folder))
+        return Again(loaded, chosen.cluster, replace(origin, cluster=chosen.text, cluster_option=str(other)))
     return Again(loaded, clusters.parse(origin.cluster, kept.with_name("cluster.yaml")), origin)
 
 
 def resubmit(again: Again, kinds: list[str], force: bool, dry_run: bool) -> Outcome:
     """Send the runs that failed or were lost; with `force` also those that the policy would leave to a person."""
-    unknown = [kind for kind in kinds if kind not in KINDS]
+    unknown = [kind for kind in kinds if kind not in list(Kind)]
     if unknown:
-        guess = nearest(unknown[0], KINDS)
+        guess = nearest(unknown[0], list(Kind))
         hint = f"; did you mean {guess}?" if guess else ""
-        raise UserError(f"--kind {unknown[0]!r} is no kind of failure; allowed: {', '.join(KINDS)}{hint}")
+        raise UserError(f"--kind {unknown[0]!r} is no kind of failure; allowed: {', '.join(Kind)}{hint}")
     directory = again.loaded.directory
     ended = ("failed", "cancelled", "lost")  # what of these Slurm still has is left alone by the plan
     runs = [run for run in again.loaded.expansion.runs if run_state(directory.run(run.run_id)).state in ended]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,6 +31,7 @@ COLOURS = {
     "queued": "blue",
     "failed": "red",
     "cancelled": "yellow",
+    "unknown": "bold yellow",
     "lost": "magenta",
     "new": "dim",
 }
@@ -47,6 +48,12 @@ class Status:
     queue: Queue
     supervision: dict[str, Any] = field(default_factory=dict)  # as the manifest module gives it
 
+    @property
+    def gone(self) -> list[PlannedRun]:
+        """Runs that a scheduler still has, although the experiment file no longer has them."""
+        known = {run.run_id for run in self.manifest.runs}
+        return [PlannedRun(0, run_id, run_id, 0, {}, {}) for run_id in sorted(self.queue.places) if run_id not in known]
+
     def only(self, run_ids: set[str]) -> Status:
         """The same of some runs."""
         return replace(self, rows=[(run, state) for run, state in self.rows if run.run_id in run_ids])
@@ -57,8 +64,8 @@ class Status:
 
     @property
     def finished(self) -> bool:
-        """Whether no run is queued or running any more."""
-        return not any(state.state in ("queued", "running") for _, state in self.rows)
+        """Whether no run is queued or running any more, as far as that is known."""
+        return not any(state.state in ("queued", "running", "unknown") for _, state in self.rows)
 
     @property
     def all_completed(self) -> bool:
@@ -163,10 +170,15 @@ def lines(status: Status, limit: int = TABLE_ROWS) -> Iterator[str]:
         yield f"why in full: runner failures {status.manifest.experiment}"
     if supervision := _supervision(status):
         yield supervision
-    known = {run.run_id for run in status.manifest.runs}
-    gone = sorted({place.job for run_id, place in status.queue.places.items() if run_id not in known})
-    if gone:
-        yield f"still queued or running, although the experiment file no longer has them: {', '.join(gone[:8])}"
+    if status.gone:
+        yield gone_line([run.run_id for run in status.gone], status.manifest.experiment)
+
+
+def gone_line(run_ids: Sequence[str], experiment: str) -> str:
+    """Which runs the experiment file no longer has, and how to stop them."""
+    shown = ", ".join(run_ids[:8]) + (", …" if len(run_ids) > 8 else "")
+    what = f"gone from the experiment file, and still queued or running: {shown}"
+    return f"{what}; runner cancel {experiment} --state gone stops them"
 
 
 def _supervision(status: Status) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,11 +12,15 @@ from runner import manifest, submission
 from runner.cluster import Cluster, SlurmCluster
 from runner.commands.loading import Loaded, refuse_without_time, units_in_words
 from runner.commands.prepare_job import PrepareJob
+from runner.commands.status import gone_line
 from runner.errors import CommandFailed
 from runner.expansion import Run
+from runner.files import write_json
 from runner.plan import Plan, Policy, plan
 from runner.quantities import counted
-from runner.retry import RETRIED, Limits
+from runner.retry import Limits
+from runner.rundir.failures import kind_of
+from runner.rundir.slurm_commands import SlurmCommands, from_the_shell
 from runner.schedulers import limits, slurm
 from runner.selection import filter_runs
 from runner.terminal import tell
@@ -48,6 +54,7 @@ def submit(
         planned = plan(loaded.directory, runs, experiment, policy)
         if planned.queue.unanswered:
             raise _unanswered(planned.queue.unanswered)
+        _keep_cancelled(loaded, planned)
         manifest.write(loaded.directory, loaded.expansion, experiment.task)
         sent = None
         if planned.send:
@@ -60,6 +67,14 @@ def submit(
     return Outcome(planned, sent, sent.waiting if sent else 0, settled)
 
 
+def _keep_cancelled(loaded: Loaded, planned: Plan) -> None:
+    """Write down what was taken from Slurm's queue: when Slurm is started anew it can no longer be told."""
+    for run in planned.held_back:
+        target = loaded.directory.run(run.run_id)
+        if planned.states[run.run_id].state == "cancelled" and not target.cancelled.exists():
+            write_json(target.cancelled, {"time": time.time()})
+
+
 def chosen(loaded: Loaded, only: Sequence[str]) -> list[Run]:
     """The runs of --only, else all."""
     return filter_runs(loaded.expansion.runs, only) if only else loaded.expansion.runs
@@ -69,11 +84,14 @@ def _limits(loaded: Loaded, cluster: Cluster) -> Limits:
     if not isinstance(cluster, SlurmCluster):
         return Limits()
     refuse_without_time(loaded.expansion.file, cluster)
-    slurm.check_commands()
+    slurm.check_commands(SlurmCommands(cluster.commands))
     try:
         found = limits.limits(loaded.experiment.resources, cluster)
     except CommandFailed as error:
         raise _unanswered(error.message) from None
+    beside = loaded.experiment.array.runs_per_task
+    if found.mebibytes is not None:
+        found = replace(found, mebibytes=found.mebibytes // beside)
     limits.refuse_beyond(found, loaded.experiment.resources, cluster)
     return found
 
@@ -100,6 +118,11 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
     done, sent = outcome.plan, outcome.sent
     name = loaded.experiment.experiment
     told = list(outcome.settled)
+    if isinstance(cluster, SlurmCluster):
+        resources = loaded.experiment.resources
+        told += submission.warnings(cluster, resources)
+        if dry_run and (kept := from_the_shell(os.environ, slurm.given(cluster, resources))):
+            told.append(f"Slurm's commands get from your shell: {', '.join(kept)}")
     if sent is not None and sent.tasks:
         where = (
             f"Slurm array {', '.join(sent.jobs)}" if cluster.kind == "slurm" else f"local pool (process {sent.jobs[0]})"
@@ -115,8 +138,13 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
         told.append(f"{more} more than the site takes at once; submit again later, or let --supervise do it")
     if done.completed:
         told.append(f"{len(done.completed)} completed already")
-    if done.under_way:
-        told.append(f"{len(done.under_way)} queued or running")
+    unknown = sum(done.states[run.run_id].state == "unknown" for run in done.under_way)
+    if len(done.under_way) > unknown:
+        told.append(f"{len(done.under_way) - unknown} queued or running")
+    if unknown:
+        told.append(f"{unknown} unknown, since Slurm does not answer; they are not sent")
+    if gone := sorted(done.queue.places.keys() - {run.run_id for run in loaded.expansion.runs}):
+        told.append(gone_line(gone, name))
     alike: dict[str, list[Run]] = {}
     for run in done.held_back:
         alike.setdefault(_why(done, run, loaded.experiment.retry.max_attempts), []).append(run)
@@ -139,7 +167,7 @@ def _why(done: Plan, run: Run, most: int) -> str:
         return f"{word}; {refused}"
     if state.attempt == 0 and state.state == "lost":
         return f"lost; sent {done.queue.sent[run.run_id]} times and never started"
-    retried = state.state == "lost" or state.kind in RETRIED
+    retried = state.state == "lost" or kind_of(state.kind).retried
     return f"{word}; retry.max_attempts is {most}" if retried else f"{word}; not retried by the policy"
 
 

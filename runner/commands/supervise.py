@@ -6,12 +6,11 @@ has to stay logged in. On one machine a background process waits instead.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner import manifest, submission
@@ -26,7 +25,7 @@ from runner.experiment import Resources
 from runner.files import open_to_append, write_json
 from runner.layout import ExperimentDir
 from runner.plan import Policy
-from runner.processes import machine, start_time
+from runner.processes import this_process
 from runner.queue import look
 from runner.schedulers import slurm
 
@@ -104,7 +103,7 @@ def take_turn(directory: ExperimentDir, only: Sequence[str] = ()) -> ExperimentD
 
 def start_stage(loaded: Loaded, cluster: Cluster, origin: submission.Origin) -> ExperimentDir:
     """Submit a stage and let it be supervised."""
-    fresh = submission.Origin([], origin.cluster, origin.folder)
+    fresh = replace(origin, overrides=[])
     outcome = submit(loaded, cluster, fresh, loaded.expansion.runs, Policy(), dry_run=False)
     _say(f"{loaded.experiment.experiment}: {len(outcome.plan.send)} runs sent")
     watch(loaded.directory, cluster)
@@ -133,7 +132,7 @@ def watch(directory: ExperimentDir, cluster: Cluster, only: Sequence[str] = (), 
     if later:
         params["additional_parameters"]["begin"] = f"now+{LATER_SECONDS}"
     job = slurm.send(
-        path.submission(sent[-1].number) / "supervisor", [Turn(str(path.path), tuple(only))], params, cluster.python
+        path.submission(sent[-1].number) / "supervisor", [Turn(str(path.path), tuple(only))], params, cluster
     )
     manifest.log_submission(path, {"event": "supervised", "submission": sent[-1].number, "job_id": job})
     _say(f"{path.path.name}: job {job} supervises it")
@@ -143,7 +142,7 @@ def follow(directory: ExperimentDir, only: Sequence[str] = ()) -> None:
     """Take turns in this process until the funnel has ended; `only` chooses runs of the first stage."""
     current: ExperimentDir | None = directory
     while current is not None:
-        write_json(current.follower, {"pid": os.getpid(), "start_time": start_time(os.getpid()), "machine": machine()})
+        write_json(current.follower, this_process())
         while not take(current).finished:
             time.sleep(POLL_SECONDS)
         following = patiently(current, only)

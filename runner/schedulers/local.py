@@ -13,7 +13,7 @@ from typing import Any
 from runner.errors import CommandFailed
 from runner.files import content, open_to_append, read_json, read_mapping
 from runner.layout import ExperimentDir
-from runner.processes import is_alive, machine
+from runner.processes import is_beating, is_here
 
 START_SECONDS = 30
 LARGEST = 1e12  # no process id or Unix time is larger
@@ -74,12 +74,7 @@ def report(directory: ExperimentDir, number: int) -> dict[str, Any] | None:
     A damaged report is none: a living pool writes it anew.
     """
     found = read_mapping(directory.pool_state(number))
-    if found.get("ended") or not _is_whole(found):
-        return None
-    if found.get("machine") == machine():
-        return found if is_alive(found.get("pid"), found.get("start_time")) else None
-    age = time.time() - found["time"]
-    return found if age < 3 * found.get("interval", 30) else None
+    return found if _is_whole(found) and is_beating(found, time.time()) else None
 
 
 def _is_whole(found: dict[str, Any]) -> bool:
@@ -94,7 +89,7 @@ def _is_whole(found: dict[str, Any]) -> bool:
 def stop(directory: ExperimentDir, number: int) -> bool:
     """Ask the pool of submission `number` to stop its runs and end; False when it does not live here."""
     found = report(directory, number)
-    if found is None or found.get("machine") != machine():
+    if found is None or not is_here(found):
         return False
     os.kill(int(found["pid"]), signal.SIGTERM)
     return True

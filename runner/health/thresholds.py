@@ -19,21 +19,21 @@ class Thresholds:
     """Borders of the health rules; lengths and shares without unit."""
 
     # weight ratio (1 + mean w_graph) / mean w_text
-    ratio_low: float = 3.0  # below: the text weighs too much
+    ratio_low: float = 3.0  # below, and the contribution ratio too: the text weighs too much
     ratio_leaning: float = 4.0  # ratio_low to here: leaning to the graph (inferred)
     ratio_dominant: float = 6.0  # to here: graph-dominant (inferred); from here on: strongly
-    ratio_high: float = 10.0  # above: the text is ignored
+    ratio_high: float = 10.0  # above, and the contribution ratio too: the text is ignored
     ratio_suspect_low: float = 2.0  # below: suspect the descriptions, hidden_dim or dropout
     ratio_suspect_high: float = 20.0  # above: the same
     contribution_bands: bool = False  # judge contribution_ratio by the same bands, for fusions without weights
     # text_scale
-    text_scale_exploding: float = 50.0
+    text_scale_exploding: float = 50.0  # by size: the sign is free
     text_scale_collapsed: float = 0.1
     text_scale_start: float = 12.0  # the two rules below are for a learnable scale that starts here
     text_scale_rising: float = 15.0  # above: the text wants more weight
     text_scale_falling: float = 8.0  # below: the text is being weakened
     # gates, 0 to 1
-    gate_suppressed: float = 0.3
+    gate_suppressed: float = 0.3  # of the gate that multiplies the text
     gate_saturated: float = 0.9
     gate_quality_low: float = 0.5
     gate_unstable: float = 0.1  # sd over the last third of the epochs (inferred)
@@ -46,24 +46,30 @@ class Thresholds:
     # norms and directions of the two streams
     norm_ratio_low: float = 0.9  # mean‖h‖ / mean‖u‖, balanced from here …
     norm_ratio_high: float = 1.2  # … to here
-    norm_ratio_far: float = 3.0  # a warning beyond this factor (inferred)
-    text_norm_in_low: float = 8.0  # ‖t‖ as it enters
-    text_norm_in_high: float = 10.0
-    text_norm_out_low: float = 25.0  # ‖t‖ as it leaves
-    text_norm_out_high: float = 35.0
+    text_norm_in_low: float = 1.0  # ‖t‖/√width as it enters
+    text_norm_in_high: float = 1.25
+    text_norm_out_low: float = 1.6  # ‖u‖/√width as it leaves
+    text_norm_out_high: float = 2.2
     cosine_poor: float = 0.3
     cosine_good_low: float = 0.5
     cosine_good_high: float = 0.65
-    change_idle: float = 0.05  # mean‖out − h‖ / mean‖h‖
+    change_idle: float = 0.05  # mean‖out − out₀‖ / mean‖out₀‖, out₀: the layer's output with its text term at zero
     change_drowning: float = 0.5
+    reliance_low: float = 0.01  # relative rise of the validation metric where its texts are shuffled
     # guidance weights of modalities
     guidance_low: float = 0.05  # below: the modality is ignored
     guidance_high: float = 0.90  # above: it decides alone
     # training
     spike: float = 2.0  # loss over the median of the losses before it
-    plateau_share: float = 1 / 3  # the last part of the epochs that is looked at
+    plateau_share: float = 1 / 3  # the last part of the epochs that is looked at: 5 epochs of 15
     plateau_gain: float = 0.01  # relative gain of the best validation metric in that part
-    over_fitted: float = 2.0  # validation error over train error
+    over_fitted: float = 2.0  # validation error over train error: information above it,
+    over_fitted_far: float = 4.0  # a warning above this
+    rising: float = (
+        0.01  # relative rise of the validation metric's trend over the last part: then a warning too (inferred)
+    )
+    annealed: float = 0.01  # the last learning rate over the highest one: at most this is an end at zero (inferred)
+    transfer: float = 2.0  # test error over validation error; shown, never used for choosing
     constant_spread: float = 0.01  # sd of the predictions over sd of the targets (inferred)
     weak_share: float = 0.5  # of the error of the mean predictor
     alike: float = 0.01  # all variants within this share of the best

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from analysis.findings import Finding
-from analysis.reading import finite
-from analysis.thresholds import Thresholds
+from runner.files import as_number as finite
+from runner.health.findings import Finding, finding
+from runner.health.settings import UNKNOWN, Settings
+from runner.health.thresholds import Thresholds
 
 GUIDANCE = "guidance"  # the name under which the weights are logged, as a layer; its quantities are guidance_<modality>
 
@@ -18,20 +19,24 @@ def guidance_weights(values: Mapping[str, Any]) -> dict[str, float]:
     return {name: number for name, value in found.items() if (number := finite(value)) is not None}
 
 
-def guidance_findings(values: Mapping[str, Any], t: Thresholds, layer: str | None = None) -> list[Finding]:
+def guidance_findings(values: Mapping[str, Any], t: Thresholds, settings: Settings = UNKNOWN) -> list[Finding]:
     """A modality that is ignored, or that leaves nothing to the others."""
     findings = []
     for name, weight in guidance_weights(values).items():
         if weight < t.guidance_low:
-            message = f"{name} is ignored: guidance weight {weight:.1%} is below {t.guidance_low:.0%}"
-            advice = f"check the {name} features and their lengths; or do without them"
-            findings.append(Finding("warning", f"guidance_low_{name}", weight, t.guidance_low, message, advice, layer))
-        elif weight > t.guidance_high:
-            message = f"{name} alone decides: guidance weight {weight:.1%} is above {t.guidance_high:.0%}"
-            advice = "a larger weight of distillation; check the features of the others"
-            findings.append(
-                Finding("warning", f"guidance_high_{name}", weight, t.guidance_high, message, advice, layer)
+            pattern = f"{name} is ignored: guidance weight {{value}} is below {{threshold}}"
+            advice, rule, border = (
+                f"check the {name} features and their lengths; or do without them",
+                "low",
+                t.guidance_low,
             )
+        elif weight > t.guidance_high:
+            pattern = f"{name} alone decides: guidance weight {{value}} is above {{threshold}}"
+            advice, rule, border = "check the features of the others", "high", t.guidance_high
+        else:
+            continue
+        rule = f"guidance_{rule}_{name}"
+        findings.append(finding("warning", rule, weight, border, pattern, advice, settings.layer, percent=True))
     return findings
 
 

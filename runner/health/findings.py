@@ -1,0 +1,103 @@
+"""What a health rule says about a run or a variant. Free of torch and pandas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+Level = Literal["info", "warning", "blocking"]
+LEVELS: tuple[Level, ...] = ("info", "warning", "blocking")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was noticed. `blocking` takes a variant out of a tie; it rests on train and validation data."""
+
+    level: Level
+    rule: str
+    value: float | None
+    threshold: float | None
+    message: str  # what was seen, with value and threshold
+    advice: str = ""  # what to do
+    layer: str | None = None
+    below: str | None = None  # rule of the layer's verdict that this one is listed below
+    pattern: str = ""  # the message with {value} in place of the number: seeds are merged by it
+    percent: bool = False  # whether the message shows the value in per cent
+
+    def as_dict(self) -> dict[str, Any]:
+        """What results and logs keep of it."""
+        return {name: value for name, value in asdict(self).items() if name not in ("pattern", "percent")}
+
+
+def finding(
+    level: Level,
+    rule: str,
+    value: float,
+    threshold: float,
+    pattern: str,
+    advice: str = "",
+    layer: str | None = None,
+    percent: bool = False,
+) -> Finding:
+    """A finding whose message is `pattern` with the numbers in place of {value} and {threshold}."""
+    pattern = pattern.replace("{threshold}", _shown(threshold, percent))
+    message = pattern.replace("{value}", _shown(value, percent, threshold))
+    return Finding(level, rule, value, threshold, message, advice, layer, None, pattern, percent)
+
+
+def _shown(value: float, percent: bool, beside: float | None = None) -> str:
+    if percent:
+        return f"{number(100 * value, None if beside is None else 100 * beside)} %"
+    return number(value, beside)
+
+
+def merged(findings: Sequence[Finding], seeds: int) -> Finding:
+    """What some of `seeds` runs show alike, as one finding with mean and range; rarely blocking is a warning."""
+    first = max(findings, key=lambda finding: LEVELS.index(finding.level))
+    level = first.level
+    if level == "blocking" and 2 * sum(finding.level == level for finding in findings) < seeds:
+        level = "warning"
+    values = [finding.value for finding in findings if finding.value is not None]
+    message, value = first.message, first.value
+    if first.pattern and len(values) > 1:
+        value = sum(values) / len(values)
+        mean, low, high = (_shown(each, first.percent) for each in (value, min(values), max(values)))
+        message = first.pattern.replace("{value}", f"{mean} (mean; {low} to {high})")
+    message += f" ({len(findings)} of {seeds} seeds)"
+    return replace(first, level=level, value=value, message=message, below=None)
+
+
+def worst(findings: Iterable[Finding]) -> Level | None:
+    """The highest level among `findings`; None when there is none."""
+    levels = [LEVELS.index(finding.level) for finding in findings]
+    return LEVELS[max(levels)] if levels else None
+
+
+def health_word(findings: Iterable[Finding]) -> str:
+    """ok, warning or blocking, as `status`, the log and `summarize` say it. Information alone is ok."""
+    level = worst(findings)
+    return "ok" if level in (None, "info") else str(level)
+
+
+def by_severity(findings: Sequence[Finding]) -> list[Finding]:
+    """Blocking first; otherwise in the order found."""
+    return sorted(findings, key=lambda finding: -LEVELS.index(finding.level))
+
+
+def sentence(finding: Finding) -> str:
+    """A finding as a line of the log says it; the advice of a layer's verdict goes before that of what is below it."""
+    layer = finding.layer
+    place = "" if layer is None else f"layer {layer}: " if layer.isdigit() else f"{_NAMES.get(layer, layer)}: "
+    return f"{place}{finding.message}" + (f"; {finding.advice}" if finding.advice and finding.below is None else "")
+
+
+_NAMES = {"late": "late fusion"}
+
+
+def number(value: float, beside: float | None = None) -> str:
+    """A value as a message shows it; with as many figures as tell it from the threshold `beside` it."""
+    figures = 3
+    while beside is not None and value != beside and figures < 9 and float(f"{value:.{figures}g}") == beside:
+        figures += 1
+    return f"{value:.{figures}g}"

@@ -1,0 +1,130 @@
+"""The attempts of a run, as attempts.jsonl tells them: how each ended, and which of them count."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from runner.files import as_number, open_file, read_json_lines, read_mapping
+from runner.layout import RunDir
+from runner.rundir.failures import Kind, kind_of
+
+NEAR = 0.9  # of the limit: the last heartbeat before a kill is seldom exactly at it
+LOG_TAIL = 1 << 18  # bytes of an array task's log that are looked through
+# What slurmstepd writes into it when memory is the reason, with and without cgroups
+_MEMORY_KILL = re.compile(r"^.*(?:exceeded (?:job )?memory limit|oom.kill event|Out Of Memory).*$", re.MULTILINE | re.I)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One start of a run."""
+
+    number: int  # counted from 1
+    started: float  # Unix seconds
+    job_id: str | None = None  # as Slurm writes it: 123 or 123_4
+    checkpoints: Mapping[str, str] = field(default_factory=dict)  # as they were when it started: name → time and size
+    seconds: float | None = None  # None: not ended, or ended without a word
+    kind: Kind | None = None  # None: it completed, or has not ended
+    advanced: bool = False  # a checkpoint is further than when it started
+
+
+def read_attempts(run: RunDir) -> list[Attempt]:
+    """All attempts in order; lines that are damaged are left out."""
+    attempts: dict[int, Attempt] = {}
+    for line in read_json_lines(run.attempts):
+        number, time = line.get("attempt"), as_number(line.get("time"))
+        if not isinstance(number, int):
+            continue
+        if "ended" not in line:
+            before, job_id = line.get("checkpoints"), line.get("job_id")
+            before = before if isinstance(before, dict) else {}
+            attempts[number] = Attempt(number, time or 0.0, job_id if isinstance(job_id, str) else None, before)
+        elif number in attempts:
+            kind = kind_of(line["kind"]) if line.get("kind") else None
+            seconds, advanced = as_number(line.get("seconds")) or 0.0, line.get("advanced") is True
+            attempts[number] = replace(attempts[number], seconds=seconds, kind=kind, advanced=advanced)
+    return list(attempts.values())
+
+
+def ended_attempts(run: RunDir) -> list[Attempt]:
+    """The same of a run that is not at work: one without an end was killed with its parent."""
+    return [attempt if attempt.seconds is not None else _ended(run, attempt) for attempt in read_attempts(run)]
+
+
+def _ended(run: RunDir, attempt: Attempt) -> Attempt:
+    return replace(attempt, seconds=0.0, kind=kind_of_unended(run, attempt), advanced=has_advanced(run, attempt))
+
+
+def not_counting(attempts: Iterable[Attempt]) -> int:
+    """How many do not count towards `retry.max_attempts`.
+
+    Every preemption; the death of a node and a time limit where a checkpoint advanced.
+    """
+    passing = (Kind.TIMEOUT, Kind.NODE_FAILURE)
+    return sum(a.kind is Kind.PREEMPTED or (a.kind in passing and a.advanced) for a in attempts)
+
+
+def exhausted(attempts: Iterable[Attempt]) -> Counter[Kind]:
+    """How often they ran out of each thing; a time limit that left progress asks for no more time."""
+    return Counter(a.kind for a in attempts if a.kind and not (a.kind is Kind.TIMEOUT and a.advanced))
+
+
+def marks(run: RunDir, names: Iterable[str]) -> dict[str, str]:
+    """Time and size of files of the run, which change when a checkpoint is written; empty where there is none."""
+    found = {}
+    for name in names:
+        try:
+            status = (run.path / name).stat()
+            found[name] = f"{status.st_mtime_ns}/{status.st_size}"
+        except OSError:
+            found[name] = ""
+    return found
+
+
+def has_advanced(run: RunDir, attempt: Attempt) -> bool:
+    """Whether a checkpoint was written since `attempt` started."""
+    return any(mark and mark != attempt.checkpoints[name] for name, mark in marks(run, attempt.checkpoints).items())
+
+
+def kind_of_unended(run: RunDir, attempt: Attempt) -> Kind:
+    """Of an attempt without an end: what its parent wrote in advance, the word of Slurm, else its last heartbeat."""
+    failure, heartbeat = read_mapping(run.failure), read_mapping(run.heartbeat)
+    if failure.get("attempt") == attempt.number and failure.get("kind"):
+        return kind_of(failure["kind"])
+    if memory_kill(run, attempt.number, attempt.job_id):
+        return Kind.OUT_OF_MEMORY
+    return kind_of_lost(heartbeat if heartbeat.get("attempt") == attempt.number else {})
+
+
+def kind_of_lost(heartbeat: Mapping[str, Any]) -> Kind:
+    """The kind of failure that the last `heartbeat` speaks for: out_of_memory, else node_failure."""
+    peak, limit = heartbeat.get("peak_memory_bytes"), heartbeat.get("memory_limit_bytes")
+    near = isinstance(peak, int) and isinstance(limit, int) and peak >= NEAR * limit
+    return Kind.OUT_OF_MEMORY if near else Kind.NODE_FAILURE
+
+
+def memory_kill(run: RunDir, number: int, job_id: str | None) -> str | None:
+    """What Slurm wrote into the log of the array task when it ended attempt `number` for its memory; else None."""
+    if not re.fullmatch(r"\d+(_\d+)?", job_id or ""):
+        return None
+    for log in run.experiment.array_task_logs(str(job_id)):
+        text = log_tail(log)
+        _, started, since = text.rpartition(f"{run.run_id}: attempt {number} started")
+        if started and (line := _MEMORY_KILL.search(since)):
+            return line[0].strip()
+    return None
+
+
+def log_tail(log: Path) -> str:
+    """The end of the log of an array task; empty where there is none to read."""
+    try:
+        with open_file(log) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - LOG_TAIL))
+            return (file.read(LOG_TAIL) or b"").decode(errors="replace")
+    except OSError:
+        return ""
