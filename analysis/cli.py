@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from analysis.commands import alpha, compare, diagnose, export, fusion, predict, refine, rescale, robustness, summarize
+from analysis.commands import export, fusion, refine, summarize
+from analysis.tools import alpha, compare, diagnose, predict, rescale, robustness
 from runner import terminal
 from runner.terminal import Voice
 

@@ -26,10 +26,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.improved_step import WIDTH, batch, step
 from benchmarks.timing import alternate, machine
-from jobs.crystal.kernels import use_kernels
-from models import fused
-from models.convolution import EdgeGatedConvolution
+from jobs.tasks.crystal.compiled_kernel import use_kernels
 from models.crystal_model import CrystalModel
+from models.encoders import cpp_convolution
+from models.encoders.convolution import EdgeGatedConvolution
 from models.fusion.registry import LATE, MIDDLE
 from models.options import AlignnOptions
 from runner.rundir.cache_root import cache_root
@@ -118,14 +118,14 @@ def counted(take: Callable[[], object]) -> tuple[int, int]:
     with FlopCounterMode(display=False) as products:
         take()
     tables = 0
-    address = fused._pointer
+    address = cpp_convolution._pointer
 
     def seen(table: Tensor | None) -> int | None:
         nonlocal tables
         tables += 0 if table is None else table.nbytes
         return address(table)
 
-    with Traffic() as traffic, patch.object(fused, "_pointer", seen):
+    with Traffic() as traffic, patch.object(cpp_convolution, "_pointer", seen):
         take()
     return products.get_total_flops(), traffic.moved + tables
 

@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from analysis.choice import Candidate, choose
-from analysis.claims import is_beyond_noise
-from analysis.manifest import Select
-from analysis.statistics import LEVEL, Array, paired_interval, pooled_seed_variance, two_way
-from analysis.ties import tie
+from analysis.collect.manifest import Select
+from analysis.rank.choice import Candidate, choose
+from analysis.rank.claims import is_beyond_noise
+from analysis.rank.significance import tie
+from analysis.rank.statistics import LEVEL, Array, paired_interval, pooled_seed_variance, two_way
 from benchmarks.page import filled, table
 
 HERE = Path(__file__).resolve().parent

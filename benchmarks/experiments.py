@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 
 from jobs.launch import python_path
-from runner.files import read_json, read_json_lines
-from runner.layout import ExperimentDir, RunDir
+from runner.rundir.files import read_json, read_json_lines
+from runner.rundir.layout import ExperimentDir, RunDir
 
 POOL_ENDS_S = 60.0
 

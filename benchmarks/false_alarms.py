@@ -15,15 +15,15 @@ from typing import Any
 import torch
 import yaml
 
-from analysis.summary import summarize
+from analysis.rank.summary import summarize
 from benchmarks.timing import machine
-from jobs.child import result_of
 from jobs.context import RunContext, default_cache_root
-from jobs.crystal.schema import CrystalParams
-from jobs.crystal.task import CrystalTask
-from jobs.run_config import read_run_config
-from runner.files import write_json
-from runner.layout import ExperimentDir
+from jobs.node.child import result_of
+from jobs.tasks.crystal.schema import CrystalParams
+from jobs.tasks.crystal.task import CrystalTask
+from runner.rundir.files import write_json
+from runner.rundir.layout import ExperimentDir
+from runner.rundir.run_config import read_run_config
 
 MEASURED = Path(__file__).resolve().parent / "results" / "false_alarms.json"
 SEEDS = 14

@@ -30,13 +30,13 @@ from scipy.stats import spearmanr
 
 from benchmarks.page import filled, table
 from benchmarks.timing import machine
-from jobs.data.sources import load as load_data
 from jobs.launch import python_path
-from runner import manifest
+from jobs.tasks.crystal.data.sources import load as load_data
 from runner.commands import next_stage
 from runner.commands.loading import load
-from runner.files import read_json
-from runner.layout import ExperimentDir, RunDir
+from runner.rundir import manifest
+from runner.rundir.files import read_json
+from runner.rundir.layout import ExperimentDir, RunDir
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "results.md"

@@ -13,9 +13,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from analysis.pairing import pair
-from analysis.rank import Variant
-from analysis.summary import Summary, summarize
+from analysis.rank.pairing import pair
+from analysis.rank.ranking import Variant
+from analysis.rank.summary import Summary, summarize
 from benchmarks.page import filled, table
 from benchmarks.timing import machine
 from runner.health.fusion import weight_ratio

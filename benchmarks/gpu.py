@@ -26,9 +26,9 @@ import yaml
 from benchmarks import steps
 from benchmarks.experiments import command, wait_for_pool
 from benchmarks.timing import alternate, machine
-from models.alignn import Alignn
+from models.encoders.alignn import Alignn
 from models.options import AlignnOptions
-from runner.layout import ExperimentDir
+from runner.rundir.layout import ExperimentDir
 
 HERE = Path(__file__).resolve().parent
 STAGE1 = HERE.parent / "configs" / "stage1.yaml"

@@ -23,12 +23,12 @@ from alignn.torch_graph_builder import build_pure_torch_graph
 from jarvis.core.atoms import Atoms
 
 from benchmarks.timing import alternate, machine
-from jobs.crystal.graphs import crystal_graph
-from jobs.crystal.packing import pack
-from jobs.crystal.quotient import quotient
-from jobs.crystal.schema import GraphParams
-from jobs.data.crystals import Crystal
-from jobs.data.sources import load
+from jobs.tasks.crystal.data.crystals import Crystal
+from jobs.tasks.crystal.data.sources import load
+from jobs.tasks.crystal.graphs.crystal_graph import crystal_graph
+from jobs.tasks.crystal.graphs.packing import pack
+from jobs.tasks.crystal.graphs.quotient import quotient
+from jobs.tasks.crystal.schema import GraphParams
 
 SHELL, NEAREST = GraphParams(), GraphParams(strategy="nearest")
 

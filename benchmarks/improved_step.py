@@ -19,9 +19,9 @@ from typing import Any
 import torch
 
 from benchmarks.timing import alternate, machine
-from jobs.crystal.graph_store import GraphStore
-from jobs.crystal.schema import GraphParams
-from jobs.data.sources import load
+from jobs.tasks.crystal.data.sources import load
+from jobs.tasks.crystal.graphs.store import GraphStore
+from jobs.tasks.crystal.schema import GraphParams
 from jobs.training.optimisation import optimiser_for
 from models.batch import GraphBatch, TextBatch
 from models.crystal_model import CrystalModel

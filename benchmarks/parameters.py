@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from benchmarks.page import filled, table
-from models.alignn import Alignn
 from models.batch import Distinct, Edges, GraphBatch, TextBatch
 from models.crystal_model import CrystalModel
+from models.encoders.alignn import Alignn
 from models.fusion.records import Records
 from models.fusion.registry import LATE, MIDDLE, Entry
 from models.options import AlignnOptions, FusionOptions

@@ -23,10 +23,10 @@ import psutil
 
 from benchmarks.experiments import SMALL, command, run, wait_for_pool, write
 from benchmarks.timing import machine
-from jobs.crystal.graph_shards import packed_graphs
-from jobs.crystal.schema import GraphParams
-from jobs.data.sources import load
-from runner.layout import ExperimentDir
+from jobs.tasks.crystal.data.sources import load
+from jobs.tasks.crystal.graphs.shards import packed_graphs
+from jobs.tasks.crystal.schema import GraphParams
+from runner.rundir.layout import ExperimentDir
 
 ALL = 6277  # crystals of mp6k
 SIZES = {"crystals": [500, 2000, ALL], "runs": [1, 10, 100]}

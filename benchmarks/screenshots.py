@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from browser import Browser, find  # noqa: E402
-from runner.layout import ExperimentDir  # noqa: E402
+from runner.rundir.layout import ExperimentDir  # noqa: E402
 
 LARGEST = 400_000  # bytes of a picture in the repository
 

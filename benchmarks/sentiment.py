@@ -20,15 +20,15 @@ from typing import Any
 
 import yaml
 
-from analysis.search_results import search_results
-from analysis.summary import summarize
+from analysis.output.search_results import search_results
+from analysis.rank.summary import summarize
 from benchmarks.page import filled, table
 from benchmarks.timing import machine
 from jobs.context import RunContext
-from jobs.sentiment.schema import SentimentParams
-from jobs.sentiment.task import SentimentTask
+from jobs.tasks.sentiment.schema import SentimentParams
+from jobs.tasks.sentiment.task import SentimentTask
 from models.sentiment.options import MODALITIES
-from runner.layout import RunDir
+from runner.rundir.layout import RunDir
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "results.md"

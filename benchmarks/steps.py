@@ -30,16 +30,16 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import alternate, machine
-from jobs.crystal.graph_store import GraphStore
-from jobs.crystal.kernels import use_kernels
-from jobs.crystal.schema import GraphParams
-from jobs.data.sources import load
 from jobs.launch import child_environment
-from models.alignn import Alignn
-from models.alignn_weights import load_alignn_weights
+from jobs.tasks.crystal.compiled_kernel import use_kernels
+from jobs.tasks.crystal.data.sources import load
+from jobs.tasks.crystal.graphs.store import GraphStore
+from jobs.tasks.crystal.schema import GraphParams
 from models.batch import GraphBatch
-from models.convolution import EdgeGatedConvolution
 from models.crystal_model import CrystalModel
+from models.encoders.alignn import Alignn
+from models.encoders.alignn_weights import load_alignn_weights
+from models.encoders.convolution import EdgeGatedConvolution
 from models.fusion.registry import LATE, MIDDLE
 from models.options import AlignnOptions
 from runner.rundir.cache_root import cache_root
@@ -255,7 +255,7 @@ def their_graphs(graphs: GraphBatch, encoder: Alignn) -> Any:
 
 def dgl_step(theirs: nn.Module, graphs: GraphBatch, target: torch.Tensor) -> Step:
     """alignn's own model on DGL 1.1.3, with the same weights."""
-    import models.dgl_backend  # noqa: F401  # prepares the import of dgl
+    import models.encoders.dgl_backend  # noqa: F401  # prepares the import of dgl
 
     import dgl  # isort: skip
     from alignn.models.alignn_atomwise import ALIGNNAtomWise, ALIGNNAtomWiseConfig

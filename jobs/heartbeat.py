@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from jobs.log import say
-from runner.files import write_json
-from runner.layout import RunDir
-from runner.processes import HEARTBEAT_SECONDS, this_process
+from runner.rundir.files import write_json
+from runner.rundir.layout import RunDir
+from runner.rundir.processes import HEARTBEAT_SECONDS, this_process
 
 PROGRESS = ("epoch", "epochs", "metric", "value", "health")  # health: ok, warning or blocking
 

@@ -44,7 +44,7 @@ class Task(Protocol):
     Params: ClassVar[type[BaseModel]]  # frozen, extra="forbid"
     seed_key: ClassVar[str]  # dotted key that the experiment's `seeds` set
 
-    # reported(params) -> runner.ranking.Reported, optional: the metrics of a run, and which end of each is the good one
+    # reported(params) -> runner.config.ranking.Reported, optional: the metrics of a run, and which end of each is the good one
 
     def prepare(self, params: Sequence[BaseModel], cache_root: Path, log: Callable[[str], None]) -> list[Preparation]:
         """Fetch data and fill the caches for all `params`; runs on a node with internet."""

@@ -13,15 +13,15 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from models.alignn import Alignn
 from models.batch import GraphBatch, TextBatch
+from models.encoders.alignn import Alignn
+from models.encoders.projection import ProjectionHead
+from models.encoders.segment import weighted_mean
 from models.fusion.gate_warmup import GateWarmup
 from models.fusion.interface import NO_TEXT, GraphSide, LateFusion, MiddleFusion, TextSide, Widths
 from models.fusion.records import LATE_LAYER, Records
 from models.fusion.registry import LATE, MIDDLE
 from models.options import AlignnOptions, FusionOptions, MiddleOptions, NoEncoder
-from models.projection import ProjectionHead
-from models.segment import weighted_mean
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _make_encoder(options: AlignnOptions) -> Alignn:
     if options.backend == "torch":
         return Alignn(options)
     try:
-        from models.dgl_backend import DglAlignn  # dgl is imported only when it is asked for
+        from models.encoders.dgl_backend import DglAlignn  # dgl is imported only when it is asked for
     except ImportError as error:
         raise ValueError(
             f"encoder.backend dgl needs the package dgl 1.1.3, which exists for Linux on x86-64 and Python 3.11 "

@@ -131,8 +131,8 @@ def submit(
     from runner.commands import submit as command
     from runner.commands.loading import refuse_bad_data, refuse_missing
     from runner.commands.watch import wait as wait_for
-    from runner.plan import Policy
-    from runner.submission import Origin
+    from runner.submit.plan import Policy
+    from runner.submit.submission import Origin
 
     loaded, destination = _load_with_cluster(config, root, set_, cluster)
     runs = command.chosen(loaded, only or [])
@@ -164,7 +164,7 @@ def resubmit(
     from runner.commands import resubmit as command
     from runner.commands.submit import lines
     from runner.commands.watch import wait as wait_for
-    from runner.selection import experiment_directory, root_directory
+    from runner.submit.selection import experiment_directory, root_directory
 
     again = command.reload(experiment_directory(experiment, root_directory(root)), cluster)
     outcome = command.resubmit(again, kind or [], force, dry_run)
@@ -179,7 +179,7 @@ def failures(experiment: Experiment = None, root: Root = None) -> None:
     """Say of each failed run why it failed, with its last lines and the next command."""
     from runner.commands import failures as command
     from runner.commands.status import take
-    from runner.selection import experiment_directory, root_directory
+    from runner.submit.selection import experiment_directory, root_directory
 
     found = list(command.blocks(take(experiment_directory(experiment, root_directory(root)))))
     print("\n\n".join(found) if found else "no run has failed")
@@ -211,7 +211,7 @@ def status(
     """Say how far an experiment is: counts, and a row a run."""
     from runner.commands import status as command
     from runner.console import console as console_of
-    from runner.selection import experiment_directory, root_directory
+    from runner.submit.selection import experiment_directory, root_directory
 
     directory = experiment_directory(experiment, root_directory(root))
     if watch:
@@ -240,7 +240,7 @@ def logs(
 ) -> None:
     """Print the log of a run."""
     from runner.commands import logs as command
-    from runner.selection import experiment_directory, root_directory
+    from runner.submit.selection import experiment_directory, root_directory
 
     found, log = command.find(experiment_directory(experiment, root_directory(root)), name, attempt)
     parts = command.follow(found, log) if follow else [command.read(log)]
@@ -263,8 +263,8 @@ def cancel(
 ) -> None:
     """Stop runs that are queued or running."""
     from runner.commands import cancel as command
-    from runner.quantities import counted
-    from runner.selection import experiment_directory, root_directory
+    from runner.config.quantities import counted
+    from runner.submit.selection import experiment_directory, root_directory
 
     directory = experiment_directory(experiment, root_directory(root))
     chosen = command.cancel(directory, [*(name or []), *(only or [])], state or command.USUAL)
@@ -283,7 +283,7 @@ def promote(
 ) -> None:
     """Write the next stage's experiment file from the variants that the summary promotes."""
     from runner.commands import promote as command
-    from runner.selection import experiment_directory, root_directory
+    from runner.submit.selection import experiment_directory, root_directory
 
     path = command.promote(experiment_directory(experiment, root_directory(root)), next_, top, incomplete)
     print(path)
@@ -294,7 +294,7 @@ def promote(
 def supervise(experiment: Experiment = None, root: Root = None, only: Only = None) -> None:
     """Look after an experiment in this process: wait, retry, summarise, go on to the next stage."""
     from runner.commands.supervise import follow
-    from runner.selection import experiment_directory, root_directory
+    from runner.submit.selection import experiment_directory, root_directory
 
     follow(experiment_directory(experiment, root_directory(root)), only or [])
 
@@ -306,10 +306,10 @@ def doctor(
     root: Root = None,
 ) -> None:
     """Check in a minute whether a Slurm site can run our arrays, with one small job."""
-    from runner import cluster as clusters
     from runner.commands.doctor import examine
-    from runner.quantities import counted
-    from runner.selection import root_directory
+    from runner.config import cluster as clusters
+    from runner.config.quantities import counted
+    from runner.submit.selection import root_directory
 
     site = clusters.load(cluster, Path.cwd() / "experiment.yaml")
     if not isinstance(site, clusters.SlurmCluster):
@@ -349,7 +349,7 @@ def _supervise(loaded: Loaded, cluster: Any, only: list[str]) -> None:
 
 def _load(config: Path, root: Path | None, overrides: list[str] | None) -> Loaded:
     from runner.commands.loading import load
-    from runner.selection import root_directory
+    from runner.submit.selection import root_directory
 
     with _collector_paused():
         return load(config, root_directory(root), overrides or [])
@@ -359,7 +359,7 @@ def _load_with_cluster(
     config: Path, root: Path | None, overrides: list[str] | None, cluster: str | None
 ) -> tuple[Loaded, Destination]:
     from runner.commands.loading import load_with_cluster
-    from runner.selection import root_directory
+    from runner.submit.selection import root_directory
 
     with _collector_paused():
         return load_with_cluster(config, root_directory(root), overrides or [], cluster)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.launch import python_path
-from runner.layout import ExperimentDir
+from runner.rundir.layout import ExperimentDir
 
 CONFIG = """\
 experiment: small

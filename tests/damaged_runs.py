@@ -23,7 +23,7 @@ import yaml
 import analysis.cli
 import runner.cli
 from experiment_factory import Plan, PlannedVariant, write_experiment
-from runner.layout import ExperimentDir
+from runner.rundir.layout import ExperimentDir
 
 LONGEST_S = 30  # of one command; it takes a tenth of a second
 DEEP = "[" * 50_000

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from runner.layout import ExperimentDir, RunDir
+from runner.rundir.layout import ExperimentDir, RunDir
 
 FUSION_COLUMNS = (
     "epoch", "layer", "w_graph", "w_text", "ratio", "contribution_ratio",

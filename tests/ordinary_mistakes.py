@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runner import yaml_source
+from runner.config import yaml_source
 from runner_main import Said, run
 
 CONFIGS = Path(__file__).parents[1] / "configs"

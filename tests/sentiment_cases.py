@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from jobs.sentiment.schema import SentimentParams
+from jobs.tasks.sentiment.schema import SentimentParams
 from models.sentiment.model import SentimentModel
 from models.sentiment.options import SentimentModelOptions
 from models.sentiment.sequences import Sequences, Utterances

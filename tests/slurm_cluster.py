@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.parent import ArrayTask
-from runner.layout import RunDir
+from jobs.node.parent import ArrayTask
+from runner.rundir.layout import RunDir
 from tiny_experiment import TESTS, wait_until
 
 SCRIPT = TESTS / "slurm-cluster"

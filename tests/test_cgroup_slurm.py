@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from test_runtime_slurm import failure_of
 
 from jobs.failure import Kind
 from slurm_cluster import SlurmCluster
-from test_runtime_slurm import failure_of
 from tiny_experiment import write_run
 
 pytestmark = pytest.mark.slurm

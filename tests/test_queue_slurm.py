@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from test_runtime_slurm import heartbeat_at, outcomes
 
 from jobs.failure import Kind
-from runner.files import read_json_lines
 from runner.rundir.attempts import ended_attempts
+from runner.rundir.files import read_json_lines
 from slurm_cluster import SlurmCluster
-from test_runtime_slurm import heartbeat_at, outcomes
 from tiny_experiment import TESTS, environment, wait_until, write_run
 from tiny_search import runner, site, stage, states
 

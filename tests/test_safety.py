@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs.provenance import shown_environment
-from jobs.submitted import load_own
-from runner.schedulers import slurm
+from jobs.node.provenance import shown_environment
+from jobs.node.submitted import load_own
+from runner.submit.schedulers import slurm
 from runner_main import run
 
 REPOSITORY = Path(__file__).parents[1]
@@ -32,8 +32,8 @@ def calls() -> list[tuple[str, str, ast.Call]]:
 
 PICKLING = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 UNPICKLES = {  # the only modules that open a pickle, and what they open
-    "jobs/sentiment/convert.py": "what a person converts knowingly",
-    "jobs/submitted.py": "what submitit wrote, of the account that runs",
+    "jobs/tasks/sentiment/convert.py": "what a person converts knowingly",
+    "jobs/node/submitted.py": "what submitit wrote, of the account that runs",
 }
 
 
@@ -122,7 +122,7 @@ def test_a_submission_is_writable_for_us_alone_and_the_runs_keep_the_umask(
     assert (tmp_path / "umask").read_text() == "0002\n"
     scripts = [path.read_text() for path in (tmp_path / "slurm").glob("*.sh")]
     assert scripts
-    assert all(" -P -u -m jobs.submitted " in text for text in scripts)
+    assert all(" -P -u -m jobs.node.submitted " in text for text in scripts)
 
 
 def test_no_secret_is_shown() -> None:
@@ -151,9 +151,9 @@ def test_name_that_could_leave_the_directory_or_reach_a_shell_is_refused(name: s
 def test_value_of_an_axis_cannot_leave_the_directory_of_its_run(value: str, tmp_path: Path) -> None:
     config = tmp_path / "e.yaml"
     config.write_text(yaml.safe_dump({"experiment": "e", "matrix": {"axes": {"data.target": [value]}}}))
-    from jobs.crystal.schema import CrystalParams
-    from runner.expansion import expand
-    from runner.experiment import load
+    from jobs.tasks.crystal.schema import CrystalParams
+    from runner.config.experiment import load
+    from runner.matrix.expansion import expand
 
     (planned,) = expand(load(config), CrystalParams, "train.seed").runs
     assert set(planned.run_id) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")

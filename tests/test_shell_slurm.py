@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from jobs.failure import Kind
-from runner.layout import ExperimentDir
-from slurm_cluster import SlurmCluster
 from test_retries_slurm import GPU_MEMORY, ended
 from test_runtime_slurm import DISTURBED, heartbeat_at, outcomes
+
+from jobs.failure import Kind
+from runner.rundir.layout import ExperimentDir
+from slurm_cluster import SlurmCluster
 from tiny_experiment import TESTS, environment, wait_until, write_run
 from tiny_search import runner, site, stage, states
 

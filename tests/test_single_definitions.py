@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runner.rundir.failures import Kind
-from runner.states import STATES
+from runner.rundir.states import STATES
 
 ROOT = Path(__file__).parents[1]
 # Names that only the module itself, and those beside it, may use: what is judged with them is judged there
-JUDGING = {"start_time": "runner/processes.py", "machine": "runner/processes.py", "state_of": "runner/states.py"}
+JUDGING = {
+    "start_time": "runner/rundir/processes.py",
+    "machine": "runner/rundir/processes.py",
+    "state_of": "runner/rundir/states.py",
+}
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
@@ -44,9 +48,9 @@ def test_kinds_of_failure_are_listed_once() -> None:
 
 def test_states_are_listed_once_with_what_is_shown_of_each() -> None:
     lists = {name for name, tree in modules() if second_lists(tree, frozenset(STATES), 4)}
-    assert lists == {"runner/states.py", "runner/commands/status.py"}  # the second: their colours
+    assert lists == {"runner/rundir/states.py", "runner/commands/status.py"}  # the second: their colours
 
 
 def test_who_is_alive_and_what_state_a_run_has_is_judged_in_one_place() -> None:
     assert {name: found for name, tree in modules() if (found := judged_elsewhere(name, tree))} == {}
-    assert judged_elsewhere("jobs/pool.py", ast.parse("from runner.processes import start_time"))
+    assert judged_elsewhere("jobs/node/pool.py", ast.parse("from runner.rundir.processes import start_time"))

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from runner.cluster import SlurmCluster
 from runner.commands.doctor import examine
-from runner.experiment import Resources
+from runner.config.cluster import SlurmCluster
+from runner.config.experiment import Resources
 from runner.rundir.slurm_commands import SlurmCommands, choices, clean, from_the_shell
-from runner.schedulers import limits, slurm
-from runner.submission import environment, warnings
+from runner.submit.schedulers import limits, slurm
+from runner.submit.submission import environment, warnings
 from test_single_definitions import modules
 
 JOB = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_MEM_PER_NODE": "4096", "SLURM_MEM_PER_CPU": "1",

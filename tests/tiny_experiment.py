@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from jobs.launch import python_path
-from runner.layout import ExperimentDir, RunDir
+from runner.rundir.layout import ExperimentDir, RunDir
 
 TESTS = Path(__file__).parent
 
@@ -36,7 +36,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def parent_command(*directories: RunDir) -> list[str]:
-    return [sys.executable, "-P", "-m", "jobs.parent", *(str(directory.path) for directory in directories)]
+    return [sys.executable, "-P", "-m", "jobs.node.parent", *(str(directory.path) for directory in directories)]
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 20.0, what: str = "condition") -> Any:

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from runner import manifest
-from runner.layout import ExperimentDir, RunDir
+from runner.rundir import manifest
+from runner.rundir.layout import ExperimentDir, RunDir
 from tiny_experiment import TESTS, environment
 
 SITE = "kind: slurm\npartition: gpu\nenvironment: {RUNNER_HEARTBEAT_S: '0.5'}\nsupervisor: {time: 5m}\n"

@@ -8,13 +8,13 @@ from typing import Any
 
 import yaml
 
-from jobs.child import result_of
 from jobs.context import RunContext
-from jobs.crystal.schema import CrystalParams
-from jobs.crystal.task import CrystalTask
-from jobs.run_config import read_run_config
-from runner.files import write_json
-from runner.layout import ExperimentDir
+from jobs.node.child import result_of
+from jobs.tasks.crystal.schema import CrystalParams
+from jobs.tasks.crystal.task import CrystalTask
+from runner.rundir.files import write_json
+from runner.rundir.layout import ExperimentDir
+from runner.rundir.run_config import read_run_config
 
 ENCODER = {"name": "alignn", "alignn_layers": 2, "gcn_layers": 1, "embedding": 8, "hidden": 16}
 MIDDLE = {"name": "middle", "layers": [1, 2], "hidden_dim": 8, "initial_scale": 2.0}

@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 from analysis.commands.options import DEFAULT_ROOT, Experiment, Root
-from analysis.export import SPLITS, prediction_rows, write_csv, write_leaderboard, write_parquet
-from analysis.output import kept_inside
-from analysis.selection import variant_named
-from analysis.summary import summarize
+from analysis.commands.selection import variant_named
+from analysis.output.export import SPLITS, prediction_rows, write_csv, write_leaderboard, write_parquet
+from analysis.output.writing import kept_inside
+from analysis.rank.summary import summarize
 from runner.errors import CommandFailed
-from runner.selection import experiment_directory
+from runner.submit.selection import experiment_directory
 from runner.terminal import tell
 
 

@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from analysis.commands.options import DEFAULT_ROOT, Experiment, Format, FormatOption, Root
+from analysis.commands.selection import variants_named
 from analysis.commands.tables import write_rows
-from analysis.curves import VariantLogs, read_logs
-from analysis.fusion_table import SCALES, WEIGHTS, filled_columns, fusion_rows, thinned
-from analysis.output import written
-from analysis.selection import variants_named
-from analysis.summary import Summary, summarize
+from analysis.output.fusion_table import SCALES, WEIGHTS, filled_columns, fusion_rows, thinned
+from analysis.output.writing import written
+from analysis.rank.curves import VariantLogs, read_logs
+from analysis.rank.summary import Summary, summarize
 from runner.errors import CommandFailed
-from runner.selection import experiment_directory
+from runner.submit.selection import experiment_directory
 
 VariantOption = Annotated[
     list[str] | None,

@@ -7,18 +7,18 @@ from typing import Annotated
 
 import typer
 
+from analysis.collect.submitted_file import submitted_file
 from analysis.commands.options import DEFAULT_ROOT, Experiment, Root
-from analysis.output import written
-from analysis.quantities import significant
-from analysis.refinement import finer_axes, refined
-from analysis.submitted_file import submitted_file
-from analysis.summary import summarize
-from runner import experiment as experiment_file
+from analysis.formatting import significant
+from analysis.output.writing import written
+from analysis.rank.refinement import finer_axes, refined
+from analysis.rank.summary import summarize
+from runner.config import experiment as experiment_file
+from runner.config.experiment import checked_name
+from runner.config.yaml_output import dump
 from runner.errors import CommandFailed, UserError
-from runner.experiment import checked_name
-from runner.selection import experiment_directory
+from runner.submit.selection import experiment_directory
 from runner.terminal import tell
-from runner.yaml_text import dump
 
 
 def command(

@@ -9,19 +9,19 @@ from typing import Annotated
 
 import typer
 
-from analysis.best_config import best_config
+from analysis.collect.submitted_file import submitted_file
 from analysis.commands.options import DEFAULT_ROOT, Experiment, Format, FormatOption, Root
-from analysis.output import stdout_console, written
-from analysis.report import is_current, report_key, to_html
-from analysis.search_results import as_text, search_results
-from analysis.submitted_file import submitted_file
-from analysis.summary import Summary, summarize
-from analysis.summary_latex import to_latex
-from analysis.summary_markdown import to_markdown
-from analysis.summary_records import to_csv, to_json
-from analysis.summary_table import show
+from analysis.output.best_config import best_config
+from analysis.output.latex import to_latex
+from analysis.output.markdown import to_markdown
+from analysis.output.report import is_current, report_key, to_html
+from analysis.output.search_results import as_text, search_results
+from analysis.output.summary_records import to_csv, to_json
+from analysis.output.summary_table import show
+from analysis.output.writing import stdout_console, written
+from analysis.rank.summary import Summary, summarize
 from runner.errors import UserError
-from runner.selection import experiment_directory
+from runner.submit.selection import experiment_directory
 
 ReportOption = Annotated[
     bool, typer.Option("--report/--no-report", help="Write report.html and figures/, when something changed.")

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.commands.options import Format
-from analysis.output import stdout_console
-from analysis.quantities import significant
+from analysis.formatting import significant
+from analysis.output.writing import stdout_console
 from runner.spreadsheet import csv_text
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.manifest import Select
+from analysis.collect.manifest import Select
+from analysis.formatting import axis_label
 from analysis.plots.figure import Plot, canvas, colour, finish, shortened
-from analysis.quantities import axis_label
-from analysis.rank import Variant
+from analysis.rank.ranking import Variant
 
 MOST_AXES = 6
 MOST_VALUES = 40

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from analysis.curves import Curve, VariantLogs
 from analysis.plots.figure import HEALTHY, Plot, canvas, colour, finish, legend_beside, over_epochs, shortened
 from analysis.plots.training import plain_log_labels
+from analysis.rank.curves import Curve, VariantLogs
 from runner.health.thresholds import Thresholds
 
 STYLES = ("-", "--", ":", "-.")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from analysis.curves import VariantLogs, read_logs
+from analysis.collect.predictions import Predictions, read_predictions
 from analysis.plots import axes, fusion, guidance, training
 from analysis.plots.figure import Plot, styled
-from analysis.predictions import Predictions, read_predictions
-from analysis.rank import Variant
-from analysis.summary import Summary
+from analysis.rank.curves import VariantLogs, read_logs
+from analysis.rank.ranking import Variant
+from analysis.rank.summary import Summary
 
 MOST_CURVES = 8  # variants with a line of their own
 MOST_LAYERS = 8  # lines of fused layers

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.curves import VariantLogs
 from analysis.plots.figure import HEALTHY, Plot, canvas, finish, legend_beside
 from analysis.plots.fusion import draw, lines_of
+from analysis.rank.curves import VariantLogs
 from runner.health.guidance import GUIDANCE
 from runner.health.thresholds import Thresholds
 

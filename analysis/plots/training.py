@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from analysis.curves import VariantLogs
-from analysis.manifest import Select
+from analysis.collect.manifest import Select
+from analysis.collect.predictions import Predictions
 from analysis.plots.figure import INK, RULE, Plot, canvas, colour, finish, legend_beside, over_epochs, shortened
-from analysis.predictions import Predictions
-from analysis.rank import Variant
+from analysis.rank.curves import VariantLogs
+from analysis.rank.ranking import Variant
 
 MOST_VARIANTS = 40  # in one figure
 MOST_NUMBERED = 20  # points that have room for a number

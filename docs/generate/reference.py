@@ -10,9 +10,9 @@ import analysis.cli
 import runner.cli
 from benchmarks.page import table
 from docs.generate import commands, keys
-from jobs.registry import TASKS
+from jobs.tasks.registry import TASKS
 from runner.commands.schema import cluster_schema, experiment_schema
-from runner.comments import comments
+from runner.config.field_comments import comments
 from runner.health.thresholds import Thresholds
 
 DOCS = Path(__file__).resolve().parents[1]

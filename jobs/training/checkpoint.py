@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from jobs.patience import patiently
-from runner.files import replacing
+from runner.rundir.files import replacing
 
 FORMAT = 1
 # What taking over a state raises where it is that of another model, or nothing of the kind

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable
 
-from runner.files import replacing
-from runner.layout import RunDir
+from runner.rundir.files import replacing
+from runner.rundir.layout import RunDir
 
 
 def write_predictions(run: RunDir, rows: Iterable[tuple[str, str, float, float]]) -> None:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from models.attention import CrossAttention, Keys, PaddedAtoms
+from models.encoders.segment import weighted_mean
 from models.fusion.interface import GraphSide, TextSide, Widths
 from models.fusion.records import LayerRecord
 from models.options import CrossAttentionLateOptions
-from models.segment import weighted_mean
 
 
 class TokenExchange(nn.Module):

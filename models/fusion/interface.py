@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from models.batch import GraphBatch
+from models.encoders.segment import gather
 from models.fusion.records import LayerRecord
-from models.segment import gather
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,16 @@ import signal
 import time
 from collections.abc import Sequence
 
-from runner import manifest
 from runner.commands.status import Status, take
 from runner.errors import CommandFailed, UserError, nearest
-from runner.files import read_mapping, write_json
-from runner.layout import ExperimentDir
-from runner.manifest import PlannedRun
-from runner.processes import is_alive, is_here
+from runner.rundir import manifest
+from runner.rundir.files import read_mapping, write_json
+from runner.rundir.layout import ExperimentDir
+from runner.rundir.manifest import PlannedRun
+from runner.rundir.processes import is_alive, is_here
 from runner.rundir.slurm_commands import SlurmCommands
-from runner.schedulers import local, slurm
-from runner.selection import filter_runs
+from runner.submit.schedulers import local, slurm
+from runner.submit.selection import filter_runs
 
 # A failed run has ended, and a new one was never sent; gone: from the experiment file, and still queued or running
 CANCELLABLE = ("queued", "running", "lost", "gone")

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.probe import Probe
-from runner.cluster import SlurmCluster
+from jobs.node.probe import Probe
+from runner.config.cluster import SlurmCluster
+from runner.config.experiment import Resources
+from runner.config.quantities import human_seconds
 from runner.errors import CommandFailed, UserError
-from runner.experiment import Resources
-from runner.files import read_json
-from runner.quantities import human_seconds
 from runner.rundir.cache_root import cache_root
+from runner.rundir.files import read_json
 from runner.rundir.slurm_commands import SlurmCommands, from_the_shell
-from runner.schedulers import limits, slurm
-from runner.submission import environment
+from runner.submit.schedulers import limits, slurm
+from runner.submit.submission import environment
 
 START_SECONDS = 120  # in a queue that is longer, the checks of the compute node are left out, and named
 SEE_SECONDS = 30  # for a file written on a node to be seen here

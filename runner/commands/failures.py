@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from runner.commands.logs import attempt_logs, cleaned, log_of_the_start, read
 from runner.commands.status import Status
 from runner.errors import CommandFailed
-from runner.files import read_mapping
-from runner.layout import ExperimentDir, RunDir
-from runner.manifest import PlannedRun
 from runner.rundir.failures import kind_of
-from runner.states import RunState
+from runner.rundir.files import read_mapping
+from runner.rundir.layout import ExperimentDir, RunDir
+from runner.rundir.manifest import PlannedRun
+from runner.rundir.states import RunState
 
 LOG_LINES = 8
 

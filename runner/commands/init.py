@@ -5,11 +5,11 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from jobs.registry import TASKS
-from runner import yaml_source
+from jobs.tasks.registry import TASKS
 from runner.commands.schema import CLUSTER, schema_of
+from runner.config import yaml_source
 from runner.errors import UserError
-from runner.files import write_text
+from runner.rundir.files import write_text
 
 SCHEMAS = "schema"  # the folder beside the starters
 

@@ -8,21 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from jobs.registry import load_task
 from jobs.task import Task
-from runner import cluster as clusters
-from runner import experiment, yaml_source
-from runner.cluster import Cluster, SlurmCluster
+from jobs.tasks.registry import load_task
 from runner.commands import next_stage
+from runner.config import cluster as clusters
+from runner.config import experiment, yaml_source
+from runner.config.cluster import Cluster, SlurmCluster
+from runner.config.experiment import Experiment, ExperimentFile
+from runner.config.key_places import with_place
+from runner.config.quantities import unnamed_units
+from runner.config.ranking import reported_by, resolved_select
+from runner.config.yaml_source import Key
 from runner.errors import ConfigError, Mistakes, Problem, UserError, nearest
-from runner.expansion import Expansion, Run, examine
-from runner.experiment import Experiment, ExperimentFile
 from runner.health.thresholds import overridden
-from runner.key_places import with_place
-from runner.layout import ExperimentDir, RunDir
-from runner.quantities import unnamed_units
-from runner.ranking import reported_by, resolved_select
-from runner.yaml_source import Key
+from runner.matrix.expansion import Expansion, Run, examine
+from runner.rundir.layout import ExperimentDir, RunDir
 
 
 @dataclass(frozen=True)

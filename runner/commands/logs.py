@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from runner import manifest
 from runner.errors import CommandFailed, UserError
-from runner.files import open_text
-from runner.layout import ExperimentDir, RunDir
-from runner.manifest import Submission
-from runner.schedulers import slurm
-from runner.selection import choose_run
-from runner.states import run_state
+from runner.rundir import manifest
+from runner.rundir.files import open_text
+from runner.rundir.layout import ExperimentDir, RunDir
+from runner.rundir.manifest import Submission
+from runner.rundir.states import run_state
+from runner.submit.schedulers import slurm
+from runner.submit.selection import choose_run
 from runner.terminal import log_line
 
 POLL_SECONDS = 0.5

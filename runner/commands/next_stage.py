@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jobs.registry import load_task
-from runner import matrix
+from jobs.tasks.registry import load_task
+from runner.config.experiment import Experiment, Matrix, Overrides, examine
+from runner.config.yaml_source import Source
 from runner.errors import ConfigError, UserError
-from runner.experiment import Experiment, Matrix, Overrides, examine
-from runner.identity import axis_names, variant_label
-from runner.resolution import Misfit, Resolver
-from runner.yaml_source import Source
+from runner.matrix import points
+from runner.matrix.resolution import Misfit, Resolver
+from runner.matrix.run_id import axis_names, variant_label
 
 WARM_START = "train.warm_start"
 FILLED_IN = "promoted"  # as the template's warm start: the checkpoint of each variant
@@ -69,11 +69,11 @@ def _settings(source: Source, given: dict[str, Any]) -> list[Overrides]:
     if "matrix" in examined.spoilt:
         raise ConfigError(list(examined.mistakes))
     if given.get("include"):
-        raise UserError(f"{source.path}: matrix.include cannot be combined with promoted variants; "
+        raise UserError(f"{source.path}: points.include cannot be combined with promoted variants; "
                         "allowed: axes, zip, random, exclude, named, seeds")  # fmt: skip
     if not given:
         return [{}]
-    found, problems = matrix.points(Matrix.model_validate(given), source)
+    found, problems = points.points(Matrix.model_validate(given), source)
     if problems:
         raise ConfigError(problems)
     return [point.overrides for point in found]

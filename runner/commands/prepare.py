@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable
 
 from jobs.task import Preparation
-from runner import prepared
-from runner.cluster import Cluster
 from runner.commands.loading import Loaded
+from runner.config.cluster import Cluster
 from runner.rundir.cache_root import cache_root
+from runner.submit import prepare_index
 
 
 def prepare(loaded: Loaded, cluster: Cluster, say: Callable[[str], None]) -> list[Preparation]:
@@ -18,5 +18,5 @@ def prepare(loaded: Loaded, cluster: Cluster, say: Callable[[str], None]) -> lis
     os.environ["RUNNER_CACHE"] = str(root)
     found = loaded.task.prepare(loaded.models(loaded.expansion.runs), root, say)
     if all(item.ready for item in found):
-        prepared.record(root, loaded.experiment.experiment, (run.run_id for run in loaded.expansion.runs))
+        prepare_index.record(root, loaded.experiment.experiment, (run.run_id for run in loaded.expansion.runs))
     return found

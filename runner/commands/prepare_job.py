@@ -15,18 +15,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jobs.allocation import Allocation
 from jobs.failure import Failure, Kind
 from jobs.launch import child_environment, module_command
 from jobs.log import say
-from jobs.signals import Signals
-from runner import cluster as clusters
-from runner import manifest, submission
+from jobs.node.allocation import Allocation
+from jobs.node.signals import Signals
 from runner.commands.loading import load
 from runner.commands.prepare import prepare
+from runner.config import cluster as clusters
 from runner.errors import UserError
-from runner.files import content, open_to_append
-from runner.layout import ExperimentDir, RunDir
+from runner.rundir import manifest
+from runner.rundir.files import content, open_to_append
+from runner.rundir.layout import ExperimentDir, RunDir
+from runner.submit import submission
 
 
 @dataclass(frozen=True)

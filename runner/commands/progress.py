@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runner.commands.status import Status, metric_name, value_of
-from runner.quantities import human_seconds
+from runner.config.quantities import human_seconds
 
 WAITED_FOR = ("completed", "running", "queued", "unknown")
 

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import manifest, yaml_source
 from runner.commands import next_stage
 from runner.commands.status import take
+from runner.config import yaml_source
+from runner.config.experiment import load
+from runner.config.yaml_output import dump
 from runner.errors import CommandFailed, UserError
-from runner.experiment import load
-from runner.files import read_mapping, write_text
-from runner.identity import value_label
-from runner.layout import ExperimentDir
-from runner.yaml_text import dump
+from runner.matrix.run_id import value_label
+from runner.rundir import manifest
+from runner.rundir.files import read_mapping, write_text
+from runner.rundir.layout import ExperimentDir
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,16 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runner import cluster as clusters
-from runner import manifest, submission
 from runner.commands.loading import Loaded, load, load_cluster
 from runner.commands.submit import Outcome, submit
+from runner.config import cluster as clusters
 from runner.errors import UserError, nearest
-from runner.layout import ExperimentDir
-from runner.plan import Policy
+from runner.rundir import manifest
 from runner.rundir.failures import Kind
-from runner.states import run_state
+from runner.rundir.layout import ExperimentDir
+from runner.rundir.states import run_state
+from runner.submit import submission
+from runner.submit.plan import Policy
 
 
 @dataclass(frozen=True)

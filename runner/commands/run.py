@@ -8,14 +8,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from runner import manifest
 from runner.commands.loading import Loaded
 from runner.commands.logs import cleaned
-from runner.files import open_text
-from runner.layout import RunDir
-from runner.selection import choose_run
-from runner.states import run_state
-from runner.submission import write_run
+from runner.rundir import manifest
+from runner.rundir.files import open_text
+from runner.rundir.layout import RunDir
+from runner.rundir.states import run_state
+from runner.submit.selection import choose_run
+from runner.submit.submission import write_run
 
 POLL_SECONDS = 0.1
 
@@ -37,7 +37,7 @@ def execute(run: RunDir) -> int:
     Ctrl-C reaches the parent too, which lets the run write its checkpoint; a second one is not waited for.
     """
     before = set(run.logs.glob("*.log"))
-    command = [sys.executable, "-P", "-u", "-m", "jobs.parent", str(run.path.absolute())]
+    command = [sys.executable, "-P", "-u", "-m", "jobs.node.parent", str(run.path.absolute())]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         began = _echo(run, before, process)

@@ -10,10 +10,10 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
-from jobs.registry import load_task
-from runner.cluster import LocalCluster, SlurmCluster
-from runner.comments import comments
-from runner.experiment import Experiment
+from jobs.tasks.registry import load_task
+from runner.config.cluster import LocalCluster, SlurmCluster
+from runner.config.experiment import Experiment
+from runner.config.field_comments import comments
 
 CLUSTER = "cluster"  # in place of a task: the schema of a cluster file
 

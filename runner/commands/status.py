@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runner import manifest
 from runner.commands.tables import Column, fitted
-from runner.files import as_number
-from runner.layout import ExperimentDir
-from runner.manifest import Manifest, PlannedRun
-from runner.quantities import counted, human_seconds
-from runner.queue import Queue
-from runner.states import STATES, RunState, counts, survey
+from runner.config.quantities import counted, human_seconds
+from runner.rundir import manifest
+from runner.rundir.files import as_number
+from runner.rundir.layout import ExperimentDir
+from runner.rundir.manifest import Manifest, PlannedRun
+from runner.rundir.states import STATES, RunState, counts, survey
+from runner.submit.scheduler_snapshot import Queue
 from runner.terminal import tell
 
 TABLE_ROWS = 60

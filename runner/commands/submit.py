@@ -7,22 +7,23 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from jobs.parent import ArrayTask
-from runner import manifest, submission
-from runner.cluster import Cluster, SlurmCluster
+from jobs.node.parent import ArrayTask
 from runner.commands.loading import Loaded, refuse_without_time, units_in_words
 from runner.commands.prepare_job import PrepareJob
 from runner.commands.status import gone_line
+from runner.config.cluster import Cluster, SlurmCluster
+from runner.config.quantities import counted
 from runner.errors import CommandFailed
-from runner.expansion import Run
-from runner.files import write_json
-from runner.plan import Plan, Policy, plan
-from runner.quantities import counted
-from runner.retry import Limits
+from runner.matrix.expansion import Run
+from runner.rundir import manifest
 from runner.rundir.failures import kind_of
+from runner.rundir.files import write_json
 from runner.rundir.slurm_commands import SlurmCommands, from_the_shell
-from runner.schedulers import limits, slurm
-from runner.selection import filter_runs
+from runner.submit import submission
+from runner.submit.plan import Plan, Policy, plan
+from runner.submit.retry import Limits
+from runner.submit.schedulers import limits, slurm
+from runner.submit.selection import filter_runs
 from runner.terminal import tell
 
 WORKERS = submission.Workers(task=ArrayTask, prepare=PrepareJob)

@@ -13,21 +13,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runner import manifest, submission
-from runner.cluster import Cluster, SlurmCluster
 from runner.commands.loading import Loaded, load
 from runner.commands.promote import promote, summarize
 from runner.commands.resubmit import reload
 from runner.commands.status import take
 from runner.commands.submit import chosen, submit
+from runner.config.cluster import Cluster, SlurmCluster
+from runner.config.experiment import Resources
 from runner.errors import CommandFailed, UserError
-from runner.experiment import Resources
-from runner.files import open_to_append, write_json
-from runner.layout import ExperimentDir
-from runner.plan import Policy
-from runner.processes import this_process
-from runner.queue import look
-from runner.schedulers import slurm
+from runner.rundir import manifest
+from runner.rundir.files import open_to_append, write_json
+from runner.rundir.layout import ExperimentDir
+from runner.rundir.processes import this_process
+from runner.submit import submission
+from runner.submit.plan import Policy
+from runner.submit.scheduler_snapshot import look
+from runner.submit.schedulers import slurm
 
 POLL_SECONDS = 2.0
 AGAIN_SECONDS = 20.0  # after which a turn is tried again while Slurm does not answer

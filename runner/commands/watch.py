@@ -12,9 +12,9 @@ from runner.commands import status as command
 from runner.commands.loading import Loaded
 from runner.commands.progress import Progress
 from runner.commands.status import Status
+from runner.config.quantities import counted
 from runner.console import console as console_of
 from runner.errors import CommandFailed
-from runner.quantities import counted
 from runner.terminal import Voice, tell
 
 LONGEST_S = 30.0  # between two looks at Slurm, for who waits long

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from runner.files import as_number, open_file, read_json_lines, read_mapping
-from runner.layout import RunDir
 from runner.rundir.failures import Kind, kind_of
+from runner.rundir.files import as_number, open_file, read_json_lines, read_mapping
+from runner.rundir.layout import RunDir
 
 NEAR = 0.9  # of the limit: the last heartbeat before a kill is seldom exactly at it
 LOG_TAIL = 1 << 18  # bytes of an array task's log that are looked through

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from test_ordinary_mistakes import answers_name_what_is_wrong
 
 import ordinary_mistakes
-from test_ordinary_mistakes import answers_name_what_is_wrong
 
 WANTED = 500
 

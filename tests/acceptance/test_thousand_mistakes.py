@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from test_bad_configurations import LONGEST_S, no_longer_than
 
 import bad_configurations
-from test_bad_configurations import LONGEST_S, no_longer_than
 
 WANTED = 1000
 

@@ -9,9 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from jobs.data.export import main as export
-from runner.files import read_json, read_json_lines
-from runner.layout import ExperimentDir
+from jobs.tasks.crystal.data.export import main as export
+from runner.rundir.files import read_json, read_json_lines
+from runner.rundir.layout import ExperimentDir
 from tiny_experiment import environment, parent_command, wait_until
 
 CONFIG = Path(__file__).parents[2] / "configs" / "train_alignn.yaml"

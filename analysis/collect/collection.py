@@ -1,0 +1,171 @@
+"""Every run of an experiment, complete or not, from its files; unchanged runs come from a rebuildable cache."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.collect.manifest import Manifest, PlannedRun, read_manifest
+from analysis.collect.record_cache import Signature, load_cache, save_cache
+from analysis.collect.run_record import ReadingOptions, RunRecord, read_run
+from runner.rundir.layout import ExperimentDir
+from runner.rundir.states import run_state, survey
+
+WATCHED = frozenset(
+    {
+        "result.json",
+        "failure.json",
+        "metrics.jsonl",
+        "fusion_weights.csv",
+        "diagnostics.jsonl",
+        "predictions.csv",
+        "provenance.json",
+    }
+)
+UNREADABLE = "?"  # in a signature
+PARALLEL_FROM = 200  # runs to read; below, starting a process costs more than it saves
+CHUNK = 100  # runs handed to a process at a time
+
+
+@dataclass(frozen=True)
+class CollectedRun:
+    """A planned run and what became of it."""
+
+    plan: PlannedRun
+    record: RunRecord
+    state: str
+    signature: Signature = ""  # time and size of its files
+
+    @property
+    def run_id(self) -> str:
+        return self.plan.run_id
+
+
+@dataclass(frozen=True)
+class Collection:
+    """An experiment with all its runs."""
+
+    directory: ExperimentDir
+    manifest: Manifest
+    runs: tuple[CollectedRun, ...]  # in the order of the manifest
+    unplanned: tuple[str, ...]  # directories below runs/ that the manifest does not name
+    cache_error: str = ""  # why the cache could not be written, as in a read-only copy
+
+
+def collect(path: Path, *, now: float | None = None, cache: bool = True) -> Collection:
+    """Read the experiment at `path`; raises CommandFailed when it has no readable manifest."""
+    directory = ExperimentDir(path)
+    manifest = read_manifest(directory)
+    options = ReadingOptions(manifest.select.metric, manifest.select.mode, manifest.thresholds, manifest.runs_user_code)
+    known = load_cache(directory, options) if cache else {}
+    present = _names(directory.runs)
+    folder = str(directory.runs)
+    signatures = {run.run_id: _signature(folder, run.run_id) if run.run_id in present else "" for run in manifest.runs}
+    unfinished = {run_id for run_id, signature in signatures.items() if "result.json" not in _files(signature)}
+    states, queue = survey(directory, unfinished, now)
+    for run_id in unfinished & present:  # again: what the queue no longer has may have ended since
+        signatures[run_id] = _signature(folder, run_id)
+    entries = {
+        run_id: known[run_id]
+        for run_id, signature in signatures.items()
+        if run_id in known and known[run_id][0] == signature
+    }
+    changed = [run for run in manifest.runs if run.run_id not in entries]
+    for record in _read_all(directory, changed, signatures, options):
+        entries[record.run_id] = (signatures[record.run_id], record)
+    error = ""
+    if cache and (changed or len(known) != len(entries)):
+        error = save_cache(directory, options, entries)
+    runs = []
+    for run in manifest.runs:
+        signature, record = entries[run.run_id]
+        state = states.get(run.run_id)
+        if record.completed:
+            word = "completed"
+        elif state is None:  # its result is damaged
+            word = run_state(directory.run(run.run_id), queue.places.get(run.run_id), now).state
+        else:
+            word = state.state
+        runs.append(CollectedRun(run, record, word, signature))
+    unplanned = tuple(sorted(present - signatures.keys()))
+    return Collection(directory, manifest, tuple(runs), unplanned, error)
+
+
+def _names(path: Path) -> set[str]:
+    """Names of the directories in `path`; empty when there is none to look into."""
+    try:
+        with os.scandir(path) as entries:
+            return {entry.name for entry in entries if _is_directory(entry)}
+    except OSError:
+        return set()
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:  # a link to itself
+        return False
+
+
+def _signature(folder: str, run_id: str) -> Signature:
+    """Time and size of every watched file of a run; paths are texts here, because there may be many thousands."""
+    found = []
+    try:
+        with os.scandir(f"{folder}/{run_id}") as entries:
+            for entry in entries:
+                if entry.name in WATCHED:
+                    found.append(_seen(entry))
+    except PermissionError:
+        return f"{run_id} {UNREADABLE}"
+    return "/".join(sorted(found))
+
+
+def _seen(entry: os.DirEntry[str]) -> str:
+    """Name, time, size and inode of a file; UNREADABLE in their place where it is no file, or a link."""
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except OSError:
+        return f"{entry.name} {UNREADABLE}"
+    if not stat.S_ISREG(status.st_mode):
+        return f"{entry.name} {UNREADABLE}"
+    return f"{entry.name} {status.st_mtime_ns} {status.st_size} {status.st_ino}"
+
+
+def _files(signature: Signature) -> frozenset[str]:
+    """The names of the files in a signature that can be read."""
+    return frozenset(part.split(" ")[0] for part in signature.split("/") if not part.endswith(UNREADABLE))
+
+
+def _unreadable(signature: Signature) -> frozenset[str]:
+    return frozenset(part.removesuffix(f" {UNREADABLE}") for part in signature.split("/") if part.endswith(UNREADABLE))
+
+
+def _read_all(
+    directory: ExperimentDir, runs: Sequence[PlannedRun], signatures: dict[str, Signature], options: ReadingOptions
+) -> Iterable[RunRecord]:
+    work = [
+        (run.run_id, _files(seen), run.params, _unreadable(seen)) for run in runs for seen in [signatures[run.run_id]]
+    ]
+    chunks = [work[start : start + CHUNK] for start in range(0, len(work), CHUNK)]
+    workers = min(2, os.cpu_count() or 1)
+    if len(work) < PARALLEL_FROM or workers < 2:
+        for chunk in chunks:
+            yield from _read_chunk(directory, chunk, options)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        count = len(chunks)
+        for records in pool.map(_read_chunk, [directory] * count, chunks, [options] * count):
+            yield from records
+
+
+def _read_chunk(
+    directory: ExperimentDir,
+    chunk: Sequence[tuple[str, frozenset[str], Mapping[str, Any], frozenset[str]]],
+    options: ReadingOptions,
+) -> list[RunRecord]:
+    return [read_run(directory.run(run_id), files, params, options, bad) for run_id, files, params, bad in chunk]

@@ -1,0 +1,187 @@
+"""One run as the summary sees it: what its files say, and the findings about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from analysis.collect import reading
+from analysis.collect.code_version import code_version
+from analysis.collect.predictions import Spread, read_predictions, spread
+from analysis.formatting import plural
+from runner.health.findings import Finding
+from runner.health.judgement import Ending, Logs, finished_findings, live_findings
+from runner.health.quantities import LATE
+from runner.health.thresholds import Thresholds
+from runner.rundir.files import as_count
+from runner.rundir.layout import RunDir
+
+UNKNOWN_SPREAD = Spread(None, None, None)
+MOST_NOTES = 10  # of a run
+LAST_ROWS = 32  # more than a model has fused layers
+
+
+@dataclass
+class RunRecord:
+    """Read from files alone. The state of the run is not in it: `runner.rundir.states` derives that."""
+
+    run_id: str
+    completed: bool = False
+    metrics: dict[str, float] = field(default_factory=dict)  # of result.json, finite ones
+    best_epoch: int | None = None
+    epochs: int | None = None
+    stopped_early: bool = False
+    seconds: float | None = None
+    parameters: int | None = None
+    attempts: int | None = None
+    gpus: int | None = None  # that it held
+    adjustments: dict[str, Any] = field(default_factory=dict)  # parameters that a retry changed, as train.micro_batch
+    code: str | None = None  # the version it was made with
+    fusion: dict[str, dict[str, float]] = field(default_factory=dict)  # layer → quantities at the best epoch
+    loss_weights: dict[str, str] = field(default_factory=dict)  # dotted key → the part of the loss that it weighs
+    notes: list[str] = field(default_factory=list)  # what the task says a reader must know
+    epoch: int | None = None  # the last one logged
+    last: dict[str, float] = field(default_factory=dict)  # finite metrics of that epoch
+    mean_predictor: float | None = None  # validation error of predicting the mean
+    failure: dict[str, Any] | None = None  # kind and message
+    findings: list[Finding] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)  # what could not be read
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """What reading a run depends on besides its files."""
+
+    metric: str
+    mode: str
+    thresholds: Thresholds
+    user_code: bool = True  # whether the task runs code of the user's
+
+
+def read_run(
+    run: RunDir,
+    files: frozenset[str],
+    params: Mapping[str, Any],
+    options: ReadingOptions,
+    unreadable: frozenset[str] = frozenset(),
+) -> RunRecord:
+    """Everything the summary needs of `run`; `files`: the names in its directory; `unreadable`: what is no file."""
+    record = RunRecord(run.run_id)
+    record.problems += [f"{name} cannot be read" for name in sorted(unreadable)]
+    _read_result(record, run, files, options)
+    _read_failure(record, run, files)
+    _read_logs(record, run, files, params, options)
+    return record
+
+
+def _read_result(record: RunRecord, run: RunDir, files: frozenset[str], options: ReadingOptions) -> None:
+    if run.result.name not in files:
+        return
+    result = reading.json_object(run.result)
+    if result is None:
+        record.problems.append("result.json is not readable")
+        return
+    if result.get("run_id", run.run_id) != run.run_id:
+        record.problems.append(f"result.json belongs to another run ({result['run_id']})")
+        return
+    record.completed = True
+    metrics = result.get("metrics")
+    record.metrics = reading.finite_items(metrics)
+    unusable = sorted(set(metrics) - set(record.metrics)) if isinstance(metrics, dict) else []
+    if unusable:
+        record.problems.append(f"result.json: {', '.join(unusable)} not a finite number")
+    numbers = reading.finite_items(result)
+    record.best_epoch, record.epochs = as_count(numbers.get("best_epoch")), as_count(numbers.get("epochs"))
+    record.parameters, record.attempts = as_count(numbers.get("parameters")), as_count(numbers.get("attempts"))
+    record.seconds = numbers.get("seconds")
+    record.gpus = as_count(numbers.get("gpus"))
+    record.stopped_early = result.get("stopped_early") is True
+    adjustments = result.get("adjustments")
+    record.adjustments = adjustments if isinstance(adjustments, dict) else {}
+    if run.provenance.name in files:
+        made_with = reading.json_object(run.provenance)
+        record.problems += [] if made_with else ["provenance.json cannot be read, so its code is not compared"]
+        record.code = code_version(made_with or {}, user_code=options.user_code)
+    fusion = result.get("fusion")
+    layers = fusion.items() if isinstance(fusion, dict) else ()
+    record.fusion = {str(layer): reading.finite_items(values) for layer, values in layers}
+    _read_extra(record, result.get("extra"))
+
+
+def _read_extra(record: RunRecord, extra: Any) -> None:
+    """What a task may say beyond the common fields, as far as the summary knows it."""
+    if not isinstance(extra, dict):
+        return
+    weights, notes = extra.get("loss_weights"), extra.get("notes")
+    if isinstance(weights, dict):
+        record.loss_weights = {str(key): str(part) for key, part in weights.items()}
+    if isinstance(notes, list):
+        record.notes = [str(note)[:500] for note in notes[:MOST_NOTES]]
+
+
+def _read_failure(record: RunRecord, run: RunDir, files: frozenset[str]) -> None:
+    if run.failure.name not in files:
+        return
+    failure = reading.json_object(run.failure)
+    if failure is None:
+        record.problems.append("failure.json is not readable")
+        failure = {}
+    message = str(failure.get("message") or "").strip()
+    record.failure = {
+        "kind": str(failure.get("kind") or "unknown"),
+        "message": message.splitlines()[0][:300] if message else "",
+    }
+
+
+def _read_logs(
+    record: RunRecord, run: RunDir, files: frozenset[str], params: Mapping[str, Any], options: ReadingOptions
+) -> None:
+    """Curves, fusion weights and diagnostics, and the findings that follow from them."""
+    history, broken = reading.json_lines(reading.read_bytes(run.metrics)) if run.metrics.name in files else ([], 0)
+    history = newest_epochs(history)
+    if broken:
+        record.problems.append(f"metrics.jsonl: {plural(broken, 'unreadable line')}")
+    if history:
+        record.last = reading.finite_items(history[-1])
+        record.epoch = as_count(record.last.get("epoch"))
+    rows, broken = _fusion_rows(run, files)
+    if broken:
+        record.problems.append(f"fusion_weights.csv: {plural(broken, 'unreadable line')}")
+    tail = reading.read_tail(run.diagnostics) if run.diagnostics.name in files else b""
+    newest = reading.newest_object(tail)
+    diagnostics = [newest] if newest else []
+    logs = Logs(history, rows, diagnostics)
+    if not record.completed:
+        record.findings = live_findings(logs, params, options.thresholds)
+        return
+    found = spread(read_predictions(run.predictions, "val")) if run.predictions.name in files else UNKNOWN_SPREAD
+    record.mean_predictor = record.metrics.get("val_mae_of_mean", found.mean_predictor)
+    ending = Ending(
+        metric=options.metric,
+        mode=options.mode,
+        metrics=record.metrics,
+        best_epoch=record.best_epoch,
+        epochs=record.epochs,
+        fusion=record.fusion,
+        prediction_sd=found.prediction_sd,
+        target_sd=found.target_sd,
+    )
+    record.findings = finished_findings(logs, ending, params, options.thresholds)
+
+
+def newest_epochs(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One record an epoch, in order: an epoch that was trained again after a restart replaces the older line."""
+    if all(history[i].get("epoch") == i + 1 for i in range(len(history))):
+        return history
+    by_epoch = {record["epoch"]: record for record in history if as_count(record.get("epoch")) is not None}
+    return [by_epoch[epoch] for epoch in sorted(by_epoch)]
+
+
+def _fusion_rows(run: RunDir, files: frozenset[str]) -> tuple[list[dict[str, Any]], int]:
+    """The newest rows of fusion_weights.csv; all of them where a late gate was logged, whose history is judged."""
+    data = reading.read_bytes(run.fusion_weights) if run.fusion_weights.name in files else b""
+    rows, broken = reading.table_rows(data, LAST_ROWS)
+    if any(row["layer"] == LATE and "gate_mean" in row for row in rows if "layer" in row):
+        rows, broken = reading.table_rows(data)
+    return rows, broken

@@ -1,0 +1,89 @@
+"""Naming a variant or a run of an experiment on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from analysis.collect.manifest import read_manifest
+from analysis.rank.ranking import Variant
+from analysis.rank.summary import Summary, summarize
+from runner.errors import CommandFailed, UserError, nearest
+from runner.health.thresholds import DEFAULT, Thresholds
+from runner.rundir import manifest
+from runner.rundir.layout import ExperimentDir, RunDir
+from runner.submit.selection import choose_run, experiment_directory
+
+
+def variant_named(summary: Summary, name: str) -> Variant:
+    """A variant by its name, or one run of it by its id or a unique prefix of that; UserError otherwise."""
+    by_name = {variant.name: variant for variant in summary.variants}
+    if name in by_name:
+        return by_name[name]
+    found = [run for run in summary.collection.runs if run.run_id.startswith(name)]
+    exact = [run for run in found if run.run_id == name]
+    if len(exact or found) == 1:
+        run = (exact or found)[0]
+        variant = by_name[run.plan.variant]
+        scored = tuple(item for item in variant.scored if item.run_id == run.run_id)
+        return replace(variant, name=run.run_id, runs=(run,), scored=scored)
+    experiment = summary.collection.manifest.experiment
+    if found:
+        listed = ", ".join(run.run_id for run in found[:5])
+        raise UserError(f"{name!r} is the start of {len(found)} runs of {experiment}: {listed}")
+    known = [*by_name, *(run.run_id for run in summary.collection.runs)]
+    similar = nearest(name, known)
+    hint = f"\n    did you mean: {similar}" if similar else ""
+    raise UserError(
+        f"{experiment} has no variant or run {name!r}\n    variants: {', '.join(list(by_name)[:20])}{hint}",
+        next_command="analysis summarize",
+    )
+
+
+def variants_named(summary: Summary, names: Sequence[str]) -> list[Variant]:
+    """The variants with these names; all of them where none is given."""
+    return [variant_named(summary, name) for name in names] if names else list(summary.variants)
+
+
+def run_named(name: str, experiment: str | None, root: Path) -> RunDir:
+    """The directory of one run: a path, or a run of `experiment` (of the most recently submitted) as `runner` names it.
+
+    UserError where there is none, CommandFailed where it has not started.
+    """
+    if RunDir(Path(name)).config.is_file():
+        return RunDir(Path(name))
+    directory = experiment_directory(experiment, root)
+    run = directory.run(choose_run(manifest.read(directory).runs, name).run_id)
+    if not run.path.is_dir():
+        raise CommandFailed(f"{run.run_id} has not started", next_command=f"runner status {directory.path}")
+    return run
+
+
+def runs_meant(name: str | None, experiment: str | None, root: Path) -> list[RunDir]:
+    """The run that `name` means, or the best completed run of every variant where it means an experiment."""
+    if name is not None and (experiment is not None or not _is_experiment(name, root)):
+        return [run_named(name, experiment, root)]
+    summary = summarize(experiment_directory(name if name is not None else experiment, root).path)
+    return [summary.collection.directory.run(run_id) for run_id in best_runs(summary)]
+
+
+def _is_experiment(name: str, root: Path) -> bool:
+    if RunDir(Path(name)).config.is_file():
+        return False
+    return Path(name).exists() or ExperimentDir(root / name).manifest.exists()
+
+
+def best_runs(summary: Summary) -> list[str]:
+    """The run of every ranked variant whose seed gave the best metric."""
+    select = summary.collection.manifest.select
+    return [
+        min(variant.scored, key=lambda run: select.sign * run.record.metrics[select.metric]).run_id
+        for variant in summary.variants
+        if variant.scored
+    ]
+
+
+def thresholds_of(run: RunDir) -> Thresholds:
+    """Those of the run's experiment; the defaults for a run that was copied without it."""
+    return read_manifest(run.experiment).thresholds if run.experiment.manifest.is_file() else DEFAULT

@@ -1,0 +1,79 @@
+"""Predictions of a variant for others to read: CSV, Parquet, or a contribution to JARVIS-Leaderboard."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from analysis.collect.collection import CollectedRun
+from analysis.collect.manifest import Select
+from analysis.collect.predictions import read_predictions
+from analysis.rank.ranking import Variant
+from runner.errors import CommandFailed, UserError
+from runner.rundir.files import replacing, write_text
+from runner.rundir.layout import ExperimentDir
+from runner.spreadsheet import csv_text
+
+SPLITS = ("train", "val", "test")
+BENCHMARK = "AI-SinglePropertyPrediction-{target}-{dataset}-test-mae"  # the leaderboard's file name
+
+Row = dict[str, Any]
+
+
+def prediction_rows(directory: ExperimentDir, variant: Variant, splits: tuple[str, ...]) -> list[Row]:
+    """A row for every crystal, split and completed seed; CommandFailed where there is none."""
+    rows = []
+    for run in variant.scored:
+        for split in splits:
+            found = read_predictions(directory.run(run.run_id).predictions, split)
+            for name, target, prediction in zip(found.ids, found.targets, found.predictions, strict=True):
+                about = {"variant": variant.name, "run_id": run.run_id, "seed": run.plan.seed, "split": split}
+                rows.append({**about, "id": name, "target": target, "prediction": prediction})
+    if not rows:
+        raise CommandFailed(f"{variant.name} has no predictions of {', '.join(splits)} yet")
+    return rows
+
+
+def write_csv(path: Path, rows: list[Row]) -> None:
+    """All rows as CSV."""
+    write_text(path, csv_text(list(rows[0]), rows))
+
+
+def write_parquet(path: Path, rows: list[Row]) -> None:
+    """All rows as Parquet; needs pyarrow."""
+    import pandas as pd
+
+    try:
+        with replacing(path) as beside:
+            pd.DataFrame(rows).to_parquet(beside, index=False)
+    except ImportError:
+        raise UserError("Parquet needs pyarrow, which is not installed", next_command="pip install pyarrow") from None
+
+
+def best_run(variant: Variant, select: Select) -> CollectedRun:
+    """The completed run with the best validation metric; the test split has no say."""
+    if not variant.scored:
+        raise CommandFailed(f"{variant.name} has no completed run yet")
+    return min(variant.scored, key=lambda run: run.record.metrics[select.metric] * select.sign)
+
+
+def write_leaderboard(folder: Path, directory: ExperimentDir, variant: Variant, select: Select) -> Path:
+    """`<benchmark>.csv.zip` with the columns id and prediction, from the best run by validation.
+
+    The leaderboard has fixed test ids: only a run on the full official split is accepted there.
+    """
+    data = variant.params.get("data")
+    target, dataset = (data.get(key) if isinstance(data, dict) else None for key in ("target", "dataset"))
+    if not target or not dataset:
+        raise UserError("the leaderboard needs data.dataset and data.target among the parameters of the run")
+    run = best_run(variant, select)
+    found = read_predictions(directory.run(run.run_id).predictions, "test")
+    if not len(found):
+        raise CommandFailed(f"{run.run_id} has no predictions of the test split")
+    rows = [{"id": name, "prediction": value} for name, value in zip(found.ids, found.predictions, strict=True)]
+    name = BENCHMARK.format(target=target, dataset=dataset)
+    path = folder / f"{name}.csv.zip"
+    with replacing(path) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(zipfile.ZipInfo(f"{name}.csv"), csv_text(["id", "prediction"], rows))
+    return path

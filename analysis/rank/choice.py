@@ -1,0 +1,119 @@
+"""Which variant to take, and why, from validation data alone. Free of torch and pandas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.formatting import mean_with_sd, percent
+
+UNKNOWN = float("inf")
+LISTED = 5  # excluded variants named in the reason
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What the choice knows of a variant. The test metric is not among it."""
+
+    name: str
+    val: float  # mean validation metric
+    seeds: int
+    sd: float | None = None  # over seeds; None: one seed
+    tied: bool = False  # with the best one
+    tie_reason: str = ""
+    blocking: tuple[str, ...] = ()  # messages of blocking findings
+    fused_layers: int | None = None
+    parameters: int | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The variant to take, with the reason in plain words."""
+
+    variant: str
+    best: str  # the lowest validation error (or highest score)
+    tie_set: tuple[str, ...]  # the best first
+    excluded: dict[str, tuple[str, ...]]  # tied variants left out → their blocking findings
+    reason: str
+
+
+def choose(candidates: Sequence[Candidate], *, metric: str = "val_mae", mode: str = "min") -> Choice:
+    """The best alone is taken; in a tie the healthy one with the fewest fused layers, then parameters, then the better.
+
+    `candidates` are complete variants, any order. Raises ValueError without one.
+    """
+    if not candidates:
+        raise ValueError("there is no complete variant to choose from")
+    sign = 1 if mode == "min" else -1
+    ordered = sorted(candidates, key=lambda item: (item.val * sign, item.name))
+    best = ordered[0]
+    ties = [best] + [item for item in ordered[1:] if item.tied]
+    healthy = [item for item in ties if not item.blocking]
+    pool = healthy or ties
+    if len(ties) == 1:
+        chosen, excluded = best, {}
+    else:
+        chosen = min(pool, key=lambda item: (*_size(item), item.val * sign, item.name))
+        excluded = {item.name: item.blocking for item in ties if item.blocking} if healthy else {}
+    sentences = [_opening(chosen, best, ties, metric)]
+    if len(ties) > 1:
+        sentences += _tie_sentences(chosen, best, ties, pool, excluded)
+    elif best.blocking:
+        sentences.append(f"It stands alone, so it is taken although unhealthy: {'; '.join(best.blocking)}.")
+    if chosen.seeds == 1:
+        sentences.append("Seed noise unknown: one seed.")
+    if len(candidates) > 1:
+        sentences.append(f"The best {metric} of {len(candidates)} is optimistic, because it is the best of so many.")
+    return Choice(chosen.name, best.name, tuple(item.name for item in ties), excluded, " ".join(sentences))
+
+
+def _size(item: Candidate) -> tuple[float, float]:
+    layers = UNKNOWN if item.fused_layers is None else item.fused_layers
+    return layers, UNKNOWN if item.parameters is None else item.parameters
+
+
+def _score(item: Candidate) -> str:
+    return f"{mean_with_sd(item.val, item.sd)}, n = {item.seeds}"
+
+
+def _opening(chosen: Candidate, best: Candidate, ties: Sequence[Candidate], metric: str) -> str:
+    head = f"Take {chosen.name} ({metric} {_score(chosen)})"
+    if len(ties) == 1:
+        return f"{head}: the best, and no other variant is tied with it."
+    if chosen is best:
+        return f"{head}: the best of {len(ties)} tied variants."
+    cost = f", at a cost of {percent((chosen.val - best.val) / abs(best.val))} on validation" if best.val else ""
+    return (
+        f"{head}. {best.name} has the best {metric} ({_score(best)}), "
+        f"but {chosen.name} is tied: {chosen.tie_reason}{cost}."
+    )
+
+
+def _tie_sentences(
+    chosen: Candidate,
+    best: Candidate,
+    ties: Sequence[Candidate],
+    pool: Sequence[Candidate],
+    excluded: dict[str, tuple[str, ...]],
+) -> list[str]:
+    sentences = []
+    if excluded:
+        named = [f"{name} ({'; '.join(messages)})" for name, messages in excluded.items()]
+        more = f"; and {len(named) - LISTED} more" if len(named) > LISTED else ""
+        sentences.append(f"Left out as unhealthy: {'; '.join(named[:LISTED])}{more}.")
+    elif all(item.blocking for item in ties):
+        sentences.append("Every tied variant has a blocking finding, so none is left out.")
+    others = [item for item in pool if item is not chosen]
+    if not others:
+        sentences.append("It is the only healthy one among the tied.")
+        return sentences
+    count = f"Among {len(pool)} {'healthy tied' if excluded else 'tied'} variants"
+    rivals = [item for item in others if _size(item)[0] == _size(chosen)[0]]
+    if not rivals and chosen.fused_layers is not None:
+        sentences.append(f"{count} it has the fewest fused layers ({chosen.fused_layers}).")
+    elif chosen.parameters is not None and all(_size(item)[1] != chosen.parameters for item in rivals):
+        layers = "" if chosen.fused_layers is None else f"the fewest fused layers ({chosen.fused_layers}) and "
+        sentences.append(f"{count} it has {layers}the fewest parameters ({chosen.parameters:,}).")
+    else:
+        sentences.append(f"{count} none is simpler, and it has the best metric of the simplest.")
+    return sentences

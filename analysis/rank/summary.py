@@ -1,0 +1,167 @@
+"""Everything `analysis summarize` says about an experiment, as values."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.collect.collection import CollectedRun, Collection, collect
+from analysis.formatting import plural
+from analysis.rank.baseline import BaselineComparison, compared, few_seeds, reference, smallest_visible_effect
+from analysis.rank.choice import Candidate, Choice, choose
+from analysis.rank.comparison import Comparison
+from analysis.rank.loss_weights import Point, WeightVerdict, verdict
+from analysis.rank.missing import could_still_win
+from analysis.rank.next_steps import PROMOTED, Step, next_steps, promoted
+from analysis.rank.ranking import Variant, is_scored, rank
+from analysis.rank.significance import Tie, tie_set
+from runner.health.findings import Finding
+from runner.health.training import alike_findings, weak_findings
+
+
+@dataclass(frozen=True)
+class Summary:
+    """An experiment, ranked and judged."""
+
+    collection: Collection
+    variants: tuple[Variant, ...]  # ranked ones first
+    ties: dict[str, Tie]  # variant → how it compares with the best
+    choice: Choice | None
+    provisional: bool  # no variant is complete yet, or some that could still win are not
+    waiting: tuple[str, ...]  # those variants
+    findings: tuple[Finding, ...]  # about all variants together
+    baseline: tuple[BaselineComparison, ...]  # of every ranked variant; empty without a baseline
+    baseline_note: str  # why nothing is compared; empty otherwise
+    visible_effect: float | None  # the smallest, as a share of what the variants are compared with
+    promoted: tuple[str, ...]
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...]  # what could not be read or was left out
+    moment: float  # seconds since 1970
+    weights: WeightVerdict | None = None  # of a search over the weights of a loss
+
+    @property
+    def states(self) -> Counter[str]:
+        return Counter(run.state for run in self.collection.runs)
+
+    @property
+    def unfinished(self) -> list[CollectedRun]:
+        """Runs that did not complete, or completed without the metric."""
+        metric = self.collection.manifest.select.metric
+        return [run for run in self.collection.runs if run.state != "completed" or metric not in run.record.metrics]
+
+    def variant(self, name: str) -> Variant:
+        return next(variant for variant in self.variants if variant.name == name)
+
+
+def summarize(path: Path, *, now: float | None = None, cache: bool = True) -> Summary:
+    """Collect, rank, judge and choose; raises UserError where the experiment cannot be read."""
+    moment = time.time() if now is None else now
+    collection = collect(path, now=moment, cache=cache)
+    manifest, variants = collection.manifest, rank(collection)
+    ranked = [variant for variant in variants if variant.rank is not None]
+    comparison = Comparison(collection.directory, manifest.select, ranked)
+    ties = tie_set(ranked, manifest.select) if ranked else {}
+    choice = _choose(ranked, ties, manifest.select.metric, manifest.select.mode) if ranked else None
+    baseline, note = reference(variants, manifest.baseline, manifest.select.metric)
+    comparisons = _comparisons(ranked, baseline, comparison)
+    best = ranked[0].val if ranked else None
+    waiting = [variant.name for variant in could_still_win(variants, best.mean, manifest.select)] if best else []
+    provisional = bool(waiting) or (bool(ranked) and not any(variant.complete for variant in variants))
+    notes = _notes(collection)
+    problem = collection.cache_error or (comparison.cache.save() if cache else "")
+    if problem:
+        notes.append(f"nothing was cached, so the next call is as slow: {problem}")
+    top = manifest.next_stage.get("top", PROMOTED)
+    return Summary(
+        collection=collection,
+        variants=tuple(variants),
+        ties=ties,
+        choice=choice,
+        provisional=provisional,
+        waiting=tuple(waiting),
+        findings=tuple(_findings(collection, ranked)),
+        baseline=tuple(comparisons) if baseline else (),
+        baseline_note=note,
+        visible_effect=smallest_visible_effect(comparisons),
+        promoted=tuple(promoted(ranked, top if isinstance(top, int) else PROMOTED)),
+        steps=tuple(next_steps(collection, choice, provisional=provisional, few_seeds=few_seeds(comparisons))),
+        notes=tuple(notes),
+        moment=moment,
+        weights=_weights(collection),
+    )
+
+
+def _weights(collection: Collection) -> WeightVerdict | None:
+    """The verdict on the axes that the task calls weights of its loss."""
+    select = collection.manifest.select
+    scored = [run for run in collection.runs if is_scored(run, select)]
+    parts = {key: part for run in scored for key, part in run.record.loss_weights.items()}
+    points = [Point(run.plan.axes, run.plan.seed, run.record.metrics[select.metric]) for run in scored]
+    return verdict(points, parts, select.metric, select.mode) if parts else None
+
+
+def candidate(variant: Variant, tie: Tie | None) -> Candidate:
+    """What the choice may know of a ranked variant; the test metric is left behind here."""
+    assert variant.val is not None
+    return Candidate(
+        name=variant.name,
+        val=variant.val.mean,
+        sd=variant.val.sd,
+        seeds=variant.val.n,
+        tied=tie is not None and tie.tied,
+        tie_reason=tie.reason if tie else "",
+        blocking=tuple(finding.message for finding in variant.blocking),
+        fused_layers=variant.fused_layers,
+        parameters=variant.parameters,
+    )
+
+
+def _choose(ranked: Sequence[Variant], ties: dict[str, Tie], metric: str, mode: str) -> Choice:
+    return choose([candidate(variant, ties.get(variant.name)) for variant in ranked], metric=metric, mode=mode)
+
+
+def _comparisons(
+    ranked: Sequence[Variant], baseline: Variant | None, comparison: Comparison
+) -> list[BaselineComparison]:
+    """Of the ranked variants with the baseline, else with the best; none where that has no metric or an error of 0."""
+    other = baseline or (ranked[0] if ranked else None)
+    return compared(ranked, other, comparison) if other and other.val and other.val.mean else []
+
+
+def _findings(collection: Collection, ranked: Sequence[Variant]) -> list[Finding]:
+    """About all variants together."""
+    manifest = collection.manifest
+    values = [variant.val.mean for variant in ranked if variant.val]
+    known = [run.record.mean_predictor for run in collection.runs if run.record.mean_predictor is not None]
+    findings = alike_findings(values, manifest.thresholds)
+    if manifest.select.metric == "val_mae" and known:
+        params = ranked[0].params if ranked else {}
+        findings += weak_findings(values, sum(known) / len(known), manifest.thresholds, params)
+    return findings
+
+
+def _notes(collection: Collection) -> list[str]:
+    notes = []
+    if not collection.manifest.runs:
+        notes.append("the manifest names no run")
+    elif not collection.directory.runs.is_dir():
+        notes.append("no run has started: there is no runs/ directory")
+    if collection.unplanned:
+        named = ", ".join(collection.unplanned[:3]) + (", …" if len(collection.unplanned) > 3 else "")
+        count = "1 directory" if len(collection.unplanned) == 1 else f"{len(collection.unplanned)} directories"
+        notes.append(f"{count} under runs/ not in the manifest, left out: {named}")
+    told: dict[str, list[str]] = {}
+    for run in collection.runs:
+        for note in run.record.notes:
+            told.setdefault(note, []).append(run.run_id)
+    for note, run_ids in told.items():
+        whom = "" if len(run_ids) == len(collection.runs) else f" ({plural(len(run_ids), 'run')}, {run_ids[0]} first)"
+        notes.append(f"{note}{whom}")
+    troubled = [(run.run_id, problem) for run in collection.runs for problem in run.record.problems]
+    notes += [f"{run_id}: {problem}" for run_id, problem in troubled[:10]]
+    if len(troubled) > 10:
+        notes.append(f"{plural(len(troubled) - 10, 'more unreadable file')}")
+    return notes

@@ -1,0 +1,109 @@
+"""`analysis alpha RUN`: every gate of every atom to CSV, a summary, and figures for a paper. Opens a checkpoint."""
+
+from __future__ import annotations
+
+import csv
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from analysis.commands.options import DEFAULT_ROOT, RUN_HELP, Format, FormatOption, OfExperiment, Root
+from analysis.commands.selection import run_named, thresholds_of
+from analysis.commands.tables import write_rows
+from analysis.output.writing import kept_inside, stdout_console, written
+from runner.errors import CommandFailed
+from runner.health.fusion import alpha_findings, gate_findings
+from runner.health.quantities import LATE
+from runner.health.settings import settings_of
+from runner.rundir.cache_root import cache_root
+from runner.rundir.files import replacing
+from runner.terminal import tell
+
+if TYPE_CHECKING:
+    from jobs.tasks.crystal.tools.alpha import LayerAlpha
+
+COLUMNS = ("material_id", "layer", "atom", "channel", "alpha")
+
+
+class Split(StrEnum):
+    """Whose crystals are looked at; the test split never is."""
+
+    val = "val"
+    train = "train"
+
+
+def command(
+    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP)],
+    experiment: OfExperiment = None,
+    split: Annotated[Split, typer.Option(help="Whose crystals.")] = Split.val,
+    samples: Annotated[int, typer.Option(min=1, help="Crystals, evenly spread over the split.")] = 100,
+    root: Root = DEFAULT_ROOT,
+    format: FormatOption = Format.table,
+) -> None:
+    """Alpha of each atom and channel; of fusions without alpha their gates or w_text. Writes analysis/ of the run."""
+    directory = run_named(run, experiment, root)
+    from jobs.tasks.crystal.tools.alpha import alpha
+    from jobs.tasks.crystal.tools.load_run import params_of
+
+    layers = alpha(directory, cache_root(), split.value, samples, tell)
+    rows = [summary_row(its) for its in layers]
+    write_rows(rows, list(rows[0]), format)
+    if format is Format.table:
+        t, console = thresholds_of(directory), stdout_console()
+        params = params_of(directory).model_dump(mode="json")
+        for row in rows:
+            settings = settings_of(params, row["layer"])
+            for finding in (gate_findings if row["layer"] == LATE else alpha_findings)(logged_names(row), t, settings):
+                console.print(f"layer {finding.layer}: {finding.message}", soft_wrap=True)
+                if finding.advice:
+                    console.print(f"  next: {finding.advice}", soft_wrap=True)
+    _save_csv(kept_inside(directory.alpha, directory.path), layers)
+    from analysis.plots.alpha import files
+
+    figures = files({its.layer: its.values for its in layers})
+    written({directory.figure(name): content for name, content in figures.items()}, inside=directory.path)
+
+
+def summary_row(its: LayerAlpha) -> dict[str, Any]:
+    """sd, range and shares over the atoms, each by the mean of its channels, as health judges; and sd over all."""
+    atoms, every = its.values.mean(1, dtype=float), its.values
+    return {
+        "layer": its.layer,
+        "atoms" if its.layer != LATE else "crystals": len(atoms),
+        "channels": every.shape[1],
+        "mean": float(atoms.mean()),
+        "sd": float(atoms.std()),
+        "min": float(atoms.min()),
+        "max": float(atoms.max()),
+        "range": float(atoms.max() - atoms.min()),
+        "below_0.1": float((atoms < 0.1).mean()),
+        "0.3_to_0.7": float(((atoms >= 0.3) & (atoms <= 0.7)).mean()),
+        "above_0.9": float((atoms > 0.9).mean()),
+        "sd_all": float(every.std(dtype=float)),
+    }
+
+
+def logged_names(row: dict[str, Any]) -> dict[str, float]:
+    """A summary under the names by which a run logs it."""
+    return {
+        "gate_mean": row["mean"],
+        "gate_std": row["sd"],
+        "gate_min": row["min"],
+        "gate_max": row["max"],
+        "gate_share_below_0.1": row["below_0.1"],
+        "gate_share_above_0.9": row["above_0.9"],
+    }
+
+
+def _save_csv(path: Path, layers: list[LayerAlpha]) -> None:
+    try:
+        with replacing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            for its in layers:
+                writer.writerows(its.lines())
+    except OSError as error:
+        raise CommandFailed(f"cannot write {path}: {error.strerror}") from None
+    tell(f"wrote {path}")

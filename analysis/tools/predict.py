@@ -1,0 +1,50 @@
+"""`analysis predict RUN STRUCTURES…`: a trained model on structures that are in no data set. Opens a checkpoint."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from analysis.commands.options import DEFAULT_ROOT, RUN_HELP, Format, FormatOption, OfExperiment, Root
+from analysis.commands.selection import run_named
+from analysis.commands.tables import write_rows
+from analysis.output.writing import written
+from runner.rundir.cache_root import cache_root
+from runner.spreadsheet import csv_text
+
+MOST_UNREAD = 20  # named one by one
+
+
+def command(
+    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP)],
+    structures: Annotated[
+        list[Path], typer.Argument(metavar="STRUCTURES...", help="POSCAR, CIF or xyz files, folders of them, tables.")
+    ],
+    experiment: OfExperiment = None,
+    to: Annotated[Path | None, typer.Option(help="Write the predictions to this CSV file as well.")] = None,
+    root: Root = DEFAULT_ROOT,
+    format: FormatOption = Format.table,
+) -> None:
+    """Predict new structures with the run's best epoch, described and made into graphs as its configuration says."""
+    directory = run_named(run, experiment, root)
+    from jobs.tasks.crystal.tools.load_run import params_of
+    from jobs.tasks.crystal.tools.prediction import predict, read_structures
+
+    read = read_structures(structures)
+    found = predict(directory, read, cache_root(), lambda line: print(line, file=sys.stderr))
+    target = params_of(directory).data.target
+    rows: list[dict[str, Any]] = [
+        {"id": its.material_id, "formula": its.formula, target: its.prediction} for its in found
+    ]
+    if any(not its.described for its in found):
+        rows = [{**row, "text": "yes" if its.described else "no"} for row, its in zip(rows, found, strict=True)]
+    write_rows(rows, list(rows[0]), format)
+    if to is not None:
+        written({to: csv_text(list(rows[0]), rows)})
+    for place, why in list(read.unread.items())[:MOST_UNREAD]:
+        sys.stderr.write(f"could not be read: {place}: {why}\n")
+    if len(read.unread) > MOST_UNREAD:
+        sys.stderr.write(f"and {len(read.unread) - MOST_UNREAD} more\n")

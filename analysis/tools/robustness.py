@@ -1,0 +1,62 @@
+"""`analysis robustness NAME…`: errors with right, deleted, shuffled and truncated texts. Opens checkpoints."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from analysis.commands.options import DEFAULT_ROOT, Format, FormatOption, Root
+from analysis.commands.selection import variants_named
+from analysis.commands.tables import write_rows
+from analysis.rank.summary import summarize
+from runner.errors import CommandFailed
+from runner.rundir.cache_root import cache_root
+from runner.submit.selection import experiment_directory
+from runner.terminal import tell
+
+
+def command(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Variants or runs; left out: every variant that reads a text."),
+    ] = None,
+    experiment: Annotated[
+        str | None,
+        typer.Option("--experiment", "-e", help="Directory, name or file; left out: the most recently submitted."),
+    ] = None,
+    root: Root = DEFAULT_ROOT,
+    format: FormatOption = Format.table,
+) -> None:
+    """What a trained model makes of wrong texts; healthy: right < deleted ≤ shuffled. Shown, never used to choose."""
+    summary = summarize(experiment_directory(experiment, root).path)
+    manifest, directory = summary.collection.manifest, summary.collection.directory
+    runs = {
+        variant.name: [directory.run(run.run_id) for run in variant.scored]
+        for variant in variants_named(summary, names or [])
+    }
+    from jobs.tasks.crystal.tools import robustness
+    from jobs.tasks.crystal.tools.load_run import params_of
+
+    rows: list[dict[str, Any]] = []
+    metric, cache = manifest.select.metric, cache_root()
+    for name, its in runs.items():
+        if not names:
+            its = [run for run in its if params_of(run).model.uses_text]
+        if not its:
+            continue
+        tell(f"{name}: {len(its)} completed runs")
+        found = robustness.means([robustness.robustness(run, cache, _say) for run in its])
+        for split, shown in (("val", metric), ("test", metric.replace("val_", "test_", 1))):
+            row: dict[str, Any] = {"variant": name, "seeds": len(its), "metric": shown}
+            row |= {kind: found[kind][shown] for kind in robustness.TEXTS}
+            if split == "val":
+                row["healthy"] = "yes" if robustness.reads_its_text(found, metric, manifest.select.mode) else "no"
+            rows.append(row)
+    if not rows:
+        raise CommandFailed(f"no completed run of {manifest.experiment} reads a text", next_command="runner status")
+    write_rows(rows, ["variant", "seeds", "metric", *robustness.TEXTS, "healthy"], format)
+
+
+def _say(line: str) -> None:
+    tell(f"  {line}")

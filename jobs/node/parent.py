@@ -1,0 +1,222 @@
+"""The parent: starts each run as a child process, looks after it, and writes down how it ended.
+
+It is small and free of torch, so that it survives what kills a run (memory, a fault in a driver) and can say what it
+was. Slurm starts `ArrayTask` through submitit, the local pool starts `python -m jobs.node.parent RUN_DIR [RUN_DIR …]`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jobs.failure import Kind
+from jobs.heartbeat import interval_from_environment
+from jobs.log import say
+from jobs.node import memory
+from jobs.node.allocation import Allocation
+from jobs.node.child import EXIT_STOPPED
+from jobs.node.preflight import Refused, begin
+from jobs.node.run_process import RunProcess
+from jobs.node.signals import Signals
+from runner.rundir.attempts import not_counting, read_attempts
+from runner.rundir.claim import Held
+from runner.rundir.layout import RunDir
+
+_GRACE_S = 60.0  # a run that is asked to stop has so long for its checkpoint, unless Slurm gives more
+_MARGIN_S = 10.0  # before the time limit, for what the parent has to write
+_POLL_S = 1.0
+_LOOK_S = 5.0  # for runs that were cancelled: a question to a shared file system for each run
+_SAME_SIGNAL_S = 0.5
+_PATIENCE = 4  # heartbeats; a holder that dies is known to be dead after three
+
+
+@dataclass(frozen=True)
+class ArrayTask:
+    """What submitit pickles: the run directories of one array task, nothing else."""
+
+    run_dirs: tuple[str, ...]
+
+    def __call__(self) -> None:
+        status = supervise(self.run_dirs)
+        if status:
+            sys.exit(status)  # Slurm shows the array task as failed; submitit writes no traceback of ours
+
+
+def supervise(run_dirs: Sequence[str]) -> int:
+    """Run all `run_dirs` side by side to their ends; 0 when each is completed or somebody else's, else 1."""
+    with Signals() as signals:
+        shift = Shift(signals)
+        shift.work([RunDir(Path(path).resolve()) for path in run_dirs])
+        shift.requeue()
+    return 1 if shift.failed else 0
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A run whose holder may be dead or dying: only time can tell."""
+
+    directory: RunDir
+    first: Held  # what was found at first
+    until: float  # monotonic seconds
+
+
+@dataclass
+class Shift:
+    """One stay of a parent on a node."""
+
+    signals: Signals
+    allocation: Allocation = field(default_factory=lambda: Allocation.from_environment(os.environ, time.time()))
+    interval: float = field(default_factory=interval_from_environment)
+    running: list[RunProcess] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
+    reason: str | None = None  # why everything has to stop
+    deadline: float = 0.0  # Unix seconds at which runs that do not stop are killed
+    failed: bool = False
+    wants_requeue: bool = False
+    requeued: bool = False  # by Slurm itself, which will run this array task again
+
+    def work(self, directories: list[RunDir]) -> None:
+        """Until every run has ended or been left to somebody else."""
+        for directory in directories:
+            self._start(directory)
+        renewed = looked = time.monotonic()
+        while self.running or self.waiting:
+            for number in self.signals.wait(_POLL_S):
+                self._stop(number)
+            self._reap()
+            self._watch_memory()
+            again, self.waiting = self.waiting, []
+            for wait in again:
+                self._start(wait.directory, wait)
+            if self.reason and time.time() > self.deadline:
+                for run in self.running:
+                    run.kill("did not stop in time and was killed")
+            if time.monotonic() - looked > _LOOK_S:
+                looked = time.monotonic()
+                self._look_for_cancelled()
+            if time.monotonic() - renewed > self.interval:
+                renewed = time.monotonic()
+                for run in self.running:
+                    with _reported(run):  # a shared file system may be away for a while
+                        run.renew()
+
+    def requeue(self) -> None:
+        """Ask Slurm to run this array task again. Last of all, since it may end this process."""
+        if self.requeued:
+            say(f"requeue of job {self.allocation.job_id} by Slurm itself")
+        elif self.wants_requeue and self.allocation.may_requeue:
+            say(f"requeue of job {self.allocation.job_id}")
+            problem = self.allocation.requeue()
+            if problem:
+                say(f"not requeued: {problem}")
+
+    def _start(self, directory: RunDir, earlier: Waiting | None = None) -> None:
+        started = begin(directory, self.allocation, self.interval)
+        if isinstance(started, RunProcess):
+            say(f"{directory.run_id}: attempt {started.attempt.number} started, process {started.pid}")
+            self.running.append(started)
+        elif isinstance(started, Refused):
+            say(f"{directory.run_id}: {started.why}")
+            self.failed |= started.failed
+        elif self._is_worth_waiting(started, earlier):
+            if earlier is None:
+                say(f"{directory.run_id}: held by {started.holder}; waiting to see whether it still lives")
+            until = time.monotonic() + _PATIENCE * self.interval
+            self.waiting.append(earlier or Waiting(directory, started, until))
+        else:
+            say(f"{directory.run_id}: left to {started.holder}, which runs it")
+
+    def _is_worth_waiting(self, held: Held, earlier: Waiting | None) -> bool:
+        """Could the holder be dying? An earlier start of this array task may be (Slurm does not always wait for its
+        end), and one on another machine is dead when its heartbeat stays away."""
+        if self.reason or (earlier and time.monotonic() > earlier.until):
+            return False
+        if held.holder.job_id is not None and held.holder.job_id == self.allocation.job_id:
+            return True
+        return not held.here and (earlier is None or held.beat == earlier.first.beat)
+
+    def _stop(self, number: signal.Signals) -> None:
+        """A signal asks everything to stop: first tell the runs, then find out why in full."""
+        now, first = time.time(), self.reason is None
+        if not first and number == signal.SIGINT:
+            self.deadline = now  # Ctrl-C a second time
+            return
+        if first:
+            self._tell(self.allocation.guess_reason(number, now), now)
+        elif number != signal.SIGTERM:
+            return
+        verdict = self.allocation.ask(number, now)
+        if verdict is None:
+            return
+        self.requeued = verdict.requeued
+        if verdict.reason != self.reason and (first or verdict.reason == "cancelled"):
+            self._tell(verdict.reason, now)
+
+    def _tell(self, reason: str, now: float) -> None:
+        say(f"asked to stop ({reason})")
+        self.reason = reason
+        end = self.allocation.end
+        enough = reason == "timeout" and end is not None and end - _MARGIN_S > now
+        self.deadline = end - _MARGIN_S if enough and end is not None else now + _grace()
+        for run in self.running:
+            with _reported(run):  # it has been told; only failure.json may be missing
+                run.ask_to_stop(reason)
+
+    def _resident(self) -> int:
+        """Bytes of this parent and its runs, which one limit holds together."""
+        return sum(memory.resident_bytes(pid) for pid in (os.getpid(), *(run.pid for run in self.running)))
+
+    def _look_for_cancelled(self) -> None:
+        """Those of several runs that were cancelled by themselves: Slurm cannot end them without the others."""
+        for run in self.running:
+            with _reported(run):
+                run.look_for_cancellation(_grace())
+
+    def _watch_memory(self) -> None:
+        used = self._resident()
+        for run in self.running:
+            with _reported(run):
+                run.note_memory(used)
+
+    def _reap(self) -> None:
+        for run in [run for run in self.running if run.has_ended()]:
+            if run.status == EXIT_STOPPED and self.reason is None:
+                for number in self.signals.wait(_SAME_SIGNAL_S):  # the child may have got the signal before us
+                    self._stop(number)
+            self.running.remove(run)
+            try:
+                run.settle(self.reason, self._resident())
+            except OSError as error:  # a full disk: the runs beside it may still be saved
+                say(f"{run.directory.run_id}: its end could not be written: {error}")
+                self.failed = True
+                continue
+            say(f"{run.directory.run_id}: {run.ending}")
+            if run.failure is not None:
+                self.failed = True
+                unfinished = run.failure.kind in (Kind.TIMEOUT, Kind.PREEMPTED)
+                tries = run.attempt.number - not_counting(read_attempts(run.directory))
+                self.wants_requeue |= unfinished and tries < run.config.retry.max_attempts
+
+
+def _grace() -> float:
+    """Seconds that a run has for its checkpoint."""
+    return float(os.environ.get("RUNNER_GRACE_S", _GRACE_S))
+
+
+@contextlib.contextmanager
+def _reported(run: RunProcess) -> Iterator[None]:
+    """A file that could not be written is told and not more: the runs beside it go on."""
+    try:
+        yield
+    except OSError as error:
+        say(f"{run.directory.run_id}: {error}")
+
+
+if __name__ == "__main__":
+    sys.exit(supervise(sys.argv[1:]))

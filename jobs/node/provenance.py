@@ -1,0 +1,106 @@
+"""What a run was made with: code, versions, machine; and for its owner alone, environment and uncommitted changes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import jobs
+from jobs.log import say
+from runner.masking import masked
+from runner.rundir.checkout import checkouts
+from runner.rundir.files import write_json
+from runner.rundir.layout import RunDir
+from runner.rundir.processes import host_name
+
+_PACKAGES = (
+    "array-runner", "torch", "numpy", "scipy", "pandas", "pydantic", "submitit", "transformers", "tokenizers",
+    "safetensors", "jarvis-tools", "dgl", "alignn", "vesin", "matscipy", "ase", "spglib", "robocrys", "pymatgen",
+)  # fmt: skip
+_ENVIRONMENT = re.compile(
+    r"(SLURM|SBATCH|SUBMITIT|RUNNER|CUDA|NVIDIA|NCCL|OMP|MKL|OPENBLAS|NUMEXPR|MALLOC|TORCH|PYTORCH|PYTHON|HF|CONDA)_.*"
+    r"|PYTHON(PATH|HASHSEED|SAFEPATH)|VIRTUAL_ENV|LOADEDMODULES|LANG|LC_ALL|TZ|TMPDIR|HOME|USER"
+)
+_SECRET = re.compile(r"TOKEN|SECRET|PASS|KEY|CRED|AUTH|COOKIE|SESSION|JWT", re.IGNORECASE)
+_ANSWER_S = 20
+
+
+def write_provenance(run: RunDir, code_path: Path | None = None) -> None:
+    """Write provenance.json and private.json, with the code as it was submitted.
+
+    code_path: folder of the user's own modules.
+    """
+    versions = checkouts(Path(jobs.__file__).resolve().parent.parent, code_path)
+    write_json(run.provenance, _provenance(versions.record))
+    write_json(run.private, {"environment": shown_environment(os.environ), "diff": versions.diffs}, private=True)
+
+
+def _provenance(code: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "time": time.time(),
+        "command": [masked(word) for word in sys.argv],
+        **code,
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "versions": _versions(),
+        "host": host_name(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cpus": os.cpu_count(),
+        "gpus": _gpus(),
+    }
+
+
+def shown_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that can change a result; none whose name or value looks like a secret."""
+    shown = {}
+    for name, value in sorted(environ.items()):
+        if _ENVIRONMENT.fullmatch(name) and not _SECRET.search(name):
+            shown[name] = masked(value)
+    return shown
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue  # an optional dependency
+    return found
+
+
+def _cpu() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except FileNotFoundError:  # not Linux
+        return platform.processor()
+    model = re.search(r"^model name\s*:\s*(.*)$", text, re.MULTILINE)
+    return model[1] if model else platform.machine()
+
+
+def _gpus() -> list[dict[str, str]]:
+    if shutil.which("nvidia-smi") is None:
+        return []
+    query = "index,name,uuid,memory.total,driver_version"
+    answer = _answer(["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"]) or ""
+    return [dict(zip(query.split(","), line.split(", "), strict=False)) for line in answer.splitlines()]
+
+
+def _answer(command: list[str]) -> str | None:
+    """What `command` prints; None when it fails or hangs, which must not keep a run from training."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_ANSWER_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        say(f"provenance: {error}")
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

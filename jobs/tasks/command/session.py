@@ -1,0 +1,157 @@
+"""One attempt of a command: made ready, started, followed, stopped, judged."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from jobs.context import RunContext
+from jobs.failure import Kind, RunFailure, Stopped
+from jobs.launch import CODE_ROOT
+from jobs.task import Outcome
+from jobs.tasks.command.ending import ending, failure_of
+from jobs.tasks.command.epochs import Epochs
+from jobs.tasks.command.process import Command
+from jobs.tasks.command.records import source_of
+from jobs.tasks.command.schema import CommandParams
+from jobs.tasks.command.template import fill, fill_all, flat
+from runner.errors import UserError
+from runner.rundir.files import write_json, write_text
+
+_POLL_S = 0.2
+_SAME_SIGNAL_S = 0.5
+_ORPHAN_S = 240.0  # for the checkpoint of a command whose parent is gone; this process itself is ended after 300
+
+
+class Session:
+    """The state of one attempt."""
+
+    def __init__(self, params: CommandParams, context: RunContext) -> None:
+        self.command, self.context = params.command, context
+        self.run_dir = context.directory
+        self.out = context.directory.output.absolute()
+        self.values = flat(params.values) | self._ours(params)
+        self.source = source_of(params.command.metrics, self.out)
+        self.epochs = Epochs(params.command.metrics, self.source, context)
+
+    def run(self) -> Outcome:
+        resumes = self._has_checkpoint()
+        self._make_ready(resumes)
+        template = self.command.resume if resumes and self.command.resume is not None else self.command.run
+        words = self._words(template)
+        self.context.say(f"{'resuming' if resumes else 'starting'}: {shlex.join(words)}")
+        process = self._start(words)
+        try:
+            status = self._follow(process)
+        finally:
+            _end(process)
+        self._await_reason()
+        if self.context.stop_reason is not None:
+            raise Stopped(self.context.stop_reason, self._has_checkpoint())
+        if status:
+            if status == -signal.SIGKILL:
+                self.context.say("the command was killed (SIGKILL); ending alike: the parent knows the memory")
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise failure_of(status, process.last, self.command.exit_codes)
+        return self.epochs.outcome(words)
+
+    def _ours(self, params: CommandParams) -> dict[str, Any]:
+        context = self.context
+        ours = {
+            "here": str(Path.cwd()), "out": str(self.out), "python": sys.executable,
+            "run_dir": str(self.run_dir.path.absolute()), "run_id": context.run_id, "threads": context.threads,
+            "values_file": str(self.run_dir.values.absolute()),
+        }  # fmt: skip
+        write_json(self.run_dir.values, params.values)
+        return ours if "seed" in params.values else {**ours, "seed": context.seed}
+
+    def _make_ready(self, resumes: bool) -> None:
+        """A run that begins again finds its folder empty; one that resumes finds what it left."""
+        if not resumes:
+            shutil.rmtree(self.out, ignore_errors=True)
+        self.epochs.begin(resumes)
+        for name, content in self.command.files.items():
+            filled = fill_all(content, self.values)
+            path = self.out / name
+            write_text(path, filled) if isinstance(filled, str) else write_json(path, filled)
+        self.out.mkdir(exist_ok=True)
+
+    def _words(self, template: str | list[str]) -> list[str]:
+        if isinstance(template, list):
+            return [fill(word, self.values) for word in template]
+        if self.command.shell:
+            return ["bash", "-c", fill(template, self.values, shlex.quote)]
+        return [fill(word, self.values) for word in shlex.split(template)]
+
+    def _start(self, words: list[str]) -> Command:
+        own = {name: fill(text, self.values) for name, text in self.command.environment.items()}
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **own}
+        environment["PYTHONPATH"] = own.get("PYTHONPATH", _users_python_path())
+        directory = Path(fill(self.command.directory, self.values))
+        planned = self.command.metrics.epochs
+        epochs = fill_all(planned, self.values) if isinstance(planned, str) else planned
+        self.context.plan(epochs, self.command.metrics.follow)
+        try:
+            return Command(words, directory, environment)
+        except OSError as error:
+            raise UserError(f"the command cannot be started in {directory}: {error}") from error
+
+    def _follow(self, process: Command) -> int:
+        """Until the command has ended; its exit status."""
+        moved = time.monotonic()
+        status = None
+        while status is None:
+            status = process.wait(_POLL_S)
+            for line in process.lines():
+                self.source.hear(line)
+            if self.epochs.record_new():
+                moved = time.monotonic()
+            if status is None and self.context.stop_reason is not None:
+                self._stop(process)
+            silent = time.monotonic() - max(moved, process.heard)
+            if status is None and self.command.silent_for is not None and silent > self.command.silent_for:
+                what = f"the command hangs: no output and no metrics for {silent:.0f} s (command.silent_for); killed"
+                raise RunFailure(Kind.EXCEPTION, what)
+        return status
+
+    def _stop(self, process: Command) -> None:
+        """Let the command write its checkpoint; the parent ends us all when that takes too long."""
+        reason = self.context.stop_reason
+        assert reason is not None
+        self.context.say(f"asked to stop ({reason}): SIG{self.command.stop_signal} to the command")
+        process.send(getattr(signal, f"SIG{self.command.stop_signal}"))
+        status = process.wait(_ORPHAN_S if reason == "parent_gone" else 1e6)
+        for line in process.lines():
+            self.source.hear(line)
+        self.epochs.record_new()
+        self.context.say(f"the command ended with {ending(status)}")
+        raise Stopped(reason, self._has_checkpoint())
+
+    def _has_checkpoint(self) -> bool:
+        return self.command.checkpoint is not None and (self.out / self.command.checkpoint).exists()
+
+    def _await_reason(self) -> None:
+        """Slurm signals the command as well as us and the parent: that it was stopped is known a moment later, also
+        of one that ends with 0 after its checkpoint."""
+        end = time.monotonic() + _SAME_SIGNAL_S
+        while self.context.stop_reason is None and time.monotonic() < end:
+            time.sleep(0.05)
+
+
+def _end(process: Command) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.send(signal.SIGKILL)
+    process.wait(_POLL_S)
+
+
+def _users_python_path() -> str:
+    """PYTHONPATH without our code, which common names such as `models` would take from the user's program."""
+    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join(entry for entry in entries if entry and Path(entry).resolve() != CODE_ROOT)

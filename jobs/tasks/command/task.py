@@ -1,0 +1,104 @@
+"""The command task: any program as a run. Free of torch."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from jobs.task import Outcome, Preparation
+from jobs.tasks.command.schema import CommandParams
+from jobs.tasks.command.template import flat, names_in
+from runner.config.ranking import Reported
+from runner.errors import Problem, nearest
+
+if TYPE_CHECKING:
+    from jobs.context import RunContext
+
+OURS = ("here", "out", "python", "run_dir", "run_id", "seed", "threads", "values_file")
+
+
+class CommandTask:
+    """Starts a command, follows its metrics, and passes on what stops it."""
+
+    Params: ClassVar[type[CommandParams]] = CommandParams
+    seed_key: ClassVar[str] = "values.seed"
+
+    def reported(self, params: CommandParams) -> Reported:
+        """The followed metric with its mode; all names, where `names` or the groups of `pattern` list them."""
+        metrics = params.command.metrics
+        return Reported(metrics.follow, ((metrics.follow, metrics.mode),), metrics.known)
+
+    def check(self, params: Mapping[str, Any]) -> list[Problem]:
+        """Names that do not exist, and values that no template uses: their runs would all be the same."""
+        whole = CommandParams.model_validate(params)
+        known = {*OURS, *flat(whole.values)}
+        used: Counter[str] = Counter()
+        problems = []
+        for key, template in templates(whole):
+            try:
+                names = names_in(template)
+            except ValueError as error:
+                problems.append(Problem(str(error), key=key))
+                continue
+            used.update(names)
+            for name in dict.fromkeys(names):
+                if name not in known:
+                    what = f"names {{{name}}}, which is no value"
+                    allowed = ", ".join(sorted(known))
+                    problems.append(Problem(what, key=key, allowed=allowed, nearest=nearest(name, known)))
+        problems += [
+            Problem("is a name of ours", key=f"values.{name}")
+            for name in OURS
+            if name in whole.values and name != "seed"
+        ]
+        if not problems and "values_file" not in used:
+            problems += _unused(whole.values, used)
+        return problems
+
+    def prepare(
+        self, params: Sequence[CommandParams], cache_root: Path, log: Callable[[str], None]
+    ) -> list[Preparation]:
+        """Whether the programs are on this machine; one that only compute nodes have is no mistake."""
+        words = [its.command.run.split() if isinstance(its.command.run, str) else its.command.run for its in params]
+        programs = {line[0] for line in words if line and not names_in(line[0])}
+        found = []
+        for program in sorted(programs):
+            place = shutil.which(program)
+            found.append(
+                Preparation(f"program {program}", ready=True, detail=place or "not here; compute nodes may have it")
+            )
+        return found
+
+    def run(self, params: CommandParams, context: RunContext) -> Outcome:
+        """Run the command to its end; the best epoch is the one with the best followed metric."""
+        from jobs.tasks.command.session import Session
+
+        return Session(params, context).run()
+
+
+def templates(params: CommandParams) -> Iterator[tuple[str, Any]]:
+    """Every template of `params` with its key."""
+    command = params.command
+    for key in ("run", "resume", "directory", "environment", "files"):
+        if (template := getattr(command, key)) is not None:
+            yield f"command.{key}", template
+    if isinstance(command.metrics.epochs, str):
+        yield "command.metrics.epochs", command.metrics.epochs
+
+
+def _unused(values: Mapping[str, Any], used: Mapping[str, int]) -> list[Problem]:
+    """Values in which no template shows any interest. The seed 0 is the default of an experiment that has none."""
+    problems = []
+    for name, value in flat(values).items():
+        within = any(name.startswith(f"{other}.") or other.startswith(f"{name}.") for other in used)
+        if name not in used and not within and not (name == "seed" and value == 0):
+            what = "is used by nothing in `command`, so it cannot change the run"
+            problems.append(
+                Problem(
+                    what, key=f"values.{name}", allowed=f"{{{name}}} in run, files or environment, or {{values_file}}"
+                )
+            )
+    return problems

@@ -1,0 +1,124 @@
+"""The compiled pass of models.encoders.cpp_convolution: built once by the C++ compiler of this machine, kept in the cache.
+
+A build depends on the source, the flags and the kind of processor alone, and is never built again, so a resumed run
+computes with the same instructions. Without a compiler, or where the build does not fit, torch computes the same to
+float32's accuracy: the log says so once, and the run's result names what it was computed with.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import stat
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+
+from jobs.content_cache import content_key, publish
+from models.encoders import cpp_convolution
+from runner.errors import CommandFailed
+
+# errno and floating-point traps cost vector instructions; no flag here lets a compiler assume that there is no NaN
+FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fopenmp", "-fno-math-errno", "-fno-trapping-math")
+PROCESSORS = {  # torch's name of what a processor can do → the flags that use it
+    "AVX2": ("-mavx2", "-mfma"),
+    "AVX512": (
+        "-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512",
+    ),
+}  # fmt: skip
+COMPILERS = ("c++", "g++", "clang++")
+TORCH = "torch"  # what computes where there is no build
+_TIMEOUT_S = 300
+
+Log = Callable[[str], None]
+
+
+class NoKernels(Exception):
+    """Why there is no build to load."""
+
+
+def use_kernels(root: Path, log: Log) -> str:
+    """Compute with the build in the cache below `root`, building it first where it is missing; says what computes.
+
+    `TORCH` where that cannot be; the log is told why.
+    """
+    processor = torch.backends.cpu.get_cpu_capability()
+    try:
+        library = _build(root, processor)
+        _check_owner(library)
+        cpp_convolution.use(library)
+    except (NoKernels, CommandFailed, OSError) as error:
+        use_torch()
+        log(f"convolutions are computed by torch, which takes longer on a CPU: {error}")
+        return TORCH
+    return f"compiled for {processor}"
+
+
+def use_torch() -> None:
+    """Compute with torch from now on."""
+    cpp_convolution.use(None)
+
+
+def build_kernels(root: Path) -> list[str]:
+    """Build for every kind of processor that a node of this architecture may have; which ones there are now.
+
+    Raises NoKernels or CommandFailed where nothing can be built.
+    """
+    own = torch.backends.cpu.get_cpu_capability()
+    kinds = [*PROCESSORS] if own in PROCESSORS else [own]
+    for kind in kinds:
+        _build(root, kind)
+    return kinds
+
+
+def _build(root: Path, processor: str) -> Path:
+    """The library for `processor`, compiled if the cache does not have it."""
+    source, flags = cpp_convolution.SOURCE.read_bytes(), [*FLAGS, *PROCESSORS.get(processor, ())]
+    key = content_key(source, flags, platform.machine(), platform.system())
+    folder = root / "kernels" / f"{processor}-{key}"
+    publish(folder, root, "kernels", 1, lambda beside: _compile(flags, beside))
+    return folder / "convolution.so"
+
+
+def _compile(flags: Iterable[str], folder: Path) -> None:
+    """Two steps: linking with -fopenmp could bring a second OpenMP beside torch's, whose threads would compete."""
+    compiler = _compiler()
+    object_file, library = folder / "convolution.o", folder / "convolution.so"
+    _call([*compiler, *flags, "-c", str(cpp_convolution.SOURCE), "-o", str(object_file)])
+    _call([*compiler, "-shared", str(object_file), "-o", str(library)])
+    object_file.unlink()
+    library.chmod(0o755)  # a umask may let a group write
+
+
+def _compiler() -> list[str]:
+    chosen = os.environ.get("CXX", "").split()
+    if chosen:
+        return chosen
+    for name in COMPILERS:
+        if (found := shutil.which(name)) is not None:
+            return [found]
+    raise NoKernels(f"there is no C++ compiler here ({', '.join(COMPILERS)}; CXX names another)")
+
+
+def _call(command: list[str]) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NoKernels(f"{command[0]}: {error}") from error
+    if done.returncode:
+        said = done.stderr.strip().split("\n")[-1][:200]
+        raise NoKernels(f"{command[0]} ended with status {done.returncode}: {said}")
+
+
+def _check_owner(library: Path) -> None:
+    """A library is code: it is loaded only if nobody but the user and root could have written it."""
+    real = library.resolve()
+    for path in (real, *real.parents):
+        status = path.stat()
+        sticky = status.st_mode & stat.S_ISVTX and path != real.parent  # as /tmp: nobody renames what is another's
+        foreign = status.st_uid not in (0, os.getuid())
+        if foreign or (status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not sticky):
+            raise NoKernels(f"{path} could have been written by another user; set RUNNER_CACHE to a cache of your own")

@@ -1,0 +1,145 @@
+"""The data sets of JARVIS, downloaded once by jarvis-tools into the cache."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from jobs.content_cache import content_key
+from jobs.tasks.crystal.data.crystals import Crystal
+from jobs.tasks.crystal.data.official_splits import official_split
+from jobs.tasks.crystal.data.parsed_cache import VERSION, parsed
+from jobs.tasks.crystal.data.records import crystal_from, number
+from jobs.tasks.crystal.data.summary import UNSPLIT, Summary, summarize
+from runner.errors import CommandFailed, UserError
+from runner.rundir.files import read_json, replacing, write_json
+
+NAMES = (
+    "dft_3d",
+    "dft_3d_2021",
+    "dft_3d_2022",
+    "dft_2d",
+    "dft_2d_2021",
+    "megnet",
+    "megnet2",
+    "mp_3d_2020",
+    "qm9_std_jctc",
+    "twod_matpd",
+    "c2db",
+    "qmof",
+    "hmof",
+    "snumat",
+    "alex_pbe_hull",
+)
+ID_COLUMNS = ("jid", "id", "SNUMAT_id", "material_id")
+NOT_TARGETS = {"nat", "kpoint_length_unit", "encut", "spg_number", "spg", "crys", "icsd", "search"}
+
+
+def load(name: str, root: Path) -> tuple[list[Crystal], list[str]]:
+    """All crystals of `name`, and notes; its file must be in the cache below `root`, or the internet in reach.
+
+    Every column of numbers is a target. A few ids stand twice in these files; the first row of each is kept. Raises
+    CommandFailed where the file is missing and cannot be fetched.
+    """
+    crystals = parsed(name, content_key(VERSION, _file(name)), root, lambda: _read(name, root))
+    unique = _first_of_each_id(crystals)
+    twice = len(crystals) - len(unique)
+    return unique, [f"{twice} rows of {name} repeat an id; the first of each was kept"] if twice else []
+
+
+def _read(name: str, root: Path) -> list[Crystal]:
+    crystals = [_crystal(name, row) for row in _rows(name, root) if row.get("atoms")]
+    write_json(root / "jarvis" / f"{name}.summary.json", _summarized(name, _first_of_each_id(crystals)).to_json())
+    return crystals
+
+
+def _first_of_each_id(crystals: list[Crystal]) -> list[Crystal]:
+    first: dict[str, Crystal] = {}
+    for it in crystals:
+        first.setdefault(it.material_id, it)
+    return list(first.values())
+
+
+def summary(name: str, root: Path) -> Summary | None:
+    """What `name` offers, if it was loaded once; None before."""
+    value = read_json(root / "jarvis" / f"{name}.summary.json")
+    return None if value is None else Summary.from_json(value)
+
+
+def _summarized(name: str, crystals: list[Crystal]) -> Summary:
+    """Counts of each target by its own official split."""
+    whole = summarize(crystals)
+    targets: dict[str, Mapping[str, int]] = dict(whole.targets)
+    for target in whole.targets:
+        if split_of := official_split(name, target):
+            present = (crystal.material_id for crystal in crystals if target in crystal.targets)
+            targets[target] = Counter(split_of.get(material_id, UNSPLIT) for material_id in present)
+    return replace(whole, targets=targets)
+
+
+def _file(name: str) -> str:
+    from jarvis.db.figshare import get_db_info
+
+    return str(get_db_info()[name][1])
+
+
+def _rows(name: str, root: Path) -> list[dict[str, Any]]:
+    store = root / "jarvis"
+    file = _file(name)
+    archive = store / f"{file}.zip"
+    if not archive.is_file():
+        _fetch(name, archive)
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            rows: list[dict[str, Any]] = json.loads(packed.read(file))
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise UserError(f"data.dataset: {archive} is damaged ({error}); remove it and fetch it again") from error
+    return rows
+
+
+def _fetch(name: str, archive: Path) -> None:
+    """Download with jarvis-tools beside the archive's place, so that a broken download leaves nothing behind."""
+    import requests
+    from jarvis.db import figshare
+
+    try:
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(archive) as beside:
+            folder = beside.with_suffix(".d")
+            folder.mkdir()
+            try:
+                with contextlib.redirect_stdout(io.StringIO()):
+                    figshare.data(name, store_dir=str(folder))
+                os.replace(folder / archive.name, beside)
+            finally:
+                for left in folder.iterdir():
+                    left.unlink()
+                folder.rmdir()
+    except (requests.RequestException, zipfile.BadZipFile, OSError) as error:
+        raise CommandFailed(
+            f"data.dataset: {name} is not in the cache ({archive.parent}) and cannot be fetched from here: "
+            f"{type(error).__name__}; compute nodes often have no internet",
+            next_command="runner prepare CONFIG, on the login node",
+        ) from error
+
+
+def _crystal(name: str, row: Mapping[str, Any]) -> Crystal:
+    targets = {}
+    for column, value in row.items():
+        if column in NOT_TARGETS or isinstance(value, str | list | dict | bool):
+            continue
+        found = number(value)
+        if found is not None:
+            targets[column] = found
+    material_id = next((str(row[column]) for column in ID_COLUMNS if column in row), None)
+    if material_id is None:
+        raise UserError(f"data.dataset: {name} has a row without an id; looked for {', '.join(ID_COLUMNS)}")
+    return crystal_from(material_id, row["atoms"], targets=targets, texts={}, where=name)

@@ -1,0 +1,130 @@
+"""Which crystals train, validate and test: whole splits first, then nested subsets of them.
+
+A crystal's place in the order of its split is the hash of the seed and its id. So the first 500 of a split are among
+its first 2,000, in whatever order the file lists them, and a smaller stage of a funnel uses part of the larger one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from jobs.tasks.crystal.data.crystals import Crystal
+from jobs.tasks.crystal.data.records import SPLITS
+from runner.errors import UserError
+
+METHODS = ("official", "random", "formula")
+
+
+class SplitChoice(Protocol):
+    """The part of the data parameters that chooses crystals."""
+
+    @property
+    def split(self) -> str: ...
+    @property
+    def fractions(self) -> tuple[float, float, float]: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def train(self) -> int | None: ...
+    @property
+    def val(self) -> int | None: ...
+    @property
+    def test(self) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class Split:
+    """Ids by split, each in the order in which smaller subsets take them."""
+
+    ids: Mapping[str, list[str]]  # train, val, test
+    notes: list[str]  # warnings for the log and the report
+
+    @property
+    def all_ids(self) -> list[str]:
+        return [material_id for name in SPLITS for material_id in self.ids[name]]
+
+
+def choose(crystals: Sequence[Crystal], choice: SplitChoice, dataset: str = "the data set") -> Split:
+    """Assign crystals to train, val and test by `choice.split`, then take the wanted number of each.
+
+    Raises UserError where the data set has no official split, where more crystals are wanted than there are, and
+    where a split would be empty.
+    """
+    whole = _official(crystals, dataset) if choice.split == "official" else _divided(crystals, choice)
+    notes: list[str] = []
+    ids: dict[str, list[str]] = {}
+    for name in SPLITS:
+        wanted: int | None = getattr(choice, name)
+        ordered = sorted(whole[name], key=lambda crystal: _rank(choice.seed, crystal.material_id))
+        if not ordered:
+            raise UserError(f"data.{name}: the {choice.split} split of {dataset} has no {name} crystal")
+        if wanted is not None and wanted > len(ordered):
+            raise UserError(
+                f"data.{name}: {wanted:,} crystals wanted, the {choice.split} split of {dataset} has {len(ordered):,}\n"
+                f"    allowed: 1 to {len(ordered):,}, or null for all"
+            )
+        whole[name] = ordered[:wanted]
+        ids[name] = [crystal.material_id for crystal in whole[name]]
+    if choice.split != "formula" and (note := _shared_formulas(choice.split, whole)):
+        notes.append(note)
+    return Split(ids, notes)
+
+
+def sizes(total: int, fractions: tuple[float, float, float]) -> dict[str, int]:
+    """How many crystals `random` gives each split; `formula` comes near it."""
+    _, val, test = (round(total * fraction) for fraction in fractions)
+    train = min(round(total * fractions[0]), total - val - test)
+    return {"train": train, "val": val, "test": test}
+
+
+def _official(crystals: Sequence[Crystal], dataset: str) -> dict[str, list[Crystal]]:
+    whole: dict[str, list[Crystal]] = {name: [] for name in SPLITS}
+    for crystal in crystals:
+        if crystal.split is not None:
+            whole[crystal.split].append(crystal)
+    if not any(whole.values()):
+        raise UserError(f"data.split: {dataset} has no official split for this target; allowed: random, formula")
+    return whole
+
+
+def _divided(crystals: Sequence[Crystal], choice: SplitChoice) -> dict[str, list[Crystal]]:
+    """Walk the crystals, or their formulas, in hashed order: test first, then val, then train."""
+    total = len(crystals)
+    want = sizes(total, choice.fractions)
+    groups: dict[str, list[Crystal]] = defaultdict(list)
+    for crystal in crystals:
+        groups[crystal.formula if choice.split == "formula" else crystal.material_id].append(crystal)
+    whole: dict[str, list[Crystal]] = {name: [] for name in SPLITS}
+    before = 0
+    for key in sorted(groups, key=lambda key: _rank(choice.seed, key)):
+        middle = before + len(groups[key]) / 2  # a group lies in the split that holds its middle
+        before += len(groups[key])
+        if middle < want["test"]:
+            whole["test"] += groups[key]
+        elif middle < want["test"] + want["val"]:
+            whole["val"] += groups[key]
+        elif middle < want["test"] + want["val"] + want["train"]:
+            whole["train"] += groups[key]
+    return whole
+
+
+def _shared_formulas(method: str, whole: Mapping[str, Sequence[Crystal]]) -> str | None:
+    """A warning where the same formula trains and is judged."""
+    trained = {crystal.formula for crystal in whole["train"]}
+    shared = {name: [it.formula for it in whole[name] if it.formula in trained] for name in ("val", "test")}
+    if not any(shared.values()):
+        return None
+    shares = " and ".join(f"{len(formulas) / len(whole[name]):.0%} of {name}" for name, formulas in shared.items())
+    examples = ", ".join(sorted({formula for formulas in shared.values() for formula in formulas})[:3])
+    return (
+        f"split: {method}: {shares} crystals have a formula that also trains ({examples}, …), so their errors look "
+        "smaller than on new formulas; `split: formula` keeps each formula on one side"
+    )
+
+
+def _rank(seed: int, key: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{key}".encode()).digest()

@@ -1,0 +1,94 @@
+"""What can be done before the runs start: data sets and encoders fetched, graphs built, texts embedded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jobs.task import Preparation
+from jobs.tasks.crystal.compiled_kernel import NoKernels, build_kernels
+from jobs.tasks.crystal.data import sources
+from jobs.tasks.crystal.data.crystals import Crystal
+from jobs.tasks.crystal.data.splits import choose
+from jobs.tasks.crystal.graphs.store import GraphStore
+from jobs.tasks.crystal.schema import CrystalParams, DataParams
+from jobs.tasks.crystal.text.descriptions import describe
+from jobs.tasks.crystal.text.embeddings import embed
+from runner.errors import CommandFailed, UserError
+
+Log = Callable[[str], None]
+
+
+def prepare(params: Sequence[CrystalParams], cache_root: Path, log: Log) -> list[Preparation]:
+    """Fetch and fill what `params` need, each thing once; what cannot be had is reported, not raised."""
+    found = []
+    for data in _distinct(p.data for p in params):
+        wanted = [p for p in params if p.data == data]
+        try:
+            crystals, notes = _crystals(data, cache_root)
+        except UserError as error:
+            found.append(Preparation(f"data set {data.dataset}", False, error.message))
+            continue
+        size = f"{len(crystals):,} crystals"
+        found.append(Preparation(f"data set {data.dataset}, {data.target}", True, "; ".join([size, *notes])))
+        found += _graphs(wanted, crystals, cache_root, log)
+        found += _texts(wanted, crystals, cache_root, log)
+    if any(p.may_be_compiled for p in params):
+        found.append(_kernels(cache_root))
+    return found
+
+
+def _kernels(root: Path) -> Preparation:
+    """Always ready: without them torch computes the same, more slowly on a CPU."""
+    try:
+        built = ", ".join(build_kernels(root))
+    except (NoKernels, CommandFailed) as error:
+        return Preparation("compiled convolutions", True, f"none, runs on a CPU take longer: {error}")
+    return Preparation("compiled convolutions", True, built)
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    return list(dict.fromkeys(values))
+
+
+def _crystals(data: DataParams, cache_root: Path) -> tuple[list[Crystal], list[str]]:
+    """The crystals that some run will read, and what a reader of the results must know of them."""
+    whole = sources.load(data.dataset, data.target, cache_root)
+    split = choose(whole.crystals, data, data.dataset)
+    wanted = set(split.all_ids)
+    return [crystal for crystal in whole.crystals if crystal.material_id in wanted], [*whole.notes, *split.notes]
+
+
+def _graphs(params: Sequence[CrystalParams], crystals: list[Crystal], root: Path, log: Log) -> list[Preparation]:
+    found = []
+    for graph in _distinct(p.graph for p in params if p.model.uses_graph):
+        what = f"graphs ({graph.strategy}, {len(crystals):,} crystals)"
+        try:
+            store = GraphStore.open(crystals, graph, root, workers=cores(), log=log)
+        except UserError as error:
+            found.append(Preparation(what, False, error.message))
+        else:
+            found.append(Preparation(what, True, f"{store.nbytes / 1e6:,.0f} MB in memory"))
+    return found
+
+
+def _texts(params: Sequence[CrystalParams], crystals: list[Crystal], root: Path, log: Log) -> list[Preparation]:
+    found = []
+    for text, tokens in _distinct((p.text, p.model.reads_tokens) for p in params if p.reads_text):
+        what = f"descriptions ({text.describe}) as {text.encoder} reads them"
+        try:
+            texts = describe(crystals, text.describe, root, log, cores())
+            embed(texts, text, root, want_tokens=tokens, download=True, workers=cores(), log=log)
+        except (UserError, OSError) as error:
+            found.append(Preparation(what, False, str(error)))
+        else:
+            missing = sum(item is None for item in texts)
+            found.append(Preparation(what, True, f"{missing} crystals without one" if missing else ""))
+    return found
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,88 @@
+"""The sentiment model as the training loop sees it: batches, gradients, validation."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from jobs.tasks.sentiment.dataset import Corpus, Rows
+from jobs.tasks.sentiment.metrics import scores
+from jobs.tasks.sentiment.schema import LossParams, TrainParams
+from jobs.training.trainer import Validation
+from models.sentiment.losses import DISTANCES, info_nce_to
+from models.sentiment.model import Guided, SentimentModel
+from models.sentiment.options import MODALITIES
+
+GUIDANCE = "guidance"  # the name under which the weights stand in diagnostics.jsonl and result.json
+
+
+class SentimentLearner:
+    """Trains on the train split of a corpus and judges the main task, MSE of the sentiment, on the val split."""
+
+    metric, mode = "val_mse", "min"  # a weighted total could not be compared across weights
+
+    def __init__(self, model: SentimentModel, corpus: Corpus, loss: LossParams, train: TrainParams) -> None:
+        self.model, self.corpus, self.loss, self.train = model, corpus, loss, train
+
+    def batches(self, epoch: int) -> list[Rows]:
+        """The rows of an epoch in an order drawn from seed and epoch, cut into batches."""
+        digest = hashlib.sha256(f"{self.train.seed}:order:{epoch}".encode()).digest()
+        order = np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(len(self.corpus.splits["train"]))
+        size = self.train.batch_size
+        return [order[start : start + size] for start in range(0, len(order), size)]
+
+    def size(self, batch: Rows) -> int:
+        return len(batch)
+
+    def backward(self, batch: Rows) -> dict[str, Tensor]:
+        """L = MSE + δ_va·(L_v + L_a) + δ_nce·L_nce; a part whose weight is 0 is not computed."""
+        utterances, labels = self.corpus.splits["train"].take(batch)
+        said = self.model(utterances)
+        parts = {"mse": F.mse_loss(said.prediction, labels)}
+        total = parts["mse"]
+        if self.loss.delta_va:
+            distilled = self._distillation(said, batch)
+            total = total + self.loss.delta_va * torch.stack(list(distilled.values())).sum()
+            parts |= distilled
+        if self.loss.delta_nce:
+            parts["nce"] = self._contrast(said)
+            total = total + self.loss.delta_nce * parts["nce"]
+        torch.autograd.backward(total)
+        return {name: value.detach() * len(batch) for name, value in {"loss": total, **parts}.items()}
+
+    def validate(self) -> Validation:
+        """Metrics of the val split, and the mean guidance weight of each modality there."""
+        predictions, labels, guidance = self.predict("val")
+        weights = {f"{GUIDANCE}_{name}": float(guidance[:, place].mean()) for place, name in enumerate(MODALITIES)}
+        return Validation(scores("val", predictions, labels), {GUIDANCE: weights})
+
+    @torch.no_grad()
+    def predict(self, split: str) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Predictions (n,), labels (n,) and guidance weights (n, 3) of a split, in its order."""
+        self.model.eval()
+        its, size = self.corpus.splits[split], self.train.batch_size
+        rows = np.arange(len(its))
+        found = [self.model(its.take(rows[start : start + size])[0]) for start in range(0, len(rows), size)]
+        prediction, guidance = (torch.cat([getattr(one, name) for one in found]) for name in ("prediction", "guidance"))
+        return tuple(values.double().cpu().numpy() for values in (prediction, its.labels, guidance))  # type: ignore[return-value]
+
+    def _distillation(self, said: Guided, batch: Rows) -> dict[str, Tensor]:
+        """L_v and L_a: how far the guided vectors are from what the teachers say of the same utterances."""
+        distance = DISTANCES[self.loss.distance]
+        found = {}
+        for name, features in self.corpus.teachers.items():
+            teacher = features[torch.from_numpy(batch).to(features.device)]
+            found[f"distillation_{name}"] = distance(self.model.as_teacher(name, said.vectors[name]), teacher)
+        return found
+
+    def _contrast(self, said: Guided) -> Tensor:
+        """L_nce: vision → text and audio → text."""
+        text, temperature = said.vectors["text"], self.loss.temperature
+        return info_nce_to(said.vectors["vision"], text, temperature) + info_nce_to(
+            said.vectors["audio"], text, temperature
+        )

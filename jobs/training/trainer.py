@@ -1,0 +1,297 @@
+"""The training loop: batches, validation, logs, checkpoints; it can stop at any batch and go on from there."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from jobs.context import FUSION_COLUMNS, RunContext
+from jobs.failure import Kind, RunFailure, Stopped
+from jobs.training import checkpoint
+from jobs.training.health_monitor import Watch
+from jobs.training.optimisation import optimiser_for, schedule_for
+from jobs.training.tensorboard_log import Board
+from runner.health.findings import Finding, sentence
+
+
+class TrainOptions(Protocol):
+    """What the loop needs to know; the `train` section of a task's parameters."""
+
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def schedule(self) -> Any: ...
+    @property
+    def pct_start(self) -> float: ...
+    @property
+    def warmup_steps(self) -> int | None: ...
+    @property
+    def gradient_clip(self) -> float | None: ...
+    @property
+    def patience(self) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What one validation pass found."""
+
+    metrics: dict[str, float]  # val_*
+    fusion: dict[str, dict[str, float]] = field(default_factory=dict)  # layer → quantities
+    histograms: dict[str, list[float]] = field(default_factory=dict)  # layer → its gates in equal bins of 0 to 1
+
+
+class Learner(Protocol):
+    """What is trained. Losses are means over the items of a batch."""
+
+    @property
+    def model(self) -> nn.Module: ...
+    @property
+    def metric(self) -> str:
+        """Of `validate`: says which epoch is the best."""
+        ...
+
+    @property
+    def mode(self) -> str:
+        """Whether the best metric is the `min` or the `max`."""
+        ...
+
+    def batches(self, epoch: int) -> Sequence[Any]:
+        """The batches of an epoch (counted from 1), each a sequence of items; the same at every call."""
+        ...
+
+    def backward(self, batch: Any) -> dict[str, Tensor]:
+        """Add the gradient of the batch's loss; the sums over its items of `loss` and of further train metrics."""
+        ...
+
+    def size(self, batch: Any) -> int:
+        """How many items a batch has."""
+        ...
+
+    def validate(self) -> Validation:
+        """Metrics and fusion quantities on the validation split."""
+        ...
+
+
+@dataclass
+class Progress:
+    """Where a run stands; part of its checkpoint."""
+
+    epoch: int = 1  # the one that is being trained, counted from 1
+    batch: int = 0  # its next batch
+    step: int = 0  # optimiser steps taken
+    best_value: float | None = None
+    best_epoch: int = 0
+    best_fusion: dict[str, dict[str, float]] = field(default_factory=dict)
+    best_metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0  # spent in the epoch so far
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The end of a training."""
+
+    best_epoch: int
+    best_metrics: dict[str, float]
+    best_fusion: dict[str, dict[str, float]]
+    epochs: int
+    stopped_early: bool
+
+
+class Fit:
+    """One training of a learner. The state is in `progress`, the optimiser, the schedule and the sums of the epoch."""
+
+    def __init__(self, learner: Learner, options: TrainOptions, context: RunContext) -> None:
+        self.learner, self.options, self.context = learner, options, context
+        self.optimiser = optimiser_for(learner.model, options.learning_rate, options.weight_decay)
+        self.total_steps = options.epochs * len(learner.batches(1))
+        self.schedule = schedule_for(
+            self.optimiser,
+            options.schedule,
+            self.total_steps,
+            pct_start=options.pct_start,
+            warmup=options.warmup_steps,
+        )
+        self.progress = Progress()
+        self.watch = Watch(context.thresholds, context.params)
+        self.board = Board(context.directory.tensorboard, context.warn)
+        self.sums: dict[str, Tensor] = {}  # of the epoch so far, on the device: reading them would make it wait
+        self.items = 0
+        self.saved = -1  # step of the last checkpoint
+
+    def run(self) -> Fitted:
+        """Train to the last epoch, or until `patience` epochs brought nothing better."""
+        self._resume()
+        stopped_early = self._out_of_patience()
+        with closing(self.board):
+            while self.progress.epoch <= self.options.epochs and not stopped_early:
+                self._train_epoch()
+                self._end_epoch()
+                stopped_early = self._out_of_patience()
+        p = self.progress
+        return Fitted(p.best_epoch, p.best_metrics, p.best_fusion, p.epoch - 1, stopped_early)
+
+    def _train_epoch(self) -> None:
+        p, learner = self.progress, self.learner
+        learner.model.train()
+        batches = learner.batches(p.epoch)
+        began = time.perf_counter()
+        for batch in batches[p.batch :]:
+            if self.context.stop_reason is not None:
+                p.seconds += time.perf_counter() - began
+                self._stop()
+            self.optimiser.zero_grad(set_to_none=True)
+            for name, value in learner.backward(batch).items():
+                self.sums[name] = self.sums[name] + value if name in self.sums else value
+            self.items += learner.size(batch)
+            if self.options.gradient_clip is not None:
+                nn.utils.clip_grad_norm_(learner.model.parameters(), self.options.gradient_clip)
+            self.optimiser.step()
+            self.schedule.step()
+            p.step += 1
+            p.batch += 1
+        p.seconds += time.perf_counter() - began
+
+    def _end_epoch(self) -> None:
+        """Validate, log, remember the best, write the checkpoint; in this order a crash repeats the whole epoch."""
+        p = self.progress
+        train = {f"train_{name}": float(total) / self.items for name, total in self.sums.items()}
+        began = time.perf_counter()
+        self.learner.model.eval()
+        with torch.no_grad():
+            found = self.learner.validate()
+        p.seconds += time.perf_counter() - began
+        metrics = {**train, **found.metrics}
+        self._check_finite(metrics)
+        value = metrics[self.learner.metric]
+        better = p.best_value is None or (value < p.best_value if self.learner.mode == "min" else value > p.best_value)
+        if better:
+            p.best_value, p.best_epoch = value, p.epoch
+            p.best_metrics, p.best_fusion = metrics, found.fusion
+        self._log(metrics, found, better)
+        p.epoch, p.batch, p.seconds = p.epoch + 1, 0, 0.0
+        self.sums, self.items = {}, 0
+        if better:
+            self._save(best=True)
+        self._save()
+
+    def _check_finite(self, metrics: dict[str, float]) -> None:
+        wrong = [f"{name} = {value}" for name, value in metrics.items() if not math.isfinite(value)]
+        if wrong:
+            p = self.progress
+            raise RunFailure(
+                Kind.DIVERGED,
+                f"epoch {p.epoch}, step {p.step}: {', '.join(wrong)}; try a smaller learning rate or gradient_clip",
+            )
+
+    def _log(self, metrics: dict[str, float], found: Validation, better: bool) -> None:
+        p = self.progress
+        rate = self.optimiser.param_groups[0]["lr"]
+        record = {"epoch": p.epoch, "step": p.step, "seconds": p.seconds, "learning_rate": rate, **metrics}
+        reported = {layer: values for layer, values in found.fusion.items() if values}
+        new = self.watch.see(record, reported)
+        self.context.health = self.watch.level
+        self.context.record(record)
+        self._log_fusion(reported, found.histograms, new)
+        self.board.epoch(p.epoch, {**metrics, "learning_rate": rate}, reported, [sentence(its) for its in new])
+        name = self.learner.metric
+        mark = "  best" if better else f"  (best {p.best_value:.4f} in epoch {p.best_epoch})"
+        self.context.say(
+            f"epoch {p.epoch}/{self.options.epochs}  train_loss {metrics['train_loss']:.4f}  "
+            f"{name} {metrics[name]:.4f}{mark}  {p.seconds:.1f} s"
+        )
+        for finding in new:
+            self.context.report(finding)
+
+    def _log_fusion(
+        self, reported: dict[str, dict[str, float]], histograms: dict[str, list[float]], new: list[Finding]
+    ) -> None:
+        """fusion_weights.csv, and diagnostics.jsonl with everything else that is known of the epoch."""
+        columns = {
+            layer: {name: value for name, value in values.items() if name in FUSION_COLUMNS}
+            for layer, values in reported.items()
+        }
+        columns = {layer: values for layer, values in columns.items() if values}
+        if columns:
+            self.context.record_fusion(self.progress.epoch, columns)
+        layers: dict[str, dict[str, Any]] = {layer: dict(values) for layer, values in reported.items()}
+        for layer, counts in histograms.items():
+            layers.setdefault(layer, {})["gate_histogram"] = counts
+        told = {"layers": layers, "findings": [finding.as_dict() for finding in new]}
+        told = {name: value for name, value in told.items() if value}
+        if told:
+            self.context.record_diagnostics({"epoch": self.progress.epoch, **told})
+
+    def _out_of_patience(self) -> bool:
+        p, patience = self.progress, self.options.patience
+        return patience is not None and p.best_epoch > 0 and p.epoch - 1 - p.best_epoch >= patience
+
+    def _stop(self) -> None:
+        reason = self.context.stop_reason
+        assert reason is not None
+        if self.progress.step > self.saved:  # a checkpoint that says nothing new would look like progress
+            self._save()
+        self.context.say(
+            f"stopped ({reason}) in epoch {self.progress.epoch}, batch {self.progress.batch}; checkpoint written"
+        )
+        raise Stopped(reason)
+
+    def _save(self, best: bool = False) -> None:
+        run = self.context.directory
+        self.saved = self.progress.step
+        checkpoint.save(run.best_checkpoint if best else run.last_checkpoint, self._state())
+
+    def _state(self) -> dict[str, Any]:
+        """All that the training needs to go on from here."""
+        return {
+            "model": self.learner.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "random": checkpoint.random_state(),
+            "progress": asdict(self.progress),
+            "sums": self.sums,
+            "items": self.items,
+        }
+
+    def _take_over(self, state: dict[str, Any]) -> None:
+        self.learner.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.progress = Progress(**state["progress"])
+        device = next(self.learner.model.parameters()).device
+        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
+        self.items = state["items"]
+        checkpoint.set_random_state(state["random"])
+
+    def _resume(self) -> None:
+        """Go on from the newest checkpoint that is whole and of this model; from the start where there is none."""
+        run = self.context.directory
+        start = copy.deepcopy(self._state())  # a checkpoint that does not fit is noticed when part of it is taken over
+        for path, state in checkpoint.readable([run.last_checkpoint, run.best_checkpoint], self.context.warn):
+            try:
+                self._take_over(state)
+            except torch.OutOfMemoryError:
+                raise
+            except checkpoint.REFUSED as error:
+                self._take_over(start)
+                reason = " ".join(str(error).split())[:200]
+                self.context.warn(f"{path} is of another model ({reason}); trying an older one")
+                continue
+            p = self.progress
+            self.saved = p.step
+            self.context.rewind(p.epoch - 1)
+            self.watch.go_on(run)
+            self.context.say(f"resuming in epoch {p.epoch}, batch {p.batch}")
+            return
+        self.context.rewind(0)

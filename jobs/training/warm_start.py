@@ -1,0 +1,89 @@
+"""What a training starts from: the weights of another run, or a finished run that had fewer epochs."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import nn
+
+from jobs.context import RunContext
+from jobs.failure import Kind, RunFailure
+from jobs.training import checkpoint
+from runner.errors import UserError
+from runner.rundir.files import read_mapping, replacing
+from runner.rundir.layout import RunDir
+from runner.rundir.run_config import read_run_config
+
+_FREE = ("epochs", "continue_finished")  # of `train`: what a longer run has different
+
+
+class Weights(Protocol):
+    """A checkpoint file and what was in it when the run was described."""
+
+    @property
+    def checkpoint(self) -> str: ...
+    @property
+    def sha256(self) -> str | None: ...
+
+
+def warm_start(model: nn.Module, weights: Weights, say: Callable[[str], None]) -> None:
+    """Load the weights; the optimiser, the schedule and the epochs begin anew.
+
+    Raises RunFailure where the file is gone, has changed since, or holds another model.
+    """
+    path = Path(weights.checkpoint)
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RunFailure(Kind.DATA_MISSING, f"train.warm_start: {path}: {error.strerror}") from None
+    if digest != weights.sha256:
+        raise RunFailure(Kind.DATA_MISSING, f"train.warm_start: {path} is not the file any more that this run names")
+    try:
+        checkpoint.load_weights(model, path)
+    except ValueError as error:
+        raise RunFailure(Kind.BAD_CONFIG, f"train.warm_start: {error}") from None
+    say(f"warm start: weights of {path}")
+
+
+def continue_finished(context: RunContext) -> None:
+    """Take over checkpoints and logs of the longest finished run that is this one with fewer epochs.
+
+    Nothing where this run has begun by itself. Raises RunFailure where there is no such run.
+    """
+    ours = context.directory
+    if ours.last_checkpoint.exists() or ours.best_checkpoint.exists():
+        return
+    wanted = _described(ours)
+    shorter: list[tuple[int, RunDir]] = []
+    for path in sorted(ours.path.parent.iterdir()):
+        run = RunDir(path)
+        if path != ours.path and run.last_checkpoint.exists() and read_mapping(run.result):
+            epochs, rest = _described(run)
+            if rest == wanted[1] and epochs < wanted[0]:
+                shorter.append((epochs, run))
+    if not shorter:
+        what = "train.continue_finished: no finished run of this experiment differs in having fewer epochs alone"
+        raise RunFailure(Kind.DATA_MISSING, f"{what} and has kept its last.pt (keep: {{checkpoints: all}})")
+    epochs, run = max(shorter, key=lambda found: found[0])
+    for name in ("metrics", "fusion_weights", "diagnostics", "best_checkpoint", "last_checkpoint"):  # the last counts
+        source = getattr(run, name)
+        if source.exists():
+            with replacing(getattr(ours, name)) as beside:
+                shutil.copyfile(source, beside)
+    context.say(f"going on from {run.run_id}, which ended after {epochs} epochs")
+
+
+def _described(run: RunDir) -> tuple[int, dict[str, Any]]:
+    """The epochs of a run, and all of its other parameters."""
+    try:
+        params = read_run_config(run).params
+    except UserError:  # damaged: like no other run
+        return 0, {}
+    train = params.get("train", {})
+    rest = {**params, "train": {name: value for name, value in train.items() if name not in _FREE}}
+    return int(train.get("epochs", 0)), rest

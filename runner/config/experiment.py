@@ -1,0 +1,302 @@
+"""The experiment file: its keys, their types and defaults."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from runner.config import quantities, yaml_source
+from runner.config.overrides import override
+from runner.config.validation import problems
+from runner.config.yaml_source import Source
+from runner.errors import Mistakes, Problem
+
+LARGEST_SEED = 2**32 - 1  # NumPy takes no larger one
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def checked_name(name: str) -> str:
+    """`name` if it is safe as the name of a directory and in a shell; ValueError otherwise."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} cannot name a directory; use letters, digits, '.', '_' and '-', starting with a letter or digit "
+            "(at most 100 characters)"
+        )
+    return name
+
+
+class Part(BaseModel):
+    """A part of the file: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _words(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.,:@+=-]*", value):
+        raise ValueError(f"found {value!r}; write names as sinfo and sacctmgr show them, several with commas")
+    return value
+
+
+Name = Annotated[str, AfterValidator(checked_name)]
+Words = Annotated[str, AfterValidator(_words)]  # names of Slurm's: accounts such as abc@v100, lists of partitions
+Seconds = Annotated[
+    int,
+    BeforeValidator(quantities.seconds),
+    WithJsonSchema({"type": ["number", "string"], "examples": ["30m", "1-12:00:00"]}),
+]
+Mebibytes = Annotated[
+    int,
+    BeforeValidator(quantities.mebibytes),
+    WithJsonSchema({"type": ["number", "string"], "examples": ["16G", "500M"]}),
+]
+Overrides = dict[str, Any]  # dotted key of params → value; a mapping is merged, unless its `name` selects another kind
+
+
+def _share(value: Any) -> float:
+    text = str(value).strip()
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if isinstance(value, bool) or not 0 <= share < 1:
+        raise ValueError(f"found {value!r}; write a share below 1, as 5% or 0.05")
+    return share
+
+
+Share = Annotated[
+    float, BeforeValidator(_share), WithJsonSchema({"type": ["number", "string"], "examples": ["5%", 0.05]})
+]
+
+
+def _validation_metric(name: str | None) -> str | None:
+    if name is not None and not name.startswith("val_"):
+        raise ValueError(
+            f"found {name!r}; variants are ranked by a metric of the validation split (val_…): the test split never "
+            "takes part in a choice"
+        )
+    return name
+
+
+def _ascending(band: tuple[float, float]) -> tuple[float, float]:
+    if band[0] >= band[1]:
+        raise ValueError(f"found {list(band)}; write the lower border first, as [3, 10]")
+    return band
+
+
+class Draw(Part):
+    """How the values of a random axis are drawn; one of the four."""
+
+    uniform: tuple[float, float] | None = None  # between two numbers
+    log_uniform: tuple[float, float] | None = None  # the same for their logarithms
+    integer: tuple[int, int] | None = None  # whole numbers, both ends included
+    choice: list[Any] | None = Field(None, min_length=1)  # one of these
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Draw:
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            kinds = ", ".join(type(self).model_fields)
+            raise ValueError(f"found {' and '.join(given) or 'nothing'}; write one of {kinds}")
+        if given[0] != "choice":
+            low, high = getattr(self, given[0])
+            if low >= high or (given[0] == "log_uniform" and low <= 0):
+                least = "two positive numbers" if given[0] == "log_uniform" else "two numbers"
+                raise ValueError(f"found {given[0]} {[low, high]}; write {least}, the smaller one first")
+        return self
+
+
+class Random(Part):
+    """Axes whose values are drawn together: `count` points, the same for the same seed. A larger count adds points."""
+
+    count: int = Field(ge=1, le=100_000)  # points
+    seed: int = Field(0, ge=0)  # another one draws other points
+    axes: dict[str, Draw] = Field(min_length=1)  # dotted key → how its values are drawn
+
+
+class Matrix(Part):
+    """The varied parameters. Order: axes × zip × random, then exclude, include, named; each once a seed."""
+
+    axes: dict[str, list[Any]] = {}  # dotted key → values
+    zip: list[dict[str, list[Any]]] = []  # groups of axes that advance together
+    random: Random | None = None  # axes whose values are drawn
+    exclude: list[Overrides] = []  # points that match all keys of one entry are removed
+    include: list[Overrides] = []  # whole points added
+    named: dict[Name, Overrides] = {}  # hand-picked points: name → overrides
+    seeds: list[Annotated[int, Field(ge=0, le=LARGEST_SEED)]] = Field([0], min_length=1)  # each variant once a seed
+
+
+class Resources(Part):
+    """What one run needs, the same on every cluster; a Slurm array task asks for `array.runs_per_task` times that."""
+
+    gpus: int = Field(0, ge=0)  # of one node
+    cpus: int = Field(1, ge=1, le=1024)  # also the threads of each run, so that results do not depend on the allocation
+    memory: Mebibytes | None = None  # 16G, 500M; a bare number counts MiB
+    time: Seconds | None = None  # 30m, 1.5h, 1-12:00:00; a bare number counts minutes, as in Slurm
+    partition: Words | None = None  # overrides the cluster file's
+
+    @classmethod
+    def of_job(cls, seconds: int, **others: Any) -> Resources:
+        """Of a job of ours: `time` itself takes a bare number for minutes, as a file means it."""
+        return cls.model_validate({"time": f"{seconds}s", **others})
+
+
+class Array(Part):
+    """How runs are packed into array tasks."""
+
+    max_parallel: int | None = Field(None, ge=1)  # array tasks that run at once
+    runs_per_task: int = Field(1, ge=1)  # runs side by side in one array task; they share its one GPU
+
+
+class MemoryRaise(Part):
+    memory: float = Field(1.5, ge=1)  # factor for the next attempt
+
+
+class MicroBatchRaise(Part):
+    micro_batch: float = Field(0.5, gt=0, le=1)  # factor for the next attempt
+
+
+class TimeRaise(Part):
+    time: float = Field(1.5, ge=1)  # factor for the next attempt
+
+
+class Retry(Part):
+    """What is done about failures that may pass."""
+
+    max_attempts: int = Field(3, ge=1)  # starts of one run, the first included
+    out_of_memory: MemoryRaise = MemoryRaise()  # what the next attempt gets more of
+    gpu_out_of_memory: MicroBatchRaise = MicroBatchRaise()  # smaller pieces of the same batch
+    timeout: TimeRaise = TimeRaise()  # what the next attempt gets more of
+
+
+class Select(Part):
+    """What ranks the variants."""
+
+    # of the validation split: val_…; null: the one that the task follows
+    metric: Annotated[str | None, AfterValidator(_validation_metric)] = None
+    mode: Literal["min", "max"] | None = None  # which end of it is the good one; null: as the task says
+    within: Share = 0.05  # share of the best that counts as equal; 5% works too
+    ratio: Annotated[tuple[float, float], AfterValidator(_ascending)] = (3.0, 10.0)  # healthy band of the fusion ratio
+
+
+class TargetMae(Part):
+    """The error that the user hopes for; shown, never used for choosing."""
+
+    good: float = Field(gt=0)  # in the target's unit
+    acceptable: float = Field(gt=0)  # in the target's unit
+
+
+class Next(Part):
+    """The next stage of a funnel."""
+
+    config: str  # experiment file of the next stage, its template
+    top: int = Field(3, ge=1)  # how many variants go on
+
+
+class Keep(Part):
+    """What stays of a run when it is done."""
+
+    checkpoints: Literal["all", "best"] = "all"  # best: last.pt is removed when a run is done
+
+
+class Experiment(Part):
+    """One experiment file."""
+
+    experiment: Name  # names the directory runs/<experiment>
+    description: str = ""  # the question, for the reader of the report
+    task: str = "crystal"  # a task of ours, or package.module:Class
+    params: dict[str, Any] = {}  # what every run shares; checked against the task's schema
+    matrix: Matrix = Matrix()
+    baseline: str | Overrides | None = None  # a variant's name, or keys that match exactly one variant
+    cluster: str = "local"  # local, or a cluster file
+    resources: Resources = Resources()
+    array: Array = Array()
+    retry: Retry = Retry()
+    stop_after_same_error: int | None = Field(3, ge=1)  # circuit breaker; null: none
+    select: Select = Select()
+    health: dict[str, bool | float] = {}  # thresholds that replace the defaults
+    target_mae: TargetMae | None = None
+    keep: Keep = Keep()
+    next: Next | None = None
+    promoted: dict[Name, dict[str, Any]] = {}  # variant → where it came from; written by `runner promote`
+
+
+@dataclass(frozen=True)
+class ExperimentFile:
+    """An experiment file and where its keys stand."""
+
+    source: Source
+    experiment: Experiment
+    mistakes: tuple[Problem, ...] = ()
+    spoilt: frozenset[str] = frozenset()  # top-level keys that hold mistakes and were left out of `experiment`
+
+    @property
+    def path(self) -> Path:
+        return self.source.path
+
+
+def load(path: Path, overrides: list[str] | None = None) -> ExperimentFile:
+    """Read and check the experiment file `path`; `overrides` are `key=value` texts whose keys start at the top level
+    or below `params`.
+
+    Raises ConfigError with every mistake of the file, UserError when it is missing.
+    """
+    file = examine(path, overrides)
+    Mistakes(list(file.mistakes)).refuse()
+    return file
+
+
+def examine(path: Path, overrides: list[str] | None = None) -> ExperimentFile:
+    """As `load`, but mistakes that leave something to check further are returned with what is right."""
+    source = yaml_source.read(path, strict=False)
+    mistakes = Mistakes(list(source.mistakes))
+    for text in overrides or []:
+        with mistakes.gathered():
+            override(source, text, Experiment.model_fields)
+    value, spoilt = source.value, set()
+    left_out: set[str] = set()  # what is said about a section that lacks them follows from that
+    while True:
+        try:
+            experiment = Experiment.model_validate(value)
+        except ValidationError as error:
+            said = {problem.key for problem in source.mistakes}
+            for problem in problems(Experiment, error, source.problem):
+                if problem.key not in said and not any(f"{key}.".startswith(f"{problem.key}.") for key in left_out):
+                    mistakes.problems.append(problem)
+            wrong = {_innermost(value, details["loc"]) for details in error.errors(include_url=False)}
+            spoilt |= {str(path[0]) for path in wrong}
+            left_out |= {yaml_source.dotted(path) for path in wrong}
+            for place in wrong:
+                value = _without(value, place)
+            value = {"experiment": "unnamed"} | value
+        else:
+            return ExperimentFile(source, experiment, tuple(mistakes.problems), frozenset(spoilt))
+
+
+def _innermost(value: Any, location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """How far mappings go along the path `location`, at least one key."""
+    length = 0
+    while length < len(location) and isinstance(value, dict) and location[length] in value:
+        value = value[location[length]]
+        length += 1
+    return location[: max(1, length)]
+
+
+def _without(value: dict[str, Any], path: tuple[int | str, ...]) -> dict[str, Any]:
+    """A copy of `value` that lacks what stands at `path`."""
+    name, rest = str(path[0]), path[1:]
+    if rest and name in value:
+        return {**value, name: _without(value[name], rest)}
+    return {key: item for key, item in value.items() if key != name}

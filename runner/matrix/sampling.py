@@ -1,0 +1,54 @@
+"""Random axes: points that are drawn, each the same again for the same seed."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from runner.config.experiment import Draw, Overrides, Random
+
+DIGITS = 3  # of a drawn number: enough for a search, and short in names
+_TRIES = 1000  # for a point that is not there yet
+
+
+def drawn(random: Random) -> list[Overrides]:
+    """`count` distinct points; fewer where the axes do not have so many.
+
+    A value depends on the seed, its axis and the number of its point alone: a larger count, or a further axis, leaves
+    what was drawn as it is.
+    """
+    found: dict[tuple[str, ...], Overrides] = {}
+    for number in range(random.count):
+        for attempt in range(_TRIES):
+            point = {key: _value(draw, _share(random.seed, key, number, attempt)) for key, draw in random.axes.items()}
+            name = tuple(repr(value) for value in point.values())
+            if name not in found:
+                found[name] = point
+                break
+        else:
+            break
+    return list(found.values())
+
+
+def _share(*place: object) -> float:
+    """A number from 0 to below 1 that belongs to `place`; the same on every machine."""
+    digest = hashlib.sha256(":".join(map(str, place)).encode()).digest()
+    return (int.from_bytes(digest[:8], "big") >> 11) / (1 << 53)
+
+
+def _value(draw: Draw, share: float) -> Any:
+    if draw.choice is not None:
+        return draw.choice[int(share * len(draw.choice))]
+    if draw.integer is not None:
+        low, high = draw.integer
+        return low + int(share * (high - low + 1))
+    if draw.log_uniform is not None:
+        lower, upper = draw.log_uniform
+        return _rounded(lower * (upper / lower) ** share, lower, upper)
+    assert draw.uniform is not None  # one of the four is given
+    lower, upper = draw.uniform
+    return _rounded(lower + share * (upper - lower), lower, upper)
+
+
+def _rounded(value: float, lower: float, upper: float) -> float:
+    return min(max(float(f"{value:.{DIGITS}g}"), lower), upper)

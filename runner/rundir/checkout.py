@@ -1,0 +1,118 @@
+"""Which code a folder holds: its git commit and uncommitted changes, now or as they were when it was submitted."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from runner.masking import masked
+from runner.rundir.files import read_mapping, write_json
+
+PINNED = "checkout.json"  # in a snapshot: the record of the folders that it was copied from
+PRIVATE = "private.json"  # in a snapshot: their uncommitted changes, for its owner alone
+_DIFF_BYTES = 1 << 20
+_ANSWER_S = 20
+_COMPUTES = ("jobs", "models")  # the packages of ours that a run computes with
+_NO_CODE = {"doc", "docs", "test", "tests"}  # folders whose files cannot change a result
+
+
+@dataclass(frozen=True)
+class Checkouts:
+    """Our code and the user's."""
+
+    record: Mapping[str, Any]  # {code, user_code}: {path, commit, changes, digest of what counts}, or None
+    diffs: Mapping[str, str]  # code, user_code → uncommitted changes, secrets masked
+
+    def write(self, snapshot: Path) -> None:
+        """Leave both in a copy of the code, where `checkouts` reads them."""
+        write_json(snapshot / PINNED, self.record)
+        write_json(snapshot / PRIVATE, self.diffs, private=True)
+
+
+def checkouts(code: Path, user_code: Path | None) -> Checkouts:
+    """Of our code and of the user's; where `code` is a snapshot, as both were when it was taken."""
+    if pinned := read_mapping(code / PINNED):
+        diffs: dict[str, str] = {}
+        with contextlib.suppress(PermissionError):  # somebody else's submission
+            diffs = read_mapping(code / PRIVATE)
+        return Checkouts(pinned, diffs)
+    record: dict[str, Any] = {"code": None, "user_code": None}
+    diffs = {}
+    for name, folder in (("code", code), ("user_code", user_code)):
+        if folder is not None:
+            commit, diff = _commit_and_diff(folder)
+            changes = hashlib.sha256(diff.encode()).hexdigest()[:12] if diff else None
+            digest = package_digest(folder) if name == "code" else _digest_of_users(folder, commit, diff)
+            record[name] = {"path": str(folder), "commit": commit, "changes": changes, "digest": digest}
+            if diff:
+                diffs[name] = masked(diff)
+    return Checkouts(record, diffs)
+
+
+def _commit_and_diff(folder: Path) -> tuple[str | None, str]:
+    """Nothing where `folder` is not the top of a checkout: inside another repository it has no commit of its own."""
+    if not (folder / ".git").exists() or shutil.which("git") is None:
+        return None, ""
+    diff = _git(folder, "diff", "HEAD") or ""
+    if len(diff) > _DIFF_BYTES:
+        diff = diff[:_DIFF_BYTES] + f"\n… cut; {len(diff)} characters in all\n"
+    return _git(folder, "rev-parse", "HEAD"), diff
+
+
+def package_digest(code: Path) -> str | None:
+    """What names the code below `code` that can change a result, whatever is committed beside it."""
+    files = sorted(path for name in _COMPUTES for path in (code / name).rglob("*") if path.is_file())
+    if not files:
+        return None
+    return _digest(
+        f"{path.relative_to(code)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+        for path in files
+        if "__pycache__" not in path.parts
+    )
+
+
+def _digest_of_users(folder: Path, commit: str | None, diff: str) -> str | None:
+    return _digest([*_tracked(folder), *_changed(diff)]) if commit else None
+
+
+def can_change_results(path: str) -> bool:
+    """Whether a file of a checkout may be code or data of a run: no documentation, test, or result of a benchmark."""
+    pure = PurePath(path)
+    result = "benchmarks" in pure.parts and pure.suffix == ".json"
+    return not (result or pure.suffix in (".md", ".rst") or _NO_CODE.intersection(pure.parts[:-1]))
+
+
+def _tracked(folder: Path) -> Iterator[str]:
+    """A line with content and path for each committed or staged file that can change a result."""
+    for line in (_git(folder, "ls-files", "-s") or "").splitlines():
+        if can_change_results(line.partition("\t")[2]):
+            yield line
+
+
+def _changed(diff: str) -> Iterator[str]:
+    """The parts of a diff that are of files that can change a result."""
+    for part in re.split(r"^(?=diff --git )", diff, flags=re.MULTILINE):
+        if part and can_change_results(part.splitlines()[0].rpartition(" b/")[2]):
+            yield part
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode(errors="replace")).hexdigest()[:12]
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """What git prints; None when it fails or hangs, which must not keep a run from training."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, errors="replace", timeout=_ANSWER_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,100 @@
+"""config.yaml of a run, as the worker reads it."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from runner.errors import ConfigError, Problem
+from runner.health.thresholds import Thresholds, overridden
+from runner.rundir.files import read_bytes
+from runner.rundir.layout import RunDir
+
+
+class Keep(BaseModel):
+    """What stays when a run has completed."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    checkpoints: Literal["all", "best"] = "all"  # best: last.pt is removed
+
+
+class Retry(BaseModel):
+    """As much of the retry policy as the worker needs."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    max_attempts: int = Field(3, ge=1)
+
+
+class RunConfig(BaseModel):
+    """One resolved run. Keys that a newer `runner` may write are let through."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    experiment: str
+    run_id: str
+    variant: str
+    seed: int
+    task: str
+    params: dict[str, Any]
+    threads: int = Field(1, ge=1)
+    gpus: int = Field(0, ge=0)
+    keep: Keep = Keep()
+    retry: Retry = Retry()
+    stop_after_same_error: int | None = Field(None, ge=1)
+    health: dict[str, Any] = {}  # thresholds that replace the defaults
+    ratio: tuple[float, float] | None = None  # healthy band of the fusion ratio
+    metric: str = "val_mae"  # that ranks the variants
+    mode: Literal["min", "max"] = "min"
+    code_path: Path | None = None
+    adjustments: dict[str, Any] = {}  # dotted key of params → value for this run's next attempt only
+
+    def thresholds(self) -> Thresholds:
+        """Of the health rules; ConfigError for a name that is none."""
+        return overridden(self.health, self.ratio)
+
+    @property
+    def checkpoints(self) -> list[str]:
+        """The file that holds the state of a command, below the run's directory; ours have their own names."""
+        command = self.params.get("command")
+        name = command.get("checkpoint") if isinstance(command, dict) else None
+        return [f"{RunDir(Path()).output.name}/{name}"] if isinstance(name, str) else []
+
+    def adjusted(self) -> dict[str, Any]:
+        """The parameters with the adjustments that an earlier failure made necessary."""
+        params = copy.deepcopy(self.params)
+        for key, value in self.adjustments.items():
+            *path, last = key.split(".")
+            place = params
+            for part in path:
+                place = place[part]
+            place[last] = value
+        return params
+
+
+def read_run_config(directory: RunDir) -> RunConfig:
+    """Raises ConfigError, naming the file, when it is missing or damaged."""
+    path = directory.config
+    try:
+        return RunConfig.model_validate(yaml.safe_load(read_bytes(path)))
+    except FileNotFoundError:
+        problems = [Problem("missing; it is written by `runner submit`", file=str(path))]
+    except yaml.YAMLError as error:
+        problems = [Problem(f"not YAML: {error}", file=str(path))]
+    except ValidationError as error:
+        problems = problems_of(error, str(path))
+    raise ConfigError(problems)
+
+
+def problems_of(error: ValidationError, file: str, prefix: str = "") -> list[Problem]:
+    """What pydantic found, with dotted keys."""
+    found = []
+    for item in error.errors():
+        key = ".".join([prefix, *map(str, item["loc"])]).strip(".")
+        found.append(Problem(f"{item['msg']}; found {item['input']!r}", key=key or None, file=file))
+    return found

@@ -1,0 +1,69 @@
+"""What a submission would send, and why it leaves the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from runner.config.experiment import Experiment
+from runner.matrix.expansion import Run
+from runner.rundir.attempts import ended_attempts, not_counting
+from runner.rundir.failures import kind_of
+from runner.rundir.layout import ExperimentDir, RunDir
+from runner.rundir.states import RunState, survey
+from runner.submit.retry import Limits, Needs, Shrink, needs
+from runner.submit.scheduler_snapshot import Queue
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a submission would send, and why it leaves the rest."""
+
+    send: list[Run]
+    states: dict[str, RunState]  # run id → state before
+    completed: list[Run] = field(default_factory=list)
+    under_way: list[Run] = field(default_factory=list)  # or unknown, while Slurm does not answer
+    held_back: list[Run] = field(default_factory=list)  # failed or cancelled; need a person, or --force
+    needs: dict[str, Needs] = field(default_factory=dict)  # run id → what it is sent with
+    queue: Queue = field(default_factory=Queue)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What decides whether and how a failed run is sent again."""
+
+    force: bool = False  # also what a person should look at first
+    kinds: tuple[str, ...] = ()  # only failures of these kinds; empty: all
+    limits: Limits = field(default_factory=Limits)
+    shrink: Shrink | None = None
+
+
+def plan(directory: ExperimentDir, runs: Sequence[Run], experiment: Experiment, policy: Policy) -> Plan:
+    """Sort `runs` by what is to be done with them: new and lost ones are sent, failed ones where the policy retries."""
+    states, queue = survey(directory, (run.run_id for run in runs))
+    result = Plan([], states, queue=queue)
+    for run in runs:
+        state = states[run.run_id]
+        if state.state == "completed":
+            result.completed.append(run)
+        elif state.state in ("running", "queued", "unknown"):
+            result.under_way.append(run)
+        elif policy.kinds and state.kind not in policy.kinds:
+            continue
+        elif policy.force or _may_send(directory.run(run.run_id), state, queue.sent[run.run_id], experiment):
+            found = needs(directory.run(run.run_id), run.params, experiment, policy.limits, policy.shrink)
+            result.needs[run.run_id] = found
+            (result.held_back if found.refused and not policy.force else result.send).append(run)
+        else:
+            result.held_back.append(run)
+    return result
+
+
+def _may_send(run: RunDir, state: RunState, sent: int, experiment: Experiment) -> bool:
+    """sent: how often it was sent; what has never started, on a site where nothing starts, is not sent for ever."""
+    if state.state == "new":
+        return True
+    if state.state == "cancelled":
+        return False
+    tries = state.attempt - not_counting(ended_attempts(run)) if state.attempt else sent
+    return (state.state == "lost" or kind_of(state.kind).retried) and tries < experiment.retry.max_attempts

@@ -1,0 +1,129 @@
+"""What the schedulers know of an experiment's runs: one look at Slurm, one at each living pool."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runner.errors import UserError
+from runner.rundir.layout import ExperimentDir
+from runner.rundir.manifest import Submission, submissions
+from runner.rundir.slurm_commands import SlurmCommands
+from runner.submit.schedulers import local, slurm
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run stands in a queue."""
+
+    started: bool  # False: it waits
+    job: str  # 12_3, or pool 4711
+    submission: int
+    reason: str = ""
+    final: bool = False  # a failure there is the end of the run; a Slurm task of its own may be requeued after one
+    since: float = 0.0  # Unix seconds when the array task was (last) started or sent
+
+
+@dataclass(frozen=True)
+class Sending:
+    """The last time that a run was sent."""
+
+    remote: bool  # to Slurm
+    time: float  # Unix seconds
+    log: Path | None  # of its array task; None where the array's id was never confirmed
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The runs that a scheduler still has, and what it could not tell."""
+
+    places: dict[str, Place] = field(default_factory=dict)  # run id → place
+    sent: Counter[str] = field(default_factory=Counter)  # run id → how often a scheduler has taken it
+    last: dict[str, Sending] = field(default_factory=dict)  # run id → its last sending
+    jobs: frozenset[str] | None = None  # all that Slurm has of those who sent runs; None where it was not asked
+    unanswered: str | None = None  # why Slurm could not be asked; states are then from files alone
+    commands: SlurmCommands = field(default_factory=SlurmCommands)  # as the site calls them
+
+
+def look(directory: ExperimentDir, wanted: Collection[str] | None = None, known: Collection[str] = ()) -> Queue:
+    """Ask the schedulers about the runs of `directory`; `wanted`: the runs that are not completed (None: all).
+
+    Slurm is asked once, and only when a wanted run was sent there, or one that is not among the `known` ones and has no
+    result: the experiment file no longer has it. It is asked for the jobs of those who sent them, whoever asks.
+    """
+    sent = submissions(directory)
+    places: dict[str, Place] = {}
+    for submission in (s for s in sent if s.kind == "local"):
+        _look_at_pool(directory, submission, places)
+    remote = [s for s in sent if s.kind == "slurm" and _concerns(directory, s, wanted, known)]
+    commands = SlurmCommands(remote[-1].commands if remote else {})
+    jobs = unanswered = None
+    if remote:
+        users = {s.user for s in remote}
+        try:
+            jobs = _look_at_slurm(remote, places, slurm.queue(commands, users))
+            if users != {os.getuid()} and slurm.hides_others(commands):
+                unanswered = "this site shows nobody the jobs of other users"
+        except UserError as error:
+            unanswered = error.message
+    return Queue(places, _times_sent(sent), _last_sendings(directory, sent), jobs, unanswered, commands)
+
+
+def _times_sent(submissions: list[Submission]) -> Counter[str]:
+    taken = [(s.tasks, chunk) for s in submissions for chunk in s.chunks if chunk.job_id]
+    return Counter(run_id for tasks, c in taken for task in tasks[c.first : c.first + c.count] for run_id in task)
+
+
+def _last_sendings(directory: ExperimentDir, submissions: list[Submission]) -> dict[str, Sending]:
+    last: dict[str, Sending] = {}
+    for s in submissions:
+        remote, folder = s.kind == "slurm", directory.slurm_logs(s.number)
+        for c in s.chunks:
+            for index, task in enumerate(s.tasks[c.first : c.first + c.count]):
+                log = slurm.log(folder, c.job_id, index, c.count) if remote and c.job_id else None
+                last |= dict.fromkeys(task, Sending(remote, s.time, log))
+    return last
+
+
+def _concerns(
+    directory: ExperimentDir, submission: Submission, wanted: Collection[str] | None, known: Collection[str]
+) -> bool:
+    run_ids = [run_id for task in submission.tasks for run_id in task]
+    return (
+        wanted is None
+        or any(run_id in wanted for run_id in run_ids)
+        or any(run_id not in known and not directory.run(run_id).result.exists() for run_id in run_ids)
+    )
+
+
+def _look_at_pool(directory: ExperimentDir, submission: Submission, places: dict[str, Place]) -> None:
+    report = local.report(directory, submission.number)
+    if report is None:
+        return
+    for started, run_ids in ((False, report.get("pending", [])), (True, report.get("running", []))):
+        for run_id in run_ids:
+            job = f"pool {report['pid']}"
+            places[run_id] = Place(started, job, submission.number, final=True, since=submission.time)
+
+
+def _look_at_slurm(sent: list[Submission], places: dict[str, Place], elements: list[slurm.Element]) -> frozenset[str]:
+    by_job = {chunk.job_id: (submission, chunk) for submission in sent for chunk in submission.chunks if chunk.job_id}
+    by_token = {slurm.comment(chunk.token): (submission, chunk) for submission in sent for chunk in submission.chunks}
+    for element in elements:
+        found = by_job.get(element.job_id) or by_token.get(element.comment)
+        if found is None:
+            continue
+        submission, chunk = found
+        position = chunk.first + element.index
+        if element.index >= chunk.count or position >= len(submission.tasks):
+            continue
+        started = element.state not in slurm.PENDING
+        name = f"{element.job_id}_{element.index}" if chunk.count > 1 else element.job_id
+        task = submission.tasks[position]
+        reason = "" if started else element.reason
+        for run_id in task:
+            places[run_id] = Place(started, name, submission.number, reason, len(task) > 1, element.start)
+    return frozenset(element.job_id for element in elements)

@@ -1,0 +1,135 @@
+"""What a Slurm site allows, as far as it tells: how long and how large a job may be, how many array tasks at once."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+
+from runner.config import quantities
+from runner.config.cluster import SlurmCluster
+from runner.config.experiment import Resources
+from runner.config.quantities import human_seconds
+from runner.errors import CommandFailed, UserError, nearest
+from runner.rundir.slurm_commands import SlurmCommands, choices
+from runner.submit.retry import Limits
+from runner.submit.schedulers.slurm import given
+
+DEFAULT_MAX_ARRAY_SIZE = 1001  # Slurm's own
+
+
+def max_array_size(cluster: SlurmCluster) -> int:
+    """How many array tasks one array may have, from the site file or else from Slurm itself."""
+    if cluster.max_array_size:
+        return cluster.max_array_size
+    match = re.search(
+        r"^MaxArraySize\s*=\s*(\d+)", SlurmCommands(cluster.commands).call("scontrol", "show", "config"), re.MULTILINE
+    )
+    return int(match[1]) if match else DEFAULT_MAX_ARRAY_SIZE
+
+
+def max_submit_jobs(cluster: SlurmCluster) -> int | None:
+    """How many array tasks this user may have in the queue, from the site file or else from the accounting.
+
+    None where there is no limit, or no accounting that could tell one.
+    """
+    if cluster.max_submit_jobs:
+        return cluster.max_submit_jobs
+    enforced = re.search(
+        r"^AccountingStorageEnforce\s*=\s*(\S+)",
+        SlurmCommands(cluster.commands).call("scontrol", "show", "config"),
+        re.MULTILINE,
+    )
+    if enforced is None or "limits" not in enforced[1]:
+        return None
+    try:
+        return _from_accounting(cluster)
+    except (CommandFailed, UserError):  # no sacctmgr here, or no database behind it: sbatch will say what it refuses
+        return None
+
+
+def _from_accounting(cluster: SlurmCluster) -> int | None:
+    fields = "defaultaccount,account,partition,maxsubmit,defaultqos"
+    commands = SlurmCommands(cluster.commands)
+    shell = choices(os.environ, given(cluster, Resources()))
+    rows = _table(commands, ["show", "user", "withassoc", f"name={getpass.getuser()}", f"format={fields}"])
+    found = []
+    for default, account, partition, most, usual_qos in rows:
+        if account != (cluster.account or shell.get("account") or default) or partition not in (
+            "",
+            cluster.partition or shell.get("partition"),
+        ):
+            continue
+        found.append(most)
+        qos = cluster.qos or shell.get("qos") or usual_qos
+        if qos:
+            found += [
+                cell
+                for row in _table(commands, ["show", "qos", f"name={qos}", "format=maxsubmitpu,maxsubmitpa"])
+                for cell in row
+            ]
+    return min((int(most) for most in found if most.isdigit()), default=None)
+
+
+def _table(commands: SlurmCommands, words: list[str]) -> list[list[str]]:
+    output = commands.call("sacctmgr", "--noheader", "--parsable2", "--readonly", *words)
+    return [line.split("|") for line in output.splitlines() if line]
+
+
+def limits(resources: Resources, cluster: SlurmCluster) -> Limits:
+    """The longest time and the most memory that the partition, or one of several, allows a job; as far as Slurm tells.
+
+    Raises UserError where Slurm has no such partition.
+    """
+    shown = SlurmCommands(cluster.commands).call("scontrol", "--oneliner", "show", "partition")
+    partitions = {}
+    for line in shown.splitlines():
+        facts = dict(re.findall(r"(\w+)=(\S+)", line))
+        partitions[facts.get("PartitionName", "")] = facts
+    wanted = _partition(resources, cluster)
+    names = wanted.split(",") if wanted else [n for n, facts in partitions.items() if facts.get("Default") == "YES"]
+    for name in names:
+        if name not in partitions:
+            raise UserError(_no_partition(name, list(partitions)))
+    times = [partitions[name].get("MaxTime", "UNLIMITED") for name in names]
+    memories = [partitions[name].get("MaxMemPerNode", "UNLIMITED") for name in names]
+    timed = times and not {"UNLIMITED", "INFINITE"} & set(times)
+    bounded = memories and all(memory.isdigit() for memory in memories)
+    return Limits(
+        seconds=max(quantities.seconds(time) for time in times) if timed else None,
+        mebibytes=max(int(memory) for memory in memories) if bounded else None,
+        cpus=_most_cpus(set(names), cluster),
+    )
+
+
+def _most_cpus(partitions: set[str], cluster: SlurmCluster) -> int | None:
+    """The CPUs of the largest node of `partitions`; None where Slurm shows none."""
+    shown = SlurmCommands(cluster.commands).call("scontrol", "--oneliner", "show", "node")
+    nodes = [dict(re.findall(r"(\w+)=(\S+)", line)) for line in shown.splitlines()]
+    inside = [facts for facts in nodes if partitions & set(facts.get("Partitions", "").split(","))]
+    return max((int(facts["CPUTot"]) for facts in inside if facts.get("CPUTot", "").isdigit()), default=None)
+
+
+def _partition(resources: Resources, cluster: SlurmCluster) -> str | None:
+    """What the files ask for, else the shell."""
+    return resources.partition or cluster.partition or choices(os.environ, given(cluster, resources)).get("partition")
+
+
+def refuse_beyond(limits: Limits, resources: Resources, cluster: SlurmCluster) -> None:
+    """Raise UserError where `resources` ask for more than `limits`: Slurm would let such a job wait for ever."""
+    where = f"partition {_partition(resources, cluster) or '(the default)'}"
+    if limits.seconds is not None and (resources.time or 0) > limits.seconds:
+        asked, allowed = human_seconds(resources.time or 0), human_seconds(limits.seconds)
+        raise UserError(f"resources.time: found {asked}, and {where} allows {allowed}")
+    if limits.mebibytes is not None and (resources.memory or 0) > limits.mebibytes:
+        raise UserError(
+            f"resources.memory: found {resources.memory} MiB, and {where} allows {limits.mebibytes} MiB a node"
+        )
+    if limits.cpus is not None and resources.cpus > limits.cpus:
+        raise UserError(f"resources.cpus: found {resources.cpus}, and the largest node of {where} has {limits.cpus}")
+
+
+def _no_partition(name: str, known: list[str]) -> str:
+    guess = nearest(name, known)
+    hint = f"\n    did you mean: {guess}" if guess else ""
+    return f"Slurm has no partition {name!r}\n    allowed: {', '.join(known) or 'none'}{hint}"

@@ -1,0 +1,352 @@
+"""From runs to array tasks: what to send, the files written before, and sending it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.config.cluster import Cluster, SlurmCluster
+from runner.config.experiment import Experiment, Resources
+from runner.config.quantities import human_seconds
+from runner.config.yaml_output import dump
+from runner.errors import CommandFailed
+from runner.matrix.expansion import Expansion, Run
+from runner.rundir import manifest
+from runner.rundir.cache_root import cache_root
+from runner.rundir.files import refuse_links, write_json, write_text
+from runner.rundir.layout import ExperimentDir
+from runner.rundir.slurm_commands import SlurmCommands
+from runner.submit import prepare_index, snapshot
+from runner.submit.plan import Plan
+from runner.submit.schedulers import limits, local, slurm
+
+HELPERS = 2  # jobs beside the arrays, for which a site's limit must leave room
+WRITERS = 8  # at once: a shared file system takes its time for each file, and takes several
+
+
+def array_tasks(runs: Sequence[Run], runs_per_task: int) -> list[list[str]]:
+    """The run ids of each array task."""
+    ids = [run.run_id for run in runs]
+    return [ids[start : start + runs_per_task] for start in range(0, len(ids), runs_per_task)]
+
+
+Arrays = list[tuple[Resources, list[list[str]]]]  # the array tasks of each resource class
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What Slurm is given to call."""
+
+    task: Callable[[tuple[str, ...]], Callable[[], Any]]  # absolute run directories → an array task
+    prepare: Callable[[str, int], Callable[[], Any]]  # absolute experiment directory, submission → fills the caches
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What was sent."""
+
+    jobs: list[str]  # job ids, or the pool's process id
+    runs: int
+    tasks: int
+    waiting: int = 0  # array tasks that the site's limit left for a later submission
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a submission comes from, kept so that `resubmit` can repeat it from anywhere."""
+
+    overrides: list[str]  # of --set
+    cluster: str  # local, or the text of the cluster file
+    folder: str  # the working directory, against which relative paths of data and code are meant
+    cluster_option: str | None = None  # --cluster, for the commands that are proposed later
+
+
+def send(
+    directory: ExperimentDir, expansion: Expansion, cluster: Cluster, plan: Plan, workers: Workers, origin: Origin
+) -> Sent:
+    """Write the run directories and send the array tasks; call it under `manifest.submit_lock`.
+
+    Runs with the same resources share an array. A token is saved before every sbatch and the job id after it, so that
+    an array whose id was not saved is found.
+    """
+    experiment = expansion.file.experiment
+    arrays, waiting = within_limit(plan, experiment, cluster)
+    tasks = [task for _, part in arrays for task in part]
+    ids = {run_id for task in tasks for run_id in task}
+    if not tasks:
+        return Sent([], 0, 0, waiting)
+    _write_runs(directory, expansion, plan, ids, origin.folder)
+    number = manifest.next_number(directory)
+    folder = directory.submission(number)
+    folder.mkdir(parents=True)
+    write_text(folder / "experiment.yaml", expansion.file.source.text)
+    code = snapshot.take(directory, experiment.task, Path(origin.folder))
+    write_json(folder / "tasks.json", {"tasks": tasks}, indent=None)
+    begun = {"submission": number, "event": "begun", "kind": cluster.kind, "runs": len(ids), "code": code.name}
+    if isinstance(cluster, SlurmCluster):
+        begun |= {"user": os.getuid(), "commands": cluster.commands}
+    manifest.log_submission(directory, begun | asdict(origin))
+    try:
+        if isinstance(cluster, SlurmCluster):
+            jobs = _send_slurm(directory, number, arrays, experiment, cluster, workers, code)
+        else:
+            jobs = _send_local(directory, number, len(tasks), experiment, cluster, code)
+    except CommandFailed:
+        _take_back(directory, number, tasks)
+        raise
+    return Sent(jobs, len(ids), len(tasks), waiting)
+
+
+def _arrays(plan: Plan, experiment: Experiment) -> Arrays:
+    """The array tasks of each resource class."""
+    classes: dict[Resources, list[Run]] = {}
+    for run in plan.send:
+        classes.setdefault(plan.needs[run.run_id].resources, []).append(run)
+    return [(needed, array_tasks(runs, experiment.array.runs_per_task)) for needed, runs in classes.items()]
+
+
+def _write_runs(directory: ExperimentDir, expansion: Expansion, plan: Plan, ids: set[str], code_path: str) -> None:
+    """Write many at once: flushing to disk is waiting, on a shared file system all the more."""
+    with ThreadPoolExecutor(WRITERS) as pool:
+        written = [
+            pool.submit(write_run, directory, expansion, run, plan.needs[run.run_id].adjustments, code_path)
+            for run in plan.send
+            if run.run_id in ids
+        ]
+    for one in written:
+        one.result()
+
+
+def _take_back(directory: ExperimentDir, number: int, tasks: list[list[str]]) -> None:
+    """After a refusal: runs that were not sent and have never started are new again, not lost."""
+    sent = next(one for one in manifest.submissions(directory) if one.number == number)
+    kept = {run for c in sent.chunks if c.job_id for task in tasks[c.first : c.first + c.count] for run in task}
+    for run_id in (run_id for task in tasks for run_id in task if run_id not in kept):
+        run = directory.run(run_id)
+        if not run.attempts.exists():
+            run.config.unlink(missing_ok=True)
+        if not any(run.path.iterdir()):
+            run.path.rmdir()
+
+
+def settle_orphans(directory: ExperimentDir) -> list[str]:
+    """Find arrays whose id was not saved because `runner submit` died after sbatch; what was done with each.
+
+    One whose callables are all in place is taken over; another one could never start and is cancelled, so that its runs
+    are sent again. Call it under `manifest.submit_lock`.
+    """
+    open_chunks = [
+        (sent, chunk)
+        for sent in manifest.submissions(directory)
+        if sent.kind == "slurm"
+        for chunk in sent.chunks
+        if not chunk.job_id
+    ]
+    if not open_chunks:
+        return []
+    commands = SlurmCommands(open_chunks[-1][0].commands)
+    elements = slurm.queue(commands, {sent.user for sent, _ in open_chunks})
+    told = []
+    for _, chunk in open_chunks:
+        jobs = {element.job_id for element in elements if element.comment == slurm.comment(chunk.token)}
+        for job in jobs:
+            if slurm.is_whole(_slurm_folder(directory, chunk.submission), job, chunk.count):
+                sent = {"event": "sent", "submission": chunk.submission, "token": chunk.token, "job_id": job}
+                manifest.log_submission(directory, sent)
+                told.append(f"took over Slurm array {job}, whose id an interrupted submission had not saved")
+            else:
+                slurm.cancel(commands, [job])
+                told.append(f"cancelled Slurm array {job}, which an interrupted submission had left without its files")
+    return told
+
+
+def _slurm_folder(directory: ExperimentDir, number: int) -> Path:
+    return directory.slurm_logs(number).absolute()
+
+
+def within_limit(plan: Plan, experiment: Experiment, cluster: Cluster) -> tuple[Arrays, int]:
+    """As many array tasks of `plan` as the site takes at once, and how many have to wait for a later submission.
+
+    The jobs beside them that prepare and supervise find room too.
+    """
+    arrays = _arrays(plan, experiment)
+    if not isinstance(cluster, SlurmCluster) or (most := limits.max_submit_jobs(cluster)) is None:
+        return arrays, 0
+    left = max(0, most - len(slurm.queue(SlurmCommands(cluster.commands))))
+    left = max(min(left, 1), left - HELPERS)
+    kept: Arrays = []
+    for resources, tasks in arrays:
+        kept.append((resources, tasks[:left]))
+        left -= len(kept[-1][1])
+    total = sum(len(tasks) for _, tasks in arrays)
+    return [(resources, tasks) for resources, tasks in kept if tasks], total - sum(len(tasks) for _, tasks in kept)
+
+
+def environment(cluster: Cluster, resources: Resources, code: Path | None = None) -> dict[str, str]:
+    """What every worker is told through its environment; `code` is the snapshot that it runs."""
+    cache = cluster.cache or os.environ.get("RUNNER_CACHE")
+    told = {"RUNNER_CACHE": str(cache_root(cache))} if cache else {}
+    told["RUNNER_SUBMITTED_AT"] = str(time.time())
+    if code is not None:
+        told["PYTHONPATH"] = os.pathsep.join(p for p in (str(code), os.environ.get("PYTHONPATH", "")) if p)
+    if isinstance(cluster, SlurmCluster):
+        told["HF_HUB_OFFLINE"] = "1"  # compute nodes have no internet
+        if cluster.scratch:
+            told["RUNNER_SCRATCH"] = cluster.scratch  # its variables are those of the node
+        told |= SlurmCommands(cluster.commands).told()
+        told["RUNNER_REQUEUE"] = "1" if cluster.requeue else "0"
+        told["RUNNER_SIGNAL_DELAY_S"] = str(cluster.signal_seconds)
+        told["RUNNER_TIME_LIMIT_S"] = str(slurm.time_limit_minutes(resources) * 60)
+    return told
+
+
+def warnings(cluster: SlurmCluster, resources: Resources) -> list[str]:
+    """What is allowed, and seldom meant."""
+    limit = slurm.time_limit_minutes(resources) * 60
+    if not limit or 2 * cluster.signal_seconds < limit:
+        return []
+    return [
+        f"warning: signal_seconds is {cluster.signal_seconds} of a time limit of {human_seconds(limit)}: each run is "
+        f"asked to stop at most {max(0, limit - cluster.signal_seconds)} s after its start"
+    ]
+
+
+def _send_local(
+    directory: ExperimentDir, number: int, tasks: int, experiment: Experiment, cluster: Any, code: Path
+) -> list[str]:
+    array = experiment.array
+    count = local.parallel(cluster.max_parallel, experiment.resources.cpus, array.runs_per_task, array.max_parallel)
+    token = secrets.token_hex(8)
+    chunk = {"submission": number, "token": token, "first": 0, "count": tasks}
+    manifest.log_submission(directory, {"event": "sending", **chunk})
+    pid = local.start(directory, number, count, environment(cluster, experiment.resources, code) | cluster.environment)
+    manifest.log_submission(directory, {"event": "sent", "submission": number, "token": token, "job_id": pid})
+    return [pid]
+
+
+def _send_slurm(
+    directory: ExperimentDir,
+    number: int,
+    arrays: Arrays,
+    experiment: Experiment,
+    cluster: SlurmCluster,
+    workers: Workers,
+    code: Path,
+) -> list[str]:
+    size = limits.max_array_size(cluster)
+    chunks = [
+        (resources, tasks[start : start + size]) for resources, tasks in arrays for start in range(0, len(tasks), size)
+    ]
+    preparing = _send_preparation(directory, number, arrays, experiment, cluster, workers, code)
+    jobs: list[str] = []
+    first = 0
+    for resources, part in chunks:
+        token = secrets.token_hex(8)
+        told = environment(cluster, resources, code)
+        if preparing:
+            told["RUNNER_CACHE_READ_ONLY"] = "1"
+        beside = max(map(len, part))
+        params = slurm.parameters(experiment.experiment, token, resources, experiment.array, cluster, told, beside)
+        depends = [f"afterok:{preparing}"] if preparing else []
+        if jobs and experiment.array.max_parallel:  # the limit holds over all chunks only when they take turns
+            depends.append(f"afterany:{jobs[-1]}")
+        if depends:
+            params["dependency"] = ",".join(depends)
+            params["additional_parameters"]["kill-on-invalid-dep"] = "yes"  # else it waits for ever
+        sending = {"event": "sending", "submission": number, "token": token, "first": first, "count": len(part)}
+        manifest.log_submission(directory, sending)
+        runs = directory.path.absolute() / directory.runs.name
+        callables = [workers.task(tuple(str(runs / run_id) for run_id in task)) for task in part]
+        try:
+            job_id = slurm.send(_slurm_folder(directory, number), callables, params, cluster)
+        except CommandFailed as error:
+            raise _in_part(error, jobs, preparing, SlurmCommands(cluster.commands)) from None
+        manifest.log_submission(directory, {"event": "sent", "submission": number, "token": token, "job_id": job_id})
+        jobs.append(job_id)
+        first += len(part)
+    return jobs
+
+
+def _in_part(error: CommandFailed, jobs: list[str], preparing: str | None, commands: SlurmCommands) -> CommandFailed:
+    """The refusal of an array, and what is in the queue although it was refused."""
+    if jobs:
+        return CommandFailed(f"{error.message}\n    sent before: array {', '.join(jobs)}, whose runs go on")
+    if preparing is None:
+        return error
+    try:
+        slurm.cancel(commands, [preparing])
+    except CommandFailed:
+        return CommandFailed(
+            f"{error.message}\n    sent before: job {preparing}, which fills the caches; it does no harm"
+        )
+    return error
+
+
+def _send_preparation(
+    directory: ExperimentDir,
+    number: int,
+    arrays: Arrays,
+    experiment: Experiment,
+    cluster: SlurmCluster,
+    workers: Workers,
+    code: Path,
+) -> str | None:
+    """Send the job that fills the caches, where the site wants one and they were not filled before; its id."""
+    root = cache_root(cluster.cache)
+    run_ids = {run_id for _, tasks in arrays for task in tasks for run_id in task}
+    if cluster.prepare is None or prepare_index.covers(root, experiment.experiment, run_ids):
+        return None
+    asked = cluster.prepare
+    resources = Resources.of_job(asked.time, cpus=asked.cpus, memory=asked.memory, partition=asked.partition)
+    told = environment(cluster, resources, code)
+    if asked.internet:
+        del told["HF_HUB_OFFLINE"]
+    name = f"{experiment.experiment}-prepare"
+    params = slurm.parameters(name, f"prepare-{number}", resources, None, cluster, told)
+    path = directory.path.absolute()
+    work = workers.prepare(str(path), number)
+    job = slurm.send(ExperimentDir(path).submission(number) / "prepare", [work], params, cluster)
+    manifest.log_submission(directory, {"event": "preparing", "submission": number, "job_id": job})
+    return job
+
+
+def run_config(expansion: Expansion, run: Run, adjustments: Mapping[str, Any], code_path: str) -> dict[str, Any]:
+    """The content of a run's config.yaml."""
+    experiment = expansion.file.experiment
+    return {
+        "experiment": experiment.experiment,
+        "run_id": run.run_id,
+        "variant": run.variant,
+        "seed": run.seed,
+        "axes": run.axes,
+        "task": experiment.task,
+        "threads": experiment.resources.cpus,
+        "gpus": experiment.resources.gpus,
+        "keep": experiment.keep.model_dump(),
+        "retry": {"max_attempts": experiment.retry.max_attempts},
+        "stop_after_same_error": experiment.stop_after_same_error,
+        "health": experiment.health,
+        "ratio": list(experiment.select.ratio),
+        "metric": experiment.select.metric,
+        "mode": experiment.select.mode,
+        "code_path": code_path,
+        "adjustments": dict(adjustments),
+        "params": run.params,
+    }
+
+
+def write_run(
+    directory: ExperimentDir, expansion: Expansion, run: Run, adjustments: Mapping[str, Any], code_path: str
+) -> None:
+    """Make the directory of one run with its config.yaml."""
+    target = directory.run(run.run_id)
+    refuse_links(*target.folders)
+    target.path.mkdir(parents=True, exist_ok=True)
+    write_text(target.config, dump(run_config(expansion, run, adjustments, code_path)))
+    target.cancelled.unlink(missing_ok=True)

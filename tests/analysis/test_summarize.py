@@ -1,0 +1,373 @@
+import csv
+import io
+import json
+import os
+import shutil
+
+import pytest
+
+from analysis.rank.summary import summarize
+from analysis_command import analysis_command
+from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
+from runner.rundir.layout import ExperimentDir
+
+
+@pytest.fixture
+def analysis(monkeypatch, capsys):
+    run = analysis_command(monkeypatch, capsys)
+    return lambda *arguments: run(*arguments, "--no-report")  # the report has tests of its own
+
+
+def summary_of(tmp_path, *variants, **plan):
+    return summarize(write_experiment(tmp_path, Plan(variants, **plan)), now=NOW)
+
+
+SIMPLE = PlannedVariant("2", error=0.100)
+LEADER = PlannedVariant("2,3", error=0.097, layers=(2, 3))
+
+
+def test_a_leader_within_5_percent_of_a_simpler_healthy_variant_loses_to_it(tmp_path):
+    summary = summary_of(tmp_path, SIMPLE, LEADER)
+    assert [variant.name for variant in summary.variants] == ["2,3", "2"]
+    assert summary.choice.variant == "2"
+    assert "within 5 % of the best" in summary.choice.reason
+
+
+def test_a_leader_beyond_5_percent_wins_although_its_lead_is_inside_the_noise(tmp_path):
+    variants = [PlannedVariant("2", 0.5, seed_shifts={0: -0.1, 2: 0.1}), PlannedVariant("2,3", 0.45, layers=(2, 3))]
+    summary = summary_of(tmp_path, *variants, crystal_noise=0.02, manifest={"baseline": "2"})
+    assert summary.baseline[0].interval.includes_zero
+    assert summary.choice.variant == "2,3"
+    assert not summary.ties["2"].tied
+
+
+@pytest.mark.parametrize("unhealthy", [(0.95, 0.05), (0.3, 0.7)])
+def test_an_unhealthy_ratio_is_left_out_of_a_tie(tmp_path, unhealthy):
+    summary = summary_of(tmp_path, PlannedVariant("2", weights=unhealthy), LEADER)
+    assert summary.choice.variant == "2,3"
+    assert list(summary.choice.excluded) == ["2"]
+
+
+def test_one_unhealthy_layer_among_several_counts(tmp_path):
+    path = write_experiment(tmp_path, Plan([SIMPLE, LEADER]))
+    for result in path.glob("runs/2,3*/result.json"):
+        content = json.loads(result.read_text())
+        content["fusion"]["3"] |= {"w_graph": 0.95, "w_text": 0.05, "contribution_ratio": 39.0}
+        result.write_text(json.dumps(content))
+    summary = summarize(path, now=NOW)
+    leader = summary.variant("2,3")
+    assert [finding.layer for finding in leader.blocking] == ["3"]
+    assert leader.band(summary.collection.manifest.thresholds) == "text ignored"
+
+
+def test_a_better_test_metric_never_changes_the_choice(tmp_path):
+    plain = summary_of(tmp_path / "a", SIMPLE, LEADER, PlannedVariant("3", error=0.3, layers=(3,)))
+    lucky = PlannedVariant("3", error=0.3, layers=(3,), test_error=1e-4)
+    changed = summary_of(tmp_path / "b", SIMPLE, LEADER, lucky)
+    assert changed.variant("3").test.mean < 0.001
+    assert changed.choice == plain.choice
+    assert changed.promoted == plain.promoted
+    assert [variant.name for variant in changed.variants] == [variant.name for variant in plain.variants]
+
+
+def test_failed_and_incomplete_variants_are_listed_never_dropped(tmp_path):
+    lucky = PlannedVariant("1", error=0.01, states={1: "failed", 2: "running"})
+    lost = PlannedVariant("4", states={0: "lost", 1: "lost", 2: "lost"})
+    summary = summary_of(tmp_path, SIMPLE, lucky, lost)
+    assert {variant.name: (variant.rank, variant.state) for variant in summary.variants} == {
+        "2": (1, "completed"),
+        "1": (None, "incomplete"),
+        "4": (None, "lost"),
+    }
+    assert [variant.name for variant in summary.variants] == ["2", "1", "4"]  # the best number alone is no rank
+    assert summary.choice.variant == "2"
+    assert len(summary.unfinished) == 5
+
+
+def test_without_a_complete_variant_the_choice_is_provisional(tmp_path):
+    summary = summary_of(tmp_path, PlannedVariant("1", error=0.1, states={1: "running"}))
+    assert summary.provisional
+    assert summary.choice.variant == "1"
+
+
+def test_the_baseline_comparison_has_an_interval(tmp_path):
+    better = PlannedVariant("3", error=0.05, layers=(3,))
+    summary = summary_of(tmp_path, SIMPLE, better, crystal_noise=0.01, manifest={"baseline": "2"})
+    (found,) = summary.baseline
+    assert found.relative == pytest.approx(-0.5, abs=0.05)
+    assert found.low < found.relative < found.high < 0
+    assert "beyond the noise" in found.sentence
+
+
+def test_many_comparisons_with_the_baseline_are_corrected(tmp_path):
+    others = [PlannedVariant(f"v{number}", error=0.1) for number in range(8)]
+    one = PlannedVariant("one", error=0.0915)
+    plan = {"crystal_noise": 0.02, "manifest": {"baseline": "2"}}
+    alone = summary_of(tmp_path / "a", SIMPLE, one, **plan).baseline[0]
+    assert alone.adjusted == pytest.approx(alone.interval.p)
+    (of_many,) = [
+        item for item in summary_of(tmp_path / "b", SIMPLE, one, *others, **plan).baseline if item.variant == "one"
+    ]
+    assert of_many.comparisons == 9
+    assert of_many.adjusted == pytest.approx(9 * of_many.interval.p)
+
+
+def test_the_smallest_visible_effect_is_shown(tmp_path, analysis):
+    path = write_experiment(tmp_path, Plan([SIMPLE, LEADER], crystal_noise=0.02, manifest={"baseline": "2"}))
+    (compared,) = summarize(path, now=NOW).baseline
+    half = 100 * (compared.high - compared.low) / 2
+    assert f"smallest visible effect: {half:.1f} %" in analysis("summarize", path)[1]
+
+
+def test_without_a_baseline_the_smallest_visible_effect_is_against_the_best(tmp_path):
+    assert summary_of(tmp_path, SIMPLE, LEADER, crystal_noise=0.02).visible_effect > 0
+    assert summary_of(tmp_path, SIMPLE, LEADER, crystal_noise=0.02).baseline == ()
+
+
+def without_predictions(tmp_path, **plan):
+    variants = [SIMPLE, PlannedVariant("3", error=0.2)]
+    path = write_experiment(tmp_path, Plan(variants, manifest={"baseline": "2"}, **plan))
+    for file in path.glob("runs/*/predictions.csv"):
+        file.unlink()
+    return summarize(path, now=NOW)
+
+
+def test_without_predictions_the_seeds_alone_are_paired(tmp_path):
+    (compared,) = without_predictions(tmp_path, seed_noise=0.001).baseline
+    assert compared.interval.method == "paired over 3 seeds"
+
+
+def test_one_seed_without_predictions_has_nothing_to_pair(tmp_path):
+    summary = without_predictions(tmp_path, seeds=[0])
+    assert "nothing pairs the two" in summary.baseline[0].sentence
+    assert "Seed noise unknown" in summary.choice.reason
+
+
+def test_a_late_fusion_counts_as_one_more_place(tmp_path):
+    summary = summary_of(tmp_path, PlannedVariant("2+gated", error=0.097, late="gated"), SIMPLE)
+    assert summary.variant("2+gated").fused_layers == 2
+    assert summary.choice.variant == "2"
+
+
+def test_blocking_findings_of_few_seeds_are_warnings(tmp_path):
+    path = write_experiment(tmp_path, Plan([SIMPLE]))
+    first = next(iter(sorted(path.glob("runs/*"))))
+    history = (first / "metrics.jsonl").read_text().replace('"train_loss": 0.', '"train_loss": NaN, "x": 0.', 1)
+    (first / "metrics.jsonl").write_text(history)
+    (finding,) = summarize(path, now=NOW).variant("2").findings
+    assert (finding.level, finding.rule) == ("warning", "non_finite")
+    assert "(1 of 3 seeds)" in finding.message
+
+
+def test_weak_and_alike_variants_are_said_for_all_together(tmp_path):
+    summary = summary_of(tmp_path, PlannedVariant("1", error=0.7), PlannedVariant("2", error=0.7))
+    assert [finding.rule for finding in summary.findings] == ["all_alike", "all_weak"]
+
+
+def test_the_logged_error_of_the_mean_counts_before_that_of_the_validation_targets(tmp_path):
+    variants = [PlannedVariant(name, 0.3, metrics={"val_mae_of_mean": 0.4}) for name in ("1", "2")]
+    (_, weak) = summary_of(tmp_path, *variants).findings
+    assert weak.value == pytest.approx(0.75)
+
+
+def test_promotion_goes_by_rank_and_moves_no_blocked_variant_down(tmp_path):
+    variants = [SIMPLE, LEADER, PlannedVariant("3", error=0.2, weights=(0.95, 0.05)), PlannedVariant("1", error=0.3)]
+    summary = summary_of(tmp_path / "a", *variants)
+    assert summary.promoted == ("2,3", "2", "3")
+    assert summary.variant("3").health == "blocking"
+    top = {"next": {"config": "x.yaml", "top": 1}}
+    assert summary_of(tmp_path / "b", *variants, manifest=top).promoted == ("2,3",)
+
+
+def test_the_csv_has_the_columns_of_the_contract_and_quotes_lists(tmp_path, analysis):
+    path = write_experiment(
+        tmp_path, Plan([SIMPLE, LEADER, PlannedVariant("4", states={0: "new", 1: "new", 2: "new"})])
+    )
+    status, out, _ = analysis("summarize", path, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert status == 0
+    assert list(rows[0]) == [
+        "rank", "variant", "model.middle_fusion.layers", "state", "seeds", "val_mae_mean", "val_mae_std",
+        "test_mae_mean", "test_mae_std", "final_w_graph", "final_w_text", "ratio", "band", "health", "parameters",
+        "seconds", "gpu_minutes", "contribution_ratio", "reliance", "flags",
+    ]  # fmt: skip
+    assert [row["model.middle_fusion.layers"] for row in rows] == ["[2, 3]", "[2]", "[2]"]
+    assert [row["rank"] for row in rows] == ["1", "2", ""]
+    assert float(rows[0]["val_mae_mean"]) == pytest.approx(0.097)
+    assert '"[2, 3]"' in out
+    assert ExperimentDir(path).summary_csv.read_text() == out
+
+
+def test_the_table_is_readable_at_100_columns_without_colours_in_a_pipe(tmp_path, analysis, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    path = write_experiment(tmp_path, Plan([SIMPLE, LEADER, PlannedVariant("4", states={1: "failed"})]))
+    status, out, err = analysis("summarize", path)
+    assert status == 0
+    assert "\x1b" not in out
+    assert all(len(line) <= 100 for line in out.splitlines() if not line.startswith("  $ "))
+    assert (
+        "left out at 100 columns: layers, contribution, w_graph, w_text, band (all are in results_summary.csv)" in out
+    )
+    assert "gpu_out_of_memory" in out
+    assert "Take 2 (val_mae 0.1" in out
+    assert f"$ runner resubmit {path}" in out
+    assert "wrote" in err
+
+
+def test_brackets_in_names_are_not_markup(tmp_path, analysis):
+    path = write_experiment(tmp_path, Plan([PlannedVariant("[red]x[/red]")], seeds=[0]))
+    # a run directory cannot hold the slash, so this run stays without files
+    assert "[red]x[/red]" in analysis("summarize", path)[1]
+
+
+@pytest.mark.parametrize("width", [40, 60, 100, 200])
+def test_every_width_keeps_rank_variant_metric_and_health(tmp_path, analysis, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    out = analysis("summarize", write_experiment(tmp_path, Plan([SIMPLE, LEADER])))[1]
+    assert all(title in out.splitlines()[1] for title in ("#", "variant", "val_mae", "health"))
+
+
+def test_markdown_names_the_choice_and_the_commands(tmp_path, analysis):
+    path = write_experiment(tmp_path, Plan([SIMPLE, LEADER], manifest={"next": {"config": "configs/stage2.yaml"}}))
+    analysis("summarize", path)
+    text = ExperimentDir(path).summary_markdown.read_text()
+    assert "| 1 | 2,3 | [2, 3] |" in text
+    assert "## Choice\n\n- Take 2 " in text
+    assert f"- `runner promote {path}`" in text
+
+
+def test_json_is_complete(tmp_path, analysis):
+    path = write_experiment(tmp_path, Plan([SIMPLE, PlannedVariant("3", error=0.2, states={0: "failed"})]))
+    content = json.loads(analysis("summarize", path, "--format", "json")[1])
+    assert content["choice"]["variant"] == "2"
+    assert content["states"] == {"completed": 5, "failed": 1}
+    assert content["unfinished"][0]["kind"] == "gpu_out_of_memory"
+    assert [variant["seeds"] for variant in content["variants"]] == [
+        {"planned": 3, "scored": 3},
+        {"planned": 3, "scored": 2},
+    ]
+
+
+def test_unicode_names(tmp_path, analysis):
+    path = write_experiment(tmp_path, Plan([PlannedVariant("schicht-β-二")], name="größe", seeds=[0]))
+    status, out, _ = analysis("summarize", "größe", "--root", tmp_path)
+    assert status == 0
+    assert "Take schicht-β-二" in out
+    assert "schicht-β-二" in ExperimentDir(path).summary_csv.read_text(encoding="utf-8")
+
+
+def test_one_run_alone(tmp_path, analysis):
+    out = analysis("summarize", write_experiment(tmp_path, Plan([SIMPLE], seeds=[0])))[1]
+    assert "There is only one variant, so nothing was compared." in out
+    assert "Seed noise unknown" in out
+
+
+def test_no_run_has_started(tmp_path, analysis):
+    path = write_experiment(tmp_path, Plan([PlannedVariant("2", states={0: "new"})], seeds=[0]))
+    shutil.rmtree(path / "runs")
+    status, out, _ = analysis("summarize", path)
+    assert status == 0
+    assert "nothing to choose from yet" in out
+    assert "no run has started" in out
+
+
+def test_a_manifest_without_runs(tmp_path, analysis):
+    out = analysis("summarize", write_experiment(tmp_path, Plan([])))[1]
+    assert "the manifest names no run" in out
+
+
+def test_a_metric_that_no_run_has(tmp_path, analysis):
+    path = write_experiment(tmp_path, Plan([SIMPLE], manifest={"select": {"metric": "val_rmse"}}))
+    out = analysis("summarize", path)[1]
+    assert "No run has completed with val_rmse" in out
+    assert "completed without the metric" in out
+
+
+def test_variants_with_unequal_axes(tmp_path, analysis):
+    other = PlannedVariant("graph_only", layers=(), weights=None, axes={"model.middle_fusion": {"name": "none"}})
+    path = write_experiment(tmp_path, Plan([SIMPLE, other], seeds=[0]))
+    rows = list(csv.DictReader(io.StringIO(analysis("summarize", path, "--format", "csv")[1])))
+    cells = {row["variant"]: (row["model.middle_fusion.layers"], row["model.middle_fusion"]) for row in rows}
+    assert cells == {"2": ("[2]", ""), "graph_only": ("", '{"name": "none"}')}
+
+
+def test_a_baseline_that_is_no_variant_is_said(tmp_path, analysis):
+    path = write_experiment(tmp_path, Plan([SIMPLE], manifest={"baseline": "7"}))
+    assert "the baseline '7' is not a variant of this experiment" in analysis("summarize", path)[1]
+
+
+def test_an_unwritable_directory_still_prints_and_exits_1(tmp_path, analysis):
+    path = write_experiment(tmp_path, Plan([SIMPLE]))
+    (path / "analysis").write_text("not a directory")
+    status, out, err = analysis("summarize", path)
+    assert status == 1
+    assert "Take 2" in out
+    assert "error: cannot write" in err
+
+
+def test_an_empty_directory_is_said_without_a_traceback(tmp_path, analysis):
+    status, _, err = analysis("summarize", tmp_path)
+    assert status == 1
+    assert err.startswith("error: ")
+    assert "has no manifest.json" in err
+
+
+def test_an_unknown_name_lists_what_there_is(tmp_path, analysis):
+    write_experiment(tmp_path, Plan([SIMPLE]))
+    status, _, err = analysis("summarize", "stag1", "--root", tmp_path)
+    assert status == 2
+    assert "there are: stage1" in err
+    assert "did you mean: stage1" in err
+
+
+def test_a_config_file_names_its_experiment(tmp_path, analysis):
+    write_experiment(tmp_path / "runs", Plan([SIMPLE]))
+    config = tmp_path / "stage1.yaml"
+    config.write_text("experiment: stage1\nparams: {}\n")
+    status, out, _ = analysis("summarize", config, "--root", tmp_path / "runs")
+    assert status == 0
+    assert out.startswith("stage1:")
+
+
+@pytest.mark.parametrize(("text", "expected"), [("a: [", "YAML"), ("params: {}", "the name of the experiment")])
+def test_a_config_that_names_none_is_said(tmp_path, analysis, text, expected):
+    config = tmp_path / "x.yaml"
+    config.write_text(text)
+    status, _, err = analysis("summarize", config)
+    assert status == 2
+    assert expected in err
+
+
+def test_the_most_recently_submitted_is_the_default(tmp_path, analysis, monkeypatch):
+    for number, name in enumerate(["newer", "older"]):
+        path = write_experiment(tmp_path, Plan([SIMPLE], name=name))
+        log = ExperimentDir(path).submission_log
+        log.write_text("{}\n")
+        os.utime(log, (NOW - number, NOW - number))
+    monkeypatch.setenv("RUNNER_ROOT", str(tmp_path))
+    assert analysis("summarize")[1].startswith("newer:")
+
+
+def test_an_empty_root_is_said(tmp_path, analysis):
+    status, _, err = analysis("summarize", "--root", tmp_path)
+    assert status == 1
+    assert "nothing was submitted there" in err
+
+
+@pytest.mark.parametrize(
+    ("good", "expected"), [(0.2, "test_mae 0.1: good (at most 0.2)"), (0.05, "not reached: good 0.05, acceptable 0.06")]
+)
+def test_the_users_own_goal_is_shown_and_never_chosen_by(tmp_path, analysis, good, expected):
+    plan = Plan([SIMPLE], manifest={"target_mae": {"good": good, "acceptable": good + 0.01}})
+    path = write_experiment(tmp_path, plan)
+    out = analysis("summarize", path)[1]
+    assert expected in out
+    assert "shown, not used for choosing" in ExperimentDir(path).summary_markdown.read_text()
+    without = analysis("summarize", write_experiment(tmp_path, Plan([SIMPLE], name="other")), "--format", "json")[1]
+    assert json.loads(analysis("summarize", path, "--format", "json")[1])["choice"] == json.loads(without)["choice"]
+
+
+def test_a_name_that_no_file_system_takes_is_refused_without_a_traceback(analysis):
+    status, _, err = analysis("summarize", "x" * 300)
+    assert status == 2
+    assert "cannot name a directory" in err

@@ -1,0 +1,159 @@
+"""Which attempts count, and what Slurm's own log says of one that left no word."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from jobs.node.attempt_log import begin_attempt, end_attempt
+from jobs.node.circuit_breaker import tripped
+from runner.rundir import manifest
+from runner.rundir.attempts import ended_attempts, exhausted, not_counting, read_attempts
+from runner.rundir.failures import Kind
+from runner.rundir.files import append_json, read_json_lines, write_json
+from runner.rundir.layout import ExperimentDir, RunDir
+from runner.rundir.states import STATES, survey
+
+KILLED = "slurmstepd: error: StepId=12.0 exceeded memory limit (1024000 > 512000), being killed\n"
+
+
+def attempted(run: RunDir, kind: Kind, *, advanced: bool) -> None:
+    """One attempt of `run` that ended so."""
+    run.path.mkdir(parents=True, exist_ok=True)
+    attempt = begin_attempt(run, "12", 1)
+    if advanced:
+        run.last_checkpoint.write_text("x" * attempt.number)
+    end_attempt(run, attempt, "stopped", kind=kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "advanced", "counts"),
+    [
+        (Kind.PREEMPTED, False, False),
+        (Kind.TIMEOUT, True, False),
+        (Kind.TIMEOUT, False, True),
+        (Kind.NODE_FAILURE, True, False),
+        (Kind.NODE_FAILURE, False, True),
+        (Kind.OUT_OF_MEMORY, True, True),
+    ],
+)
+def test_what_takes_the_machine_away_counts_only_without_progress(
+    tmp_path: Path, kind: Kind, advanced: bool, counts: bool
+) -> None:
+    attempted(RunDir(tmp_path), kind, advanced=advanced)
+    assert not_counting(read_attempts(RunDir(tmp_path))) == (not counts)
+
+
+def test_a_checkpoint_of_a_command_is_progress_too(tmp_path: Path) -> None:
+    attempt = begin_attempt(RunDir(tmp_path), "12", 1, ["output/model.ckpt"])
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output" / "model.ckpt").write_text("1")
+    end_attempt(RunDir(tmp_path), attempt, "stopped", kind="timeout")
+    assert read_attempts(RunDir(tmp_path))[0].advanced
+
+
+def test_a_time_limit_with_progress_asks_for_no_more_time(tmp_path: Path) -> None:
+    attempted(RunDir(tmp_path), Kind.TIMEOUT, advanced=True)
+    attempted(RunDir(tmp_path), Kind.TIMEOUT, advanced=False)
+    assert exhausted(read_attempts(RunDir(tmp_path))) == {Kind.TIMEOUT: 1}
+
+
+@pytest.mark.parametrize("line", [KILLED, "slurmstepd: error: Detected 1 oom_kill event in StepId=12.0.\n"])
+def test_what_slurm_kills_for_memory_is_known_by_the_log_of_the_array_task(tmp_path: Path, line: str) -> None:
+    run = killed_for_memory(ExperimentDir(tmp_path), "r", line)
+    (attempt,) = ended_attempts(run)
+    assert attempt.kind is Kind.OUT_OF_MEMORY
+    state = survey(ExperimentDir(tmp_path), ["r"])[0]["r"]
+    assert (state.state, state.kind) == ("lost", "out_of_memory")
+    assert line.strip() in (state.message or "")
+    begin_attempt(run, "13", 1)
+    assert [line.get("kind") for line in read_json_lines(run.attempts)] == [None, "out_of_memory", None]
+
+
+def test_a_memory_kill_of_an_earlier_attempt_is_not_this_ones(tmp_path: Path) -> None:
+    run = killed_for_memory(ExperimentDir(tmp_path), "r", KILLED)
+    with (run.experiment.slurm_logs(1) / "12_0_log.out").open("a") as log:
+        log.write("r: attempt 2 started, process 8\n")
+    begin_attempt(run, "12", 1)
+    assert [attempt.kind for attempt in ended_attempts(run)] == [Kind.OUT_OF_MEMORY, Kind.NODE_FAILURE]
+
+
+def killed_for_memory(experiment: ExperimentDir, run_id: str, line: str) -> RunDir:
+    run = experiment.run(run_id)
+    run.path.mkdir(parents=True)
+    experiment.slurm_logs(1).mkdir(parents=True, exist_ok=True)
+    with (experiment.slurm_logs(1) / "12_0_log.out").open("a") as log:
+        log.write(f"2026-01-01 00:00:00  {run_id}: attempt 1 started, process 7\n{line}")
+    append_json(run.attempts, {"attempt": 1, "time": 1.0, "job_id": "12"})
+    return run
+
+
+def test_the_breaker_sees_runs_that_memory_has_ended_for_good(tmp_path: Path) -> None:
+    experiment = ExperimentDir(tmp_path)
+    for name in "abc":
+        killed_for_memory(experiment, name, KILLED)
+    assert tripped(experiment, 3, since=0.0, max_attempts=2) is None  # they get more memory first
+    assert "3 runs of this experiment failed in the same way (out_of_memory" in str(
+        tripped(experiment, 3, since=0.0, max_attempts=1)
+    )
+
+
+def sent(directory: ExperimentDir, *, log: str | None) -> None:
+    """Run `r`, sent to Slurm as job 12, which is not in the queue any more."""
+    run = directory.run("r")
+    run.path.mkdir(parents=True)
+    run.config.touch()
+    directory.slurm_logs(1).mkdir(parents=True)
+    write_json(directory.pool_tasks(1), {"tasks": [["r"]]})
+    chunk = {"submission": 1, "token": "t", "first": 0, "count": 1}
+    manifest.log_submission(directory, {"submission": 1, "event": "begun", "kind": "slurm"})
+    manifest.log_submission(directory, {**chunk, "event": "sending"})
+    manifest.log_submission(directory, {**chunk, "event": "sent", "job_id": "12"})
+    if log is not None:
+        (directory.slurm_logs(1) / "12_0_log.out").write_text(log)
+
+
+@pytest.mark.parametrize(
+    ("log", "state"),
+    [
+        (None, "cancelled"),
+        ("module: not found\n", "lost"),
+        ("requeue of job 12\nslurmstepd: error: *** STEP 12.0 ON n1 CANCELLED DUE TO JOB REQUEUE ***\n", "cancelled"),
+        ("requeue of job 12\nnot requeued: Access denied\n", "lost"),
+        ("requeue of job 12\nsubmitit INFO - Starting with JobEnvironment(…)\n", "lost"),
+    ],
+)
+def test_a_run_that_somebody_took_from_the_queue_is_cancelled_and_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str | None, state: str
+) -> None:
+    monkeypatch.setattr("runner.submit.scheduler_snapshot.slurm.queue", lambda *_: [])
+    monkeypatch.setattr("runner.rundir.states.slurm.boot_time", lambda _: 0.0)
+    sent(ExperimentDir(tmp_path), log=log)
+    assert survey(ExperimentDir(tmp_path), ["r"])[0]["r"].state == state
+
+
+def test_what_a_slurm_that_was_started_anew_no_longer_has_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.submit.scheduler_snapshot.slurm.queue", lambda *_: [])
+    monkeypatch.setattr("runner.rundir.states.slurm.boot_time", lambda _: time.time() + 1)
+    sent(ExperimentDir(tmp_path), log=None)
+    assert survey(ExperimentDir(tmp_path), ["r"])[0]["r"].state == "lost"
+
+
+@pytest.mark.parametrize("kind", [None, "timeout", "preempted"])
+def test_while_slurm_is_away_a_queued_run_is_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str | None
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    directory = ExperimentDir(tmp_path / "e")
+    sent(directory, log=None)
+    if kind:
+        write_json(directory.run("r").failure, {"kind": kind, "attempt": 1, "time": 1.0})
+    assert survey(directory, ["r"])[0]["r"].state == "unknown"
+
+
+def test_states_have_their_order() -> None:
+    assert STATES.index("cancelled") + 1 == STATES.index("unknown") == STATES.index("lost") - 1

@@ -1,0 +1,186 @@
+"""One live process a run directory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runner.rundir.claim import Claim, Held, Holder, acquire
+from runner.rundir.files import read_json, write_json
+from runner.rundir.layout import RunDir
+from runner.rundir.processes import start_time
+from tiny_experiment import environment
+
+INTERVAL = 0.4
+
+# Claims the directory when it is told to, prints the token or "held", and stays until it is killed.
+RIVAL = """
+import sys, time
+from pathlib import Path
+from runner.rundir.claim import Claim, Holder, acquire
+from runner.rundir.layout import RunDir
+directory = RunDir(Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+claim = acquire(directory, Holder.here(None), 0.4)
+print(claim.holder.token if isinstance(claim, Claim) else "held", flush=True)
+sys.stdin.readline()
+"""
+
+
+def rivals(directory: RunDir, count: int) -> list[subprocess.Popen[str]]:
+    command = [sys.executable, "-P", "-c", RIVAL, str(directory.path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment()}
+    return [subprocess.Popen(command, **pipes) for _ in range(count)]  # type: ignore[call-overload]
+
+
+def race(directory: RunDir, count: int) -> list[str]:
+    """Tokens of those of `count` processes, started at once, that think that the directory is theirs."""
+    processes = rivals(directory, count)
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    answers = [process.stdout.readline().strip() for process in processes]
+    for process in processes:
+        process.communicate("end\n", timeout=20)
+    return [answer for answer in answers if answer != "held"]
+
+
+def elsewhere(**changes: object) -> Holder:
+    """A holder on another machine."""
+    here = Holder.here(None)
+    return replace(here, host="other", machine="other-boot/pid:[1]", pid=4711, start_time="1", **changes)
+
+
+def age(path: Path, seconds: float) -> None:
+    os.utime(path, (time.time() - seconds, time.time() - seconds))
+
+
+def dead_process() -> tuple[int, str]:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    started = start_time(process.pid)
+    assert started is not None
+    process.communicate(b"")
+    return process.pid, started
+
+
+def test_second_claim_is_refused_and_names_the_holder(tmp_path: Path) -> None:
+    directory = RunDir(tmp_path)
+    mine = acquire(directory, Holder.here("12_3"), INTERVAL)
+    assert isinstance(mine, Claim)
+    refused = acquire(directory, Holder.here(None), INTERVAL)
+    assert isinstance(refused, Held)
+    assert str(refused.holder) == f"process {os.getpid()} on {os.uname().nodename} (job 12_3)"
+
+
+def test_released_directory_can_be_claimed_again_and_nothing_is_left(tmp_path: Path) -> None:
+    for _ in range(2):
+        claim = acquire(RunDir(tmp_path), Holder.here(None), INTERVAL)
+        assert isinstance(claim, Claim)
+        claim.release()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_of_twenty_processes_at_once_exactly_one_wins(tmp_path: Path) -> None:
+    directory = RunDir(tmp_path)
+    winners = race(directory, 20)
+    assert len(winners) == 1
+    assert read_json(directory.claim)["token"] == winners[0]
+
+
+def test_of_twenty_rivals_for_a_dead_claim_exactly_one_wins(tmp_path: Path) -> None:
+    directory = RunDir(tmp_path)
+    pid, started = dead_process()
+    write_json(directory.claim, replace(Holder.here(None), pid=pid, start_time=started).__dict__)
+    winners = race(directory, 20)
+    assert len(winners) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["claim.json"]
+    assert read_json(directory.claim)["token"] == winners[0]
+
+
+def test_recycled_process_number_does_not_keep_a_claim_alive(tmp_path: Path) -> None:
+    directory = RunDir(tmp_path)
+    write_json(directory.claim, replace(Holder.here(None), start_time="1").__dict__)  # our pid, another start
+    assert isinstance(acquire(directory, Holder.here(None), INTERVAL), Claim)
+
+
+def test_holder_that_died_while_taking_over_is_taken_over_too(tmp_path: Path) -> None:
+    directory = RunDir(tmp_path)
+    pid, started = dead_process()
+    first, second = (replace(Holder.here(None), pid=pid, start_time=started) for _ in range(2))
+    write_json(directory.claim, first.__dict__)
+    write_json(tmp_path / f".claim.json.after-{first.token}", second.__dict__)
+    assert isinstance(acquire(directory, Holder.here(None), INTERVAL), Claim)
+    assert [path.name for path in tmp_path.iterdir()] == ["claim.json"]
+
+
+def test_holder_that_is_just_taking_over_is_respected(tmp_path: Path) -> None:
+    directory = RunDir(tmp_path)
+    pid, started = dead_process()
+    first, second = replace(Holder.here(None), pid=pid, start_time=started), Holder.here(None)
+    write_json(directory.claim, first.__dict__)
+    write_json(tmp_path / f".claim.json.after-{first.token}", second.__dict__)
+    refused = acquire(directory, Holder.here(None), INTERVAL)
+    assert isinstance(refused, Held)
+    assert refused.holder.token == second.token
+
+
+def test_child_that_outlives_its_parent_keeps_the_claim(tmp_path: Path) -> None:
+    directory = RunDir(tmp_path)
+    pid, started = dead_process()
+    write_json(directory.claim, replace(Holder.here(None), pid=pid, start_time=started).__dict__)
+    child = {"pid": os.getpid(), "start_time": start_time(os.getpid()), "parent_pid": pid, "ended": False}
+    write_json(directory.heartbeat, child)
+    assert isinstance(acquire(directory, Holder.here(None), INTERVAL), Held)
+    write_json(directory.heartbeat, {**child, "ended": True})
+    assert isinstance(acquire(directory, Holder.here(None), INTERVAL), Claim)
+
+
+def test_zombie_does_not_keep_a_claim(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    started = start_time(process.pid)
+    process.send_signal(signal.SIGKILL)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, but its parent (we) has not taken note
+    assert started is not None
+    assert start_time(process.pid) is None
+    process.wait()
+
+
+@pytest.mark.parametrize("sign", ["claim", "heartbeat"])
+def test_holder_on_another_machine_lives_while_it_gives_signs(tmp_path: Path, sign: str) -> None:
+    directory = RunDir(tmp_path)
+    write_json(directory.claim, elsewhere().__dict__)
+    write_json(directory.heartbeat, {"pid": 1})
+    for path in (directory.claim, directory.heartbeat):
+        age(path, 100 * INTERVAL)
+    age(getattr(directory, sign), 2 * INTERVAL)
+    assert isinstance(acquire(directory, Holder.here(None), INTERVAL), Held)
+    age(getattr(directory, sign), 4 * INTERVAL)
+    assert isinstance(acquire(directory, Holder.here(None), INTERVAL), Claim)
+
+
+def test_one_who_lost_the_directory_notices_and_does_not_release_it(tmp_path: Path) -> None:
+    directory = RunDir(tmp_path)
+    mine = acquire(directory, Holder.here(None), INTERVAL)
+    assert isinstance(mine, Claim)
+    assert mine.renew()
+    write_json(directory.claim, elsewhere().__dict__)
+    assert not mine.renew()
+    mine.release()
+    assert directory.claim.exists()
+
+
+def test_damaged_claim_is_named(tmp_path: Path) -> None:
+    directory = RunDir(tmp_path)
+    directory.claim.write_text('{"token": "ab')
+    with pytest.raises(OSError, match=r"claim\.json is damaged .* delete it"):
+        acquire(directory, Holder.here(None), INTERVAL)
