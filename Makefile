@@ -15,7 +15,7 @@ else
 TORCH_BUILD := torch==$(TORCH)
 endif
 
-.PHONY: demo test check format lint types imports docs acceptance bench install install-dev clean
+.PHONY: demo test check format lint types imports docs acceptance bench sites lowest install install-dev clean
 
 demo: install
 	$(BIN)/runner prepare configs/demo.yaml
@@ -54,11 +54,25 @@ docs: install-dev
 bench: install-dev
 	$(BIN)/python -m benchmarks; status=$$?; $(BIN)/python -m benchmarks.performance && exit $$status
 
+# The Slurm tests on Debian 12, 13 and 14, as root; the root directories are made once and kept in SITES_ROOT.
+sites:
+	$(PYTHON) -m tests.sites $(if $(SITES_ROOT),--root $(SITES_ROOT))
+
+# The lowest versions that setup.cfg allows, without torch, in an environment of their own.
+LOWEST := $(VENV)-lowest
+lowest:
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	$(LOWEST)/bin/uv pip compile --quiet --no-header --resolution lowest-direct setup.cfg -o $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST) -r $(LOWEST)/lowest.txt -e . \
+	  pytest pytest-timeout pytest-xdist hypothesis jsonschema psutil
+	$(LOWEST)/bin/python -m pytest -q -m "not slurm and not slow and not torch"
+
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 
 $(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "array-runner is tested with Python 3.11; set PYTHON=python3.11")'
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14) and "array-runner is tested with Python 3.11 to 3.14; set PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
 # torch first: wheels that pip was told of (PIP_FIND_LINKS) are preferred, then the index of its CPU builds

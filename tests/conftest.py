@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,11 @@ for name in ("COLUMNS", "LINES"):  # of a terminal; a worker of pytest-xdist has
     os.environ.pop(name, None)
 
 _missing = pytest.StashKey[dict[str, str]]()  # what was not there → why
+CGROUPS = "CGROUPS: no test held a job to its memory by the kernel"
 SLURM, CHROMIUM = "SLURM: the tests marked slurm were not run", "CHROMIUM: the report was not opened in a browser"
+# What the extra crystal brings, beside torch itself; test files that import one of them say so by that.
+OF_TORCH = ("torch", "alignn", "dgl", "jarvis", "transformers", "safetensors", "vesin", "ase", "spglib")
+HAS_TORCH = find_spec("torch") is not None
 
 if not os.environ.get("ACCEPTANCE"):  # set by `make acceptance`
     collect_ignore = ["acceptance"]
@@ -73,6 +79,21 @@ def slurm(slurm_cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Itera
     slurm_cluster.clear()
 
 
+@pytest.fixture
+def cgroup_slurm(
+    slurm_cluster: SlurmCluster, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SlurmCluster]:
+    """Beside the one of the session, with memory limits by cgroups; skipped where Slurm cannot make any here."""
+    try:
+        cluster = SlurmCluster.start(("--cgroup", "--no-accounting"))
+    except SlurmMissing as error:
+        _say_missing(request.config, CGROUPS, str(error))
+        pytest.skip(f"no cgroups: {error}")
+    monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
+    yield cluster
+    cluster.stop()
+
+
 @pytest.fixture(scope="session")
 def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
     """A headless Chromium. Where there is none the tests are skipped; with REQUIRE_CHROMIUM=1 they fail."""
@@ -87,7 +108,26 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
     opened.close()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """A core without torch: files that cannot be imported there are skipped, and the summary counts them."""
+    report = yield
+    if report.failed and not HAS_TORCH:
+        missing = re.search(rf"No module named '({'|'.join(OF_TORCH)})\b", str(report.longrepr))
+        if missing:
+            report.outcome, report.longrepr = "skipped", (str(collector.path), 0, f"Skipped: needs {missing[1]}")
+    return report
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked torch are skipped where it is missing; with `-m "not torch"` they are left out everywhere."""
+    for item in items:
+        if item.get_closest_marker("torch") and not HAS_TORCH:
+            item.add_marker(pytest.mark.skip(reason="needs torch"))
+    _group(items)
+
+
+def _group(items: list[pytest.Item]) -> None:
     """Where tests run side by side (pytest -n 2 --dist loadgroup), those of one module do not, nor those of Slurm."""
     for item in items:
         item.add_marker(pytest.mark.xdist_group("slurm" if item.get_closest_marker("slurm") else item.path.stem))
@@ -102,7 +142,7 @@ def _say_missing(config: pytest.Config, what: str, why: str) -> None:
 def pytest_testnodedown(node: Any) -> None:
     """Take over what a worker of pytest-xdist has missed."""
     told = getattr(node, "workeroutput", {})
-    for what in (SLURM, CHROMIUM):
+    for what in (SLURM, CHROMIUM, CGROUPS):
         if what in told:
             _say_missing(node.config, what, told[what])
 

@@ -23,8 +23,8 @@ from runner.rundir.layout import RunDir
 from runner.rundir.processes import host_name
 
 _PACKAGES = (
-    "torch", "numpy", "scipy", "pandas", "pydantic", "submitit", "transformers", "tokenizers", "safetensors",
-    "jarvis-tools", "dgl", "alignn", "vesin", "matscipy", "ase", "spglib", "robocrys", "pymatgen",
+    "array-runner", "torch", "numpy", "scipy", "pandas", "pydantic", "submitit", "transformers", "tokenizers",
+    "safetensors", "jarvis-tools", "dgl", "alignn", "vesin", "matscipy", "ase", "spglib", "robocrys", "pymatgen",
 )  # fmt: skip
 _ENVIRONMENT = re.compile(
     r"(SLURM|SBATCH|SUBMITIT|RUNNER|CUDA|NVIDIA|NCCL|OMP|MKL|OPENBLAS|NUMEXPR|MALLOC|TORCH|PYTORCH|PYTHON|HF|CONDA)_.*"

@@ -16,7 +16,7 @@ from runner.rundir.layout import ExperimentDir
 from slurm_cluster import SlurmCluster
 from tiny_experiment import wait_until
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.torch]
 
 SITE = """\
 kind: slurm

@@ -17,13 +17,14 @@ from tiny_search import runner, site, stage, states
 
 pytestmark = pytest.mark.slurm
 
+CANCELLING = "PartitionName=cancel Nodes=n[1-4] MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=CANCEL"
 TWENTY = {"matrix": {"seeds": list(range(20))}}
 
 
 @pytest.fixture(scope="module")
 def plain_cluster(slurm_cluster: SlurmCluster) -> Iterator[SlurmCluster]:
     """Beside the one of the session, whose installation it shares."""
-    cluster = SlurmCluster.start(("--no-accounting", "--max-array-size", "17"))
+    cluster = SlurmCluster.start(("--no-accounting", "--max-array-size", "17", "--conf", CANCELLING))
     yield cluster
     cluster.stop()
 
@@ -71,16 +72,36 @@ def test_out_of_memory_is_known_without_accounting(plain: SlurmCluster, tmp_path
     assert failure_of(directory, Kind.OUT_OF_MEMORY, final=False)
 
 
-@pytest.mark.parametrize("deaf", [False, True], ids=["hears SIGTERM", "dies of SIGKILL"])
-def test_run_preempted_without_warning_goes_on_afterwards(plain: SlurmCluster, tmp_path: Path, deaf: bool) -> None:
+@pytest.mark.parametrize(
+    ("partition", "deaf"),
+    [("preempt", False), ("preempt", True), ("cancel", False)],
+    ids=["hears SIGTERM", "dies of SIGKILL", "PreemptMode=CANCEL"],
+)
+def test_run_preempted_without_warning_goes_on_afterwards(
+    plain: SlurmCluster, tmp_path: Path, partition: str, deaf: bool
+) -> None:
     directory = write_run(tmp_path / "exp", **DISTURBED, deaf=deaf)
-    job = plain.submit([[directory]], partition="preempt", additional_parameters={"requeue": True})
+    job = plain.submit([[directory]], partition=partition, additional_parameters={"requeue": True})
     heartbeat_at(directory, 4)
     urgent = write_run(tmp_path / "urgent", train={"epochs": 5, "epoch_seconds": 0.1})
     plain.submit([[urgent]], nodes=4, cpus_per_task=16)
     heartbeat_at(directory, 5, attempt=2)
     plain.wait_for(job, "COMPLETED")
     assert urgent.result.exists()
+    assert outcomes(directory)[-1] == ("completed", None)
+    assert_undisturbed(directory, tmp_path, plain)
+
+
+def test_run_killed_by_a_preemption_that_cancels_goes_on_when_it_is_sent_again(
+    plain: SlurmCluster, tmp_path: Path
+) -> None:
+    """PreemptMode=CANCEL ignores --requeue, and a run that is deaf has no time to ask for one."""
+    directory = write_run(tmp_path / "exp", **DISTURBED, deaf=True)
+    job = plain.submit([[directory]], partition="cancel", additional_parameters={"requeue": True})
+    heartbeat_at(directory, 4)
+    plain.submit([[write_run(tmp_path / "urgent")]], nodes=4, cpus_per_task=16)
+    plain.wait_for(job, "PREEMPTED", "CANCELLED")
+    plain.wait_for(plain.submit([[directory]]), "COMPLETED")
     assert outcomes(directory)[-1] == ("completed", None)
     assert_undisturbed(directory, tmp_path, plain)
 

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,11 @@ def test_checkout_has_its_commit_and_uncommitted_changes(changed: Path) -> None:
     found = checkouts(changed, None)
     assert found.record["code"]["commit"] == git(changed, "rev-parse", "HEAD")
     assert "+a = 2" in found.diffs["code"]
+
+
+def test_versions_of_a_run_hold_our_own(tmp_path: Path) -> None:
+    write_provenance(RunDir(tmp_path))
+    assert read_json(tmp_path / "provenance.json")["versions"]["array-runner"] == version("array-runner")
 
 
 def test_token_in_uncommitted_changes_is_masked(changed: Path) -> None:
