@@ -20,7 +20,6 @@ TESTS = Path(__file__).parent
 sys.path.extend(map(str, [TESTS, *sorted({path.parent for path in TESTS.rglob("test_*.py")} - {TESTS})]))
 
 
-
 from browser import Browser
 from browser import find as find_browser
 from slurm_cluster import SlurmCluster, SlurmMissing
