@@ -15,10 +15,8 @@ from typing import Any
 
 import pytest
 
-TESTS = Path(__file__).parent
 # The modules that tests share, and tests that lend others their cases; last, so that ours win
-sys.path.extend(map(str, [TESTS, *sorted({path.parent for path in TESTS.rglob("test_*.py")} - {TESTS})]))
-
+sys.path.extend(sorted({str(path.parent) for path in Path(__file__).parent.rglob("*.py")}))
 
 from browser import Browser
 from browser import find as find_browser

@@ -1,8 +1,8 @@
 """The edge-gated convolution with everything between its matrix products in one compiled pass over the edges.
 
 The same formula as models.encoders.convolution with LayerNorm, in float32 on a CPU (kernels/convolution.cpp). A pass
-reads and writes each edge once, where separate operations of torch do so a dozen times; and it keeps one row of every edge, m,
-for the way back. Where no library is in use, `applies` is False and torch computes the convolution.
+reads and writes each edge once, where separate operations of torch do so a dozen times; and it keeps one row of every
+edge, m, for the way back. Where no library is in use, `applies` is False and torch computes the convolution.
 """
 
 from __future__ import annotations
