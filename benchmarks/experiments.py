@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from jobs.launch import python_path
-from runner.rundir.files import read_json, read_json_lines
+from runner.files import read_json, read_json_lines
 from runner.rundir.layout import ExperimentDir, RunDir
 
 POOL_ENDS_S = 60.0

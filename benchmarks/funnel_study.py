@@ -34,8 +34,8 @@ from jobs.launch import python_path
 from jobs.tasks.crystal.data.sources import load as load_data
 from runner.commands import next_stage
 from runner.commands.loading import load
+from runner.files import read_json
 from runner.rundir import manifest
-from runner.rundir.files import read_json
 from runner.rundir.layout import ExperimentDir, RunDir
 
 HERE = Path(__file__).resolve().parent

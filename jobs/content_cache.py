@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from jobs.log import say
 from runner.errors import CommandFailed
+from runner.files import append_json, read_json_lines, replacing
 from runner.rundir.cache_root import make_folder
-from runner.rundir.files import append_json, read_json_lines, replacing
 
 BUILDS = "builds.jsonl"  # under the cache root
 

@@ -15,10 +15,10 @@ from jobs.failure import STOP_REASONS, Stopped
 from jobs.heartbeat import Heartbeat
 from jobs.log import say
 from jobs.patience import patiently
+from runner.files import append_json, append_line, content, read_json_lines, write_text
 from runner.health.findings import Finding, sentence
 from runner.health.thresholds import DEFAULT, Thresholds
 from runner.rundir.cache_root import cache_root as shared_cache_root
-from runner.rundir.files import append_json, append_line, content, read_json_lines, write_text
 from runner.rundir.layout import RunDir
 
 FUSION_COLUMNS = (

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from runner.errors import UserError
+from runner.files import read_json, write_json
 from runner.rundir.failures import Kind as Kind
-from runner.rundir.files import read_json, write_json
 from runner.rundir.layout import RunDir
 
 # What `RunContext.stop_reason` may say, and the kind a run then fails with.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jobs.log import say
-from runner.rundir.files import write_json
+from runner.files import write_json
 from runner.rundir.layout import RunDir
 from runner.rundir.processes import HEARTBEAT_SECONDS, this_process
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runner.rundir.files import write_json
+from runner.files import write_json
 from runner.rundir.layout import ExperimentDir
 from runner.submit.schedulers import local
 from runner_main import run

@@ -19,7 +19,7 @@ from jobs.context import RunContext
 from jobs.failure import Kind, RunFailure, Stopped
 from jobs.patience import patiently
 from jobs.task import Outcome, Preparation
-from runner.rundir.files import read_json, write_text
+from runner.files import read_json, write_text
 
 
 class TrainParams(BaseModel):

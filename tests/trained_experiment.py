@@ -12,7 +12,7 @@ from jobs.context import RunContext
 from jobs.node.child import result_of
 from jobs.tasks.crystal.schema import CrystalParams
 from jobs.tasks.crystal.task import CrystalTask
-from runner.rundir.files import write_json
+from runner.files import write_json
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.run_config import read_run_config
 

@@ -13,9 +13,10 @@ from typing import Any
 from analysis.collect.manifest import Manifest, PlannedRun, read_manifest
 from analysis.collect.record_cache import Signature, load_cache, save_cache
 from analysis.collect.run_record import ReadingOptions, RunRecord, read_run
-from runner.rundir.files import LARGEST_FILE
+from runner.files import LARGEST_FILE
 from runner.rundir.layout import ExperimentDir
-from runner.rundir.states import run_state, survey
+from runner.rundir.states import run_state
+from runner.submit.survey import survey
 
 WATCHED = frozenset(
     {

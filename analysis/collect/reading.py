@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from runner.rundir import files
-from runner.rundir.files import as_number
+from runner import files
+from runner.files import as_number
 
 UNREADABLE = files.NO_FILE | {errno.EACCES, errno.EPERM}  # the last two: somebody else's file
 TAIL = 8 * 1024  # bytes; holds the last line of most logs

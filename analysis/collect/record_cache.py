@@ -14,9 +14,9 @@ from typing import Any
 
 from analysis.collect.reading import json_object
 from analysis.collect.run_record import ReadingOptions, RunRecord
+from runner.files import write_text
 from runner.health.findings import Finding
 from runner.rundir.cache_root import cache_root, make_folder, open_to_others
-from runner.rundir.files import write_text
 from runner.rundir.layout import ExperimentDir
 
 Signature = str  # "name mtime_ns size inode" of every file that is read, joined by "/"; empty: no such run directory

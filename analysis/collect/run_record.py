@@ -10,11 +10,11 @@ from analysis.collect import reading
 from analysis.collect.code_version import code_version
 from analysis.collect.predictions import Spread, read_predictions, spread
 from analysis.formatting import plural
+from runner.files import as_count
 from runner.health.findings import Finding
 from runner.health.judgement import Ending, Logs, finished_findings, live_findings
 from runner.health.quantities import LATE
 from runner.health.thresholds import Thresholds
-from runner.rundir.files import as_count
 from runner.rundir.layout import RunDir
 
 UNKNOWN_SPREAD = Spread(None, None, None)

@@ -11,7 +11,7 @@ from analysis.collect.manifest import Select
 from analysis.collect.predictions import read_predictions
 from analysis.rank.ranking import Variant
 from runner.errors import CommandFailed, UserError
-from runner.rundir.files import replacing, write_text
+from runner.files import replacing, write_text
 from runner.rundir.layout import ExperimentDir
 from runner.spreadsheet import csv_text
 

@@ -13,7 +13,7 @@ from analysis.output.summary_records import to_csv
 from analysis.output.summary_table import STYLES, Column, choice_lines, columns, sections
 from analysis.rank.ranking import Variant
 from analysis.rank.summary import Summary
-from runner.rundir.files import open_text
+from runner.files import open_text
 from runner.terminal import safe
 
 ROWS = 500  # variants in the table of the report

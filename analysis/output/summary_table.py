@@ -15,9 +15,9 @@ from analysis.rank.baseline import shown_lines
 from analysis.rank.ranking import Variant
 from analysis.rank.statistics import MeanSd
 from analysis.rank.summary import Summary
+from runner.files import as_number
 from runner.health.findings import LEVELS, Finding
 from runner.health.guidance import GUIDANCE, guidance_weights, shown_weights
-from runner.rundir.files import as_number
 
 ROWS = 50  # variants shown
 AXIS = 1  # how much the column of an axis is worth keeping: the name of the variant says its values too

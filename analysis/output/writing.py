@@ -9,7 +9,7 @@ from rich.console import Console
 
 from runner.console import console
 from runner.errors import CommandFailed
-from runner.rundir.files import leads_out, replacing
+from runner.files import leads_out, replacing
 from runner.terminal import tell
 
 PIPE_WIDTH = 100  # columns where stdout is no terminal and COLUMNS is not set

@@ -11,8 +11,8 @@ from analysis.collect.run_record import newest_epochs
 from analysis.formatting import natural
 from analysis.rank.ranking import Variant
 from analysis.rank.statistics import mean_sd
+from runner.files import as_count
 from runner.health.judgement import by_layer
-from runner.rundir.files import as_count
 from runner.rundir.layout import ExperimentDir
 
 

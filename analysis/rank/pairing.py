@@ -12,7 +12,7 @@ from analysis.collect.predictions import Predictions, read_predictions
 from analysis.rank.ranking import Variant
 from analysis.rank.statistics import SMALLEST_SAMPLE, Array, Interval, paired_interval
 from runner.errors import CommandFailed
-from runner.rundir.files import as_number
+from runner.files import as_number
 from runner.rundir.layout import ExperimentDir
 
 DISAGREEMENTS = 10

@@ -14,11 +14,11 @@ from analysis.commands.selection import run_and_checkpoint, thresholds_of
 from analysis.commands.tables import write_rows
 from analysis.output.writing import kept_inside, stdout_console, written
 from runner.errors import CommandFailed, UserError
+from runner.files import replacing
 from runner.health.fusion import alpha_findings, gate_findings
 from runner.health.quantities import LATE
 from runner.health.settings import settings_of
 from runner.rundir.cache_root import cache_root
-from runner.rundir.files import replacing
 from runner.terminal import tell
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from jobs.log import say
-from runner.rundir.slurm_commands import SlurmCommands
+from runner.slurm_commands import SlurmCommands
 
 _FACTS = "JobState|Restarts|PreemptTime|RunTime|TimeLimit|EndTime"
 _ASK_S = 5  # scontrol hangs when the controller is away, and we have little time

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from runner.files import append_json, read_mapping
 from runner.rundir.attempts import Attempt, has_advanced, kind_of_unended, marks, read_attempts
-from runner.rundir.files import append_json, read_mapping
 from runner.rundir.layout import RunDir
 from runner.rundir.processes import host_name
 

@@ -28,8 +28,8 @@ from jobs.patience import patiently
 from jobs.task import Outcome
 from jobs.tasks.registry import load_task
 from runner.errors import ConfigError
+from runner.files import read_json, write_json
 from runner.rundir.attempts import read_attempts
-from runner.rundir.files import read_json, write_json
 from runner.rundir.layout import RunDir
 from runner.rundir.processes import host_name
 from runner.rundir.run_config import RunConfig, problems_of, read_run_config

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
-from runner.rundir.files import replacing
+from runner.files import replacing
 from runner.rundir.layout import RunDir
 
 SIZE = 64 << 10  # bytes; failure.json with its traceback, the last heartbeat, a line in attempts.jsonl and in the log

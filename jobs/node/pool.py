@@ -22,7 +22,7 @@ from jobs.heartbeat import interval_from_environment
 from jobs.launch import module_command, python_path
 from jobs.node.signals import Signals
 from runner.errors import UserError
-from runner.rundir.files import read_json, read_mapping, write_json
+from runner.files import read_json, read_mapping, write_json
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.processes import is_beating, this_process
 from runner.rundir.run_config import read_run_config

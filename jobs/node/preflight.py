@@ -12,8 +12,8 @@ from jobs.node.attempt_log import begin_attempt, end_attempt
 from jobs.node.circuit_breaker import tripped
 from jobs.node.run_process import RunProcess, spawn
 from runner.errors import CommandFailed, UserError
+from runner.files import refuse_links
 from runner.rundir.claim import Claim, Held, Holder, acquire
-from runner.rundir.files import refuse_links
 from runner.rundir.layout import RunDir
 from runner.rundir.run_config import read_run_config
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.node.signals import Signals
-from runner.rundir.files import write_json
+from runner.files import write_json
 from runner.rundir.processes import host_name
 
 CHECKPOINT_S = 5.0  # what hears the warning must still live so long, as a run that writes its checkpoint

@@ -16,9 +16,9 @@ from typing import Any
 
 import jobs
 from jobs.log import say
+from runner.files import write_json
 from runner.masking import masked
 from runner.rundir.checkout import checkouts
-from runner.rundir.files import write_json
 from runner.rundir.layout import RunDir
 from runner.rundir.processes import host_name
 

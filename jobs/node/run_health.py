@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 
 from jobs.task import Outcome
+from runner.files import content, read_json_lines
 from runner.health.findings import health_word
 from runner.health.judgement import Ending, Logs, finished_findings
 from runner.health.training import standard_deviation
-from runner.rundir.files import content, read_json_lines
 from runner.rundir.layout import RunDir
 from runner.rundir.run_config import RunConfig
 

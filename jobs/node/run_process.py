@@ -27,9 +27,9 @@ from jobs.node.allocation import Allocation
 from jobs.node.attempt_log import begin_attempt, end_attempt
 from jobs.node.child import EXIT_STOPPED, EXIT_SUPERSEDED
 from jobs.patience import patiently
+from runner.files import append_line, open_to_append
 from runner.rundir.attempts import Attempt
 from runner.rundir.claim import Claim
-from runner.rundir.files import append_line, open_to_append
 from runner.rundir.layout import RunDir
 from runner.rundir.run_config import RunConfig
 

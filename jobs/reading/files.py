@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from runner.rundir.files import read_bytes, read_json, read_json_lines
+from runner.files import read_bytes, read_json, read_json_lines
 
 
 def rows_of(path: Path, file_format: str) -> list[Any] | None:

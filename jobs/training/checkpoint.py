@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from jobs.patience import patiently
-from runner.rundir.files import open_file, replacing
+from runner.files import open_file, replacing
 
 FORMAT = 1
 # What taking over a state raises where it is that of another model, or nothing of the kind

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from runner.files import read_json_lines
 from runner.health.findings import Finding, health_word
 from runner.health.judgement import Logs, by_layer, live_findings
 from runner.health.thresholds import Thresholds
-from runner.rundir.files import read_json_lines
 from runner.rundir.layout import RunDir
 
 Layers = Mapping[str, Mapping[str, Any]]  # layer → quantities

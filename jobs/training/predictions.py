@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable
 
-from runner.rundir.files import replacing
+from runner.files import replacing
 from runner.rundir.layout import RunDir
 
 

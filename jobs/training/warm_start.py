@@ -14,7 +14,7 @@ from jobs.context import RunContext
 from jobs.failure import Kind, RunFailure
 from jobs.training import checkpoint
 from runner.errors import UserError
-from runner.rundir.files import open_file, read_mapping, replacing
+from runner.files import open_file, read_mapping, replacing
 from runner.rundir.layout import RunDir
 from runner.rundir.run_config import read_run_config
 

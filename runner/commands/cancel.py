@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 from runner.commands.status import Status, take
 from runner.errors import CommandFailed, UserError, nearest
+from runner.files import read_mapping, refuse_links, write_json
 from runner.rundir import manifest
-from runner.rundir.files import read_mapping, refuse_links, write_json
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.manifest import PlannedRun
 from runner.rundir.processes import is_alive, is_here
-from runner.rundir.slurm_commands import SlurmCommands
+from runner.slurm_commands import SlurmCommands
 from runner.submit.schedulers import local, slurm
 from runner.submit.selection import filter_runs
 

@@ -16,9 +16,9 @@ from runner.config.cluster import SlurmCluster
 from runner.config.experiment import Resources
 from runner.config.quantities import human_seconds
 from runner.errors import CommandFailed, UserError
+from runner.files import read_json
 from runner.rundir.cache_root import cache_root
-from runner.rundir.files import read_json
-from runner.rundir.slurm_commands import SlurmCommands, from_the_shell
+from runner.slurm_commands import SlurmCommands, from_the_shell
 from runner.submit.schedulers import limits, slurm
 from runner.submit.submission import environment
 

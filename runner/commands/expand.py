@@ -11,12 +11,12 @@ from rich.table import Table
 from runner.commands.loading import Loaded, units_in_words
 from runner.commands.tables import Column, fitted
 from runner.config.quantities import counted, human_seconds
+from runner.files import read_mapping
 from runner.matrix.expansion import Run
 from runner.matrix.resolution import Replaced, replaced
 from runner.matrix.run_id import value_label
-from runner.rundir.files import read_mapping
-from runner.rundir.states import survey
 from runner.spreadsheet import csv_text
+from runner.submit.survey import survey
 
 TABLE_ROWS = 50
 SHARED_ROWS = 5

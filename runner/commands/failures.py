@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from runner.commands.logs import attempt_logs, cleaned, log_of_the_start, read
 from runner.commands.status import Status
 from runner.errors import CommandFailed
+from runner.files import read_mapping
 from runner.rundir.failures import kind_of
-from runner.rundir.files import read_mapping
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.manifest import PlannedRun
 from runner.rundir.states import RunState

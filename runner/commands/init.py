@@ -9,7 +9,7 @@ from jobs.tasks.registry import TASKS
 from runner.commands.schema import CLUSTER, schema_of
 from runner.config import yaml_source
 from runner.errors import UserError
-from runner.rundir.files import write_text
+from runner.files import write_text
 
 SCHEMAS = "schema"  # the folder beside the starters
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TextIO
 
 from runner.errors import CommandFailed, UserError
+from runner.files import open_text
 from runner.rundir import manifest
-from runner.rundir.files import open_text
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.manifest import Submission
-from runner.rundir.states import run_state, survey
+from runner.rundir.states import run_state
 from runner.submit.schedulers import slurm
 from runner.submit.selection import choose_run
+from runner.submit.survey import survey
 from runner.terminal import log_line, tell
 
 POLL_SECONDS = 0.5

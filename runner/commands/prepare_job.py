@@ -24,8 +24,8 @@ from runner.commands.loading import load
 from runner.commands.prepare import prepare
 from runner.config import cluster as clusters
 from runner.errors import UserError
+from runner.files import content, open_to_append
 from runner.rundir import manifest
-from runner.rundir.files import content, open_to_append
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.submit import submission
 

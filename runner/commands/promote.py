@@ -15,9 +15,9 @@ from runner.config import yaml_source
 from runner.config.experiment import load
 from runner.config.yaml_output import dump
 from runner.errors import CommandFailed, UserError
+from runner.files import read_mapping, write_text
 from runner.matrix.run_id import value_label
 from runner.rundir import manifest
-from runner.rundir.files import read_mapping, write_text
 from runner.rundir.layout import ExperimentDir
 
 

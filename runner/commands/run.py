@@ -10,8 +10,8 @@ from pathlib import Path
 
 from runner.commands.loading import Loaded
 from runner.commands.logs import cleaned
+from runner.files import open_text
 from runner.rundir import manifest
-from runner.rundir.files import open_text
 from runner.rundir.layout import RunDir
 from runner.rundir.states import run_state
 from runner.submit.selection import choose_run

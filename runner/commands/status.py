@@ -13,12 +13,13 @@ from rich.text import Text
 
 from runner.commands.tables import Column, fitted
 from runner.config.quantities import counted, human_seconds
+from runner.files import as_number
 from runner.rundir import manifest
-from runner.rundir.files import as_number
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.manifest import Manifest, PlannedRun
-from runner.rundir.states import STATES, RunState, counts, survey
+from runner.rundir.states import STATES, RunState, counts
 from runner.submit.scheduler_snapshot import Queue
+from runner.submit.survey import survey
 from runner.terminal import tell
 
 TABLE_ROWS = 60

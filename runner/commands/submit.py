@@ -15,11 +15,11 @@ from runner.commands.status import gone_line
 from runner.config.cluster import Cluster, SlurmCluster
 from runner.config.quantities import counted
 from runner.errors import CommandFailed, ConfigError
+from runner.files import write_json
 from runner.matrix.expansion import Run
 from runner.rundir import manifest
 from runner.rundir.failures import kind_of
-from runner.rundir.files import write_json
-from runner.rundir.slurm_commands import SlurmCommands, from_the_shell
+from runner.slurm_commands import SlurmCommands, from_the_shell
 from runner.submit import submission
 from runner.submit.plan import Plan, Policy, plan
 from runner.submit.retry import Limits

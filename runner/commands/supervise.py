@@ -21,8 +21,8 @@ from runner.commands.submit import chosen, submit
 from runner.config.cluster import Cluster, SlurmCluster
 from runner.config.experiment import Resources
 from runner.errors import CommandFailed, UserError
+from runner.files import open_to_append, write_json
 from runner.rundir import manifest
-from runner.rundir.files import open_to_append, write_json
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.processes import this_process
 from runner.submit import submission

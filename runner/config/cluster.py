@@ -15,7 +15,7 @@ from runner.config.experiment import Mebibytes, Part, Seconds, Words
 from runner.config.validation import problems
 from runner.config.yaml_source import SUFFIXES
 from runner.errors import ConfigError, Mistakes, Problem, nearest
-from runner.rundir.slurm_commands import Name
+from runner.slurm_commands import Name
 
 # sbatch options that must not be passed through, and why or where they are set instead
 _SET_ELSEWHERE = {

@@ -16,7 +16,7 @@ import yaml
 
 from runner.config.yaml_syntax import syntax_problem
 from runner.errors import ConfigError, Problem, UserError, nearest
-from runner.rundir.files import read_bytes
+from runner.files import read_bytes
 
 MAX_DEPTH = 60
 MAX_NODES = 500_000  # aliases are expanded, so a small file could otherwise become endless

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from runner.files import as_number as finite
 from runner.health.findings import Finding, finding
 from runner.health.settings import UNKNOWN, Settings
 from runner.health.thresholds import Thresholds
-from runner.rundir.files import as_number as finite
 
 GUIDANCE = "guidance"  # the name under which the weights are logged, as a layer; its quantities are guidance_<modality>
 

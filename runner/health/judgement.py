@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.files import as_number
 from runner.health.findings import Finding, by_severity
 from runner.health.fusion import (
     alpha_findings,
@@ -37,7 +38,6 @@ from runner.health.training import (
     under_trained_findings,
 )
 from runner.health.verdicts import one_verdict_each
-from runner.rundir.files import as_number
 
 NO_PARAMS: Mapping[str, Any] = {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from runner.rundir.files import as_number
+from runner.files import as_number
 
 Quantities = Mapping[str, Any]
 LATE = "late"  # the layer name of a late fusion; middle fusions are named by their ALIGNN layer

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.files import as_number
 from runner.health.quantities import LATE
-from runner.rundir.files import as_number
 
 SECTIONS = {LATE: "late_fusion"}  # of params.model; a layer with a number belongs to middle_fusion
 

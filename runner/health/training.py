@@ -7,10 +7,10 @@ from bisect import insort
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from runner.files import as_number
 from runner.health.findings import Finding, finding, number
 from runner.health.settings import CLIP, SLOWER, UNKNOWN, Settings
 from runner.health.thresholds import Thresholds
-from runner.rundir.files import as_number
 
 History = Sequence[Mapping[str, Any]]  # the records of metrics.jsonl, one an epoch
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from runner.files import as_number, open_file, read_json_lines, read_mapping
 from runner.rundir.failures import Kind, kind_of
-from runner.rundir.files import as_number, open_file, read_json_lines, read_mapping
 from runner.rundir.layout import RunDir
 
 NEAR = 0.9  # of the limit: the last heartbeat before a kill is seldom exactly at it

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+from runner.files import read_mapping, write_json
 from runner.masking import masked
-from runner.rundir.files import read_mapping, write_json
 
 PINNED = "checkout.json"  # in a snapshot: the record of the folders that it was copied from
 PRIVATE = "private.json"  # in a snapshot: their uncommitted changes, for its owner alone

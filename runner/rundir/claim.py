@@ -15,7 +15,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from runner.rundir.files import linked, read_bytes, read_json, write_json
+from runner.files import linked, read_bytes, read_json, write_json
 from runner.rundir.layout import RunDir
 from runner.rundir.processes import STALE_INTERVALS, is_alive, is_here, this_process
 

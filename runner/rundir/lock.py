@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from runner.rundir.files import linked, read_mapping, write_json
+from runner.files import linked, read_mapping, write_json
 from runner.rundir.processes import is_alive, is_here, this_process
 
 RENEW_SECONDS = 60.0

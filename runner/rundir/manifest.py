@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.errors import CommandFailed, UserError
-from runner.rundir.files import append_json, read_json, read_json_lines, read_mapping, refuse_links, write_json
+from runner.files import append_json, read_json, read_json_lines, read_mapping, refuse_links, write_json
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.lock import Locked, locked
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runner.rundir.files import as_number
+from runner.files import as_number
 
 HEARTBEAT_SECONDS = 30.0  # between two signs of life, where their file does not say it
 STALE_INTERVALS = 3  # so many missed ones mean that a process on another machine is dead

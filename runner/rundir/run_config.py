@@ -9,10 +9,10 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from jobs.tasks.command.template import fill, flat
+from runner.config.template import fill, flat
 from runner.errors import ConfigError, Problem
+from runner.files import read_bytes
 from runner.health.thresholds import Thresholds, overridden
-from runner.rundir.files import read_bytes
 from runner.rundir.layout import RunDir
 
 

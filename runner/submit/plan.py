@@ -10,9 +10,10 @@ from runner.matrix.expansion import Run
 from runner.rundir.attempts import ended_attempts, not_counting
 from runner.rundir.failures import kind_of
 from runner.rundir.layout import ExperimentDir, RunDir
-from runner.rundir.states import RunState, survey
+from runner.rundir.states import RunState
 from runner.submit.retry import Limits, Needs, Shrink, needs
 from runner.submit.scheduler_snapshot import Queue
+from runner.submit.survey import survey
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from runner.rundir.files import read_json, write_json
+from runner.files import read_json, write_json
 
 
 def covers(root: Path, experiment: str, run_ids: Iterable[str]) -> bool:

@@ -11,20 +11,9 @@ from pathlib import Path
 from runner.errors import UserError
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.manifest import Submission, submissions
-from runner.rundir.slurm_commands import SlurmCommands
+from runner.rundir.states import Place
+from runner.slurm_commands import SlurmCommands
 from runner.submit.schedulers import local, slurm
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a run stands in a queue."""
-
-    started: bool  # False: it waits
-    job: str  # 12_3, or pool 4711
-    submission: int
-    reason: str = ""
-    final: bool = False  # a failure there is the end of the run; a Slurm task of its own may be requeued after one
-    since: float = 0.0  # Unix seconds when the array task was (last) started or sent
 
 
 @dataclass(frozen=True)

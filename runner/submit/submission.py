@@ -16,12 +16,12 @@ from runner.config.experiment import Experiment, Resources
 from runner.config.quantities import human_seconds
 from runner.config.yaml_output import dump
 from runner.errors import CommandFailed
+from runner.files import refuse_links, write_json, write_text
 from runner.matrix.expansion import Expansion, Run
 from runner.rundir import manifest
 from runner.rundir.cache_root import cache_root
-from runner.rundir.files import refuse_links, write_json, write_text
 from runner.rundir.layout import ExperimentDir
-from runner.rundir.slurm_commands import SlurmCommands
+from runner.slurm_commands import SlurmCommands
 from runner.submit import prepare_index, snapshot
 from runner.submit.plan import Plan
 from runner.submit.schedulers import limits, local, slurm

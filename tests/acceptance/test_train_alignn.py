@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from jobs.tasks.crystal.data.export import main as export
-from runner.rundir.files import read_json, read_json_lines
+from runner.files import read_json, read_json_lines
 from runner.rundir.layout import ExperimentDir
 from tiny_experiment import environment, parent_command, wait_until
 

@@ -14,7 +14,7 @@ import pytest
 from jobs.reading.schema import MetricsParams
 from jobs.tasks.command.schema import CommandSection
 from jobs.tasks.command.task import OURS
-from runner.rundir.files import read_json, read_json_lines
+from runner.files import read_json, read_json_lines
 from tiny_experiment import environment, parent_command, wait_until, write_run
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")

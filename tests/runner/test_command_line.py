@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from machine_speed import least_seconds
-from runner.rundir.files import read_json
+from runner.files import read_json
 from runner.rundir.layout import ExperimentDir
 from runner_main import run
 from tiny_experiment import TESTS, environment, wait_until

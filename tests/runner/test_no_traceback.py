@@ -14,7 +14,7 @@ import pytest
 from damaged_runs import answer, experiment
 from experiment_factory import Plan, PlannedVariant, write_experiment
 from runner.errors import refused_by_machine
-from runner.rundir.files import append_line, write_json
+from runner.files import append_line, write_json
 from runner_main import run
 from tiny_experiment import TESTS, environment
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from test_command import LINES, PROGRAM, RUN
 
-from runner.rundir.files import read_json, read_json_lines
+from runner.files import read_json, read_json_lines
 from runner.rundir.layout import ExperimentDir
 from slurm_cluster import SlurmCluster
 from tiny_experiment import wait_until

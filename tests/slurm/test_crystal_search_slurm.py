@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from crystal_experiment import command, results, write_config
-from runner.rundir.files import read_json, read_json_lines
+from runner.files import read_json, read_json_lines
 from runner.rundir.layout import ExperimentDir
 from slurm_cluster import SlurmCluster
 from tiny_experiment import wait_until

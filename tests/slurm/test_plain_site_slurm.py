@@ -10,7 +10,7 @@ from test_retries_slurm import losses
 from test_runtime_slurm import DISTURBED, assert_undisturbed, failure_of, heartbeat_at, outcomes
 
 from jobs.failure import Kind
-from runner.rundir.files import read_json_lines
+from runner.files import read_json_lines
 from slurm_cluster import SlurmCluster
 from tiny_experiment import wait_until, write_run
 from tiny_search import runner, site, stage, states

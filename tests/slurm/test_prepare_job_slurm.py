@@ -9,7 +9,7 @@ import pytest
 
 from crystal_experiment import command, results, write_config
 from jobs.content_cache import builds
-from runner.rundir.files import read_json_lines
+from runner.files import read_json_lines
 from runner.rundir.layout import ExperimentDir
 from slurm_cluster import SlurmCluster
 from tiny_experiment import wait_until

@@ -15,8 +15,8 @@ import pytest
 from test_runtime_slurm import heartbeat_at, outcomes
 
 from jobs.failure import Kind
+from runner.files import read_json_lines
 from runner.rundir.attempts import ended_attempts
-from runner.rundir.files import read_json_lines
 from slurm_cluster import SlurmCluster
 from tiny_experiment import TESTS, environment, wait_until, write_run
 from tiny_search import runner, site, stage, states

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.rundir.files import read_json, read_json_lines
+from runner.files import read_json, read_json_lines
 from runner.rundir.layout import ExperimentDir
 from slurm_cluster import SlurmCluster
 from tiny_experiment import wait_until

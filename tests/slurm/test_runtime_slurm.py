@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jobs.failure import Failure, Kind, read_failure
-from runner.rundir.files import read_json, read_json_lines
+from runner.files import read_json, read_json_lines
 from runner.rundir.layout import RunDir
 from runner.rundir.processes import start_time
 from slurm_cluster import SlurmCluster

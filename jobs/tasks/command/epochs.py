@@ -13,7 +13,7 @@ from jobs.reading.schema import MetricsParams
 from jobs.reading.sources import Source
 from jobs.task import Outcome
 from jobs.training.health_monitor import Watch
-from runner.rundir.files import as_count, read_json_lines, read_mapping, write_json
+from runner.files import as_count, read_json_lines, read_mapping, write_json
 
 _NO_METRICS = frozenset(("epoch", "attempt", "time", "step", "seconds", "learning_rate"))
 

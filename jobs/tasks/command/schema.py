@@ -7,8 +7,8 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from jobs.reading.schema import NO_RESULT, Inside, MetricsParams, Section, misfit
-from jobs.tasks.command.template import words_of
 from runner.config.experiment import Seconds
+from runner.config.template import words_of
 from runner.rundir.failures import CommandKind
 
 

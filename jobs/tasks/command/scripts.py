@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from jobs.launch import CODE_ROOT
-from runner.rundir.files import read_mapping, write_json
+from runner.files import read_mapping, write_json
 from runner.rundir.layout import RunDir
 from runner.submit import snapshot
 

@@ -22,9 +22,9 @@ from jobs.tasks.command.epochs import Epochs
 from jobs.tasks.command.process import Command
 from jobs.tasks.command.schema import CommandParams
 from jobs.tasks.command.scripts import Start, pinned
-from jobs.tasks.command.template import fill, fill_all, flat, words_of
+from runner.config.template import fill, fill_all, flat, words_of
 from runner.errors import UserError
-from runner.rundir.files import write_json, write_text
+from runner.files import write_json, write_text
 
 _POLL_S = 0.2
 _SAME_SIGNAL_S = 0.5

@@ -12,8 +12,8 @@ from jobs.reading.schema import inside
 from jobs.task import Outcome, Preparation
 from jobs.tasks.command.schema import CommandParams
 from jobs.tasks.command.scripts import copies, script_of
-from jobs.tasks.command.template import fill, flat, names_in, words_of
 from runner.config.ranking import Reported
+from runner.config.template import fill, flat, names_in, words_of
 from runner.errors import Problem, nearest
 
 if TYPE_CHECKING:

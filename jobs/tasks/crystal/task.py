@@ -14,7 +14,7 @@ from jobs.training.predictions import write_predictions
 from runner.config.metric_names import Mode
 from runner.config.ranking import Reported
 from runner.errors import Problem, UserError
-from runner.rundir.files import write_json
+from runner.files import write_json
 
 if TYPE_CHECKING:
     from jobs.context import RunContext

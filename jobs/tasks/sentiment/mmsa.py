@@ -16,7 +16,7 @@ from jobs.tasks.sentiment.archive import Header
 from jobs.tasks.sentiment.samples import SPLITS, Floats, Mask, Modality, Samples, Split, mask_of_lengths
 from models.sentiment.options import MODALITIES
 from runner.errors import UserError
-from runner.rundir.files import replacing
+from runner.files import replacing
 
 IN_FILE = {"train": "train", "val": "valid", "test": "test"}
 SMALL_FIELDS = ("regression_labels", "id", "ids", "vision_lengths", "audio_lengths")

@@ -15,7 +15,7 @@ from models.sentiment.options import MODALITIES
 from runner.config.metric_names import Mode
 from runner.config.ranking import Reported
 from runner.errors import Problem, UserError
-from runner.rundir.files import write_json
+from runner.files import write_json
 
 if TYPE_CHECKING:
     from jobs.context import RunContext

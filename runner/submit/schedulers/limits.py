@@ -11,7 +11,7 @@ from runner.config.cluster import SlurmCluster
 from runner.config.experiment import Resources
 from runner.config.quantities import human_seconds
 from runner.errors import CommandFailed, UserError, nearest
-from runner.rundir.slurm_commands import SlurmCommands, choices
+from runner.slurm_commands import SlurmCommands, choices
 from runner.submit.retry import Limits
 from runner.submit.schedulers.slurm import given
 

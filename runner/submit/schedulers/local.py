@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import CommandFailed
-from runner.rundir.files import content, open_to_append, read_json, read_mapping
+from runner.files import content, open_to_append, read_json, read_mapping
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.processes import is_beating, is_here
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from runner.errors import CommandFailed, UserError
-from runner.rundir.slurm_commands import SlurmCommands, clean
+from runner.slurm_commands import SlurmCommands, clean
 
 if TYPE_CHECKING:  # their schemas take a while to import, and `runner status` needs none
     from runner.config.cluster import SlurmCluster

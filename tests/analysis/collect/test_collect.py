@@ -10,7 +10,7 @@ from analysis.collect.reading import json_lines, read_tail
 from analysis.collect.record_cache import cache_file
 from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
 from runner.errors import CommandFailed, ConfigError
-from runner.rundir.files import write_json
+from runner.files import write_json
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.manifest import log_submission
 from runner.rundir.processes import machine, start_time

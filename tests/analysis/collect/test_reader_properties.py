@@ -33,8 +33,8 @@ from jobs.tasks.sentiment.mmsa import check, load
 from jobs.tasks.sentiment.teachers import from_file
 from jobs.training import checkpoint
 from runner.errors import CommandFailed, UserError
+from runner.files import write_json
 from runner.health.thresholds import DEFAULT
-from runner.rundir.files import write_json
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.states import STATES, run_state
 

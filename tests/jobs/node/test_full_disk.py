@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from jobs.failure import Kind, read_failure
-from runner.rundir.files import read_json, read_json_lines
+from runner.files import read_json, read_json_lines
 from runner.rundir.layout import RunDir
 from tiny_experiment import environment, parent_command, wait_until, write_run
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobs.launch import CODE_ROOT, child_environment, module_command, python_path
-from runner.rundir.files import read_json
+from runner.files import read_json
 from runner.rundir.layout import RunDir
 from tiny_experiment import environment, parent_command, write_run
 

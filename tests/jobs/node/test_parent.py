@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from jobs.failure import Failure, Kind, read_failure
+from runner.files import append_json, read_json, read_json_lines, write_json
 from runner.rundir import attempts
 from runner.rundir.claim import Holder
-from runner.rundir.files import append_json, read_json, read_json_lines, write_json
 from runner.rundir.layout import RunDir
 from runner.rundir.processes import start_time
 from runner.rundir.states import run_state

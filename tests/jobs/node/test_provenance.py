@@ -15,9 +15,9 @@ from analysis.collect.code_version import code_version
 from damaged_runs import answer
 from experiment_factory import Plan, PlannedVariant, write_experiment
 from jobs.node.provenance import shown_environment, write_provenance
+from runner.files import read_json
 from runner.masking import masked
 from runner.rundir.checkout import checkouts
-from runner.rundir.files import read_json
 from runner.rundir.layout import RunDir
 from runner_main import run
 

@@ -10,7 +10,7 @@ from test_command import here, run  # noqa: F401
 
 from jobs.context import RunContext
 from jobs.failure import Kind, RunFailure
-from runner.rundir.files import read_json_lines
+from runner.files import read_json_lines
 from runner.rundir.layout import RunDir
 from runner.rundir.run_config import RunConfig
 

@@ -19,7 +19,7 @@ from jobs.task import Outcome
 from jobs.tasks.command.task import CommandTask
 from runner.commands.loading import load
 from runner.errors import ConfigError, UserError
-from runner.rundir.files import read_json, read_json_lines
+from runner.files import read_json, read_json_lines
 from runner.rundir.layout import RunDir
 from tiny_experiment import environment, parent_command, wait_until, write_run
 

@@ -12,7 +12,7 @@ import yaml
 
 from analysis.collect.code_version import code_version, same_code
 from jobs.tasks.command.scripts import copies, pinned, script_of, why_unpinned
-from runner.rundir.files import read_json
+from runner.files import read_json
 from runner.rundir.layout import ExperimentDir, RunDir
 from tiny_experiment import environment, wait_until
 

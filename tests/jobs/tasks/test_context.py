@@ -12,7 +12,7 @@ import pytest
 from jobs.context import FUSION_COLUMNS, RunContext
 from jobs.failure import Stopped
 from jobs.heartbeat import Heartbeat
-from runner.rundir.files import read_json, read_json_lines
+from runner.files import read_json, read_json_lines
 from runner.rundir.layout import RunDir
 
 

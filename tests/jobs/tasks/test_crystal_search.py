@@ -11,7 +11,7 @@ import pytest
 
 from crystal_experiment import command, results, write_config
 from jobs.content_cache import builds
-from runner.rundir.files import read_json, read_json_lines
+from runner.files import read_json, read_json_lines
 from runner.rundir.layout import ExperimentDir, RunDir
 from tiny_experiment import wait_until
 

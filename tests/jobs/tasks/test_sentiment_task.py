@@ -28,7 +28,7 @@ from models.sentiment.model import SentimentModel
 from models.sentiment.options import SentimentModelOptions
 from runner.commands.loading import load
 from runner.errors import CommandFailed, UserError
-from runner.rundir.files import read_json_lines
+from runner.files import read_json_lines
 from runner.rundir.layout import RunDir
 from runner.rundir.lock import locked
 from sentiment_cases import tiny_params

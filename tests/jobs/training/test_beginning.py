@@ -16,7 +16,7 @@ from jobs.tasks.crystal.task import CrystalTask
 from jobs.training import checkpoint
 from runner.commands.loading import load
 from runner.errors import ConfigError
-from runner.rundir.files import read_json_lines, write_json
+from runner.files import read_json_lines, write_json
 from runner.rundir.layout import RunDir
 
 torch.set_num_threads(1)

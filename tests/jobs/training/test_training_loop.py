@@ -17,8 +17,8 @@ from jobs.failure import RunFailure, Stopped
 from jobs.heartbeat import Heartbeat
 from jobs.training import checkpoint
 from jobs.training.trainer import Fit, Fitted, Validation
+from runner.files import read_json, read_json_lines
 from runner.health.thresholds import overridden
-from runner.rundir.files import read_json, read_json_lines
 from runner.rundir.layout import RunDir
 
 OPTIONS: dict[str, Any] = {

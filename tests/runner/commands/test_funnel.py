@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runner.config import experiment
-from runner.rundir.files import read_json, read_json_lines
+from runner.files import read_json, read_json_lines
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.processes import start_time
 from slurm_cluster import SlurmCluster

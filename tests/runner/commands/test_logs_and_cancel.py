@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.rundir.files import read_mapping, write_json
+from runner.files import read_mapping, write_json
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.states import run_state
 from runner_main import run

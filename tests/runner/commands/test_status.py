@@ -12,9 +12,9 @@ import pytest
 
 from runner.commands.status import lines, take
 from runner.config.experiment import load
+from runner.files import write_json
 from runner.matrix.expansion import expand
 from runner.rundir import manifest
-from runner.rundir.files import write_json
 from runner.rundir.layout import ExperimentDir
 from runner_main import run
 from tiny_task import TinyTask

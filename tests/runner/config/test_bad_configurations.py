@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 import bad_configurations
 from jobs.tasks.crystal.data import folder, records, table
+from runner import files
 from runner.config import cluster, yaml_source
 from runner.config.experiment import Experiment
 from runner.config.overrides import override
 from runner.errors import UserError
-from runner.rundir import files, manifest
+from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.run_config import read_run_config
 from runner_main import run

@@ -9,12 +9,13 @@ import pytest
 
 from jobs.node.attempt_log import begin_attempt, end_attempt
 from jobs.node.circuit_breaker import tripped
+from runner.files import append_json, read_json_lines, write_json
 from runner.rundir import manifest
 from runner.rundir.attempts import ended_attempts, exhausted, not_counting, read_attempts
 from runner.rundir.failures import Kind
-from runner.rundir.files import append_json, read_json_lines, write_json
 from runner.rundir.layout import ExperimentDir, RunDir
-from runner.rundir.states import STATES, survey
+from runner.rundir.states import STATES
+from runner.submit.survey import survey
 
 KILLED = "slurmstepd: error: StepId=12.0 exceeded memory limit (1024000 > 512000), being killed\n"
 

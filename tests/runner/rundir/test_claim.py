@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from runner.files import read_json, write_json
 from runner.rundir.claim import Claim, Held, Holder, acquire
-from runner.rundir.files import read_json, write_json
 from runner.rundir.layout import RunDir
 from runner.rundir.processes import start_time
 from tiny_experiment import environment

@@ -14,8 +14,8 @@ import pytest
 
 from damaged_runs import answer, contents, experiment
 from jobs.training import checkpoint
+from runner import files
 from runner.commands import logs
-from runner.rundir import files
 from runner.rundir.lock import locked
 
 RUN = "runs/2,3-s0-00000002"  # it failed

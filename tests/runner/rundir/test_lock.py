@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from runner.files import read_mapping, write_json
 from runner.rundir import lock
-from runner.rundir.files import read_mapping, write_json
 from runner.rundir.lock import Locked, locked
 from runner.rundir.processes import machine, start_time
 from tiny_experiment import environment

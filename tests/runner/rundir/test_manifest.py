@@ -9,9 +9,9 @@ import pytest
 
 from runner.config.experiment import load
 from runner.errors import CommandFailed, UserError
+from runner.files import read_mapping, write_json
 from runner.matrix.expansion import Expansion, expand
 from runner.rundir import manifest
-from runner.rundir.files import read_mapping, write_json
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.manifest import submit_lock
 from tiny_task import TinyTask

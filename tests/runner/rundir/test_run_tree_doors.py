@@ -13,7 +13,7 @@ from damaged_runs import answer
 from jobs.node.allocation import Allocation
 from jobs.node.preflight import Refused, begin
 from runner.errors import CommandFailed
-from runner.rundir.files import append_line, read_json, refuse_links
+from runner.files import append_line, read_json, refuse_links
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.submit.schedulers import local
 from tiny_search import rows, runner, runs, stage
@@ -89,9 +89,9 @@ def test_links_are_named(tmp_path: Path) -> None:
         refuse_links(tmp_path, tmp_path / "logs")
 
 
-# What people name, what lies in the cache, what the kernel shows; every other file goes through runner/rundir/files.py
+# What people name, what lies in the cache, what the kernel shows; every other file goes through runner/files.py
 PLAIN = {
-    "runner/rundir/files.py", "runner/terminal.py", "runner/config/cluster.py", "runner/config/field_comments.py",
+    "runner/files.py", "runner/terminal.py", "runner/config/cluster.py", "runner/config/field_comments.py",
     "runner/rundir/processes.py", "runner/rundir/checkout.py", "jobs/node/submitted.py",  # code; submitit's own file
     "runner/submit/snapshot.py", "runner/commands/init.py", "runner/commands/doctor.py", "runner/console.py",
     "jobs/node/memory.py", "jobs/node/provenance.py", "jobs/content_cache.py", "jobs/tasks/command/scripts.py",
@@ -110,7 +110,7 @@ def test_files_of_a_run_are_opened_in_one_module() -> None:
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Call):
                     called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-                    ours = isinstance(node.func, ast.Name) and called != "open"  # from runner.rundir.files
+                    ours = isinstance(node.func, ast.Name) and called != "open"  # from runner.files
                     module = ast.unparse(node.func).partition(".")[0]
                     if called in OPENING and not ours and module not in ("files", "reading", "os"):
                         plain.add(name)

@@ -10,8 +10,8 @@ import pytest
 
 from analysis.collect.collection import collect
 from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
+from runner.files import write_json
 from runner.rundir import states
-from runner.rundir.files import write_json
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.processes import machine, start_time
 from runner.rundir.states import run_state

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from runner.files import write_json
 from runner.rundir import manifest
-from runner.rundir.files import write_json
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.processes import machine, start_time
-from runner.rundir.slurm_commands import SlurmCommands
+from runner.slurm_commands import SlurmCommands
 from runner.submit.scheduler_snapshot import look
 from runner.submit.schedulers import local, slurm
 

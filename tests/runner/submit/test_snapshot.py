@@ -9,8 +9,8 @@ from pathlib import Path
 import yaml
 from test_provenance import git
 
+from runner.files import read_json
 from runner.rundir.checkout import PINNED, PRIVATE, checkouts
-from runner.rundir.files import read_json
 from runner.rundir.layout import ExperimentDir
 from runner.submit import snapshot
 from tiny_experiment import environment, wait_until

@@ -17,9 +17,9 @@ from runner.commands.supervise import watch
 from runner.config.cluster import Cluster, LocalCluster, SlurmCluster
 from runner.config.experiment import load
 from runner.errors import CommandFailed
+from runner.files import read_mapping, write_json
 from runner.matrix.expansion import Expansion, expand
 from runner.rundir import manifest
-from runner.rundir.files import read_mapping, write_json
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.run_config import read_run_config
 from runner.rundir.states import run_state

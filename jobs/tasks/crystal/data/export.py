@@ -15,8 +15,8 @@ from jobs.tasks.crystal.data.crystals import Crystal
 from jobs.tasks.crystal.data.folder import DESCRIPTION, ID_PROP
 from jobs.tasks.crystal.data.sources import load
 from runner.errors import UserError
+from runner.files import replacing
 from runner.rundir.cache_root import cache_root
-from runner.rundir.files import replacing
 from runner.terminal import outputs
 
 

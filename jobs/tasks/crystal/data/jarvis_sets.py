@@ -20,7 +20,7 @@ from jobs.tasks.crystal.data.parsed_cache import VERSION, parsed
 from jobs.tasks.crystal.data.records import crystal_from, number
 from jobs.tasks.crystal.data.summary import UNSPLIT, Summary, summarize
 from runner.errors import CommandFailed, UserError
-from runner.rundir.files import read_json, replacing, write_json
+from runner.files import read_json, replacing, write_json
 
 NAMES = (
     "dft_3d",

@@ -11,7 +11,7 @@ import numpy as np
 
 from jobs.content_cache import load_array, publish, save_arrays
 from jobs.tasks.crystal.data.crystals import Crystal
-from runner.rundir.files import write_json
+from runner.files import write_json
 
 VERSION = 1  # of the arrays; part of every key
 WORDS = "words.json"  # ids, splits, names of targets, texts

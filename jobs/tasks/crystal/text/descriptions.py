@@ -21,7 +21,7 @@ from pathlib import Path
 from jobs.content_cache import content_key, record_build, refuse_read_only, unwritable
 from jobs.tasks.crystal.data.crystals import Crystal
 from runner.errors import ConfigError, Problem, UserError, nearest
-from runner.rundir.files import append_json, read_json_lines
+from runner.files import append_json, read_json_lines
 
 PACKAGES = {"jarvis": "jarvis-tools", "robocrys": "robocrys"}  # kinds that can be computed
 WORTH_PROCESSES = 64  # crystals; fewer are described before the processes have started

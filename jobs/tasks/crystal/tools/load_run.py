@@ -14,7 +14,7 @@ from jobs.tasks.crystal.schema import CrystalParams
 from jobs.tasks.crystal.task import build_model, choose_kernels
 from jobs.training import checkpoint
 from runner.errors import CommandFailed, UserError
-from runner.rundir.files import read_json
+from runner.files import read_json
 from runner.rundir.layout import RunDir
 from runner.rundir.run_config import read_run_config
 

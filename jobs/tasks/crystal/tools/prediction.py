@@ -21,7 +21,7 @@ from jobs.tasks.crystal.task import build_model
 from jobs.tasks.crystal.text.descriptions import describe
 from jobs.tasks.crystal.tools.load_run import load_weights, missing, params_of
 from runner.errors import CommandFailed, UserError
-from runner.rundir.files import read_json
+from runner.files import read_json
 from runner.rundir.layout import RunDir
 
 Log = Callable[[str], None]

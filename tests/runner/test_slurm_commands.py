@@ -12,7 +12,7 @@ import pytest
 from runner.commands.doctor import examine
 from runner.config.cluster import SlurmCluster
 from runner.config.experiment import Resources
-from runner.rundir.slurm_commands import SlurmCommands, choices, clean, from_the_shell
+from runner.slurm_commands import SlurmCommands, choices, clean, from_the_shell
 from runner.submit.schedulers import limits, slurm
 from runner.submit.submission import environment, warnings
 from test_single_definitions import modules

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runner.rundir.files import (
+from runner.files import (
     append_json,
     append_line,
     read_json,
