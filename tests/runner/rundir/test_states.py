@@ -14,8 +14,8 @@ from runner.files import write_json
 from runner.rundir import states
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.processes import machine, start_time
-from runner.rundir.states import run_state
-from runner.submit.scheduler_snapshot import Place, Queue
+from runner.rundir.states import Place, run_state
+from runner.submit.scheduler_snapshot import Queue
 
 
 def run_with(path: Path, **files: object) -> RunDir:
