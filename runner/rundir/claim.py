@@ -1,22 +1,20 @@
 """One live process a run directory, on file systems shared between machines.
 
-A claim is made by hard-linking a complete file to the name claim.json, which is atomic on NFS too and needs no lock
-daemon. A claim whose holder is dead is taken over through a second link, named after the dead claim's token: of all
-who judged it dead exactly one makes that link, and only that one replaces claim.json. One that dies between the two
-steps is followed and taken over in the same way.
+claim.json is a lock (lock.py) whose holder also lives by the heartbeat of its run.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from runner.files import linked, read_bytes, read_json, write_json
+from runner.files import read_json, read_mapping
 from runner.rundir.layout import RunDir
+from runner.rundir.lock import last_sign, take
 from runner.rundir.processes import STALE_INTERVALS, is_alive, is_here, this_process
 
 
@@ -80,98 +78,23 @@ class Claim:
 def acquire(directory: RunDir, holder: Holder, interval: float) -> Claim | Held:
     """Claim `directory` for `holder`, or say who has it.
 
-    interval: seconds between two heartbeats of a living run.
+    interval: seconds between two heartbeats of a living run. Raises OSError where claim.json is damaged: claims appear
+    complete, and waiting for its end would be in vain.
     """
-    proposal = directory.path / f".{directory.claim.name}.{holder.token}"
-    write_json(proposal, asdict(holder))
-    try:
-        while True:
-            if linked(proposal, directory.claim):
-                return Claim(directory, holder)
-            chain = _chain(directory)
-            if not chain:  # released in this moment
-                _refuse_damaged(directory.claim)
-                continue
-            held = _judge(directory, chain, interval)
-            if held is not None:
-                return held
-            if _take_over(directory, chain, proposal):
-                return Claim(directory, holder)
-    finally:
-        proposal.unlink(missing_ok=True)
+
+    def judged(record: dict[str, Any], signs: list[Path], now: float) -> Held | None:
+        if not record.get("token"):
+            raise OSError(f"{directory.claim} is damaged and must be looked at; delete it if no process runs this run")
+        return _judge(directory, record, last_sign([*signs, directory.heartbeat]), now, interval)
+
+    return take(directory.claim, asdict(holder), judged) or Claim(directory, holder)
 
 
-def _successor(directory: RunDir, token: str) -> Path:
-    """The link that decides who takes over from the claim with `token`."""
-    return directory.path / f".{directory.claim.name}.after-{token}"
-
-
-def _read(path: Path) -> Holder | None:
-    found = read_json(path)
-    return None if found is None else Holder(**{name: found.get(name) for name in Holder.__dataclass_fields__})
-
-
-def _refuse_damaged(path: Path) -> None:
-    """Claims appear complete: one that cannot be read was damaged, and waiting for its end would be in vain."""
-    try:
-        json.loads(read_bytes(path))
-    except FileNotFoundError:
-        return
-    except ValueError as error:
-        raise OSError(f"{path} is damaged ({error}); delete it if no process runs this run") from error
-
-
-def _chain(directory: RunDir) -> list[Holder]:
-    """The holder in claim.json and those who died while they took over from it; the last one counts."""
-    chain: list[Holder] = []
-    holder = _read(directory.claim)
-    while holder is not None:
-        chain.append(holder)
-        holder = _read(_successor(directory, holder.token))
-    return chain
-
-
-def _judge(directory: RunDir, chain: list[Holder], interval: float) -> Held | None:
-    """The last of `chain` as a holder to respect, or None when it is dead."""
-    holder = chain[-1]
-    heartbeat = read_json(directory.heartbeat) or {}
-    signs = [directory.claim, directory.heartbeat, *(_successor(directory, older.token) for older in chain[:-1])]
-    beat = max((_modified(sign) for sign in signs), default=0.0)
-    record = asdict(holder)
-    silent, patience = _now(directory) - beat, STALE_INTERVALS * interval
-    # its child may outlive it for a moment, to write a checkpoint
-    child = is_here(record) and heartbeat.get("parent_pid") == holder.pid and not heartbeat.get("ended")
+def _judge(directory: RunDir, record: dict[str, Any], beat: float, now: float, interval: float) -> Held | None:
+    """The holder to respect, or None when it is dead. Its child may outlive it for a moment, to write a checkpoint."""
+    heartbeat = read_mapping(directory.heartbeat)
+    silent, patience = now - beat, STALE_INTERVALS * interval
+    child = is_here(record) and heartbeat.get("parent_pid") == record.get("pid") and not heartbeat.get("ended")
     alive = is_alive(record, silent, patience) or (child and is_alive(heartbeat, silent, patience))
-    return Held(holder, is_here(record), beat) if alive else None
-
-
-def _modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
-
-
-def _now(directory: RunDir) -> float:
-    """The time as the file system sees it, which is what the times of other machines' files are compared with."""
-    probe = directory.path / f".now.{secrets.token_hex(8)}"
-    probe.touch()
-    try:
-        return probe.stat().st_mtime
-    finally:
-        probe.unlink()
-
-
-def _take_over(directory: RunDir, chain: list[Holder], proposal: Path) -> bool:
-    """Replace the dead claim; False when another was faster."""
-    successor = _successor(directory, chain[-1].token)
-    if not linked(proposal, successor):
-        return False
-    head = _read(directory.claim)
-    if head is None or head.token != chain[0].token:  # taken over and perhaps released since we looked
-        successor.unlink()
-        return False
-    os.rename(proposal, directory.claim)
-    for holder in chain:
-        _successor(directory, holder.token).unlink(missing_ok=True)
-    return True
+    fields: dict[str, Any] = {name: record.get(name) for name in Holder.__dataclass_fields__}
+    return Held(Holder(**fields), is_here(record), beat) if alive else None

