@@ -61,8 +61,8 @@ def test_installed_package_brings_its_data_and_starters(tmp_path: Path) -> None:
     assert "summarize" in ran(home / "bin" / "analysis", "--help", cwd=work)
     template = ran(
         python, "-c",
-        "import analysis, models, pathlib as p; print(*[(p.Path(m.__file__).parent / f).exists()"
-        " for m, f in ((analysis, 'templates/report.html'), (models, 'data/cgcnn.json'))])", cwd=work,
+        "import analysis.output, models.encoders, pathlib as p; print(*[(p.Path(m.__file__).parent / f).exists()"
+        " for m, f in ((analysis.output, 'templates/report.html'), (models.encoders, 'data/cgcnn.json'))])", cwd=work,
     )  # fmt: skip
     assert template.split() == ["True", "True"]
 

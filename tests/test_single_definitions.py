@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 JUDGING = {
     "start_time": "runner/rundir/processes.py",
     "machine": "runner/rundir/processes.py",
-    "state_of": "runner/rundir/states.py",
+    "state_of": "runner/submit/survey.py",  # and states.py itself, which defines it
 }
 
 

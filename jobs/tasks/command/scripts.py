@@ -16,8 +16,8 @@ from pathlib import Path
 
 from jobs.launch import CODE_ROOT
 from runner.files import read_mapping, write_json
+from runner.rundir.imported_code import code_of
 from runner.rundir.layout import RunDir
-from runner.submit import snapshot
 
 _INTERPRETER = re.compile(r"(python|pypy|bash|sh)[\d.]*")
 _TAKES_A_VALUE = ("-W", "-X", "-o", "-O")  # options of an interpreter
@@ -137,8 +137,4 @@ def _code_of(script: Path) -> dict[str, Path]:
 
 def _imported(script: Path) -> dict[str, Path]:
     """The script itself and what it imports from its folder."""
-    try:
-        code = dict(snapshot.code_of(script.stem, script.parent))
-    except (SyntaxError, ValueError):  # Python will say so when it runs
-        code = {}
-    return {script.name: script} | code
+    return {script.name: script} | dict(code_of(script.stem, script.parent))

@@ -11,10 +11,10 @@ import pytest
 from analysis.collect.collection import collect
 from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
 from runner.files import write_json
-from runner.rundir import states
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.processes import machine, start_time
 from runner.rundir.states import Place, run_state
+from runner.submit import survey
 from runner.submit.scheduler_snapshot import Queue
 
 
@@ -82,8 +82,8 @@ def test_a_run_that_ends_while_the_queue_is_asked_is_not_lost(tmp_path: Path, mo
         write_json(directory.run("r").result, {"metrics": {}})
         return Queue()
 
-    monkeypatch.setattr(states, "look", ends)
-    assert states.survey(directory, ["r"])[0]["r"].state == "completed"
+    monkeypatch.setattr(survey, "look", ends)
+    assert survey.survey(directory, ["r"])[0]["r"].state == "completed"
 
 
 def test_attempts_that_died_before_their_first_heartbeat_count(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from test_provenance import git
 
 from runner.files import read_json
 from runner.rundir.checkout import PINNED, PRIVATE, checkouts
+from runner.rundir.imported_code import code_of
 from runner.rundir.layout import ExperimentDir
 from runner.submit import snapshot
 from tiny_experiment import environment, wait_until
@@ -114,3 +115,16 @@ def test_code_changed_after_submission_does_not_reach_waiting_runs(tmp_path: Pat
     assert [result["metrics"]["val_loss"] for result in results] == [1.0, 1.0, 1.0]
     for path in runs.iterdir():
         assert read_json(path / "provenance.json")["code"]["commit"] == checkouts(ROOT, None).record["code"]["commit"]
+
+
+def test_folder_without_init_and_a_folder_of_data_do_not_stop_a_submission(tmp_path: Path) -> None:
+    for name, text in (
+        ("mine.py", "import lib.a, numpy, data, gone\n"),
+        ("lib/a.py", "import other\n"),
+        ("other.py", ""),
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "big.bin").write_bytes(b"x")
+    assert {name for name, _ in code_of("mine", tmp_path)} == {"mine.py", "lib/a.py", "other.py"}
