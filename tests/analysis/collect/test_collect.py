@@ -34,7 +34,9 @@ def test_a_completed_run_is_read_in_full(tmp_path):
     assert run.state == "completed"
     assert run.record.metrics == pytest.approx({"val_mae": 0.1, "test_mae": 0.1})
     assert (run.record.best_epoch, run.record.epochs, run.record.epoch) == (9, 12, 12)
-    assert run.record.fusion == {"2": {"w_graph": 0.6, "w_text": 0.3, "ratio": 1.6 / 0.3}}
+    assert run.record.fusion == {
+        "2": {"w_graph": 0.6, "w_text": 0.3, "ratio": 1.6 / 0.3, "contribution_ratio": 1.6 / 0.3}
+    }
     assert run.record.problems == []
 
 

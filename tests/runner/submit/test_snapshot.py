@@ -42,7 +42,7 @@ def test_equal_code_is_copied_once_and_changed_code_beside_it(tmp_path: Path) ->
     second = snapshot.take(directory, "mine:Task", tmp_path)
     assert second != first
     assert (first / "mine.py").read_text() == "A = 1\n"
-    assert (first / "jobs" / "data" / "shipped" / "mp6k.jsonl.gz").exists()
+    assert (first / "jobs" / "tasks" / "crystal" / "data" / "shipped" / "mp6k.jsonl.gz").exists()
     assert not list(first.rglob("__pycache__"))
 
 

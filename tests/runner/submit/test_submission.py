@@ -36,6 +36,7 @@ experiment: e
 task: tiny_task:TinyTask
 params: {train: {epochs: 3}}
 matrix: {axes: {at_epoch: [1, 2, 3]}, seeds: [0, 1]}
+select: {metric: val_loss, mode: min}
 resources: {cpus: 2, gpus: 1, memory: 1G, time: 30m}
 keep: {checkpoints: best}
 stop_after_same_error: 5
