@@ -29,6 +29,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.alignn_weights import load_alignn_weights
 from benchmarks.timing import alternate, machine
 from jobs.launch import child_environment
 from jobs.tasks.crystal.compiled_kernel import use_kernels
@@ -38,7 +39,6 @@ from jobs.tasks.crystal.schema import GraphParams
 from models.batch import GraphBatch
 from models.crystal_model import CrystalModel
 from models.encoders.alignn import Alignn
-from models.encoders.alignn_weights import load_alignn_weights
 from models.encoders.convolution import EdgeGatedConvolution
 from models.fusion.registry import LATE, MIDDLE
 from models.options import AlignnOptions

@@ -40,14 +40,6 @@ def _positive(value: float, text: str) -> int:
     return round(value)
 
 
-def slurm_time(value: int) -> str:
-    """`value` seconds as Slurm's D-HH:MM:SS."""
-    days, rest = divmod(value, 86400)
-    hours, rest = divmod(rest, 3600)
-    minutes, secs = divmod(rest, 60)
-    return f"{days}-{hours:02}:{minutes:02}:{secs:02}"
-
-
 def mebibytes(value: str | int | float) -> int:
     """The mebibytes of an amount of memory; raises ValueError naming the accepted forms."""
     text = str(value).strip()

@@ -15,6 +15,7 @@ from alignn.models.alignn_atomwise_pure import ALIGNNAtomWisePure, ALIGNNAtomWis
 from alignn.torch_graph_builder import TorchGraph
 from torch import nn
 
+from benchmarks.alignn_weights import load_alignn_weights
 from crystals import RECORDS, batch, graph, structure
 from jobs.tasks.crystal.data.sources import load
 from jobs.tasks.crystal.graphs.store import GraphStore
@@ -23,7 +24,6 @@ from model_cases import SMALL, merged, model, whole
 from models.batch import GraphBatch
 from models.crystal_model import CrystalModel
 from models.encoders.alignn import Alignn
-from models.encoders.alignn_weights import load_alignn_weights
 from models.encoders.convolution import EdgeGatedConvolution
 from models.encoders.dgl_backend import from_dgl, to_dgl
 from models.options import AlignnOptions

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from runner.config.quantities import counted, human_seconds, mebibytes, seconds, slurm_time, unnamed_units
+from runner.config.quantities import counted, human_seconds, mebibytes, seconds, unnamed_units
 
 
 @pytest.mark.parametrize(
@@ -56,11 +54,6 @@ def test_memory_is_read_in_mebibytes(written: str | int, expected: int) -> None:
 def test_what_is_no_memory_is_refused_with_the_forms(written: str) -> None:
     with pytest.raises(ValueError, match=r"is not an amount of memory; write a number with K, M, G or T \(16G\)"):
         mebibytes(written)
-
-
-@given(st.integers(1, 3650 * 86400))
-def test_slurms_own_form_is_read_back(value: int) -> None:
-    assert seconds(slurm_time(value)) == value
 
 
 @pytest.mark.parametrize(
