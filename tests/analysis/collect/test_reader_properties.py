@@ -122,7 +122,7 @@ def test_any_run_directory_has_a_state_and_a_record(tmp_path_factory: pytest.Tem
     for name, data in files.items():
         (run.path / name).write_bytes(data)
     assert run_state(run).state in STATES
-    record = read_run(run, frozenset(files), 12.0, ReadingOptions("val_mae", "min", DEFAULT))
+    record = read_run(run, frozenset(files), {}, ReadingOptions("val_mae", "min", DEFAULT))
     json.dumps(vars(record) | {"findings": [vars(finding) for finding in record.findings]})
 
 
@@ -205,7 +205,7 @@ def test_whatever_begins_as_a_pickle_is_refused(tmp_path: Path, data: bytes, suf
     path = tmp_path / f"data{suffix}"
     path.write_bytes(b"\x80\x04" + data if protocol else data)
     if protocol or (suffix == ".pkl" and data[:2] != b"PK"):
-        with pytest.raises(UserError, match=r"python -m jobs\.sentiment\.convert"):
+        with pytest.raises(UserError, match=r"python -m jobs\.tasks\.sentiment\.convert"):
             load(path)
 
 
@@ -297,5 +297,5 @@ def test_what_is_written_is_what_the_readers_find(tmp_path: Path) -> None:
     assert load(tmp_path / "data.npz").splits["train"].ids == ["train0", "train1", "train2"]
     run = RunDir(tmp_path / "run")
     write_json(run.result, {"run_id": "run", "metrics": {"val_mae": 0.5}, "best_epoch": 10**400})
-    found = read_run(run, frozenset({"result.json"}), None, ReadingOptions("val_mae", "min", DEFAULT))
+    found = read_run(run, frozenset({"result.json"}), {}, ReadingOptions("val_mae", "min", DEFAULT))
     assert (found.completed, found.metrics, found.best_epoch) == (True, {"val_mae": 0.5}, None)
