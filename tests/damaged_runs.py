@@ -37,7 +37,7 @@ FILE = {
     "params": {"data": {"dataset": "mp6k", "target": "formation_energy_peratom"}},
     "matrix": {"axes": {"train.learning_rate": [1e-3, 2e-3, 5e-3]}, "seeds": [0, 1]},
 }
-RUNS = ("1", "3", "2@0", "2,3@1", "late@1")
+RUNS = (":1", "3", "2@0", "2,3@1", "late@1")
 LINES = (b"\x00\xff\xfe", b"null", b"[1, 2]", b"3", b'"x"', b"{", b"{}", b",,,", b"NaN", DEEP.encode())
 
 

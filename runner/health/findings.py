@@ -63,7 +63,7 @@ def merged(findings: Sequence[Finding], seeds: int) -> Finding:
     if first.pattern and len(values) > 1:
         value = sum(values) / len(values)
         mean, low, high = (_shown(each, first.percent) for each in (value, min(values), max(values)))
-        message = first.pattern.replace("{value}", f"{mean} (mean; {low} to {high})")
+        message = first.pattern.replace("{value}", f"{mean} (mean; {low} to {high})" if low != high else mean)
     message += f" ({len(findings)} of {seeds} seeds)"
     return replace(first, level=level, value=value, message=message, below=None)
 
