@@ -88,7 +88,7 @@ LARGEST_FILE = 256 << 20  # bytes that are read at once; a log that is followed 
 _NAMED: set[str] = set()  # files in whose place something else lay
 
 
-_NO_REGULAR_FILE = "no regular file: a folder, a pipe, a socket or a device"
+_NO_REGULAR_FILE = "no regular file: a pipe, a socket or a device"
 
 
 def open_file(path: Path | str, *, links: bool = False) -> io.FileIO:
@@ -114,8 +114,11 @@ def _descriptor(path: Path | str, flags: int) -> int:
     except OSError as error:
         words = {errno.ENXIO: _NO_REGULAR_FILE, errno.ELOOP: "a link, which is not followed"}  # ENXIO: a socket
         raise OSError(error.errno, words.get(error.errno or 0, error.strerror), os.fspath(path)) from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         raise OSError(errno.ENXIO, _NO_REGULAR_FILE, os.fspath(path))
     return descriptor
 

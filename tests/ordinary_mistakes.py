@@ -534,6 +534,7 @@ def typos() -> Iterator[tuple[str, str, Mistake]]:
 def answer(mistake: Mistake, sandbox: Path) -> Said:
     """What a dry run in `sandbox` says to the mistake."""
     (sandbox / "experiment.yaml").write_text(mistake.text, encoding="utf-8")
+    (sandbox / "train.py").touch()  # what the command files start
     for name, content in mistake.files.items():
         (sandbox / name).write_text(content, encoding="utf-8")
     cluster = () if "--cluster" in mistake.options or "cluster.yaml" in mistake.text else ("--cluster", "local")

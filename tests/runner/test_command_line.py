@@ -280,7 +280,7 @@ def test_expand_says_what_runs_share_what_they_cost_and_what_is_listed_once(tmp_
 def test_expand_says_which_section_a_variant_replaces_by_another_kind(tmp_path: Path) -> None:
     (tmp_path / "e.yaml").write_text(
         "experiment: e\nparams: {model: {middle_fusion: {name: dynamic, layers: [2], hidden_dim: 32}}}\n"
-        "matrix:\n  named:\n    all: {}\n    clipped: {train: {gradient_clip: null}}\n"
+        "matrix:\n  named:\n    all: {}\n    clipped: {train: {gradient_clip: 5}}\n"
         "    none: {model: {middle_fusion: {name: none}}}\n"
     )
     out = run("expand", tmp_path / "e.yaml", "--root", tmp_path).out.splitlines()

@@ -24,6 +24,7 @@ def funnel(folder: Path) -> Path:
 
 
 def test_promote_refuses_an_incomplete_stage(tmp_path: Path) -> None:
+    stage(tmp_path, "two")
     first = stage(tmp_path, "one", params={"mischief": "raise"}, next={"config": "two.yaml", "top": 2})
     runner("submit", first, "--wait", root=tmp_path)
     refused = runner("promote", "one", root=tmp_path)

@@ -130,16 +130,16 @@ def test_a_run_that_somebody_took_from_the_queue_is_cancelled_and_not_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str | None, state: str
 ) -> None:
     monkeypatch.setattr("runner.submit.scheduler_snapshot.slurm.queue", lambda *_: [])
-    monkeypatch.setattr("runner.rundir.states.slurm.boot_time", lambda _: 0.0)
-    monkeypatch.setattr("runner.rundir.states.slurm.ended_elements", lambda *_: set())
+    monkeypatch.setattr("runner.submit.survey.slurm.boot_time", lambda _: 0.0)
+    monkeypatch.setattr("runner.submit.survey.slurm.ended_elements", lambda *_: set())
     sent(ExperimentDir(tmp_path), log=log)
     assert survey(ExperimentDir(tmp_path), ["r"])[0]["r"].state == state
 
 
 def test_a_run_whose_node_could_not_start_it_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runner.submit.scheduler_snapshot.slurm.queue", lambda *_: [])
-    monkeypatch.setattr("runner.rundir.states.slurm.boot_time", lambda _: 0.0)
-    monkeypatch.setattr("runner.rundir.states.slurm.ended_elements", lambda *_: {"12"})
+    monkeypatch.setattr("runner.submit.survey.slurm.boot_time", lambda _: 0.0)
+    monkeypatch.setattr("runner.submit.survey.slurm.ended_elements", lambda *_: {"12"})
     sent(ExperimentDir(tmp_path), log=None)
     assert survey(ExperimentDir(tmp_path), ["r"])[0]["r"].state == "lost"
 
@@ -148,7 +148,7 @@ def test_what_a_slurm_that_was_started_anew_no_longer_has_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runner.submit.scheduler_snapshot.slurm.queue", lambda *_: [])
-    monkeypatch.setattr("runner.rundir.states.slurm.boot_time", lambda _: time.time() + 1)
+    monkeypatch.setattr("runner.submit.survey.slurm.boot_time", lambda _: time.time() + 1)
     sent(ExperimentDir(tmp_path), log=None)
     assert survey(ExperimentDir(tmp_path), ["r"])[0]["r"].state == "lost"
 
