@@ -43,7 +43,7 @@ def test_mapping_merged_into_itself_is_a_mistake_of_the_file(text: str, tmp_path
 def test_nul_in_a_name_is_a_name_that_nothing_has(name: str, tmp_path: Path) -> None:
     path = write_experiment(tmp_path, Plan([PlannedVariant("2")], seeds=(0,), crystals=4))
     commands: list[tuple[str, tuple[object, ...]]] = [
-        ("runner", ("status", name)), ("runner", ("logs", path, name)), ("runner", ("logs", name, "1")),
+        ("runner", ("status", name)), ("runner", ("logs", path, name)), ("runner", ("logs", name, ":1")),
         ("runner", ("cancel", path, "--only", name)), ("runner", ("run", DEMO, name, "--root", tmp_path)),
         ("runner", ("submit", DEMO, "--only", name, "--dry-run", "--root", tmp_path)),
         ("runner", ("resubmit", name)), ("runner", ("expand", name)), ("analysis", ("summarize", name)),

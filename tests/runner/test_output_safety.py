@@ -65,7 +65,7 @@ def questions(path: Path, name: str) -> list[tuple[str, tuple[object, ...]]]:
         ("runner", ("status", path)),
         ("runner", ("status", path, "--format", "json")),
         ("runner", ("failures", path)),
-        ("runner", ("logs", path, "1")),
+        ("runner", ("logs", path, ":1")),
         ("runner", ("logs", path, name)),
         ("runner", ("cancel", path, "--only", name, "--state", "lost")),
         ("runner", ("promote", path)),
@@ -91,7 +91,7 @@ def test_no_name_or_message_commands_the_terminal(name: str, message: str) -> No
                 json.loads(out)
 
 
-@pytest.mark.parametrize("arguments", [("status",), ("status", "--watch"), ("failures",), ("logs", "1")])
+@pytest.mark.parametrize("arguments", [("status",), ("status", "--watch"), ("failures",), ("logs", ":1")])
 def test_only_our_own_colours_reach_a_terminal(arguments: tuple[str, ...], tmp_path: Path) -> None:
     name = "\x1b[8mhidden\x1b]52;c;ZXZpbA==\x07\x9b2J"
     directory = hostile_experiment(tmp_path, name, name)
@@ -126,8 +126,8 @@ def test_log_is_shown_without_colours_and_with_the_end_of_its_progress_bars() ->
 
 def test_raw_log_is_shown_as_it_is(tmp_path: Path) -> None:
     directory = hostile_experiment(tmp_path, "a", "1%\r\x1b[1m2%\x1b[0m\nend")
-    assert run("logs", directory.path, "1", "--raw").out == "1%\r\x1b[1m2%\x1b[0m\nend"
-    assert run("logs", directory.path, "1").out == "2%\nend"
+    assert run("logs", directory.path, ":1", "--raw").out == "1%\r\x1b[1m2%\x1b[0m\nend"
+    assert run("logs", directory.path, ":1").out == "2%\nend"
 
 
 def test_markup_in_a_name_is_not_interpreted(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ TINY = [
     "model.encoder={name: alignn, alignn_layers: 4, gcn_layers: 1, embedding: 8, hidden: 16}",
 ]  # fmt: skip
 INSTEAD_OF_DOWNLOADS = {
+    # gates: the warm-up of a run that has six steps
+    "gates": ["matrix.named.warmup={model.late_fusion: {name: gated_cross_attention, gate_warmup: 3}}"],
     "stage1_mbj": ["data.dataset=jarvis_minerals", "text.describe=robocrys"],
     "text_encoders": [
         "matrix.axes={text.encoder: [minilm], text.pooling: [cls, mean], text.describe: [jarvis, robocrys]}"
