@@ -190,8 +190,8 @@ def _layers(options: FusionOptions) -> tuple[int, ...]:
 
 def _spelled(options: BaseModel) -> str:
     """`dynamic, layers 2 and 3, hidden_dim 128, …`"""
-    values = options.model_dump()
-    return ", ".join([str(values.pop("name")), *(f"{key} {_value(value)}" for key, value in values.items() if value is not None)])
+    values = options.model_dump(exclude_none=True)
+    return ", ".join([str(values.pop("name")), *(f"{key} {_value(value)}" for key, value in values.items())])
 
 
 def _value(value: object) -> str:

@@ -77,9 +77,7 @@ def test_a_pickle_is_refused_unopened_with_the_command_of_the_converter(
             reader(path)
     assert not trace.exists()
     if name == "data.pkl":
-        with pytest.raises(
-            UserError, match=r"EXECUTES it(.|\n)*jobs\.tasks\.sentiment\.convert .*data\.npz"
-        ):
+        with pytest.raises(UserError, match=r"EXECUTES it(.|\n)*jobs\.tasks\.sentiment\.convert .*data\.npz"):
             load(path)
 
 
