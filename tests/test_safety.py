@@ -13,6 +13,7 @@ import yaml
 
 from jobs.node.provenance import shown_environment
 from jobs.node.submitted import load_own
+from runner.config.cluster import SlurmCluster
 from runner.submit.schedulers import slurm
 from runner_main import run
 
@@ -114,7 +115,7 @@ def test_a_submission_is_writable_for_us_alone_and_the_runs_keep_the_umask(
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     before = os.umask(0o002)
     try:
-        slurm.send(tmp_path / "slurm", [print] * count, {}, None)
+        slurm.send(tmp_path / "slurm", [print] * count, {"additional_parameters": {}}, SlurmCluster(kind="slurm"))
     finally:
         os.umask(before)
     pickles = list((tmp_path / "slurm").glob("*_submitted.pkl"))

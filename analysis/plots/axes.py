@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.collect.manifest import Select
 from analysis.formatting import axis_label
-from analysis.plots.figure import Plot, canvas, colour, finish, shortened
+from analysis.plots.figure import Plot, canvas, colour, finish, plain_log_labels, shortened
 from analysis.rank.ranking import Variant
 
 MOST_AXES = 6
@@ -93,6 +93,7 @@ def _draw_continuous(panel: Any, variants: Sequence[Variant], axis: str, select:
     panel.scatter(values, metrics, s=12, color=colour(0), alpha=0.7, linewidth=0)
     if min(values) > 0 and max(values) / min(values) > 10:
         panel.set_xscale("log")
+        plain_log_labels(panel.xaxis)
     rho = spearmanr(values, metrics).statistic
     told = f" (ρ = {rho:+.2f})" if np.isfinite(rho) else ""
     panel.set(title=short_axis(axis) + told, ylabel=select.metric)

@@ -11,8 +11,9 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 INK = "#111213"  # stands for the colour of the text; a page may replace it
 RULE = "#a8a9aa"  # stands for the colour of grid lines and frames
@@ -45,6 +46,7 @@ STYLE: Any = {
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
+    "text.parse_math": False,  # a name with $…$ is a name; broken TeX in it would end the drawing
 }
 
 
@@ -105,3 +107,11 @@ def over_epochs(axes: Axes) -> None:
     """An x axis of epochs: whole numbers."""
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def plain_log_labels(axis: Axis) -> None:
+    """Numbers such as 0.3 on a logarithmic axis, in place of powers of ten."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if high < 100 * low else (1.0,)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())

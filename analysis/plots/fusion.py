@@ -8,8 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from analysis.plots.figure import HEALTHY, Plot, canvas, colour, finish, legend_beside, over_epochs, shortened
-from analysis.plots.training import plain_log_labels
+from analysis.plots.figure import (
+    HEALTHY,
+    Plot,
+    canvas,
+    colour,
+    finish,
+    legend_beside,
+    over_epochs,
+    plain_log_labels,
+    shortened,
+)
 from analysis.rank.curves import Curve, VariantLogs
 from runner.health.thresholds import Thresholds
 
@@ -65,7 +74,7 @@ def weight_ratio(logs: Sequence[VariantLogs], t: Thresholds) -> Plot | None:
     draw(axes, lines)
     if all(min(line.curve.mean) > 0 for line in lines):
         axes.set_yscale("log")
-        plain_log_labels(axes)
+        plain_log_labels(axes.yaxis)
     axes.set_ylabel("(1 + w_graph) / w_text")
     legend_beside(axes, len(lines) + 1)
     caption = (

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
 from analysis.collect.manifest import Select
 from analysis.collect.predictions import Predictions
-from analysis.plots.figure import INK, RULE, Plot, canvas, colour, finish, legend_beside, over_epochs, shortened
+from analysis.plots.figure import (
+    INK,
+    RULE,
+    Plot,
+    canvas,
+    colour,
+    finish,
+    legend_beside,
+    over_epochs,
+    plain_log_labels,
+    shortened,
+)
 from analysis.rank.curves import VariantLogs
 from analysis.rank.ranking import Variant
 
@@ -34,19 +42,11 @@ def learning_curves(logs: Sequence[VariantLogs], select: Select) -> Plot | None:
     over_epochs(axes)
     if min(min(curve.mean) for _, curve in curves) > 0:
         axes.set_yscale("log")
-        plain_log_labels(axes)
+        plain_log_labels(axes.yaxis)
     legend_beside(axes, len(curves))
     return finish(
         figure, "learning_curves", "Learning curves", f"{select.metric} by epoch; band: one sd over the seeds."
     )
-
-
-def plain_log_labels(axes: Axes) -> None:
-    """Numbers such as 0.3 on a logarithmic axis, in place of powers of ten."""
-    axis = axes.yaxis
-    axis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def errors_by_variant(variants: Sequence[Variant], select: Select, chosen: str | None) -> Plot | None:

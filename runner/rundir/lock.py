@@ -59,8 +59,12 @@ def take(path: Path, mine: Record, respected: Callable[[Record, list[Path], floa
 
 
 def last_sign(signs: Iterable[Path]) -> float:
-    """The newest time of those files that are there."""
-    return max((sign.stat().st_mtime for sign in signs if sign.exists()), default=0.0)
+    """The newest time of those files that are there; each of them may go at any moment."""
+    newest = 0.0
+    for sign in signs:
+        with suppress(FileNotFoundError):
+            newest = max(newest, sign.stat().st_mtime)
+    return newest
 
 
 @contextmanager
@@ -109,13 +113,15 @@ def _taken_over(proposal: Path, path: Path, chain: list[Record]) -> bool:
 def _chain(path: Path) -> list[Record]:
     """The holder, and whoever began to take over from it; the last one counts."""
     chain: list[Record] = []
-    there = path
-    while os.path.lexists(there):  # a link to nothing too
-        holder = read_mapping(there)
+    place = path
+    while os.path.lexists(place):  # a link to nothing too
+        holder = read_mapping(place)
+        if not holder and not os.path.lexists(place):
+            break  # released while we looked: taken for a damaged one, the lock of whoever came next would be replaced
         chain.append(holder)
         if "token" not in holder:
             break
-        there = _successor(path, holder)
+        place = _successor(path, holder)
     return chain
 
 

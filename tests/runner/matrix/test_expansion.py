@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -16,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from runner.config.experiment import examine as read
 from runner.config.experiment import load
+from runner.config.yaml_output import dump
 from runner.errors import ConfigError
 from runner.matrix.expansion import Expansion, Run, examine, expand
 from runner.matrix.resolution import merge
@@ -68,9 +68,7 @@ class Params(Part):
 
 def runs_of(folder: Path, content: dict[str, Any] | str, schema: type[BaseModel] = Params) -> Expansion:
     path = folder / "e.yaml"
-    path.write_text(
-        content if isinstance(content, str) else yaml.safe_dump({"experiment": "e", **content}, sort_keys=False)
-    )
+    path.write_text(content if isinstance(content, str) else dump({"experiment": "e", **content}))
     return expand(load(path), schema, "train.seed")
 
 
