@@ -100,15 +100,18 @@ def test_hundred_thousand_runs_expand_in_a_few_times_their_encoding(tmp_path: Pa
     content = {"experiment": "big", "params": {"data": {"dataset": "mp6k"}}, "matrix": {"axes": small, "seeds": seeds}}
     (tmp_path / "big.yaml").write_text(yaml.safe_dump(content))
     line = [sys.executable, "-P", "-c", NO_TORCH, "expand", str(tmp_path / "big.yaml"), "--format", "csv"]
-    before = os.times()
-    done = subprocess.run(line, capture_output=True, text=True, env=environment())
-    after = os.times()
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\n") == 100_001
-    # Processor time, since the command neither waits nor uses a second core, in units of what the encoding alone takes
-    # (one commit took 3 s on one machine and 13 s on another). benchmarks.expand has the seconds.
-    spent = after.children_user + after.children_system - before.children_user - before.children_system
-    assert spent < 3 * least_seconds()
+    ratios = []
+    while not ratios or (min(ratios) >= 3 and len(ratios) < 3):  # again where something else had the processor
+        before = os.times()
+        done = subprocess.run(line, capture_output=True, text=True, env=environment())
+        after = os.times()
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("\n") == 100_001
+        # Processor time, since the command neither waits nor uses a second core, in units of what the encoding alone
+        # takes (one commit took 3 s on one machine and 13 s on another). benchmarks.expand has the seconds.
+        spent = after.children_user + after.children_system - before.children_user - before.children_system
+        ratios.append(spent / least_seconds())
+    assert min(ratios) < 3, ratios
 
 
 def test_search_from_submission_to_its_end(config: Path, tmp_path: Path) -> None:
