@@ -15,7 +15,7 @@ from runner.health.quantities import Quantity, grouped, quantity
 def search_results(summary: Summary) -> dict[str, Any]:
     """All planned runs in the order of the manifest, those that are not done with what they have, and the verdict."""
     manifest = summary.collection.manifest
-    groups = grouped(manifest.thresholds.quantities)
+    groups = grouped(each for each in manifest.thresholds.quantities if each.column)
     runs = [_run(run, manifest.select.metric, groups) for run in summary.collection.runs]
     done = [run.record for run in summary.collection.runs if run.record.completed]
     early = sum(record.stopped_early for record in done)

@@ -28,7 +28,9 @@ def csv_columns(summary: Summary) -> list[str]:
 def declared_columns(summary: Summary) -> list[str]:
     """A column for every quantity that the task declares and some variant reports."""
     reported = {name for variant in summary.variants for name in variant.quantities}
-    return [each.name for each in summary.collection.manifest.thresholds.quantities if each.name in reported]
+    return [
+        each.name for each in summary.collection.manifest.thresholds.quantities if each.column and each.name in reported
+    ]
 
 
 def csv_rows(summary: Summary) -> list[dict[str, Any]]:
