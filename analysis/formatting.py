@@ -21,6 +21,11 @@ def percent(share: float, places: int = 1) -> str:
     return f"{100 * share:+.{places}f} %"
 
 
+def share(value: float | None) -> str:
+    """`12 %`, `3.1 %` below a tenth; blank for none."""
+    return "" if value is None else f"{100 * value:.{1 if abs(value) < 0.1 else 0}f} %"
+
+
 def significant(value: float | None, figures: int = 4) -> str:
     """A number with a few figures; blank for none."""
     return "" if value is None else f"{value:.{figures}g}"

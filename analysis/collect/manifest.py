@@ -156,20 +156,3 @@ def share(value: Any) -> float | None:
     else:
         number = finite(value)  # type: ignore[assignment]
     return number if number is not None and 0 <= number < 1 else None
-
-
-def fused_layers(params: Mapping[str, Any]) -> int | None:
-    """How many places join graph and text: every layer of the middle fusion, and one for a late fusion.
-
-    A late fusion counts because a model with it is less simple than the same model without. None when the
-    parameters are not those of a crystal model.
-    """
-    model = params.get("model")
-    if not isinstance(model, Mapping):
-        return None
-    middle, late = (model.get(name) or {} for name in ("middle_fusion", "late_fusion"))
-    if not isinstance(middle, Mapping) or not isinstance(late, Mapping):
-        return None
-    layers = middle.get("layers")
-    count = len(layers) if middle.get("name", "none") != "none" and isinstance(layers, (list, tuple)) else 0
-    return count + int(late.get("name", "none") != "none")

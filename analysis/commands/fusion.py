@@ -11,10 +11,11 @@ import typer
 from analysis.commands.options import DEFAULT_ROOT, ExperimentOrRun, Format, FormatOption, Root
 from analysis.commands.selection import is_run, variants_named
 from analysis.commands.tables import write_rows
-from analysis.output.fusion_table import SCALES, WEIGHTS, filled_columns, fusion_rows, thinned
+from analysis.output.fusion_table import filled_columns, fusion_rows, thinned
 from analysis.output.writing import written
 from analysis.rank.curves import VariantLogs, read_logs
 from analysis.rank.summary import Summary, summarize
+from analysis.task_definitions import FOLLOWED, FOLLOWED_FIGURES
 from runner.errors import CommandFailed
 from runner.rundir.layout import RunDir
 from runner.submit.selection import experiment_directory
@@ -32,12 +33,7 @@ def weights(
     format: FormatOption = Format.table,
 ) -> None:
     """Weights and ratio of every fused layer by epoch, with its band; draws figures/weights.svg and ratio.svg."""
-    summary, logs = _read(experiment, variant or [], root)
-    _report(summary, logs, WEIGHTS, format, "weights")
-    from analysis.plots import figure, fusion
-
-    with figure.styled():
-        _draw(summary, [fusion.weights(logs), fusion.weight_ratio(logs, summary.collection.manifest.thresholds)])
+    _follow("weights", experiment, variant or [], root, format)
 
 
 def scale(
@@ -47,12 +43,23 @@ def scale(
     format: FormatOption = Format.table,
 ) -> None:
     """text_scale and node_scale of every fused layer by epoch; draws figures/text_scale.svg and node_scale.svg."""
-    summary, logs = _read(experiment, variant or [], root)
-    _report(summary, logs, SCALES, format, "scales")
-    from analysis.plots import figure, fusion
+    _follow("scales", experiment, variant or [], root, format)
 
-    with figure.styled():
-        _draw(summary, [fusion.evolution(logs, name, f"{name} by epoch and layer", "") for name in SCALES])
+
+def _follow(what: str, experiment: str | None, variants: Sequence[str], root: Path, format: Format) -> None:
+    """List and draw the quantities that go by the name `what`; CommandFailed where no run has logged any."""
+    summary, logs = _read(experiment, variants, root)
+    directory, manifest = summary.collection.directory, summary.collection.manifest
+    rows = fusion_rows(logs, FOLLOWED[what], manifest.thresholds)
+    if not any(row.get(name) is not None for row in rows for name in FOLLOWED[what]):
+        raise CommandFailed(f"no run of {manifest.experiment} has logged {what} of a fusion yet")
+    write_rows(rows, filled_columns(rows), format, thinned(rows))
+    from analysis.plots.figure import styled
+    from analysis.plots.layers import layer_figure
+
+    with styled():
+        plots = [layer_figure(logs, figure, manifest.thresholds) for figure in FOLLOWED_FIGURES[what]]
+    written({directory.figures / f"{plot.name}.svg": plot.svg for plot in plots if plot}, inside=directory.path)
 
 
 def _read(name: str | None, variants: Sequence[str], root: Path) -> tuple[Summary, list[VariantLogs]]:
@@ -62,22 +69,3 @@ def _read(name: str | None, variants: Sequence[str], root: Path) -> tuple[Summar
     else:
         summary = summarize(experiment_directory(name, root).path)
     return summary, [read_logs(summary.collection.directory, one) for one in variants_named(summary, variants)]
-
-
-def _report(
-    summary: Summary, logs: Sequence[VariantLogs], quantities: Sequence[str], format: Format, what: str
-) -> None:
-    rows = fusion_rows(logs, quantities, summary.collection.manifest.thresholds)
-    if not filled_columns([{name: row.get(name) for name in quantities} for row in rows]):
-        raise CommandFailed(f"no run of {summary.collection.manifest.experiment} has logged {what} of a fusion yet")
-    write_rows(rows, filled_columns(rows), format, thinned(rows))
-
-
-def _draw(summary: Summary, plots: Sequence[object]) -> None:
-    from analysis.plots.figure import Plot
-
-    directory = summary.collection.directory
-    files: dict[Path, str | bytes] = {
-        directory.figures / f"{plot.name}.svg": plot.svg for plot in plots if isinstance(plot, Plot)
-    }
-    written(files, inside=directory.path)

@@ -107,23 +107,14 @@ def runs_meant(name: str | None, experiment: str | None, root: Path) -> list[Run
     if name is not None and (experiment is not None or not _is_experiment(name, root)):
         return [run_named(name, experiment, root)]
     summary = summarize(experiment_directory(name if name is not None else experiment, root).path)
-    return [summary.collection.directory.run(run_id) for run_id in best_runs(summary)]
+    select, directory = summary.collection.manifest.select, summary.collection.directory
+    return [directory.run(run.run_id) for variant in summary.variants if (run := variant.best_run(select))]
 
 
 def _is_experiment(name: str, root: Path) -> bool:
     if RunDir(Path(name)).config.is_file():
         return False
     return Path(name).exists() or ExperimentDir(root / name).manifest.exists()
-
-
-def best_runs(summary: Summary) -> list[str]:
-    """The run of every ranked variant whose seed gave the best metric."""
-    select = summary.collection.manifest.select
-    return [
-        min(variant.scored, key=lambda run: select.sign * run.record.metrics[select.metric]).run_id
-        for variant in summary.variants
-        if variant.scored
-    ]
 
 
 def thresholds_of(run: RunDir) -> Thresholds:

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from analysis.commands.options import Format
 from analysis.formatting import significant
+from analysis.output.terminal import new_table
 from analysis.output.writing import stdout_console
 from runner.spreadsheet import csv_text
 
@@ -29,7 +29,7 @@ def write_rows(
     if format is Format.csv:
         sys.stdout.write(csv_text(columns, rows))
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = new_table()
     visible = rows if shown is None else shown
     for name in columns:
         numeric = all(isinstance(row.get(name), (int, float, type(None))) for row in visible)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from analysis.rank.next_steps import FULL_EPOCHS
 from analysis.rank.ranking import Variant
 from analysis.rank.refinement import refined
+from analysis.task_definitions import FULL_EPOCHS
 from runner.config.yaml_output import dump
 
 FULL_PATIENCE = 10  # epochs; a search stops earlier than a full training should

@@ -6,7 +6,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from analysis.collect.collection import CollectedRun
 from analysis.collect.manifest import Select
 from analysis.collect.predictions import read_predictions
 from analysis.rank.ranking import Variant
@@ -51,13 +50,6 @@ def write_parquet(path: Path, rows: list[Row]) -> None:
         raise UserError("Parquet needs pyarrow, which is not installed", next_command="pip install pyarrow") from None
 
 
-def best_run(variant: Variant, select: Select) -> CollectedRun:
-    """The completed run with the best validation metric; the test split has no say."""
-    if not variant.scored:
-        raise CommandFailed(f"{variant.name} has no completed run yet")
-    return min(variant.scored, key=lambda run: run.record.metrics[select.metric] * select.sign)
-
-
 def write_leaderboard(folder: Path, directory: ExperimentDir, variant: Variant, select: Select) -> Path:
     """`<benchmark>.csv.zip` with the columns id and prediction, from the best run by validation.
 
@@ -67,7 +59,9 @@ def write_leaderboard(folder: Path, directory: ExperimentDir, variant: Variant, 
     target, dataset = (data.get(key) if isinstance(data, dict) else None for key in ("target", "dataset"))
     if not target or not dataset:
         raise UserError("the leaderboard needs data.dataset and data.target among the parameters of the run")
-    run = best_run(variant, select)
+    run = variant.best_run(select)
+    if run is None:
+        raise CommandFailed(f"{variant.name} has no completed run yet")
     found = read_predictions(directory.run(run.run_id).predictions, "test")
     if not len(found):
         raise CommandFailed(f"{run.run_id} has no predictions of the test split")

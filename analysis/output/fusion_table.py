@@ -9,8 +9,6 @@ from analysis.rank.curves import VariantLogs
 from runner.health.fusion import band, weight_ratio
 from runner.health.thresholds import Thresholds
 
-WEIGHTS = ("w_graph", "w_text", "ratio", "contribution_ratio")
-SCALES = ("text_scale", "node_scale")
 SHOWN = 5  # epochs of a layer in a table for people
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from analysis.plots.figure import STYLE, canvas, colour
-from analysis.plots.fusion import layer_name
+from analysis.plots.layers import layer_name
 
 Values = Mapping[str, NDArray[np.float32]]  # layer → (rows, channels) in (0, 1)
 COLUMN = 3.4  # inches, a column of most journals

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from analysis.plots.figure import HEALTHY, RULE, Plot, canvas, colour, finish
-from analysis.plots.fusion import layer_name
+from analysis.plots.layers import layer_name
 from runner.health.quantities import LATE, Quantities, quantity
 from runner.health.thresholds import Thresholds
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from analysis.collect.predictions import Predictions, read_predictions
-from analysis.plots import axes, fusion, guidance, training
+from analysis.plots import axes, training
 from analysis.plots.figure import Plot, styled
+from analysis.plots.layers import alpha_histograms, layer_figure
 from analysis.rank.curves import VariantLogs, read_logs
 from analysis.rank.ranking import Variant
 from analysis.rank.summary import Summary
+from analysis.task_definitions import FIGURES
 
 MOST_CURVES = 8  # variants with a line of their own
 MOST_LAYERS = 8  # lines of fused layers
@@ -35,15 +37,8 @@ def _plots(summary: Summary) -> list[Plot | None]:
         axes.heat_map(in_order, manifest.axes, select),
         training.accuracy_and_cost(summary.variants, select),
         training.parity(chosen_predictions(summary, chosen), chosen.name) if chosen else None,
-        guidance.guidance(fused, t),
-        fusion.weight_ratio(fused, t),
-        fusion.weights(fused),
-        fusion.evolution(
-            fused, "contribution_ratio", "Contributions by epoch and layer", "mean‖graph term‖ / mean‖text term‖."
-        ),
-        fusion.evolution(fused, "text_scale", "Text scale by epoch and layer", "The factor on the projected text."),
-        fusion.gates(fused, t),
-        fusion.alpha_histograms(fused),
+        *(layer_figure(fused, what, t) for what in FIGURES),
+        alpha_histograms(fused),
     ]
 
 

@@ -34,7 +34,12 @@ class Choice:
     best: str  # the lowest validation error (or highest score)
     tie_set: tuple[str, ...]  # the best first
     excluded: dict[str, tuple[str, ...]]  # tied variants left out → their blocking findings
-    reason: str
+    reasons: tuple[str, ...]  # sentences, the most important first
+    one_seed: bool = False  # so that the noise of training is unknown
+
+    @property
+    def reason(self) -> str:
+        return " ".join(self.reasons)
 
 
 def choose(candidates: Sequence[Candidate], *, metric: str = "val_mae", mode: str = "min") -> Choice:
@@ -65,7 +70,8 @@ def choose(candidates: Sequence[Candidate], *, metric: str = "val_mae", mode: st
     if len(candidates) > 1:
         optimism = "5 to 10 % where twelve are equal, docs/analysis.md"
         sentences.append(f"The best {metric} of {len(candidates)} is optimistic ({optimism}).")
-    return Choice(chosen.name, best.name, tuple(item.name for item in ties), excluded, " ".join(sentences))
+    names = tuple(item.name for item in ties)
+    return Choice(chosen.name, best.name, names, excluded, tuple(sentences), chosen.seeds == 1)
 
 
 def _size(item: Candidate) -> tuple[float, float]:

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from analysis.collect.predictions import Predictions, read_predictions
+from analysis.formatting import natural
 from analysis.rank.ranking import Variant
 from analysis.rank.statistics import SMALLEST_SAMPLE, Array, Interval, paired_interval
+from analysis.task_definitions import COMPARED
 from runner.errors import CommandFailed
 from runner.files import as_number
 from runner.rundir.layout import ExperimentDir
 
 DISAGREEMENTS = 10
-COMPARED = ("ratio", "contribution_ratio", "cosine", "norm_ratio", "gate_mean")  # of every fused layer
 Fusion = Mapping[str, Mapping[str, float]]  # layer → quantities
 
 
@@ -108,7 +109,7 @@ def pair_sides(first: Side, second: Side, split: str) -> Pairing:
 
 def fusion_pairs(first: Fusion, second: Fusion) -> list[FusionPair]:
     """What both models say of their fused layers, layer by layer."""
-    layers = sorted({*first, *second}, key=lambda layer: (not layer.isdigit(), layer.zfill(9)))
+    layers = sorted({*first, *second}, key=natural)
     pairs = [
         FusionPair(layer, name, *(as_number(side.get(layer, {}).get(name)) for side in (first, second)))
         for layer in layers

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis.collect.collection import CollectedRun, Collection
-from analysis.collect.manifest import Select, fused_layers
+from analysis.collect.manifest import Select
 from analysis.rank.comparability import Flag, RunFacts, flags, usual
 from analysis.rank.statistics import MeanSd, mean_sd
+from analysis.task_definitions import SETTINGS, fused_layers
 from runner.health.findings import Finding, by_severity, health_word, merged
 from runner.health.fusion import band, judged_ratio, ratio_findings
 from runner.health.quantities import quantity
@@ -63,12 +64,6 @@ class Variant:
         return health_word(self.findings)
 
     @property
-    def reliance(self) -> float | None:
-        """Relative rise of the validation metric with shuffled texts, mean over seeds; None where not measured."""
-        values = list(self.values_by_seed("reliance").values())
-        return sum(values) / len(values) if values else None
-
-    @property
     def gpu_minutes(self) -> float | None:
         """Mean GPU minutes of a completed run, the attempts that were lost included; None on a CPU."""
         return self.seconds * self.gpus / 60 if self.seconds is not None and self.gpus else None
@@ -85,18 +80,23 @@ class Variant:
         """Seed → metric, of the scored runs that have it."""
         return {run.plan.seed: run.record.metrics[metric] for run in self.scored if metric in run.record.metrics}
 
-    def judged_layer(self, t: Thresholds) -> tuple[str, Mapping[str, float], float] | None:
-        """Layer, quantities and ratio of the fused layer farthest from the middle of the healthy band."""
+    def mean_of(self, metric: str) -> float | None:
+        """The mean over the seeds that have the metric; None where none has."""
+        values = self.values_by_seed(metric).values()
+        return sum(values) / len(values) if values else None
+
+    def judged(self, t: Thresholds) -> Mapping[str, Any]:
+        """Quantities, ratio and band of the fused layer farthest from the middle of the healthy band; else empty."""
         ratios = {layer: ratio for layer, values in self.fusion.items() if (ratio := judged_ratio(values, t))}
         if not ratios:
-            return None
+            return {}
         middle = t.ratio_middle
         layer = max(ratios, key=lambda name: max(ratios[name] / middle, middle / ratios[name]))
-        return layer, self.fusion[layer], ratios[layer]
+        return {**self.fusion[layer], "ratio": ratios[layer], "band": band(ratios[layer], t)}
 
-    def band(self, t: Thresholds) -> str:
-        judged = self.judged_layer(t)
-        return band(judged[2], t) if judged else ""
+    def best_run(self, select: Select) -> CollectedRun | None:
+        """The scored run whose seed gave the best metric; the test split has no say."""
+        return min(self.scored, key=lambda run: select.sign * run.record.metrics[select.metric], default=None)
 
 
 def rank(collection: Collection) -> list[Variant]:
@@ -129,8 +129,9 @@ def is_scored(run: CollectedRun, select: Select) -> bool:
 
 
 def _facts(run: CollectedRun, select: Select) -> RunFacts:
-    schedule = settings_of(run.plan.params).value("train.schedule")
-    return RunFacts(run.state, is_scored(run, select), run.record, schedule if isinstance(schedule, str) else None)
+    values = {key: settings_of(run.plan.params).value(key) for key in SETTINGS}
+    settings = {key: value for key, value in values.items() if isinstance(value, str)}
+    return RunFacts(run.state, is_scored(run, select), run.record, settings)
 
 
 def _variant(

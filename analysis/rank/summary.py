@@ -33,7 +33,7 @@ class Summary:
     provisional: bool  # no variant is complete yet, or some that could still win are not
     waiting: tuple[str, ...]  # those variants
     findings: tuple[Finding, ...]  # about all variants together
-    baseline: tuple[BaselineComparison, ...]  # of every ranked variant; empty without a baseline
+    comparisons: tuple[BaselineComparison, ...]  # of every ranked variant with the baseline, without one with the best
     baseline_note: str  # why nothing is compared; empty otherwise
     visible_effect: float | None  # the smallest, as a share of what the variants are compared with
     promoted: tuple[str, ...]
@@ -41,6 +41,17 @@ class Summary:
     notes: tuple[str, ...]  # what could not be read or was left out
     moment: float  # seconds since 1970
     weights: WeightVerdict | None = None  # of a search over the weights of a loss
+
+    @property
+    def baseline(self) -> tuple[BaselineComparison, ...]:
+        """The comparisons where they are with a baseline; empty otherwise."""
+        return () if self.baseline_note else self.comparisons
+
+    @property
+    def effort(self) -> tuple[int, int, int]:
+        """Runs that stopped early, completed runs, and epochs of all of these together."""
+        done = [run.record for run in self.collection.runs if run.record.completed]
+        return sum(record.stopped_early for record in done), len(done), sum(record.epochs or 0 for record in done)
 
     @property
     def states(self) -> Counter[str]:
@@ -83,7 +94,7 @@ def summarize(path: Path, *, now: float | None = None, cache: bool = True) -> Su
         provisional=provisional,
         waiting=tuple(waiting),
         findings=tuple(_findings(collection, ranked)),
-        baseline=tuple(comparisons) if baseline else (),
+        comparisons=tuple(comparisons),
         baseline_note=note,
         visible_effect=smallest_visible_effect(comparisons),
         promoted=tuple(promoted(ranked, top if isinstance(top, int) else PROMOTED)),

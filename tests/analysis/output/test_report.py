@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 import pytest
 
 from analysis.formatting import axis_label
-from analysis.output.latex import escaped, to_latex
+from analysis.output.documents import in_latex, to_latex
 from analysis.output.report import is_current, report_key, to_html
 from analysis.plots.axes import values_of
 from analysis.plots.figure import INK, shortened
@@ -137,11 +137,14 @@ def test_rows_carry_numbers_to_sort_by(page):
 def test_a_report_is_written_once_and_again_when_a_log_changes(tmp_path, analysis):
     path = write_experiment(tmp_path, Plan([PlannedVariant("2")], seeds=[0]))
     report = ExperimentDir(path).report
-    assert f"wrote {report}" in analysis("summarize", path)[2]
-    assert str(report) not in analysis("summarize", path)[2]
+    assert analysis("summarize", path)[1].endswith(f"report: {report}\n")
+    first = report.read_text(), report.stat().st_mtime_ns
+    analysis("summarize", path)
+    assert (report.read_text(), report.stat().st_mtime_ns) == first
     metrics = next(path.glob("runs/*/metrics.jsonl"))
     metrics.write_text(metrics.read_text() + '{"epoch": 13, "val_mae": 0.3}\n')
-    assert f"wrote {report}" in analysis("summarize", path)[2]
+    analysis("summarize", path)
+    assert report.read_text() != first[0]
 
 
 def test_no_report_where_none_is_wanted(tmp_path, analysis):
@@ -201,4 +204,4 @@ def test_latex_escapes_and_marks_the_choice(summary):
     assert text.count(r"\\") == 1 + len(summary.variants)
     assert r"\textbf{layers=1 rate=0.002}" in text
     assert r"val\_mae" in text
-    assert escaped("50% a_b {c} ±") == r"50\% a\_b \{c\} $\pm$"
+    assert in_latex("50% a_b {c} ±") == r"50\% a\_b \{c\} $\pm$"

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from analysis.output.best_config import best_config
-from analysis.output.summary_records import csv_rows
+from analysis.output.records import csv_rows
 from analysis.rank.loss_weights import Point, axis_effect, verdict
 from analysis.rank.summary import summarize
 from analysis_command import analysis_command
@@ -163,7 +163,7 @@ def analysis(monkeypatch, capsys):
 
 def test_the_summary_says_verdict_early_stops_guidance_and_what_to_do_next(tmp_path: Path, analysis) -> None:
     path = search(tmp_path)
-    status, out, _ = analysis("summarize", path, "--no-report")
+    status, out, _ = analysis("summarize", path, "--all", "--no-report")
     said = re.sub(r"\s+", " ", out)
     assert status == 0
     assert "distillation-led: loss.delta_va is the weight to search" in said

@@ -1,0 +1,119 @@
+"""Figures of the fused layers by epoch: what a task defines as a LayerFigure, and the distribution of alpha."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from analysis.plots.figure import (
+    HEALTHY,
+    Plot,
+    canvas,
+    colour,
+    finish,
+    legend_beside,
+    over_epochs,
+    plain_log_labels,
+    shortened,
+)
+from analysis.rank.curves import Curve, VariantLogs
+from analysis.task_definitions import LayerFigure
+from runner.health.thresholds import Thresholds
+
+STYLES = ("-", "--", ":", "-.")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve of one layer of one variant: one colour for each variant, one dash for each layer."""
+
+    label: str
+    curve: Curve
+    spread: list[float]  # of the band around it
+    colour: str
+    style: str
+
+
+def lines_of(logs: Sequence[VariantLogs], quantity: str, spread: str = "") -> list[Line]:
+    """A line for every variant and layer that logged `quantity`; its band: the quantity `spread`, or sd of seeds."""
+    lines = []
+    for position, item in enumerate(logs):
+        (name,) = shortened([item.name], 24)
+        for number, layer in enumerate(item.layers):
+            curve = item.quantity(layer, quantity)
+            band = item.quantity(layer, spread).mean if spread else curve.sd
+            style = STYLES[number % len(STYLES)]
+            lines.append(Line(f"{name} · {layer_name(layer)}", curve, band, colour(position), style))
+    return [line for line in lines if line.curve.epochs]
+
+
+def layer_name(layer: str) -> str:
+    return f"layer {layer}" if layer.isdigit() else layer
+
+
+def draw(axes: Axes, lines: Sequence[Line]) -> None:
+    """The lines, each with its band."""
+    for line in lines:
+        epochs, mean, spread = line.curve.epochs, np.array(line.curve.mean), np.array(line.spread)
+        axes.plot(epochs, mean, color=line.colour, linestyle=line.style, label=line.label)
+        if spread.shape == mean.shape and spread.any():
+            axes.fill_between(epochs, mean - spread, mean + spread, color=line.colour, alpha=0.15, linewidth=0)
+    over_epochs(axes)
+
+
+def layer_figure(logs: Sequence[VariantLogs], what: LayerFigure, t: Thresholds) -> Plot | None:
+    """The quantities that were logged, side by side; None where none was, or where some of those named are missing."""
+    panels = {name: lines_of(logs, name, what.spread) for name in _quantities(logs, what)}
+    if not panels or not all(panels.values()):
+        return None
+    several = len(panels) > 1
+    figure, axes = canvas(columns=len(panels), height=3.2 if several else 3.7, width=max(8.0, 3.2 * len(panels)))
+    low, high = (getattr(t, name) for name in what.healthy) if what.healthy else (None, None)
+    for place, (name, lines) in zip(axes, panels.items(), strict=True):
+        if low is not None and high is not None:
+            place.axhspan(low, high, color=HEALTHY, alpha=0.1, linewidth=0)
+        draw(place, lines)
+        if what.log and all(min(line.curve.mean) > 0 for line in lines):
+            place.set_yscale("log")
+            plain_log_labels(place.yaxis)
+        if what.from_0_to_1:
+            place.set_ylim(0, 1)
+        title = name.removeprefix(what.quantities[0].removesuffix("*")) if name not in what.quantities else name
+        place.set(**{"title" if several else "ylabel": title if several else what.label or title})
+    legend_beside(axes[-1], max(map(len, panels.values())) + 1)
+    return finish(figure, what.name, what.title, what.caption.format(low=low, high=high))
+
+
+def _quantities(logs: Sequence[VariantLogs], what: LayerFigure) -> list[str]:
+    """Those that it names; where it names a beginning, all that were logged with it, in the order of the log."""
+    first = what.quantities[0]
+    if not first.endswith("*"):
+        return list(what.quantities)
+    layers = (epochs for item in logs for run in item.runs for epochs in run.layers.values())
+    names = dict.fromkeys(name for epochs in layers for values in epochs.values() for name in values)
+    return [name for name in names if name.startswith(first[:-1])]
+
+
+def alpha_histograms(logs: Sequence[VariantLogs]) -> Plot | None:
+    """Distribution of alpha in the last epoch, where `gate_histogram`, counts over equal bins of 0 to 1, is logged."""
+    shares: dict[str, np.ndarray] = {}
+    for item in logs:
+        for layer in item.layers:
+            counts = [values for values in item.latest(layer, "gate_histogram") if isinstance(values, list) and values]
+            same = [np.array(values, dtype=float) for values in counts if len(values) == len(counts[0])]
+            total = np.sum(same, axis=0)
+            if np.sum(total) > 0:
+                (name,) = shortened([item.name], 24)
+                shares[f"{name} · {layer_name(layer)}"] = total / total.sum()
+    if not shares:
+        return None
+    figure, (axes,) = canvas()
+    for position, (label, of_bins) in enumerate(shares.items()):
+        bins = np.linspace(0, 1, len(of_bins) + 1)
+        axes.stairs(of_bins, bins, color=colour(position), label=label, linewidth=1.6)
+    axes.set(xlabel="alpha", ylabel="share", xlim=(0, 1))
+    legend_beside(axes, len(shares) + 1)
+    return finish(figure, "alpha", "Distribution of alpha", "Last epoch, all seeds together.")
