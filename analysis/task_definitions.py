@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.formatting import share, significant
-
-GUIDANCE = "guidance"  # the layer under which a model of several modalities logs their weights
+from runner.health.quantities import grouped
+from runner.health.thresholds import Thresholds
 
 
 def _text(value: Any) -> str:
@@ -16,10 +16,10 @@ def _text(value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Quantity:
-    """What a task reports, as a column of the ranked table."""
+class Shown:
+    """A quantity of the crystal task, as a column of the ranked table."""
 
-    name: str  # in its logs and results
+    name: str  # in logs and results
     importance: int  # as that of a Column
     column: str = ""  # where another name is documented
     show: Callable[[Any], str] = _text
@@ -28,14 +28,13 @@ class Quantity:
 
 
 JUDGED_LAYER = (  # of the fused layer farthest from the healthy band
-    Quantity("w_graph", 4, column="final_w_graph"),
-    Quantity("w_text", 4, column="final_w_text"),
-    Quantity("ratio", 70, in_paper=True),
-    Quantity("band", 60, right=False),
+    Shown("w_graph", 4, column="final_w_graph"),
+    Shown("w_text", 4, column="final_w_text"),
+    Shown("ratio", 70, in_paper=True),
+    Shown("band", 60, right=False),
 )
-JUDGED_SIZES = (Quantity("contribution_ratio", 3),)
-METRICS = (Quantity("reliance", 69, show=share),)  # of a run, mean over seeds
-WHOLE_LAYERS = {GUIDANCE: Quantity("", 61, show=share)}  # layer → how every quantity logged under it is shown
+JUDGED_SIZES = (Shown("contribution_ratio", 3),)
+METRICS = (Shown("reliance", 69, show=share),)  # of a run, mean over seeds
 
 COMPARED = ("ratio", "contribution_ratio", "cosine", "norm_ratio", "gate_mean")  # of every fused layer, by `compare`
 FOLLOWED = {  # command → quantities of every layer that it lists by epoch
@@ -59,53 +58,76 @@ FULL_TRAINING: Mapping[str | None, Mapping[str, str]] = {  # task → what train
 
 
 @dataclass(frozen=True)
+class Panel:
+    """One quantity of the fused layers by epoch."""
+
+    quantity: str
+    label: str = ""  # left out: the quantity
+    low: float | str | None = None  # healthy from here, a number or the name of a threshold …
+    high: float | str | None = None  # … to here
+    spread: str = ""  # the quantity of the bands around the lines; left out: sd over the seeds
+
+
+@dataclass(frozen=True)
 class LayerFigure:
-    """Quantities of the fused layers by epoch: one panel for each, one line for each variant and layer."""
+    """Quantities by epoch: one line for each variant and layer."""
 
     name: str  # of its file
     title: str
-    quantities: tuple[str, ...]  # with `*` at the end: all that begin so
-    caption: str = ""  # {low} and {high} are the thresholds
-    label: str = ""  # of the y axis; left out: the quantity
-    spread: str = ""  # the quantity of the bands around the lines; left out: sd over the seeds
-    healthy: tuple[str, str] | None = None  # thresholds between which a value is healthy
+    panels: tuple[Panel, ...]  # those that nothing logged are left out
+    caption: str = ""  # {low} and {high}: of the last panel
     log: bool = False
     from_0_to_1: bool = False
 
 
 RATIO = LayerFigure(
-    "ratio", "Weight ratio by epoch and layer", ("ratio",), label="(1 + w_graph) / w_text", log=True,
-    healthy=("ratio_low", "ratio_high"),
-    caption="Shaded: healthy, {low:g} to {high:g}. Above, the text is ignored; below, it weighs too much.",
-)  # fmt: skip
-WEIGHTS = LayerFigure(
-    "weights", "Fusion weights by epoch and layer", ("w_graph", "w_text"), from_0_to_1=True,
-    caption="Mean over atoms and seeds; band: sd of seeds.",
-)  # fmt: skip
-TEXT_SCALE = LayerFigure(
-    "text_scale", "Text scale by epoch and layer", ("text_scale",), caption="The factor on the projected text."
+    "ratio",
+    "Weight ratio by epoch and layer",
+    (Panel("ratio", "(1 + w_graph) / w_text", "ratio_low", "ratio_high"),),
+    "Shaded: healthy, {low:g} to {high:g}. Above, the text is ignored; below, it weighs too much.",
+    log=True,
 )
-NODE_SCALE = LayerFigure("node_scale", "Node scale by epoch and layer", ("node_scale",))
-FIGURES = (  # of the report, in its order
-    LayerFigure(
-        "guidance", "Guidance weights by epoch", ("guidance_*",), from_0_to_1=True,
-        healthy=("guidance_low", "guidance_high"),
-        caption="Mean over the validation split and the seeds. Shaded: {low:.0%} to {high:.0%}.",
-    ),
-    RATIO,
-    WEIGHTS,
-    LayerFigure(
-        "contribution_ratio", "Contributions by epoch and layer", ("contribution_ratio",),
-        caption="mean‖graph term‖ / mean‖text term‖.",
-    ),
-    TEXT_SCALE,
-    LayerFigure(
-        "gates", "Gates by epoch and layer", ("gate_mean",), label="gate", spread="gate_std", from_0_to_1=True,
-        healthy=("gate_suppressed", "gate_saturated"),
-        caption="Mean; band: sd over atoms or items. Shaded: {low:g} to {high:g}.",
-    ),
-)  # fmt: skip
+WEIGHTS = LayerFigure(
+    "weights",
+    "Fusion weights by epoch and layer",
+    (Panel("w_graph"), Panel("w_text")),
+    "Mean over atoms and seeds; band: sd of seeds.",
+    from_0_to_1=True,
+)
+CONTRIBUTIONS = LayerFigure(
+    "contribution_ratio",
+    "Contributions by epoch and layer",
+    (Panel("contribution_ratio"),),
+    "mean‖graph term‖ / mean‖text term‖.",
+)
+TEXT_SCALE = LayerFigure(
+    "text_scale", "Text scale by epoch and layer", (Panel("text_scale"),), "The factor on the projected text."
+)
+NODE_SCALE = LayerFigure("node_scale", "Node scale by epoch and layer", (Panel("node_scale"),))
+GATES = LayerFigure(
+    "gates",
+    "Gates by epoch and layer",
+    (Panel("gate_mean", "gate", "gate_suppressed", "gate_saturated", spread="gate_std"),),
+    "Mean; band: sd over atoms or items. Shaded: {low:g} to {high:g}.",
+    from_0_to_1=True,
+)
+FIGURES = (RATIO, WEIGHTS, CONTRIBUTIONS, TEXT_SCALE, GATES)  # of the report, in its order
 FOLLOWED_FIGURES = {"weights": (WEIGHTS, RATIO), "scales": (TEXT_SCALE, NODE_SCALE)}
+
+
+def declared_figures(t: Thresholds) -> list[LayerFigure]:
+    """One figure for each group of quantities that the task of an experiment declares."""
+    caption = "Mean over the validation split and the seeds. Shaded: between the borders of the health rule."
+    return [
+        LayerFigure(
+            stem,
+            f"{stem[:1].upper()}{stem[1:]} by epoch",
+            tuple(Panel(item.name, item.member, item.low, item.high) for item in items),
+            caption,
+            from_0_to_1=all(item.unit == "%" for item in items),
+        )
+        for stem, items in grouped(t.quantities).items()
+    ]
 
 
 def fused_layers(params: Mapping[str, Any]) -> int | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Flag, auto
 from functools import partial
+from operator import attrgetter, methodcaller
 from typing import Any, NamedTuple
 
 from analysis.formatting import axis_value, mean_with_sd, minutes, parameter_count, percent, significant
@@ -13,9 +14,10 @@ from analysis.rank.baseline import BaselineComparison
 from analysis.rank.ranking import Variant
 from analysis.rank.statistics import MeanSd
 from analysis.rank.summary import Summary
-from analysis.task_definitions import JUDGED_LAYER, JUDGED_SIZES, METRICS, WHOLE_LAYERS, Quantity
+from analysis.task_definitions import JUDGED_LAYER, JUDGED_SIZES, METRICS, Shown
+from runner.health.quantities import Quantity, grouped, shown_together
 
-Parts = tuple[tuple[str, str], ...]  # (what is added to the name, attribute of the value)
+Parts = Mapping[str, Callable[[Any], Any]]  # field → its number, from a value that is there
 
 
 class Where(Flag):
@@ -40,7 +42,7 @@ class Column:
     importance: int = 50  # the lowest are left out first where a terminal is narrow
     right: bool = True  # alignment
     folds: bool = False  # at a comma, where its cells are long
-    parts: Parts = ()  # of a value of several numbers
+    parts: Parts = field(default_factory=dict)  # of a value of several numbers
     where: Where = EVERYWHERE
 
     @property
@@ -55,13 +57,14 @@ class Column:
     @property
     def field_names(self) -> list[str]:
         """Its columns in CSV."""
-        return [self.name + suffix for suffix, _ in self.parts] or [self.name]
+        return list(self.parts) or [self.name]
 
     def fields(self, variant: Variant) -> dict[str, Any]:
         """The value as data: one field, or one for each of its numbers."""
         value = self.value(variant)
-        numbers = [getattr(value, attribute, None) for _, attribute in self.parts] or [value]
-        return dict(zip(self.field_names, numbers, strict=True))
+        if not self.parts:
+            return {self.name: value}
+        return {name: None if value is None else number(value) for name, number in self.parts.items()}
 
     def sort_key(self, variant: Variant) -> Any:
         """What the column is sorted by: its first field; blank for none."""
@@ -95,27 +98,33 @@ def _all(summary: Summary) -> list[Column]:
     select, t = manifest.select, manifest.thresholds
     on_gpus = any(variant.gpus for variant in summary.variants)
     compared = {item.variant: item for item in summary.comparisons}
-    over_seeds: Parts = (("_mean", "mean"), ("_std", "sd"))
     against = "against baseline" if summary.baseline else "against best"
-    interval: Parts = (("", "relative"), ("_low", "low"), ("_high", "high"))
+    interval: Parts = {
+        "difference": attrgetter("relative"),
+        "difference_low": attrgetter("low"),
+        "difference_high": attrgetter("high"),
+    }
 
-    def judged(quantity: Quantity) -> Column:
-        return _column(quantity, quantity.name, lambda variant: variant.judged(t).get(quantity.name))
+    def judged(shown: Shown) -> Column:
+        return _of_task(shown, lambda variant: variant.judged(t).get(shown.name))
+
+    def reported(shown: Shown) -> Column:
+        return _of_task(shown, lambda variant: variant.quantities.get(shown.name))
 
     def axis(name: str) -> Column:
         title = name.rsplit(".", 1)[-1]
         return Column(name, lambda variant: axis_value(variant.axes.get(name)), title=title, importance=1, right=False)
 
-    return [
+    every = [
         Column("rank", lambda variant: variant.rank, title="#", importance=99),
         Column("variant", lambda variant: variant.name, importance=99, right=False),
         *map(axis, manifest.axes),
         Column("state", lambda variant: variant.state, where=Where.DATA),
         Column("seeds", lambda variant: SeedCount(len(variant.scored), len(variant.runs)), importance=90,
-               parts=(("", "scored"),)),
-        Column(select.metric, lambda variant: variant.val, _mean, importance=98, parts=over_seeds),
+               parts={"seeds": attrgetter("scored")}),
+        Column(select.metric, lambda variant: variant.val, _mean, importance=98, parts=_over_seeds(select.metric)),
         Column(select.test_metric, lambda variant: variant.test, _mean, title=f"{select.test_metric} †", importance=80,
-               parts=over_seeds),
+               parts=_over_seeds(select.test_metric)),
         *map(judged, JUDGED_LAYER),
         Column("health", lambda variant: variant.health, importance=96, right=False, where=Where.DATA | Where.PEOPLE),
         Column("parameters", lambda variant: variant.parameters, parameter_count, importance=62),
@@ -124,32 +133,41 @@ def _all(summary: Summary) -> list[Column]:
         Column("gpu_minutes", lambda variant: variant.gpu_minutes, lambda value: significant(value, 3),
                title="GPU minutes", importance=63),
         *map(judged, JUDGED_SIZES),
-        *(_column(item, item.name, partial(Variant.mean_of, metric=item.name)) for item in METRICS),
+        *map(reported, METRICS),
         Column("flags", lambda variant: ", ".join(flag.mark for flag in variant.flags), importance=91, right=False,
                folds=True, where=Where.DATA | Where.PEOPLE),
         Column("difference", lambda variant: compared.get(variant.name), _difference, title=against,
                importance=94, parts=interval, where=Where.DATA | Where.PEOPLE),
-        *_of_whole_layers(summary.variants),
     ]  # fmt: skip
+    taken = {name for column in every for name in column.field_names}
+    return every + _declared([item for item in t.quantities if item.name not in taken], summary.variants)
 
 
-def _column(quantity: Quantity, name: str, value: Callable[[Variant], Any]) -> Column:
-    """The column of a quantity that a task reports."""
-    where = EVERYWHERE if quantity.in_paper else Where.DATA | Where.PEOPLE
-    return Column(quantity.column or name, value, quantity.show, "", quantity.importance, quantity.right, where=where)
+def _of_task(shown: Shown, value: Callable[[Variant], Any]) -> Column:
+    where = EVERYWHERE if shown.in_paper else Where.DATA | Where.PEOPLE
+    name = shown.column or shown.name
+    return Column(name, value, shown.show, importance=shown.importance, right=shown.right, where=where)
 
 
-def _of_whole_layers(variants: Sequence[Variant]) -> list[Column]:
-    """A column for each quantity that some variant has in a layer whose quantities are all shown."""
+def _declared(quantities: Sequence[Quantity], variants: Sequence[Variant]) -> list[Column]:
+    """One column for each group of the quantities that a task declares, with those that some variant reports."""
+    reported = {name for variant in variants for name in variant.quantities}
     return [
-        _column(how, name, partial(_quantity, layer=layer, name=name))
-        for layer, how in WHOLE_LAYERS.items()
-        for name in dict.fromkeys(name for variant in variants for name in variant.fusion.get(layer, {}))
+        Column(
+            stem,
+            attrgetter("quantities"),
+            partial(shown_together, items),
+            importance=61,
+            right=not items[0].group,
+            parts={item.name: methodcaller("get", item.name) for item in items},
+            where=Where.DATA | Where.PEOPLE if items[0].column else Where.DATA,
+        )
+        for stem, items in grouped(item for item in quantities if item.name in reported).items()
     ]
 
 
-def _quantity(variant: Variant, layer: str, name: str) -> float | None:
-    return variant.fusion.get(layer, {}).get(name)
+def _over_seeds(metric: str) -> Parts:
+    return {f"{metric}_mean": attrgetter("mean"), f"{metric}_std": attrgetter("sd")}
 
 
 def _mean(value: MeanSd) -> str:

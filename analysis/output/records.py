@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -12,9 +13,8 @@ from analysis.output.columns import Where, columns
 from analysis.output.sections import sections
 from analysis.rank.ranking import Variant
 from analysis.rank.summary import Summary
-from analysis.task_definitions import GUIDANCE
 from runner.health.fusion import judged_ratio
-from runner.health.guidance import guidance_weights
+from runner.health.quantities import Quantity, grouped, quantity
 from runner.spreadsheet import csv_text
 
 
@@ -105,7 +105,8 @@ def _named(run: CollectedRun) -> dict[str, Any]:
 def search_results(summary: Summary) -> dict[str, Any]:
     """All planned runs in the order of the manifest, those that are not done with what they have, and the verdict."""
     select, (early, done, epochs) = summary.collection.manifest.select, summary.effort
-    runs = [_run(run, select.metric) for run in summary.collection.runs]
+    groups = grouped(summary.collection.manifest.thresholds.quantities)
+    runs = [_run(run, select.metric, groups) for run in summary.collection.runs]
     return {
         "experiment": summary.collection.manifest.experiment,
         "metric": select.metric,
@@ -130,8 +131,9 @@ def as_text(results: dict[str, Any]) -> str:
     return (head.removesuffix("]\n}") + f"\n{runs}\n ]\n}}" if runs else head) + "\n"
 
 
-def _run(run: CollectedRun, metric: str) -> dict[str, Any]:
+def _run(run: CollectedRun, metric: str, groups: Mapping[str, list[Quantity]]) -> dict[str, Any]:
     record = run.record
+    logged = record.metrics | {name: value for values in record.fusion.values() for name, value in values.items()}
     return {
         **_named(run),
         "axes": dict(run.plan.axes),
@@ -139,6 +141,12 @@ def _run(run: CollectedRun, metric: str) -> dict[str, Any]:
         "best_epoch": record.best_epoch,
         "total_epochs": record.epochs if record.completed else record.epoch,
         "stopped_early": record.stopped_early if record.completed else None,
-        "guidance_weights": guidance_weights(record.fusion.get(GUIDANCE, {})) or None,
+        **{
+            f"{stem}_weights" if items[0].group else stem: {
+                item.member: value for item in items if (value := quantity(logged, item.name)) is not None
+            }
+            or None
+            for stem, items in groups.items()
+        },
         "metrics": record.metrics or record.last,
     }

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from analysis.formatting import plural, significant
 from analysis.rank.baseline import shown_lines
 from analysis.rank.summary import Summary
-from analysis.task_definitions import GUIDANCE
 from runner.files import as_number
 from runner.health.findings import LEVELS, Finding
-from runner.health.guidance import guidance_weights, shown_weights
+from runner.health.quantities import grouped, shown_together
 
 LISTED = 20  # runs or flags named one by one
 COUNTED = {"blocking": "blocking", "warning": "with warnings"}
@@ -207,5 +206,8 @@ def _weights(summary: Summary) -> list[Line]:
     share = f"{early / done:.0%}" if done else "none"
     said = [*summary.weights.sentences, f"stopped early: {early} of {done} runs ({share}); {epochs:,} epochs in all"]
     chosen = summary.variant(summary.choice.variant) if summary.choice else None
-    weights = shown_weights(guidance_weights(chosen.fusion.get(GUIDANCE, {}))) if chosen else ""
-    return [*map(Line, said), *[Line(f"guidance of {chosen.name}: {weights}")] * bool(chosen and weights)]  # type: ignore[union-attr]
+    if chosen:
+        groups = grouped(item for item in summary.collection.manifest.thresholds.quantities if item.column)
+        shown = {stem: shown_together(items, chosen.quantities) for stem, items in groups.items()}
+        said += [f"{stem} of {chosen.name}: {text}" for stem, text in shown.items() if text]
+    return [*map(Line, said)]

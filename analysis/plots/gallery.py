@@ -9,7 +9,7 @@ from analysis.plots.layers import alpha_histograms, layer_figure
 from analysis.rank.curves import VariantLogs, read_logs
 from analysis.rank.ranking import Variant
 from analysis.rank.summary import Summary
-from analysis.task_definitions import FIGURES
+from analysis.task_definitions import FIGURES, declared_figures
 
 MOST_CURVES = 8  # variants with a line of their own
 MOST_LAYERS = 8  # lines of fused layers
@@ -37,7 +37,7 @@ def _plots(summary: Summary) -> list[Plot | None]:
         axes.heat_map(in_order, manifest.axes, select),
         training.accuracy_and_cost(summary.variants, select),
         training.parity(chosen_predictions(summary, chosen), chosen.name) if chosen else None,
-        *(layer_figure(fused, what, t) for what in FIGURES),
+        *(layer_figure(fused, what, t) for what in (*declared_figures(t), *FIGURES)),
         alpha_histograms(fused),
     ]
 

@@ -65,14 +65,15 @@ def draw(axes: Axes, lines: Sequence[Line]) -> None:
 
 
 def layer_figure(logs: Sequence[VariantLogs], what: LayerFigure, t: Thresholds) -> Plot | None:
-    """The quantities that were logged, side by side; None where none was, or where some of those named are missing."""
-    panels = {name: lines_of(logs, name, what.spread) for name in _quantities(logs, what)}
-    if not panels or not all(panels.values()):
+    """What was logged of its quantities, side by side; None where nothing was."""
+    panels = [(panel, lines) for panel in what.panels if (lines := lines_of(logs, panel.quantity, panel.spread))]
+    if not panels:
         return None
     several = len(panels) > 1
     figure, axes = canvas(columns=len(panels), height=3.2 if several else 3.7, width=max(8.0, 3.2 * len(panels)))
-    low, high = (getattr(t, name) for name in what.healthy) if what.healthy else (None, None)
-    for place, (name, lines) in zip(axes, panels.items(), strict=True):
+    low = high = None
+    for place, (panel, lines) in zip(axes, panels, strict=True):
+        low, high = (getattr(t, border) if isinstance(border, str) else border for border in (panel.low, panel.high))
         if low is not None and high is not None:
             place.axhspan(low, high, color=HEALTHY, alpha=0.1, linewidth=0)
         draw(place, lines)
@@ -81,20 +82,9 @@ def layer_figure(logs: Sequence[VariantLogs], what: LayerFigure, t: Thresholds) 
             plain_log_labels(place.yaxis)
         if what.from_0_to_1:
             place.set_ylim(0, 1)
-        title = name.removeprefix(what.quantities[0].removesuffix("*")) if name not in what.quantities else name
-        place.set(**{"title" if several else "ylabel": title if several else what.label or title})
-    legend_beside(axes[-1], max(map(len, panels.values())) + 1)
+        (place.set_title if several else place.set_ylabel)(panel.label or panel.quantity)
+    legend_beside(axes[-1], max(len(lines) for _, lines in panels) + 1)
     return finish(figure, what.name, what.title, what.caption.format(low=low, high=high))
-
-
-def _quantities(logs: Sequence[VariantLogs], what: LayerFigure) -> list[str]:
-    """Those that it names; where it names a beginning, all that were logged with it, in the order of the log."""
-    first = what.quantities[0]
-    if not first.endswith("*"):
-        return list(what.quantities)
-    layers = (epochs for item in logs for run in item.runs for epochs in run.layers.values())
-    names = dict.fromkeys(name for epochs in layers for values in epochs.values() for name in values)
-    return [name for name in names if name.startswith(first[:-1])]
 
 
 def alpha_histograms(logs: Sequence[VariantLogs]) -> Plot | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from analysis.collect.collection import CollectedRun, Collection
@@ -63,6 +64,13 @@ class Variant:
             return ""
         return health_word(self.findings)
 
+    @cached_property
+    def quantities(self) -> Mapping[str, float]:
+        """Everything that its runs report by name, mean over seeds: metrics, and quantities of layers."""
+        names = dict.fromkeys(name for run in self.scored for name in run.record.metrics)
+        means = {name: sum(values) / len(values) for name in names if (values := self.values_by_seed(name).values())}
+        return means | {name: value for values in self.fusion.values() for name, value in values.items()}
+
     @property
     def gpu_minutes(self) -> float | None:
         """Mean GPU minutes of a completed run, the attempts that were lost included; None on a CPU."""
@@ -79,11 +87,6 @@ class Variant:
     def values_by_seed(self, metric: str) -> dict[int | None, float]:
         """Seed → metric, of the scored runs that have it."""
         return {run.plan.seed: run.record.metrics[metric] for run in self.scored if metric in run.record.metrics}
-
-    def mean_of(self, metric: str) -> float | None:
-        """The mean over the seeds that have the metric; None where none has."""
-        values = self.values_by_seed(metric).values()
-        return sum(values) / len(values) if values else None
 
     def judged(self, t: Thresholds) -> Mapping[str, Any]:
         """Quantities, ratio and band of the fused layer farthest from the middle of the healthy band; else empty."""

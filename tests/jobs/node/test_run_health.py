@@ -13,7 +13,7 @@ import torch
 from pydantic import ValidationError
 
 from analysis.output.columns import Where, columns
-from analysis.output.sections import goal, health
+from analysis.output.sections import health
 from analysis.rank.summary import summarize
 from experiment_factory import Plan, PlannedVariant, write_experiment
 from jobs.tasks.crystal.schema import CrystalParams
