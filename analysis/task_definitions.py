@@ -41,6 +41,17 @@ FOLLOWED = {  # command → quantities of every layer that it lists by epoch
     "weights": ("w_graph", "w_text", "ratio", "contribution_ratio"),
     "scales": ("text_scale", "node_scale"),
 }
+DIAGNOSED = (  # of every fused layer, by `diagnose`
+    "norm_ratio", "h_norm", "scaled_u_norm", "t_norm", "u_norm", "cosine", "relative_change",
+    "gate_mean", "gate_std", "gate_min", "gate_max", "w_graph", "w_text", "ratio", "contribution_ratio", "text_scale",
+    "node_scale", "quality", "fusion_gate", "modulated_gate", "beta", "importance", "instability", "mae",
+)  # fmt: skip
+DIAGNOSED_TITLES = {  # of the table for people
+    "layer": "layer", "split": "split", "norm_ratio": "norm ratio", "t_norm": "‖t‖", "u_norm": "‖u‖",
+    "cosine": "cosine", "relative_change": "change", "gate_mean": "gate", "gate_std": "gate sd", "ratio": "ratio",
+    "contribution_ratio": "terms", "quality": "quality", "fusion_gate": "fusion gate", "modulated_gate": "modulated",
+    "instability": "instability", "mae": "MAE",
+}  # fmt: skip
 ADJUSTED = {  # a parameter that a retry may change → what that does
     "train.micro_batch": ("computed each batch in parts of {}, because GPU memory had run out: equal but for rounding"),
 }
@@ -51,6 +62,7 @@ SETTINGS = {  # a parameter that makes variants unequal → why
     ),
 }
 FULL_EPOCHS = 100
+FULL_PATIENCE = 10  # epochs; a search stops earlier than a full training should
 IN_FULL = dict.fromkeys(("params.data.train", "params.data.val", "params.data.test"), "null")
 FULL_TRAINING: Mapping[str | None, Mapping[str, str]] = {  # task → what trains its best variant in full
     task: {"params.train.epochs": str(FULL_EPOCHS), **IN_FULL} for task in (None, "crystal")

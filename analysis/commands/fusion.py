@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from analysis.commands.options import DEFAULT_ROOT, ExperimentOrRun, Format, FormatOption, Root
 from analysis.commands.selection import is_run, variants_named
 from analysis.commands.tables import write_rows
-from analysis.output.fusion_table import filled_columns, fusion_rows, thinned
 from analysis.output.writing import written
 from analysis.rank.curves import VariantLogs, read_logs
-from analysis.rank.summary import Summary, summarize
+from analysis.rank.summary import summarize
 from analysis.task_definitions import FOLLOWED, FOLLOWED_FIGURES
 from runner.errors import CommandFailed
+from runner.health.fusion import band, weight_ratio
+from runner.health.thresholds import Thresholds
 from runner.rundir.layout import RunDir
 from runner.submit.selection import experiment_directory
 
+SHOWN = 5  # epochs of a layer in a table for people
+Rows = list[dict[str, Any]]
 VariantOption = Annotated[
     list[str] | None,
     typer.Option("--variant", "-v", help="A variant, a run, or the start of a run's id; may be given again."),
@@ -46,14 +50,22 @@ def scale(
     _follow("scales", experiment, variant or [], root, format)
 
 
-def _follow(what: str, experiment: str | None, variants: Sequence[str], root: Path, format: Format) -> None:
-    """List and draw the quantities that go by the name `what`; CommandFailed where no run has logged any."""
-    summary, logs = _read(experiment, variants, root)
+def _follow(what: str, name: str | None, variants: Sequence[str], root: Path, format: Format) -> None:
+    """List and draw the quantities that go by the name `what`; the directory of a run is that run alone.
+
+    CommandFailed where no run has logged any.
+    """
+    if name is not None and is_run(run := RunDir(Path(name).resolve())):
+        path, variants = run.experiment.path, [*variants, run.run_id]
+    else:
+        path = experiment_directory(name, root).path
+    summary = summarize(path)
     directory, manifest = summary.collection.directory, summary.collection.manifest
+    logs = [read_logs(directory, variant) for variant in variants_named(summary, variants)]
     rows = fusion_rows(logs, FOLLOWED[what], manifest.thresholds)
-    if not any(row.get(name) is not None for row in rows for name in FOLLOWED[what]):
+    if not any(row.get(quantity) is not None for row in rows for quantity in FOLLOWED[what]):
         raise CommandFailed(f"no run of {manifest.experiment} has logged {what} of a fusion yet")
-    write_rows(rows, filled_columns(rows), format, thinned(rows))
+    write_rows(rows, format, thinned(rows))
     from analysis.plots.figure import styled
     from analysis.plots.layers import layer_figure
 
@@ -62,10 +74,28 @@ def _follow(what: str, experiment: str | None, variants: Sequence[str], root: Pa
     written({directory.figures / f"{plot.name}.svg": plot.svg for plot in plots if plot}, inside=directory.path)
 
 
-def _read(name: str | None, variants: Sequence[str], root: Path) -> tuple[Summary, list[VariantLogs]]:
-    """The experiment that `name` means, and the logs of `variants`; the directory of a run is that run alone."""
-    if name is not None and is_run(run := RunDir(Path(name).resolve())):
-        summary, variants = summarize(run.experiment.path), [*variants, run.run_id]
-    else:
-        summary = summarize(experiment_directory(name, root).path)
-    return summary, [read_logs(summary.collection.directory, one) for one in variants_named(summary, variants)]
+def fusion_rows(logs: Sequence[VariantLogs], quantities: Sequence[str], t: Thresholds) -> Rows:
+    """One row for every variant, layer and epoch with one of the quantities: means over the seeds, and the band."""
+    rows: Rows = []
+    for item in logs:
+        for layer in item.layers:
+            by_epoch: dict[int, dict[str, Any]] = {}
+            for name in quantities:
+                curve = item.quantity(layer, name)
+                for epoch, value in zip(curve.epochs, curve.mean, strict=True):
+                    by_epoch.setdefault(epoch, dict.fromkeys(quantities))[name] = value
+            for epoch, values in sorted(by_epoch.items()):
+                ratio = weight_ratio(values)
+                judged = {} if ratio is None else {"ratio": ratio, "band": band(ratio, t)}
+                rows.append({"variant": item.name, "layer": layer, "epoch": epoch, **values, **judged})
+    return rows
+
+
+def thinned(rows: Rows) -> Rows:
+    """A few epochs of every variant and layer: the first, the last, and some between; names once."""
+    kept: Rows = []
+    for _, group in groupby(rows, key=lambda row: (row["variant"], row["layer"])):
+        every = list(group)
+        first, *few = (every[i] for i in sorted({round((len(every) - 1) * n / (SHOWN - 1)) for n in range(SHOWN)}))
+        kept += [first, *({**row, "variant": "", "layer": ""} for row in few)]
+    return kept

@@ -11,12 +11,12 @@ import typer
 
 from analysis.collect.submitted_file import submitted_file
 from analysis.commands.options import DEFAULT_ROOT, Experiment, Format, FormatOption, Root
-from analysis.output.best_config import best_config
 from analysis.output.documents import to_latex, to_markdown
 from analysis.output.records import as_text, search_results, to_csv, to_json
 from analysis.output.report import is_current, report_key, to_html
 from analysis.output.terminal import show, show_report
 from analysis.output.writing import stdout_console, written
+from analysis.rank.refinement import best_config
 from analysis.rank.summary import Summary, summarize
 from runner.errors import UserError
 from runner.submit.selection import experiment_directory

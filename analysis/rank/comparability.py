@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from analysis.collect.code_version import same_code, shown_code
+from analysis.collect.collection import CollectedRun
+from analysis.collect.manifest import Select
 from analysis.collect.run_record import RunRecord
 from analysis.formatting import plural
 from analysis.task_definitions import ADJUSTED, SETTINGS
+from runner.health.settings import settings_of
 
 T = TypeVar("T", bound=Hashable)
-
-
-@dataclass(frozen=True)
-class RunFacts:
-    """What of a run bears on comparing it."""
-
-    state: str
-    scored: bool  # takes part in the mean
-    record: RunRecord
-    settings: Mapping[str, str] = field(default_factory=dict)  # of SETTINGS, those that the run has
+Runs = Sequence[CollectedRun]  # of one variant
 
 
 @dataclass(frozen=True)
@@ -32,7 +26,7 @@ class Usual:
     epochs: int | None
     code: str | None
     seeds: int  # planned for most variants
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -50,18 +44,22 @@ class Flag:
         return self.kind not in ("seeds", "unfinished")
 
 
-def usual(variants: Sequence[Sequence[RunFacts]]) -> Usual:
+def usual(variants: Sequence[Runs], select: Select) -> Usual:
     """`variants`: the runs of each. Early stopping is the model's own doing: it does not say what is usual."""
-    scored = [run.record for runs in variants for run in runs if run.scored]
+    scored = [run.record for runs in variants for run in runs if run.is_scored(select)]
     full = [record for record in scored if not record.stopped_early] or scored
-    settings = [run.settings for runs in variants for run in runs]
-    common = {key: most_common(some[key] for some in settings if key in some) for key in SETTINGS}
     return Usual(
         epochs=most_common(record.epochs for record in full if record.epochs is not None),
         code=most_common(record.code for record in scored if record.code is not None),
         seeds=most_common(len(runs) for runs in variants) or 0,
-        settings={key: value for key, value in common.items() if value is not None},
+        settings={key: most_common(value for runs in variants for value in _values(runs, key)) for key in SETTINGS},
     )
+
+
+def _values(runs: Runs, key: str) -> list[str]:
+    """The values of a parameter, of the runs that have it."""
+    values = (settings_of(run.plan.params).value(key) for run in runs)
+    return [value for value in values if isinstance(value, str)]
 
 
 def most_common(values: Iterable[T]) -> T | None:
@@ -69,16 +67,17 @@ def most_common(values: Iterable[T]) -> T | None:
     return next((value for value, _ in Counter(values).most_common(1)), None)
 
 
-def flags(runs: Sequence[RunFacts], usual: Usual) -> list[Flag]:
+def flags(runs: Runs, usual: Usual, select: Select) -> list[Flag]:
     """All flags of the runs of one variant."""
-    scored = [run.record for run in runs if run.scored]
-    every = (_unfinished(runs), _seeds(len(runs), usual), _epochs(scored, usual), _code(scored, usual))
+    scored = [run.record for run in runs if run.is_scored(select)]
+    every = (_unfinished(runs, select), _seeds(len(runs), usual), _epochs(scored, usual), _code(scored, usual))
     adjusted = dict.fromkeys(key for record in scored for key in record.adjustments)
     return [*filter(None, every), *(_adjusted(scored, key) for key in adjusted), *_settings(runs, usual)]
 
 
-def _unfinished(runs: Sequence[RunFacts]) -> Flag | None:
-    states = Counter("no metric" if run.state == "completed" else run.state for run in runs if not run.scored)
+def _unfinished(runs: Runs, select: Select) -> Flag | None:
+    missing = [run.state for run in runs if not run.is_scored(select)]
+    states = Counter("no metric" if state == "completed" else state for state in missing)
     if not states:
         return None
     mark = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
@@ -125,15 +124,15 @@ def _adjusted(scored: Sequence[RunRecord], key: str) -> Flag:
     return Flag(kind, f"{kind.replace('_', '-')} {shown}", f"{_share(values, scored)} {what}")
 
 
-def _settings(runs: Sequence[RunFacts], usual: Usual) -> list[Flag]:
+def _settings(runs: Runs, usual: Usual) -> list[Flag]:
     """Parameters that make the best epochs of variants unequal, where another value than that of most is set."""
-    flags = []
-    for key, common in usual.settings.items():
-        other = next((run.settings[key] for run in runs if run.settings.get(key, common) != common), None)
-        if other is not None:
-            kind = key.rsplit(".", 1)[-1]
-            flags.append(Flag(kind, f"{kind} {other}", SETTINGS[key].format(other, common), f"{key} alike for all"))
-    return flags
+    other = {key: [value for value in _values(runs, key) if value != common] for key, common in usual.settings.items()}
+    return [
+        Flag(kind, f"{kind} {values[0]}", SETTINGS[key].format(values[0], usual.settings[key]), f"{key} alike for all")
+        for key, values in other.items()
+        for kind in [key.rsplit(".", 1)[-1]]
+        if values
+    ]
 
 
 def _share(some: Sequence[object], of: Sequence[object]) -> str:

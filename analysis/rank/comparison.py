@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from analysis.collect.cache import Cache
 from analysis.collect.manifest import Select
 from analysis.collect.predictions import read_predictions
-from analysis.rank.interval_cache import IntervalCache
 from analysis.rank.ranking import Variant
 from analysis.rank.statistics import (
     CLAIM_SEEDS,
@@ -48,7 +49,7 @@ class Comparison:
         self.directory = directory
         self.select = select
         self.pooled = pooled_over(ranked, select.metric)
-        self.cache = IntervalCache(directory, select.metric)
+        self.cache = Cache(directory, "intervals.json", select.metric)
         self._reference: tuple[str, dict[int | None, SeedLosses]] | None = None
 
     def interval(self, variant: Variant, other: Variant) -> Interval | None:
@@ -59,13 +60,15 @@ class Comparison:
         mine, theirs = (item.values_by_seed(self.select.metric) for item in (variant, other))
         seeds = [seed for seed in mine if seed in theirs]
         pooled = self.pooled if SMALLEST_SAMPLE <= len(seeds) < CLAIM_SEEDS else None
-        key = self.cache.key((variant.scored, other.scored), pooled)
+        read_from = [[(run.run_id, run.plan.seed, run.signature) for run in side.scored] for side in (variant, other)]
+        key = hashlib.sha256(repr((read_from, pooled)).encode()).hexdigest()[:32]
         if key not in self.cache:
             interval = self._over_items(variant, other, pooled)
             if interval is None and len(seeds) >= SMALLEST_SAMPLE:
                 interval = paired_t([mine[seed] for seed in seeds], [theirs[seed] for seed in seeds], pooled)
-            self.cache.put(key, interval)
-        return self.cache.get(key)
+            self.cache[key] = interval and asdict(interval)
+        known = self.cache[key]
+        return known and Interval(**known)
 
     def _over_items(self, variant: Variant, other: Variant, pooled: SeedVariance | None) -> Interval | None:
         if self._reference is None or self._reference[0] != other.name:

@@ -16,7 +16,7 @@ from analysis.rank.comparison import Comparison
 from analysis.rank.loss_weights import Point, WeightVerdict, verdict
 from analysis.rank.missing import could_still_win
 from analysis.rank.next_steps import PROMOTED, Step, next_steps, promoted
-from analysis.rank.ranking import Variant, is_scored, rank
+from analysis.rank.ranking import Variant, rank
 from analysis.rank.significance import Tie, tie_set
 from runner.health.findings import Finding
 from runner.health.training import alike_findings, weak_findings
@@ -108,7 +108,7 @@ def summarize(path: Path, *, now: float | None = None, cache: bool = True) -> Su
 def _weights(collection: Collection) -> WeightVerdict | None:
     """The verdict on the axes that the task calls weights of its loss."""
     select = collection.manifest.select
-    scored = [run for run in collection.runs if is_scored(run, select)]
+    scored = [run for run in collection.runs if run.is_scored(select)]
     parts = {key: part for run in scored for key, part in run.record.loss_weights.items()}
     points = [Point(run.plan.axes, run.plan.seed, run.record.metrics[select.metric]) for run in scored]
     return verdict(points, parts, select.metric, select.mode) if parts else None

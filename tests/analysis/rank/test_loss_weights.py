@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import yaml
 
-from analysis.output.best_config import best_config
 from analysis.output.records import csv_rows
 from analysis.rank.loss_weights import Point, axis_effect, verdict
+from analysis.rank.refinement import best_config
 from analysis.rank.summary import summarize
 from analysis_command import analysis_command
 from experiment_factory import Plan, PlannedVariant, write_experiment
