@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from analysis.plots.figure import (
     HEALTHY,
     Plot,
     canvas,
     colour,
+    draw_curve,
     finish,
     legend_beside,
     over_epochs,
@@ -33,20 +33,18 @@ class Line:
     label: str
     curve: Curve
     spread: list[float]  # of the band around it
-    colour: str
-    style: str
+    color: str
+    linestyle: str
 
 
 def lines_of(logs: Sequence[VariantLogs], quantity: str, spread: str = "") -> list[Line]:
     """A line for every variant and layer that logged `quantity`; its band: the quantity `spread`, or sd of seeds."""
     lines = []
     for position, item in enumerate(logs):
-        (name,) = shortened([item.name], 24)
         for number, layer in enumerate(item.layers):
             curve = item.quantity(layer, quantity)
             band = item.quantity(layer, spread).mean if spread else curve.sd
-            style = STYLES[number % len(STYLES)]
-            lines.append(Line(f"{name} · {layer_name(layer)}", curve, band, colour(position), style))
+            lines.append(Line(_label(item, layer), curve, band, colour(position), STYLES[number % len(STYLES)]))
     return [line for line in lines if line.curve.epochs]
 
 
@@ -54,14 +52,8 @@ def layer_name(layer: str) -> str:
     return f"layer {layer}" if layer.isdigit() else layer
 
 
-def draw(axes: Axes, lines: Sequence[Line]) -> None:
-    """The lines, each with its band."""
-    for line in lines:
-        epochs, mean, spread = line.curve.epochs, np.array(line.curve.mean), np.array(line.spread)
-        axes.plot(epochs, mean, color=line.colour, linestyle=line.style, label=line.label)
-        if spread.shape == mean.shape and spread.any():
-            axes.fill_between(epochs, mean - spread, mean + spread, color=line.colour, alpha=0.15, linewidth=0)
-    over_epochs(axes)
+def _label(item: VariantLogs, layer: str) -> str:
+    return f"{shortened([item.name], 24)[0]} · {layer_name(layer)}"
 
 
 def layer_figure(logs: Sequence[VariantLogs], what: LayerFigure, t: Thresholds) -> Plot | None:
@@ -76,7 +68,9 @@ def layer_figure(logs: Sequence[VariantLogs], what: LayerFigure, t: Thresholds) 
         low, high = (getattr(t, border) if isinstance(border, str) else border for border in (panel.low, panel.high))
         if low is not None and high is not None:
             place.axhspan(low, high, color=HEALTHY, alpha=0.1, linewidth=0)
-        draw(place, lines)
+        for line in lines:
+            draw_curve(place, line.curve, line.spread, color=line.color, linestyle=line.linestyle, label=line.label)
+        over_epochs(place)
         if what.log and all(min(line.curve.mean) > 0 for line in lines):
             place.set_yscale("log")
             plain_log_labels(place.yaxis)
@@ -96,8 +90,7 @@ def alpha_histograms(logs: Sequence[VariantLogs]) -> Plot | None:
             same = [np.array(values, dtype=float) for values in counts if len(values) == len(counts[0])]
             total = np.sum(same, axis=0)
             if np.sum(total) > 0:
-                (name,) = shortened([item.name], 24)
-                shares[f"{name} · {layer_name(layer)}"] = total / total.sum()
+                shares[_label(item, layer)] = total / total.sum()
     if not shares:
         return None
     figure, (axes,) = canvas()
