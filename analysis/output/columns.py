@@ -140,7 +140,9 @@ def _all(summary: Summary) -> list[Column]:
                importance=94, parts=interval, where=Where.DATA | Where.PEOPLE),
     ]  # fmt: skip
     taken = {name for column in every for name in column.field_names}
-    return every + _declared([item for item in t.quantities if item.name not in taken], summary.variants)
+    return every + _declared(
+        [item for item in t.quantities if item.column and item.name not in taken], summary.variants
+    )
 
 
 def _of_task(shown: Shown, value: Callable[[Variant], Any]) -> Column:
@@ -160,7 +162,7 @@ def _declared(quantities: Sequence[Quantity], variants: Sequence[Variant]) -> li
             importance=61,
             right=not items[0].group,
             parts={item.name: methodcaller("get", item.name) for item in items},
-            where=Where.DATA | Where.PEOPLE if items[0].column else Where.DATA,
+            where=Where.DATA | Where.PEOPLE,
         )
         for stem, items in grouped(item for item in quantities if item.name in reported).items()
     ]

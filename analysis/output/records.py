@@ -105,7 +105,7 @@ def _named(run: CollectedRun) -> dict[str, Any]:
 def search_results(summary: Summary) -> dict[str, Any]:
     """All planned runs in the order of the manifest, those that are not done with what they have, and the verdict."""
     select, (early, done, epochs) = summary.collection.manifest.select, summary.effort
-    groups = grouped(summary.collection.manifest.thresholds.quantities)
+    groups = grouped(item for item in summary.collection.manifest.thresholds.quantities if item.column)
     runs = [_run(run, select.metric, groups) for run in summary.collection.runs]
     return {
         "experiment": summary.collection.manifest.experiment,

@@ -342,7 +342,7 @@ def run_config(expansion: Expansion, run: Run, adjustments: Mapping[str, Any], o
         "retry": {"max_attempts": experiment.retry.max_attempts},
         "stop_after_same_error": experiment.stop_after_same_error,
         "health": experiment.health,
-        "quantities": as_data(expansion.quantities),
+        "quantities": as_data(each for each in expansion.quantities if each.is_judged),
         "ratio": list(experiment.select.ratio),
         "metric": experiment.select.metric,
         "mode": experiment.select.mode,
