@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -56,6 +57,12 @@ def parameter_count(value: int | None) -> str:
 def minutes(seconds: float | None) -> str:
     """Seconds as minutes; blank for none."""
     return "" if seconds is None else f"{seconds / 60:.1f}"
+
+
+def shortened(names: Sequence[str], length: int = 28) -> list[str]:
+    """Names as there is room for: the middle is left out, because names of variants differ at both ends."""
+    tail = length * 2 // 5
+    return [name if len(name) <= length else f"{name[: length - 1 - tail]}…{name[-tail:]}" for name in names]
 
 
 def plural(count: int, noun: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analysis.formatting import plural
+from analysis.formatting import plural, shortened
 from analysis.output.columns import Column, Where, filled
 from analysis.output.sections import Line, Section, sections
 from analysis.rank.ranking import Variant
@@ -19,6 +20,7 @@ from runner.rundir.layout import ExperimentDir
 MOST = 50  # variants in the table
 SHORT = 7  # variants of the short form
 NARROWEST = 95  # importance from which a column stays however narrow the terminal is
+LONGEST_NAME = 40  # of a variant in the short form
 GAP = 2  # columns between two
 STYLES = {"ok": "green", "warning": "yellow", "blocking": "red"}
 
@@ -34,7 +36,7 @@ def show(summary: Summary, console: Console, everything: bool = False, verbose: 
     verdict = [line.text for line in said["choice"].lines]
     console.print(Text(f"{head}. {' '.join(verdict[: 1 + summary.provisional])}"))
     if shown := _few(summary):
-        dropped = print_variants(summary, shown, console)
+        dropped = print_variants(summary, shown, console, short=True)
         rest = {"variant": len(summary.variants) - len(shown), "column": len(dropped)}
         more = [plural(count, f"more {noun}") for noun, count in rest.items() if count]
         test = "" if any("†" in column.heading for column in dropped) else "; † is shown, not used for choosing"
@@ -106,15 +108,18 @@ def print_line(text: str, console: Console) -> None:
     console.print(Text(text), soft_wrap=True, overflow="ignore")
 
 
-def print_variants(summary: Summary, shown: Sequence[Variant], console: Console) -> list[Column]:
-    """The ranked table, the most important columns first; returns those that had no room."""
-    kept = sorted(filled(summary, Where.PEOPLE, shown), key=lambda column: -column.importance)
-    cells = {column.name: [column.cell(variant) for variant in shown] for column in kept}
-    every = list(kept)
-    while sum(_width(column, cells[column.name]) + GAP for column in kept) - GAP > console.width:
-        if kept[-1].importance >= NARROWEST:
-            break
-        kept.pop()
+def print_variants(summary: Summary, shown: Sequence[Variant], console: Console, short: bool = False) -> list[Column]:
+    """The ranked table, the most important columns first; returns those that had no room.
+
+    short: each variant on one line, its name cut in the middle where it is long.
+    """
+    every = sorted(filled(summary, Where.PEOPLE, shown), key=lambda column: -column.importance)
+    cells = {column.name: [_folded(column, column.cell(variant), short) for variant in shown] for column in every}
+    if short:
+        cells["variant"] = shortened(cells["variant"], min(LONGEST_NAME, console.width // 3))
+    widths = accumulate(_width(column, cells[column.name]) + GAP for column in every)
+    room = [width - GAP <= console.width for width in widths]
+    kept = [column for column, fits in zip(every, room, strict=True) if fits or column.importance >= NARROWEST]
     table = new_table()
     for column in kept:
         whole = not column.folds and column.name != "variant"
@@ -122,10 +127,8 @@ def print_variants(summary: Summary, shown: Sequence[Variant], console: Console)
         table.add_column(Text(column.heading), justify=justify, overflow="fold", no_wrap=whole)  # type: ignore[arg-type]
     chosen = summary.choice.variant if summary.choice else None
     for row, variant in enumerate(shown):
-        texts = [
-            Text(_folded(column, cells[column.name][row]), STYLES.get(variant.health, "") * (column.name == "health"))
-            for column in kept
-        ]
+        colour = STYLES.get(variant.health, "")
+        texts = [Text(cells[column.name][row], colour if column.name == "health" else "") for column in kept]
         table.add_row(*texts, style="bold" if variant.name == chosen else None)
     console.print(table)
     return every[len(kept) :]
@@ -136,12 +139,11 @@ def new_table() -> Table:
     return Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
 
 
-def _folded(column: Column, text: str) -> str:
+def _folded(column: Column, text: str, short: bool) -> str:
     """The cell as a narrow table has it."""
-    return text.replace(", ", ",\n") if column.folds else text
+    return text.replace(", ", ",\n") if column.folds and not short else text
 
 
 def _width(column: Column, cells: Sequence[str]) -> int:
     """Terminal columns that it needs at least."""
-    pieces = "\n".join([column.heading, *(_folded(column, cell) for cell in cells)])
-    return max(map(cell_len, pieces.split("\n")))
+    return max(map(cell_len, "\n".join([column.heading, *cells]).split("\n")))

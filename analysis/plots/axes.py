@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from analysis.collect.manifest import Select
-from analysis.formatting import axis_label
-from analysis.plots.figure import Plot, canvas, colour, finish, plain_log_labels, shortened
+from analysis.formatting import axis_label, shortened
+from analysis.plots.figure import Plot, canvas, colour, finish, plain_log_labels
 from analysis.rank.ranking import Variant
 
 MOST_AXES = 6

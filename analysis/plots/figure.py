@@ -100,12 +100,6 @@ def legend_beside(axes: Axes, entries: int) -> None:
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.02), borderaxespad=0)
 
 
-def shortened(names: Sequence[str], length: int = 28) -> list[str]:
-    """Names as a figure has room for: the middle is left out, because names of variants differ at both ends."""
-    tail = length * 2 // 5
-    return [name if len(name) <= length else f"{name[: length - 1 - tail]}…{name[-tail:]}" for name in names]
-
-
 def draw_curve(axes: Axes, curve: Curve, spread: Sequence[float], **style: Any) -> None:
     """A curve by epoch, with a band of `spread` around it where that has a value for each epoch."""
     mean, band = np.array(curve.mean), np.array(spread)

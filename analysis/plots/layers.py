@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.formatting import shortened
 from analysis.plots.figure import (
     HEALTHY,
     Plot,
@@ -17,7 +18,6 @@ from analysis.plots.figure import (
     legend_beside,
     over_epochs,
     plain_log_labels,
-    shortened,
 )
 from analysis.rank.curves import Curve, VariantLogs
 from analysis.task_definitions import LayerFigure

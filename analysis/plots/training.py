@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from analysis.collect.manifest import Select
 from analysis.collect.predictions import Predictions
+from analysis.formatting import shortened
 from analysis.plots.figure import (
     INK,
     RULE,
@@ -17,7 +18,6 @@ from analysis.plots.figure import (
     legend_beside,
     over_epochs,
     plain_log_labels,
-    shortened,
 )
 from analysis.rank.curves import VariantLogs
 from analysis.rank.ranking import Variant

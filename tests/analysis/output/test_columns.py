@@ -144,6 +144,20 @@ def test_short_form_has_at_most_14_lines_whatever_the_number_of_variants(
     assert count < 7 or any(f" v{count - 2} " in line for line in lines)  # the baseline stays in sight
 
 
+def test_long_names_and_many_flags_take_one_line_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    changed: Any = {0: {"epochs": 2, "adjustments": {"train.micro_batch": 8}}}
+    variants = [PlannedVariant(f"{'a long name ' * 7}{n}", 0.1 + n / 100, results=changed) for n in range(3)]
+    variants.append(PlannedVariant("plain", 0.2, states={1: "failed"}))
+    plan = Plan(variants, crystals=8, epochs=3, best_epoch=2)
+    lines = printed(summarize(write_experiment(tmp_path, plan), now=NOW), capsys)
+    assert [line[0] for line in lines if line[1:3] == "  "] == ["#", "1", "2", "3"]
+    assert all(len(line) <= 100 for line in lines if not line.startswith("next: "))
+    assert len(lines) <= 14
+
+
 def test_everything_is_shown_on_request(summary: Summary, capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed(summary, capsys, everything=True)
     assert {section.title for section in sections(summary)} <= set(lines)

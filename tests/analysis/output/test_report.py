@@ -3,11 +3,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from analysis.formatting import axis_label
+from analysis.formatting import axis_label, shortened
 from analysis.output.documents import in_latex, to_latex
 from analysis.output.report import is_current, report_key, to_html
 from analysis.plots.axes import values_of
-from analysis.plots.figure import INK, shortened
+from analysis.plots.figure import INK
 from analysis.plots.gallery import gallery
 from analysis.rank.curves import read_logs
 from analysis.rank.summary import summarize
