@@ -153,7 +153,7 @@ def test_long_names_and_many_flags_take_one_line_each(
     variants.append(PlannedVariant("plain", 0.2, states={1: "failed"}))
     plan = Plan(variants, crystals=8, epochs=3, best_epoch=2)
     lines = printed(summarize(write_experiment(tmp_path, plan), now=NOW), capsys)
-    assert [line[0] for line in lines if line[1:3] == "  "] == ["#", "1", "2", "3"]
+    assert [line[0] for line in lines if line[1:3] == "  "] == ["#", "1", "2", "3", " "]
     assert all(len(line) <= 100 for line in lines if not line.startswith("next: "))
     assert len(lines) <= 14
 
