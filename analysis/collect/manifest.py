@@ -52,6 +52,7 @@ class Manifest:
 
     experiment: str
     task: str | None
+    description: str
     runs: tuple[PlannedRun, ...]
     select: Select
     thresholds: Thresholds
@@ -94,6 +95,7 @@ def read_manifest(directory: ExperimentDir) -> Manifest:
     return Manifest(
         experiment=str(content.get("experiment") or directory.path.resolve().name),
         task=content.get("task"),
+        description=str(content.get("description") or ""),
         runs=runs,
         select=_select(select, str(path)),
         thresholds=overridden(

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from analysis.output.columns import Where, filled
 from analysis.output.documents import when
 from analysis.output.records import to_csv
+from analysis.output.report_data import chips, embedded, report_data, tiles, verdict
 from analysis.output.sections import Line, sections
-from analysis.output.terminal import counts
 from analysis.rank.summary import Summary
+from analysis.task_definitions import FIGURES, declared_figures
 from runner.files import open_text
 from runner.terminal import safe
 
 ROWS = 500  # variants in the table of the report
 PACKAGE = Path(__file__).parent
+TEMPLATES = PACKAGE / "templates"
+BY_SCRIPT = {
+    "variants",
+    "learning_curves",
+    *(figure.name for figure in FIGURES),
+}  # beside what a task declares
 
 
 def report_key(summary: Summary) -> str:
@@ -44,7 +52,7 @@ def to_html(summary: Summary, plots: Sequence[Any], key: str) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(PACKAGE / "templates"),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         keep_trailing_newline=True,
@@ -52,19 +60,30 @@ def to_html(summary: Summary, plots: Sequence[Any], key: str) -> str:
     )
     shown = summary.variants[:ROWS]
     columns = filled(summary, Where.PEOPLE, shown)
-    said = sections(summary, verbose=True)
-    return environment.get_template(
-        "report.html"
-    ).render(
+    reason, *others = sections(summary, verbose=True)
+    manifest, data = summary.collection.manifest, report_data(summary)
+    drawn = BY_SCRIPT | {figure.name for figure in declared_figures(manifest.thresholds)}
+    return environment.get_template("report.html").render(
         key=key,
-        title=summary.collection.manifest.experiment,
-        counts=counts(summary),
+        title=manifest.experiment,
+        description=manifest.description or manifest.experiment,
+        task=manifest.task,
+        chips=chips(summary),
+        verdict=verdict(summary),
+        tiles=tiles(summary),
+        provisional=summary.provisional,
+        reference=data["reference"],
+        has_test=any(variant.test for variant in summary.variants),
+        metric=manifest.select.metric,
         when=when(summary),
-        choice=said[0],
-        chosen=summary.choice and summary.choice.variant,
+        version=version("array-runner"),
+        choice=reason,
         columns=sorted(columns, key=lambda column: -column.importance),  # on a phone, what matters most is seen first
         variants=shown,
         more=len(summary.variants) - len(shown),
-        sections=said[1:],
-        plots=plots,
+        sections=others,
+        plots=[plot for plot in plots if plot.name not in drawn],
+        data=embedded(data),
+        style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        script=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
     )

@@ -79,11 +79,11 @@ class Comparison:
         return paired_interval(*paired, root=loss_kind(self.select.metric) == "root", pooled=pooled)
 
     def _losses(self, variant: Variant) -> dict[int | None, SeedLosses]:
-        """Seed → losses on the validation items, of the scored runs that have predictions."""
-        kind = loss_kind(self.select.metric)
+        """Seed → losses on the items of the split that the metric names, of the scored runs that have predictions."""
+        kind, split = loss_kind(self.select.metric), self.select.metric.partition("_")[0]
         by_seed: dict[int | None, SeedLosses] = {}
         for run in variant.scored if kind else ():
-            predictions = read_predictions(self.directory.run(run.run_id).predictions, "val")
+            predictions = read_predictions(self.directory.run(run.run_id).predictions, split)
             error = np.abs(np.asarray(predictions.predictions) - np.asarray(predictions.targets))
             if len(predictions) >= SMALLEST_SAMPLE:
                 by_seed[run.plan.seed] = SeedLosses(predictions.ids, error if kind == "absolute" else error**2)

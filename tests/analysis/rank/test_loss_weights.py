@@ -231,8 +231,8 @@ def test_the_report_shows_guidance_by_epoch(tmp_path: Path, analysis) -> None:
     path = search(tmp_path)
     assert analysis("summarize", path)[0] == 0
     page = ExperimentDir(path).report.read_text()
-    assert 'figure id="guidance"' in page
-    assert "Guidance by epoch" in page
+    assert '"name":"guidance_text","low":0.05,"high":0.9' in page
+    assert (ExperimentDir(path).figures / "guidance.svg").read_text().startswith("<svg")
     assert "Weights of the loss" in page
 
 
