@@ -120,6 +120,9 @@ def _refuse_gpus_side_by_side(file: ExperimentFile, cluster: Cluster) -> None:
 
 def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[ExperimentFile, Loaded | None, Mistakes]:
     file = experiment.examine(config, list(overrides))
+    if "adopt" in file.source.value:
+        what = f"{config} describes finished runs of another program, which are adopted and never started"
+        raise UserError(what, next_command=f"runner adopt {config} --dry-run")
     mistakes = Mistakes()
     with mistakes.gathered():
         _refuse_unknown_thresholds(file)

@@ -81,7 +81,7 @@ Share = Annotated[
 ]
 
 
-def _validation_metric(name: str | None) -> str | None:
+def validation_metric(name: str | None) -> str | None:
     if name is not None and not name.startswith("val_"):
         raise ValueError(
             f"found {name!r}; variants are ranked by a metric of the validation split (val_…): the test split never "
@@ -184,7 +184,7 @@ class Retry(Part):
 class Select(Part):
     """What ranks the variants."""
 
-    metric: Annotated[str | None, AfterValidator(_validation_metric)] = None  # val_…; null: what the task follows
+    metric: Annotated[str | None, AfterValidator(validation_metric)] = None  # val_…; null: what the task follows
     mode: Literal["min", "max"] | None = None  # which end of it is the good one; null: as the task says
     within: Share = 0.05  # share of the best that counts as equal; 5% works too
     ratio: Annotated[tuple[float, float], AfterValidator(_ascending)] = (3.0, 10.0)  # healthy band of the fusion ratio
@@ -229,6 +229,7 @@ class Experiment(Part):
     target_mae: TargetMae | None = None
     keep: Keep = Keep()
     next: Next | None = None
+    adopt: dict[str, Any] | None = None  # finished runs of another program, which `runner adopt` reads; no matrix then
     promoted: dict[Name, dict[str, Any]] = {}  # variant → where it came from; written by `runner promote`
 
 

@@ -96,6 +96,11 @@ class RunDir:
         return self.path / "numbering.json"
 
     @property
+    def adopted(self) -> Path:
+        """What an adopted run was read from: {folder, files: {name: {sha256, size, time}}, …}."""
+        return self.path / "adopted.json"
+
+    @property
     def result(self) -> Path:
         return self.path / "result.json"
 
