@@ -301,6 +301,30 @@ def supervise(experiment: Experiment = None, root: Root = None, only: Only = Non
 
 
 @app.command()
+def adopt(
+    config: Config,
+    root: Root = None,
+    set_: Set = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show a row per folder; write nothing.")] = False,
+) -> None:
+    """Make an experiment of finished runs of another program; again reads only what has changed."""
+    from runner.commands import adopt as command
+    from runner.console import console as console_of
+    from runner.submit.selection import root_directory
+
+    adoption = command.adopt(config, root_directory(root), set_ or [], dry_run)
+    if dry_run:
+        command.show(adoption, console_of())
+    for line in command.lines(adoption, dry_run):
+        tell(line)
+    if not adoption.has_results:
+        raise CommandFailed(
+            f"no run has ended with {adoption.metric}",
+            next_command=f"runner adopt {config} --dry-run, after a look at `metrics`, `log` and `done`",
+        )
+
+
+@app.command()
 def doctor(
     cluster: Annotated[str, typer.Argument(metavar="CLUSTER", help="A cluster file.")],
     gpus: Annotated[int, typer.Option("--gpus", help="GPUs that the test job asks for.")] = 0,

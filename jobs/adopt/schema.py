@@ -50,7 +50,9 @@ class StudyParams(Section):
 class AdoptParams(Section):
     """Finished runs: folders that a pattern names, or the trials of a study."""
 
-    folders: Annotated[str, AfterValidator(_template)] | None = None  # results/layers_{layers}_seed{seed}; * is any text
+    folders: Annotated[str, AfterValidator(_template)] | None = (
+        None  # results/layers_{layers}_seed{seed}; * is any text
+    )
     optuna: StudyParams | None = None  # instead of folders
     values: dict[str, Any] = {}  # what the paths below name beside the names of the pattern; the same for all runs
     config: ConfigFile | None = None  # further axes
@@ -65,7 +67,9 @@ class AdoptParams(Section):
             raise misfit("folders", "runs come from folders or from a study, one of the two", "folders or optuna")
         if self.optuna is not None:
             for key in sorted(self.model_fields_set - {"optuna"}):
-                raise misfit(key, "belongs to folders; a study has its metrics and parameters in itself", "optuna alone")
+                raise misfit(
+                    key, "belongs to folders; a study has its metrics and parameters in itself", "optuna alone"
+                )
         elif self.metrics is None:
             raise misfit("metrics", "missing; it says where a folder holds its metrics", "as in a command task")
         if self.done is not None and self.log is None:

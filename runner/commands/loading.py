@@ -62,7 +62,7 @@ def load(config: Path, root: Path, overrides: Sequence[str] = (), *, kept: bool 
     kept: it is the copy of an earlier submission, beside which the template of the next stage does not lie.
     """
     file, loaded, mistakes = _examine(config, root, overrides)
-    mistakes.problems += [] if kept else _next_problems(file)
+    mistakes.problems += [] if kept else next_problems(file)
     mistakes.refuse()
     assert loaded is not None  # without a task there is a mistake
     return loaded
@@ -73,7 +73,7 @@ def load_with_cluster(
 ) -> tuple[Loaded, Destination]:
     """The same with the cluster `name`, else the one that the file names; ConfigError with the mistakes of both."""
     file, loaded, mistakes = _examine(config, root, overrides)
-    mistakes.problems += _next_problems(file)
+    mistakes.problems += next_problems(file)
     found = None
     if name is not None or "cluster" not in file.spoilt:
         with mistakes.gathered():
@@ -125,7 +125,7 @@ def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[Experi
         raise UserError(what, next_command=f"runner adopt {config} --dry-run")
     mistakes = Mistakes()
     with mistakes.gathered():
-        _refuse_unknown_thresholds(file)
+        refuse_unknown_thresholds(file)
     task = None
     if "task" not in file.spoilt:
         with mistakes.gathered():
@@ -145,7 +145,7 @@ def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[Experi
     return file, Loaded(task, _with_known_names(expansion, directory), directory), mistakes
 
 
-def _next_problems(file: ExperimentFile) -> list[Problem]:
+def next_problems(file: ExperimentFile) -> list[Problem]:
     """A template that is missing would end the funnel only when this stage has been trained."""
     following = file.experiment.next
     if following is None or os.path.isfile(path := next_stage.template(following.config, file.path)):
@@ -200,7 +200,8 @@ def _at(file: ExperimentFile, key: Key, problem: Problem) -> Problem:
     return file.source.problem(key, problem.what, allowed=problem.allowed, nearest=problem.nearest)
 
 
-def _refuse_unknown_thresholds(file: ExperimentFile) -> None:
+def refuse_unknown_thresholds(file: ExperimentFile) -> None:
+    """Raise ConfigError where `health` names no threshold."""
     try:
         overridden(file.experiment.health)
     except ConfigError as error:

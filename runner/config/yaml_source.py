@@ -248,7 +248,7 @@ def scalar(text: str) -> Any:
     underscore, and numbers that are not finite or too large.
     """
     loader = PlainLoader("")
-    tag = loader.resolve(yaml.ScalarNode, text, (True, False))
+    tag = loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
     if tag not in _PLAIN:
         return text
     value = loader.construct_object(yaml.ScalarNode(tag, text))

@@ -1,6 +1,6 @@
 """Writes study.db beside this file with Optuna itself: `python record.py` where optuna is installed.
 
-The recorded one is of Optuna 5.0.0 with SQLAlchemy 2.1.9 and Python 3.11; a second recording differs in its times alone.
+The recorded one is of Optuna 5.0.0 with SQLAlchemy 2.1.9, Python 3.11; a second recording differs in its times alone.
 """
 
 from __future__ import annotations

@@ -1,0 +1,88 @@
+"""Runs of another program as they are read: where they lie, what they were, and how their files are written here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from jobs.context import RunContext
+from jobs.failure import RunFailure, failure_of_exception
+from jobs.node.child import result_of
+from jobs.task import Outcome
+from runner.config.ranking import Reported
+from runner.files import read_bytes, read_mapping, write_json
+from runner.health.findings import Finding
+from runner.rundir.layout import RunDir
+from runner.rundir.run_config import RunConfig
+
+
+class QuietContext(RunContext):
+    """Writes the logs; what a run says while it trains is kept as notes, for a person who adopts many at once."""
+
+    def __init__(self, directory: RunDir, config: RunConfig) -> None:
+        super().__init__(directory, variant=config.variant, seed=config.seed,
+                         thresholds=config.thresholds(), params=config.params)  # fmt: skip
+        self.notes: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.notes.append(text)
+
+    def report(self, finding: Finding) -> None:
+        """Not said: the summary finds it again."""
+
+
+@dataclass(frozen=True)
+class AdoptedRun:
+    """A run of another program."""
+
+    place: str  # its folder, or its study and trial
+    values: Mapping[str, Any]  # name → value: its axes
+    seed: int
+    reading: str  # what the way of reading it and, for a trial, its content come down to: a digest
+    read: Callable[[RunContext], Outcome | None]  # writes its logs; None: it has not come to its end
+    files: Mapping[Path, tuple[int, int]] = field(
+        default_factory=dict
+    )  # that are read → bytes, ns of their last change
+    name: str | None = None  # of the variant; None: made of its values
+    seconds: float | None = None  # that it took
+
+    def is_unchanged(self, directory: RunDir) -> bool:
+        """Whether `directory` holds all this, read in the same way."""
+        known = read_mapping(directory.adopted)
+        files = known.get("files")
+        seen = {name: [each.get("bytes"), each.get("time")] for name, each in files.items()} if files else {}
+        return known.get("reading") == self.reading and seen == {str(p): list(sign) for p, sign in self.files.items()}
+
+    def record(self, directory: RunDir, config: RunConfig) -> None:
+        """Replace the files of the run by what is read now; adopted.json is whole last: a half is read again."""
+        for path in (directory.result, directory.failure, directory.predictions, directory.fusion_weights):
+            path.unlink(missing_ok=True)
+        write_json(directory.adopted, {})
+        context = QuietContext(directory, config)
+        context.rewind(0)
+        files: dict[str, dict[str, Any]] = {
+            str(path): {"bytes": size, "time": time} for path, (size, time) in self.files.items()
+        }
+        try:
+            for path in self.files:
+                files[str(path)]["sha256"] = sha256(read_bytes(path)).hexdigest()
+            if (outcome := self.read(context)) is not None:
+                result = result_of(outcome, config, directory, 1)
+                write_json(directory.result, result | {"seconds": self.seconds, "attempts": None})
+        except RunFailure as error:
+            error.output = ""  # no traceback of ours
+            failure_of_exception(error, 1, None).write(directory)
+        origin = {"from": self.place, "reading": self.reading, "files": files, "notes": context.notes}
+        write_json(directory.adopted, origin)
+
+
+@dataclass(frozen=True)
+class Adoptable:
+    """All runs that a section names."""
+
+    runs: list[AdoptedRun]
+    reported: Reported
+    notes: list[str]  # what lies beside them and is not read
