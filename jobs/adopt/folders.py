@@ -108,7 +108,7 @@ def _shown(pattern: str, match: re.Match[str]) -> str:
 
 
 def _expression(pattern: str, lazy: bool) -> re.Pattern[str]:
-    """`pattern` as a regular expression with a group n0, n1, … for each name. lazy: earlier names as short as may be."""
+    """`pattern` as a regular expression with a group n0, n1, … for each name. lazy: earlier ones as short as may be."""
     seen: dict[str, str] = {}
     text, least = "", "?" if lazy else ""
     for literal, name in parts(pattern):
