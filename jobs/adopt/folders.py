@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs.reading.files import natural
 from runner.config.template import parts
 from runner.config.yaml_source import scalar
 
@@ -56,12 +57,7 @@ def folders(pattern: str) -> Folders:
             matching.append(Folder(path, values))
         if len(matching) > MOST_FOLDERS:
             raise ValueError(f"fits more than {MOST_FOLDERS:,} folders")
-    return Folders(sorted(matching, key=lambda folder: natural(str(folder.path))), others, links)
-
-
-def natural(text: str) -> list[str | int]:
-    """A key that sorts run_2 before run_10."""
-    return [int(piece) if at % 2 else piece for at, piece in enumerate(re.split(r"([0-9]+)", text))]
+    return Folders(sorted(matching, key=lambda folder: natural(folder.path)), others, links)
 
 
 def _is_open(component: str) -> bool:

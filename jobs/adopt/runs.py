@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -68,10 +69,12 @@ class AdoptedRun:
         }
         try:
             for path in self.files:
-                files[str(path)]["sha256"] = sha256(read_bytes(path)).hexdigest()
+                with suppress(OSError):  # gone, or too large; what reads it says so
+                    files[str(path)]["sha256"] = sha256(read_bytes(path)).hexdigest()
             if (outcome := self.read(context)) is not None:
                 result = result_of(outcome, config, directory, 1)
                 write_json(directory.result, result | {"seconds": self.seconds, "attempts": None})
+                context.notes += outcome.extra.get("notes", [])
         except RunFailure as error:
             error.output = ""  # no traceback of ours
             failure_of_exception(error, 1, None).write(directory)

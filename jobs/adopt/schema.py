@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
-from jobs.reading.schema import Inside, MetricsParams, Section, misfit
+from jobs.reading.schema import Inside, MetricsParams, PredictionsParams, Section, misfit, regex
 from runner.config.experiment import validation_metric
-from runner.config.template import names_in
+from runner.config.template import flat, names_in
 
 
 def _template(text: str) -> str:
@@ -17,11 +16,8 @@ def _template(text: str) -> str:
     return text
 
 
-def _expression(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"is not a regular expression: {error}") from None
+def _name(text: str) -> str:
+    names_in(f"{{{text}}}")
     return text
 
 
@@ -29,13 +25,15 @@ class ConfigFile(Section):
     """Further axes of a run, from a JSON file in its folder."""
 
     file: Inside  # in the folder of a run
-    names: dict[str, str] = Field(min_length=1)  # name of the axis, or `seed` → its key in the file (a.b)
+    names: dict[Annotated[str, AfterValidator(_name)], str] = Field(
+        min_length=1
+    )  # name of the axis, or `seed` → its key in the file (a.b)
 
 
 class Done(Section):
     """How a run that has come to its end is known."""
 
-    pattern: Annotated[str, AfterValidator(_expression)]  # matches somewhere in the files of `log`
+    pattern: Annotated[str, AfterValidator(regex)]  # matches somewhere in the files of `log`
 
 
 class StudyParams(Section):
@@ -59,7 +57,7 @@ class AdoptParams(Section):
     log: Inside | None = None  # files in the folder that patterns read, as logs/*.log
     done: Done | None = None  # null: what has reported its metrics has ended
     metrics: MetricsParams | None = None  # as of a command; {names} are filled in
-    predictions: dict[str, Inside] = {}  # split → CSV with id, target and prediction
+    predictions: PredictionsParams | None = None  # tables with id, target and prediction
 
     @model_validator(mode="after")
     def _parts_fit(self) -> AdoptParams:
@@ -75,3 +73,33 @@ class AdoptParams(Section):
         if self.done is not None and self.log is None:
             raise misfit("done", "its pattern is looked for in the files of `log`, which is missing", "log: '*.log'")
         return self
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> AdoptParams:
+        """Each name of a path stands for one value."""
+        of_folders, of_config = set(names_in(self.folders or "")), set(self.config.names if self.config else ())
+        if twice := (of_folders & of_config) | ((of_folders | of_config | {"seed"}) & self.values.keys()):
+            what = f"{sorted(twice)[0]!r} has a value already: a folder or its file says it"
+            raise misfit("config" if twice <= of_config else "values", what, "each name in one place")
+        known = of_folders | set(flat(self.values))
+        for key, names in self._named().items():
+            if key != "config":
+                known |= of_config | {"seed"}
+            for name in names:
+                if name not in known:
+                    what = f"names {{{name}}}, which neither the folders nor their files nor `values` say"
+                    raise misfit(key, what, ", ".join(sorted(known)) or "no names")
+        return self
+
+    def _named(self) -> dict[str, list[str]]:
+        """The names in the paths of each section, in the order in which they become known."""
+        metrics = self.metrics
+        sources = [*metrics.places, *([metrics.fusion] if metrics.fusion else [])] if metrics else []
+        tables = [self.predictions.val, self.predictions.test] if self.predictions else []
+        texts = {
+            "config": self.config and self.config.file,
+            "log": self.log,
+            "metrics": [source.file for source in sources],
+            "predictions": tables,
+        }
+        return {key: names_in(template) for key, template in texts.items()}

@@ -10,6 +10,9 @@ from jobs.adopt.schema import StudyParams
 from jobs.adopt.study import Study, Trial, read_study
 from jobs.context import RunContext
 from jobs.failure import Kind, RunFailure
+from jobs.reading.history import Epoch
+from jobs.reading.predictions import Predictions
+from jobs.reading.recorded import log_all
 from jobs.task import Outcome
 from runner.config.ranking import Reported
 
@@ -30,8 +33,7 @@ def _run(params: StudyParams, study: Study, trial: Trial, offset: int) -> Adopte
 
     def read(context: RunContext) -> Outcome | None:
         epochs = {step + offset: value for step, value in sorted(trial.reported.items())}
-        for epoch, value in epochs.items():
-            context.record({"epoch": epoch, params.metric: value})
+        log_all(context, [Epoch(epoch, {params.metric: value}, {}) for epoch, value in epochs.items()], Predictions())
         return _outcome(params.metric, study.mode, trial, epochs)
 
     place = f"{params.storage}: {study.name}, trial {trial.number}"

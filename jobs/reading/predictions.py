@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from jobs.reading.files import Rows, files_of, rows_of
 from jobs.reading.points import number, value_at
 from jobs.reading.schema import FORMATS, PredictionsParams, SourceParams
+from jobs.reading.sources import literal
 from runner.config.template import fill, flat
 
 _COLUMNS = ("id", "target", "prediction")
@@ -43,7 +44,7 @@ def read_predictions(folder: Path, params: PredictionsParams | None, values: Map
     for split in ("val", "test"):
         name = getattr(params, split, None)
         if params is not None and name is not None:
-            _read_split(result, folder, split, fill(name, values), params)
+            _read_split(result, folder, split, fill(name, values, literal), params)
     return result
 
 

@@ -37,7 +37,8 @@ def inside(path: str) -> str:
     return path
 
 
-def _regex(text: str) -> str:
+def regex(text: str) -> str:
+    """`text` where it is a regular expression; ValueError otherwise."""
     try:
         re.compile(text, re.MULTILINE)
     except re.error as error:
@@ -46,13 +47,13 @@ def _regex(text: str) -> str:
 
 
 def _pattern(text: str) -> str:
-    if not re.compile(_regex(text)).groupindex:
+    if not re.compile(regex(text)).groupindex:
         raise ValueError("has no named group; write one for each metric, as (?P<val_mae>[0-9.]+)")
     return text
 
 
 def _columns(text: str) -> str:
-    if set(re.compile(_regex(text)).groupindex) != {"layer", "quantity"}:
+    if set(re.compile(regex(text)).groupindex) != {"layer", "quantity"}:
         raise ValueError(r"needs two named groups, as layer_(?P<layer>\d+)_(?P<quantity>w_graph|w_text)")
     return text
 

@@ -66,7 +66,7 @@ class Files(Source):
 
     def __init__(self, params: SourceParams, first_epoch: int, folder: Path, values: Mapping[str, Any]) -> None:
         super().__init__(params, first_epoch)
-        self._folder, self._name = folder, fill(str(params.file), values, _literal)
+        self._folder, self._name = folder, fill(str(params.file), values, literal)
         self.read: dict[Path, tuple[tuple[int, int], Rows]] = {}  # size and time, rows
         self._not_before = 0.0
 
@@ -128,6 +128,6 @@ def source_of(params: SourceParams, first_epoch: int, folder: Path, values: Mapp
     return Output(params, first_epoch) if params.file is None else Files(params, first_epoch, folder, values)
 
 
-def _literal(value: str) -> str:
+def literal(value: str) -> str:
     """A value in a path is no pattern."""
     return re.sub(r"[*?\[]", r"[\g<0>]", value)
