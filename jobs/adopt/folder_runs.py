@@ -78,7 +78,7 @@ def _run(params: AdoptParams, metrics: MetricsParams, folder: Folder) -> Adopted
         return outcome
 
     reading = sha256(f"{params.model_dump_json()}{values!r}".encode()).hexdigest()
-    return AdoptedRun(str(folder.path), axes, seed, reading, read, files)
+    return AdoptedRun(str(folder.path), axes, seed, reading, read, folder.path, files)
 
 
 def _configured(params: AdoptParams, folder: Folder) -> dict[str, Any]:

@@ -44,9 +44,8 @@ class AdoptedRun:
     seed: int
     reading: str  # what the way of reading it and, for a trial, its content come down to: a digest
     read: Callable[[RunContext], Outcome | None]  # writes its logs; None: it has not come to its end
-    files: Mapping[Path, tuple[int, int]] = field(
-        default_factory=dict
-    )  # that are read → bytes, ns of their last change
+    folder: Path = Path()
+    files: Mapping[Path, tuple[int, int]] = field(default_factory=dict)  # read in it → bytes, ns of last change
     name: str | None = None  # of the variant; None: made of its values
     seconds: float | None = None  # that it took
 
@@ -54,8 +53,16 @@ class AdoptedRun:
         """Whether `directory` holds all this, read in the same way."""
         known = read_mapping(directory.adopted)
         files = known.get("files")
-        seen = {name: [each.get("bytes"), each.get("time")] for name, each in files.items()} if files else {}
-        return known.get("reading") == self.reading and seen == {str(p): list(sign) for p, sign in self.files.items()}
+        if known.get("reading") != self.reading or not isinstance(files, dict):
+            return False
+        return {name: {**each, "sha256": None} for name, each in files.items()} == self._signs()
+
+    def _signs(self) -> dict[str, dict[str, Any]]:
+        """The files as adopted.json lists them, without their hashes."""
+        return {
+            path.relative_to(self.folder).as_posix(): {"bytes": size, "time": time, "sha256": None}
+            for path, (size, time) in self.files.items()
+        }
 
     def record(self, directory: RunDir, config: RunConfig) -> None:
         """Replace the files of the run by what is read now; adopted.json is whole last: a half is read again."""
@@ -64,13 +71,11 @@ class AdoptedRun:
         write_json(directory.adopted, {})
         context = QuietContext(directory, config)
         context.rewind(0)
-        files: dict[str, dict[str, Any]] = {
-            str(path): {"bytes": size, "time": time} for path, (size, time) in self.files.items()
-        }
+        files = self._signs()
         try:
-            for path in self.files:
+            for name, sign in files.items():
                 with suppress(OSError):  # gone, or too large; what reads it says so
-                    files[str(path)]["sha256"] = sha256(read_bytes(path)).hexdigest()
+                    sign["sha256"] = sha256(read_bytes(self.folder / name)).hexdigest()
             if (outcome := self.read(context)) is not None:
                 result = result_of(outcome, config, directory, 1)
                 write_json(directory.result, result | {"seconds": self.seconds, "attempts": None})

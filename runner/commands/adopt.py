@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +26,7 @@ from runner.config.quantities import counted
 from runner.config.ranking import resolved_select
 from runner.config.validation import problems
 from runner.errors import CommandFailed, ConfigError, Mistakes
-from runner.files import read_json_lines, read_mapping
+from runner.files import content, read_json_lines, read_mapping
 from runner.matrix.expansion import Expansion, Run, baseline_of
 from runner.matrix.points import Point
 from runner.matrix.run_id import axis_names, canonical_json, digest, run_id, slug, variant_label
@@ -47,6 +49,8 @@ class Row:
     place: str
     state: RunState
     epochs: int  # that were reported
+    layers: list[str]  # whose fusion was logged
+    predictions: Counter[str]  # of each split
     notes: list[str]
     is_new: bool  # False: nothing has changed since it was read
 
@@ -90,20 +94,20 @@ def adopt(config: Path, root: Path, overrides: Sequence[str], dry_run: bool) -> 
 def _load(config: Path, overrides: Sequence[str]) -> tuple[ExperimentFile, AdoptParams]:
     """The file and its section `adopt`; ConfigError with all mistakes of both."""
     file = experiment.examine(config, list(overrides))
-    content = file.source.value
-    if "adopt" not in content:
+    keys = file.source.value
+    if "adopt" not in keys:
         raise ConfigError([file.source.problem((), "has no section `adopt`")], next_command=f"runner expand {config}")
     mistakes = Mistakes([*file.mistakes, *next_problems(file)])
     with mistakes.gathered():
         refuse_unknown_thresholds(file)
     for key in _OF_STARTED_RUNS:
-        if key in content:
+        if key in keys:
             what = "belongs to runs that are started; the values of adopted ones come from their folders or their study"
             mistakes.problems.append(
                 file.source.problem((key,), what, allowed="adopt: {values: {…}} for names in paths")
             )
     try:
-        section = AdoptParams.model_validate(content["adopt"])
+        section = AdoptParams.model_validate(keys["adopt"])
     except ValidationError as error:
         mistakes.problems += problems(AdoptParams, error, file.source.problem, ("adopt",))
     mistakes.refuse()
@@ -165,12 +169,19 @@ def _read(target: ExperimentDir, known: ExperimentDir, expansion: Expansion, ado
             write_run(target, expansion, run, {}, origin)
             adopted.record(directory, read_run_config(directory))
         notes = read_mapping(directory.adopted).get("notes") or []
-        history = read_json_lines(directory.metrics)
-        rows.append(Row(run, adopted.place, run_state(directory), len(history), notes, is_new))
+        epochs = len(read_json_lines(directory.metrics))
+        layers = list(dict.fromkeys(_column(directory.fusion_weights, "layer")))
+        predictions = Counter(_column(directory.predictions, "split"))
+        rows.append(Row(run, adopted.place, run_state(directory), epochs, layers, predictions, notes, is_new))
     planned = {run.run_id for run in expansion.runs}
     left = [path.name for path in known.runs.glob("*") if path.name not in planned] if known.runs.is_dir() else []
     notes = [f"{counted(len(left), 'run')} adopted before and no longer named; kept in {known.runs}"] if left else []
     return Adoption(known, str(expansion.file.experiment.select.metric), rows, adoptable.notes + notes)
+
+
+def _column(path: Path, name: str) -> list[str]:
+    """A column of a table that was just written."""
+    return [str(row[name]) for row in csv.DictReader(content(path).decode().splitlines())]
 
 
 def show(adoption: Adoption, console: Console) -> None:
@@ -186,6 +197,8 @@ def show(adoption: Adoption, console: Console) -> None:
             Column("state", [row.state.state for row in rows]),
             Column("epochs", [str(row.epochs) for row in rows], right=True),
             Column(adoption.metric, ["" if value is None else f"{value:.4g}" for value in values], right=True),
+            Column("fused layers", [",".join(row.layers) for row in rows], keep=50),
+            Column("predictions", [", ".join(f"{n} {s}" for s, n in row.predictions.items()) for row in rows], keep=40),
             Column("", ["" if row.is_new else "unchanged" for row in rows], keep=10),
         ],
         console.width,

@@ -97,10 +97,10 @@ def read(directory: ExperimentDir) -> Manifest:
 
 
 def refuse_adopted(directory: ExperimentDir) -> None:
-    """Raise CommandFailed where the runs of `directory` are another program's, which nothing of ours starts again."""
+    """Raise UserError where the runs of `directory` are another program's, which nothing of ours starts again."""
     content = read_mapping(directory.manifest)
     if content.get("adopted") is True:
-        raise CommandFailed(
+        raise UserError(
             f"{directory.path} holds adopted runs of another program: they are read, and never submitted",
             next_command=f"runner adopt {content.get('config')}, which reads what has changed",
         )
