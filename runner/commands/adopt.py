@@ -67,7 +67,9 @@ class Adoption:
     @property
     def has_results(self) -> bool:
         """Whether there is anything to rank, or may still come."""
-        return any(row.state.state in ("completed", "incomplete") for row in self.rows)
+        return any(
+            row.state.state == "completed" or (row.state.state == "incomplete" and row.epochs) for row in self.rows
+        )
 
 
 def adopt(config: Path, root: Path, overrides: Sequence[str], dry_run: bool) -> Adoption:
