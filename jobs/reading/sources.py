@@ -26,6 +26,7 @@ class Source:
         self.offset = 0  # epochs before the first row, where no row names its epoch
         self.earlier: list[tuple[int, Rows]] = []  # (offset, rows) of histories that were begun anew
         self.rows: Rows = []
+        self.version = 0  # changes with the rows
         self.problems: list[str] = []  # files that cannot be read
         self._records: Records | None = None  # None: rows have changed
 
@@ -45,8 +46,7 @@ class Source:
 
     def number_from(self, offset: int, earlier: list[tuple[int, Rows]]) -> None:
         """Let the first row be the epoch after `offset`; earlier: histories before this one."""
-        self.offset, self.earlier = offset, earlier
-        self._set(self.rows)
+        self.offset, self.earlier, self._records = offset, earlier, None
 
     def hear(self, line: str) -> None:
         """One line of the program's output."""
@@ -59,6 +59,7 @@ class Source:
 
     def _set(self, rows: Rows) -> None:
         self.rows, self._records = rows, None
+        self.version += 1
 
 
 class Files(Source):
@@ -89,7 +90,8 @@ class Files(Source):
             seen = status.st_size, status.st_mtime_ns
             if known is None or known[0] != seen:
                 rows = rows_of(path, self.params)
-                known = known if rows is None else (seen, rows)  # None: it is being written
+                if rows or (rows is not None and known is None):  # else it is being written
+                    known = seen, rows
         except OSError as error:
             self.problems.append(f"{path.name} is not read: {error.strerror}")
         if known is not None:
