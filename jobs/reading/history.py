@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,7 +137,8 @@ def _misfits(source: Source, params: MetricsParams) -> list[str]:
     if not reported:
         return [f"{place}: no number that the mapping names; found {shown}"]
     lines = []
-    for ours in sorted(set(one.names) - {"epoch"} - {name if isinstance(name, str) else name[1] for name in reported}):
+    names = {name if isinstance(name, str) else name[1] for name in reported}
+    for ours in (ours for ours in one.names if ours != "epoch" and not fnmatch.filter(names, ours)):
         near = None if "*" in ours else nearest(str(one.names[ours]), columns)
         guess = f"; did you mean {near}" if near else ""
         lines.append(f"{place}: no {one.names[ours]} for {ours}; found {shown}{guess}")
