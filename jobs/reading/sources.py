@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,8 @@ class Source:
     def look(self, final: bool) -> None:
         """Read again what has changed. final: now, however long it takes."""
 
-    def read_output(self, text: str) -> None:
-        """The whole output of a program that has ended."""
+    def read_output(self, texts: Sequence[str]) -> None:
+        """The whole output of a program that has ended: of each of its attempts."""
 
     def _set(self, rows: Rows) -> None:
         self.rows, self._records = rows, None
@@ -118,11 +118,15 @@ class Output(Source):
         if rows:
             self._set(self.rows + rows)
 
-    def read_output(self, text: str) -> None:
+    def read_output(self, texts: Sequence[str]) -> None:
         pattern = self.params.pattern
-        rows = json_rows(bare(text).splitlines()) if pattern is None else matches(pattern, text)
-        if rows:
-            self._set(self.rows + rows)
+        rows = (json_rows(bare(text).splitlines()) if pattern is None else matches(pattern, text) for text in texts)
+        parts = [part for part in rows if part]
+        offsets = [*(at for at, _ in self.earlier), self.offset]
+        if len(parts) == len(offsets):  # as its attempts were numbered while it ran
+            self.earlier = list(zip(offsets, parts, strict=True))[:-1]
+            parts = parts[-1:]
+        self._set(list(chain.from_iterable(parts)))
 
 
 def source_of(params: SourceParams, first_epoch: int, folder: Path, values: Mapping[str, Any]) -> Source:

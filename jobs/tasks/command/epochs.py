@@ -101,7 +101,7 @@ class Epochs:
         for source, rows in list(self._may_begin_anew.items()):
             if not source.rows or not source.counts_rows or repr(source.rows[:1]) == repr(rows[:1]):
                 continue
-            source.number_from(self._begins_after, [*source.earlier, (source.offset, rows)] if rows else source.earlier)
+            source.number_from(self._begins_after, [*source.earlier, (source.offset, rows)])
             del self._may_begin_anew[source]
             self._context.warn(
                 f"the command's history began anew and names no epochs ({source.params.place}): its first row is taken "

@@ -143,7 +143,16 @@ def test_files_of_a_stranger_do_no_harm(tmp_path: Path) -> None:
     (tmp_path / "out" / "events.tfevents.1").write_bytes(b"\xff" * 1000)
     with open(tmp_path / "out" / "huge.csv", "wb") as file:
         file.truncate(1 << 40)
-    names = ("link.csv", "folder/secret.csv", "*/secret.csv", "**/secret.csv", "pipe.csv", "deep.json", "wide.csv", "huge.csv")
+    names = (
+        "link.csv",
+        "folder/secret.csv",
+        "*/secret.csv",
+        "**/secret.csv",
+        "pipe.csv",
+        "deep.json",
+        "wide.csv",
+        "huge.csv",
+    )
     for name in names:
         history = read(tmp_path / "out", file=name)
         assert (history.epochs, len(history.warnings) > 0) == ([], True)
