@@ -175,6 +175,26 @@ def resubmit(
 
 
 @app.command()
+def reread(experiment: Experiment = None, root: Root = None) -> None:
+    """Read the metrics of a command anew, after their mapping was corrected in the experiment file."""
+    from runner.commands import reread as command
+    from runner.config.quantities import counted
+    from runner.submit.selection import experiment_directory, root_directory
+
+    directory = experiment_directory(experiment, root_directory(root))
+    config = Path(experiment) if experiment is not None and Path(experiment).is_file() else None
+    unread = 0
+    for run_id, outcome in command.reread(directory, config):
+        print(f"{run_id}  " + ("read" if isinstance(outcome, list) else f"unchanged: {outcome}"))
+        for line in outcome if isinstance(outcome, list) else []:
+            print(f"    {line}")
+        unread += not isinstance(outcome, list)
+    if unread:
+        raise CommandFailed(f"{counted(unread, 'run')} not read; see above")
+    tell(f"next: analysis summarize {directory.path.name}")
+
+
+@app.command()
 def failures(experiment: Experiment = None, root: Root = None) -> None:
     """Say of each failed run why it failed, with its last lines and the next command."""
     from runner.commands import failures as command

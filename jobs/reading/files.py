@@ -23,7 +23,7 @@ Rows = list[Any]
 
 def files_of(folder: Path, pattern: str, source: SourceParams) -> list[Path]:
     """The files in `folder` that `pattern` means, in the order of the numbers in their names; no links."""
-    if source.ending == "tensorboard":
+    if source.ending == "tensorboard" and "tfevents" not in pattern:
         pattern += "/**/*tfevents*"
     real = folder.resolve()
     paths = (path for path in folder.glob(pattern) if path.parent.resolve().is_relative_to(real))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,7 @@ class Reading:
         self.metrics = [source_of(one, params.first_epoch_of(one), folder, values) for one in params.places]
         fusion = params.fusion
         self.fusion = [] if fusion is None else [source_of(fusion, params.first_epoch_of(fusion), folder, values)]
+        self._final = False
         self.notes: list[str] = []  # what was done to the numbers
 
     @property
@@ -50,6 +52,7 @@ class Reading:
 
     def look(self, final: bool = False) -> None:
         """Read what has changed; final: all of it, now."""
+        self._final = final
         for source in self.sources:
             source.look(final)
 
@@ -63,8 +66,8 @@ class Reading:
         records = combined(source.records for source in self.metrics)
         layers: dict[int, Layers] = {}
         self.notes = []
-        for source in self.fusion:
-            layers, self.notes = brought_to_ours(source.records, getattr(source.params, "normalise", "never"))
+        for source in self.fusion if self.params.fusion else ():
+            layers, self.notes = brought_to_ours(source.records, self.params.fusion.normalise, self._final)
         return [
             Epoch(number, {str(name): value for name, value in records.get(number, {}).items()}, layers.get(number, {}))
             for number in sorted(records.keys() | layers.keys())
@@ -87,26 +90,24 @@ def read_history(
     output: files of what it printed, in order, for sources that are read there. Nothing is raised for what is missing
     or damaged: `warnings` says it.
     """
-    reading = Reading(params, folder, values)
+    return read_all(Reading(params, folder, values), output)
+
+
+def read_all(reading: Reading, output: Sequence[Path] = ()) -> History:
+    """The history of a program that has ended. A history without epochs that is shorter than the run began anew."""
     reading.look(final=True)
-    problems = []
+    texts, problems = [], []
     for path in output if any(source.params.file is None for source in reading.sources) else ():
         try:
-            text = read_bytes(path).decode("utf-8", "replace")
+            texts.append(read_bytes(path).decode("utf-8", "replace"))
         except OSError as error:
             problems.append(f"{path.name} is not read: {error.strerror}")
-            continue
-        for source in reading.sources:
-            source.read_output(text)
-    return finished(reading, [*problems], list(output))
-
-
-def finished(reading: Reading, problems: Sequence[str] = (), output: Sequence[Path] = ()) -> History:
-    """The history of a program that has ended. A history without epochs that is shorter than the run began anew."""
-    problems = [*problems, *_ends_aligned(reading)]
+    for source in reading.sources:
+        source.read_output(texts)
+    problems += _ends_aligned(reading)
     epochs = reading.epochs()
     files = [path for source in reading.sources if isinstance(source, Files) for path in source.read]
-    return History(epochs, [*problems, *reading.warnings], list(dict.fromkeys([*files, *output])))
+    return History(epochs, [*problems, *reading.warnings], list(dict.fromkeys([*files, *(output if texts else ())])))
 
 
 def _ends_aligned(reading: Reading) -> list[str]:
@@ -136,7 +137,8 @@ def _misfits(source: Source, params: MetricsParams) -> list[str]:
     if not reported:
         return [f"{place}: no number that the mapping names; found {shown}"]
     lines = []
-    for ours in sorted(set(one.names) - {"epoch"} - {name if isinstance(name, str) else name[1] for name in reported}):
+    names = {name if isinstance(name, str) else name[1] for name in reported}
+    for ours in (ours for ours in one.names if ours != "epoch" and not fnmatch.filter(names, ours)):
         near = None if "*" in ours else nearest(str(one.names[ours]), columns)
         guess = f"; did you mean {near}" if near else ""
         lines.append(f"{place}: no {one.names[ours]} for {ours}; found {shown}{guess}")

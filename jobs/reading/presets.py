@@ -30,7 +30,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "sources": [
             {
                 "file": "**/trainer_state.json", "rows": "log_history",
-                "names": {"train_*": "*", "val_*": "eval_*", "test_*": "test_*"},
+                "names": {"train_loss": "loss", "learning_rate": "learning_rate", "val_*": "eval_*"},
             }
         ],
         "follow": "val_loss",

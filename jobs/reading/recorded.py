@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from jobs.context import FUSION_COLUMNS, RunContext
@@ -58,14 +58,30 @@ def outcome_of(
         return None
     best = (min if params.mode == "min" else max)(scored, key=lambda epoch: epoch.metrics[params.follow])
     metrics = {name: value for name, value in best.metrics.items() if name not in NO_METRICS and math.isfinite(value)}
+    once = _reported_once(epochs, metrics)
+    metrics |= {name: value for name, (_, value) in once.items()}
     layers = at_epoch({epoch.number: epoch.layers for epoch in epochs}, best.number)
-    lines = [*notes, *predictions.warnings, *_of_predictions(metrics, predictions, params.follow)]
+    lines = [
+        *notes,
+        *(f"{name} was reported once, with epoch {at}; it is taken for the run" for name, (at, _) in once.items()),
+    ]
+    lines += [*predictions.warnings, *_of_predictions(metrics, predictions, params.follow)]
     if layers is not None and layers[0] != best.number:
         lines.append(f"the fusion weights are those of epoch {layers[0]}; the best epoch, {best.number}, has none")
     return Outcome(
         metrics, best_epoch=best.number, epochs=epochs[-1].number, fusion=layers[1] if layers else {},
         extra={**extra, "notes": lines},
     )  # fmt: skip
+
+
+def _reported_once(epochs: Sequence[Epoch], known: Mapping[str, float]) -> dict[str, tuple[int, float]]:
+    """Test metrics of a single epoch, as a program reports them that tests once, at its end: name → epoch, value."""
+    once: dict[str, list[tuple[int, float]]] = {}
+    for epoch in epochs:
+        for name, value in epoch.metrics.items():
+            if name.startswith("test_") and name not in known and math.isfinite(value):
+                once.setdefault(name, []).append((epoch.number, value))
+    return {name: reported[0] for name, reported in once.items() if len(reported) == 1}
 
 
 def _of_predictions(metrics: dict[str, float], predictions: Predictions, follow: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ class Source:
         self.offset = 0  # epochs before the first row, where no row names its epoch
         self.earlier: list[tuple[int, Rows]] = []  # (offset, rows) of histories that were begun anew
         self.rows: Rows = []
+        self.version = 0  # changes with the rows
         self.problems: list[str] = []  # files that cannot be read
         self._records: Records | None = None  # None: rows have changed
 
@@ -45,8 +46,7 @@ class Source:
 
     def number_from(self, offset: int, earlier: list[tuple[int, Rows]]) -> None:
         """Let the first row be the epoch after `offset`; earlier: histories before this one."""
-        self.offset, self.earlier = offset, earlier
-        self._set(self.rows)
+        self.offset, self.earlier, self._records = offset, earlier, None
 
     def hear(self, line: str) -> None:
         """One line of the program's output."""
@@ -54,11 +54,12 @@ class Source:
     def look(self, final: bool) -> None:
         """Read again what has changed. final: now, however long it takes."""
 
-    def read_output(self, text: str) -> None:
-        """The whole output of a program that has ended."""
+    def read_output(self, texts: Sequence[str]) -> None:
+        """The whole output of a program that has ended: of each of its attempts."""
 
     def _set(self, rows: Rows) -> None:
         self.rows, self._records = rows, None
+        self.version += 1
 
 
 class Files(Source):
@@ -89,7 +90,8 @@ class Files(Source):
             seen = status.st_size, status.st_mtime_ns
             if known is None or known[0] != seen:
                 rows = rows_of(path, self.params)
-                known = known if rows is None else (seen, rows)  # None: it is being written
+                if rows or (rows is not None and known is None):  # else it is being written
+                    known = seen, rows
         except OSError as error:
             self.problems.append(f"{path.name} is not read: {error.strerror}")
         if known is not None:
@@ -116,11 +118,15 @@ class Output(Source):
         if rows:
             self._set(self.rows + rows)
 
-    def read_output(self, text: str) -> None:
+    def read_output(self, texts: Sequence[str]) -> None:
         pattern = self.params.pattern
-        rows = json_rows(bare(text).splitlines()) if pattern is None else matches(pattern, text)
-        if rows:
-            self._set(self.rows + rows)
+        rows = (json_rows(bare(text).splitlines()) if pattern is None else matches(pattern, text) for text in texts)
+        parts = [part for part in rows if part]
+        offsets = [*(at for at, _ in self.earlier), self.offset]
+        if len(parts) == len(offsets):  # as its attempts were numbered while it ran
+            self.earlier = list(zip(offsets, parts, strict=True))[:-1]
+            parts = parts[-1:]
+        self._set(list(chain.from_iterable(parts)))
 
 
 def source_of(params: SourceParams, first_epoch: int, folder: Path, values: Mapping[str, Any]) -> Source:
