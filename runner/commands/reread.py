@@ -34,6 +34,7 @@ def reread(directory: ExperimentDir, config: Path | None) -> Iterator[tuple[str,
     config: the corrected file; None: the one that was submitted. Raises UserError where it changes more than how
     metrics are read, or where the task is no command.
     """
+    manifest.refuse_adopted(directory)
     with manifest.submit_lock(directory):
         sent = manifest.submissions(directory)
         loaded = load(config or _submitted_file(directory, sent), directory.path.parent, _overrides(sent))

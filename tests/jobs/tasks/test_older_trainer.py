@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import subprocess
@@ -144,3 +145,28 @@ def test_other_changes_are_refused(copied: Path) -> None:
     done = command(copied, "reread", experiment(copied, layers=[[0], [1]]))
     assert done.returncode == 2
     assert "changes more than how metrics are read: 6 runs are new or gone" in done.stderr
+
+
+def test_the_folders_alone_adopted_give_the_same_table(copied: Path) -> None:
+    for run in runs(copied):
+        config = yaml.safe_load(run.config.read_text())
+        layers = "-".join(map(str, config["params"]["values"]["layers"]))
+        folder = copied / f"folders/layers_{layers}_seed{config['seed']}"
+        shutil.copytree(run.output, folder)
+        shutil.copytree(run.logs, folder / "logs")
+    adopt = {
+        "folders": "folders/layers_{layers}_seed{seed}", "values": {"property": "gap"}, "log": "logs/*.log",
+        "metrics": METRICS, "predictions": PREDICTIONS,
+    }  # fmt: skip
+    content = {"experiment": "alone", "adopt": adopt, "baseline": {"values.layers": 0}}
+    (copied / "alone.yaml").write_text(yaml.safe_dump(content))
+    done = command(copied, "adopt", "alone.yaml")
+    assert done.returncode == 0, done.stderr
+    tables = []
+    for name in ("older", "alone"):
+        assert command(copied, "summarize", name, module="analysis.cli").returncode == 0
+        rows = csv.DictReader((copied / f"runs/{name}/analysis/results_summary.csv").read_text().splitlines())
+        # a folder's name says 0 where the experiment file says [0]
+        tables.append([{key: cell.strip("[]") for key, cell in row.items() if key != "seconds"} for row in rows])
+    assert tables[0] == tables[1]
+    assert len(tables[0]) == 2
