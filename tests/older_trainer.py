@@ -1,8 +1,8 @@
 """A program in the style of older training scripts: it knows nothing of us, and writes files as they do.
 
-Below <output_dir>/<property>: histories without epochs that begin anew after a resume, weights of the fused layers (from
-0, every fifth epoch, running means that begin at 0), a checkpoint an epoch, predictions of the best one. It prints lines
-between progress bars. Its errors follow from layers, seed and epoch, so a test knows them.
+Below <output_dir>/<property>: histories without epochs that begin anew after a resume, weights of the fused layers
+(from 0, every fifth epoch, running means that begin at 0), a checkpoint an epoch, predictions of the best one. It
+prints lines between progress bars. Its errors follow from layers, seed and epoch, so a test knows them.
 """
 
 from __future__ import annotations

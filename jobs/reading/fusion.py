@@ -34,7 +34,7 @@ def brought_to_ours(
     epochs = {epoch: layers_of(record) for epoch, record in records.items()}
     notes = []
     for layer in dict.fromkeys(name for layers in epochs.values() for name in layers):
-        rows = [row for layers in epochs.values() if _PAIR <= (row := layers.get(layer, {})).keys()]
+        rows = [row for layers in epochs.values() if (row := layers.get(layer, {})).keys() >= _PAIR]
         sums = [row["w_graph"] + row["w_text"] for row in rows]
         if not sums:
             continue

@@ -66,8 +66,9 @@ class Reading:
         records = combined(source.records for source in self.metrics)
         layers: dict[int, Layers] = {}
         self.notes = []
-        for source in self.fusion if self.params.fusion else ():
-            layers, self.notes = brought_to_ours(source.records, self.params.fusion.normalise, self._final)
+        if self.params.fusion is not None:
+            normalise = self.params.fusion.normalise
+            layers, self.notes = brought_to_ours(self.fusion[0].records, normalise, self._final)
         return [
             Epoch(number, {str(name): value for name, value in records.get(number, {}).items()}, layers.get(number, {}))
             for number in sorted(records.keys() | layers.keys())

@@ -15,6 +15,8 @@ from jobs.reading.history import History, read_history
 from jobs.reading.schema import MetricsParams
 
 RECORDED = Path(__file__).parents[2] / "data" / "other_programs"
+BOARD = {"file": "tensorboard", "format": "tensorboard"}
+L = r"l(?P<layer>\d+)_(?P<quantity>w)"
 TAGS = r"gates/layer_(?P<layer>\d+)/(?P<quantity>w_graph|w_text)"
 
 
@@ -35,7 +37,7 @@ def column(history: History, name: str) -> list[tuple[int, float | None]]:
         ("huggingface", {"preset": "huggingface"}, "train_loss", [1.7417, 1.8150, 1.9568]),
         ("keras", {"file": "history.json"}, "val_mae", [0.6945, 0.6751, 0.6562]),
         ("keras", {"file": "log.csv", "first_epoch": 0}, "val_mae", [0.6945, 0.6751, 0.6562]),
-        (".", {"file": "tensorboard", "format": "tensorboard", "names": {"val_mae": "val/mae"}}, "val_mae", [2, 1, 0.6667]),
+        (".", {**BOARD, "names": {"val_mae": "val/mae"}}, "val_mae", [2, 1, 0.6667]),
     ],
 )  # fmt: skip
 def test_files_of_libraries_are_read_with_three_lines_at_most(
@@ -48,9 +50,8 @@ def test_files_of_libraries_are_read_with_three_lines_at_most(
 
 
 def test_tensorboard_tags_are_fusion_weights_and_layers_count_from_one() -> None:
-    place = {"file": "tensorboard", "format": "tensorboard"}
-    fusion = {**place, "columns": TAGS, "first_layer": 0}
-    epoch = read(RECORDED, **place, names={"val_mae": "val/mae"}, fusion=fusion).epochs[-1]
+    fusion = {**BOARD, "columns": TAGS, "first_layer": 0}
+    epoch = read(RECORDED, **BOARD, names={"val_mae": "val/mae"}, fusion=fusion).epochs[-1]
     weights = {"w_graph": pytest.approx(0.6), "w_text": pytest.approx(0.4), "ratio": pytest.approx(4)}
     assert epoch.layers == {"1": weights, "3": weights}
 
@@ -67,7 +68,7 @@ def test_tensorboard_is_read_without_torch() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "mapping"),
     [
-        ("h.json", '[{"epoch": 1, "val": {"mae": 3}}, {"epoch": 2, "val": {"mae": 2}}]', {"names": {"val_mae": "val.mae"}}),
+        ("h.json", '[{"epoch": 1, "val": {"e": 3}}, {"epoch": 2, "val": {"e": 2}}]', {"names": {"val_mae": "val.e"}}),
         ("h.json", '{"train": {"loss": [9, 8]}, "val": {"mae": [3, 2]}}', {"names": {"val_*": "val.*"}}),
         ("h.json", '{"a": {"b": [{"val_mae": 3}, {"val_mae": 2}]}}', {"rows": "a.b"}),
         ("h.json", '{"val_mae": [3, 2], "seconds": [1]}', {}),
@@ -89,7 +90,8 @@ def test_sources_are_merged_by_epoch_and_printed_lines_are_one_of_them(tmp_path:
     (tmp_path / "h.json").write_text('{"mae": [5, 4]}')
     log = tmp_path / "log"
     log.write_text('step\r{"epoch": 1, "val_mae": 3}\nmae of test: 8\n{"epoch": 2, "val_mae": 2}\n[1, 2]\n')
-    sources = [{"from": "stdout"}, {"pattern": r"mae of test: (?P<test_mae>\S+)"}, {"file": "h.json", "names": {"train_mae": "mae"}}]  # fmt: skip
+    last = {"pattern": r"mae of test: (?P<test_mae>\S+)"}
+    sources = [{"from": "stdout"}, last, {"file": "h.json", "names": {"train_mae": "mae"}}]
     first, second = read(tmp_path, output=[log], sources=sources).epochs
     assert first.metrics == {"val_mae": 3, "train_mae": 5}
     assert second.metrics == {"val_mae": 2, "train_mae": 4, "test_mae": 8}
@@ -114,12 +116,12 @@ def test_history_without_epochs_that_is_shorter_than_the_log_ends_with_it(tmp_pa
     ("mapping", "warning"),
     [
         ({"file": "x.csv"}, r"{out}/x.csv: no such file"),
-        ({"file": "h.csv", "names": {"val_mae": "val_mea"}}, "h.csv: no number that the mapping names; found epoch, val_mae"),
-        ({"file": "h.csv", "names": {"val_mae": "val_mae", "test_mae": "tset"}}, "no tset for test_mae; found epoch, val_mae, test"),
+        ({"file": "h.csv", "names": {"val_mae": "val_mea"}}, "no number that the mapping names; found epoch, val_mae"),
+        ({"file": "h.csv", "names": {"val_mae": "val_mae", "test_mae": "tset"}}, "no tset for test_mae; found epoch"),
         ({"file": "h.csv", "first_epoch": 1}, "its first epoch is 0; set first_epoch: 0"),
         ({"file": "h.csv", "pattern": "mae=(?P<val_mae>.)"}, "nothing was read; check the pattern"),
         ({"file": "l.json"}, "found lists of 2 values; name a place, counted from 0"),
-        ({"file": "h.csv", "fusion": {"file": "f.csv", "columns": r"l(?P<layer>\d+)_(?P<quantity>w)"}}, "its first layer is 0; set"),
+        ({"file": "h.csv", "fusion": {"file": "f.csv", "columns": L}}, "its first layer is 0; set metrics.fusion"),
         ({"file": "h.csv", "fusion": {"file": "f.csv"}}, "f.csv: no number that the mapping names; found epoch, l0_w"),
     ],
 )  # fmt: skip

@@ -1,9 +1,10 @@
-"""A training script of the older kind over layers and seeds, killed and resumed: the same insight as for our own task."""
+"""A training script of the older kind over layers and seeds, killed and resumed: read as well as our own task."""
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -20,8 +21,10 @@ from tiny_experiment import TESTS, environment
 
 EPOCHS = 15
 COLUMNS = r"layer_(?P<layer>\d+)_(?P<quantity>w_graph|w_text)"
-WORDS = ["{python}", "older_trainer.py", "--output_dir", "{out}", "--property", "{property}",
-         "--middle_fusion_layers", "{layers}", "--random_seed", "{seed}", "--epochs", "{epochs}", "--die_after", "{dies}"]  # fmt: skip
+WORDS = [
+    "{python}", "older_trainer.py", "--output_dir", "{out}", "--property", "{property}", "--random_seed", "{seed}",
+    "--middle_fusion_layers", "{layers}", "--epochs", "{epochs}", "--die_after", "{dies}",
+]  # fmt: skip
 METRICS = {
     "sources": [
         {"pattern": r"^Epoch: (?P<epoch>[\d.]+)|^Test_MAE: (?P<test_mae>\S+)"},
@@ -101,17 +104,23 @@ def test_killed_and_resumed_runs_have_every_epoch_once_with_the_right_numbers(tr
 def test_older_program_is_ranked_with_ratio_band_and_interval(trained: Path) -> None:
     first, second = summary(trained)
     assert (first["variant"], second["variant"]) == ("layers=0", "layers=2")
-    assert first["ratio"] == pytest.approx(ratio_of(0))  # the running means lacked 63 % in epoch 5
+    assert first["fusion"]["1"]["ratio"] == pytest.approx(ratio_of(0))  # the running means lacked 37 % in epoch 5
+    assert first["fused_layers"] == 1
     assert (first["band"], second["band"]) == ("text-heavy", "graph-dominant")
-    assert second["test_mae_mean"] == pytest.approx(sum(error_of([2], seed, 10) for seed in range(3)) / 3 + 0.02)
+    assert (first["health"], second["health"]) == ("warning", "ok")  # the sizes of the terms are not known
+    assert second["test"]["mean"] == pytest.approx(sum(error_of([2], seed, 10) for seed in range(3)) / 3 + 0.02)
+    shown = command(trained, "summarize", "older", "-v", module="analysis.cli").stdout
+    assert "paired over 40 items and 3 seeds" in shown
+    assert "both were divided by their sum" in re.sub(r"\s+", " ", shown)
 
 
 def test_weights_and_compare_work_as_for_our_own_task(trained: Path) -> None:
     weights = command(trained, "weights", "older", "--format", "json", module="analysis.cli")
     assert weights.returncode == 0, weights.stderr
     assert {row["layer"] for row in json.loads(weights.stdout)} == {"1", "3"}
-    compared = command(trained, "compare", "older", module="analysis.cli")
-    assert compared.returncode == 0, compared.stderr
+    one, *_, other = (run.path for run in runs(trained))
+    compared = command(trained, "compare", one, other, module="analysis.cli")
+    assert "val split: 40 items" in compared.stdout, compared.stderr
 
 
 def test_corrected_mapping_is_read_anew_without_training(copied: Path) -> None:
