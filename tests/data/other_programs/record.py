@@ -1,7 +1,7 @@
 """Writes the files beside this script: what the libraries themselves leave of three epochs of a tiny regression.
 
-    pip install lightning "transformers[torch]" keras tensorboard
-    KERAS_BACKEND=torch python tests/data/other_programs/record.py
+pip install lightning "transformers[torch]" keras tensorboard
+KERAS_BACKEND=torch python tests/data/other_programs/record.py
 """
 
 from __future__ import annotations
