@@ -224,6 +224,7 @@ class Experiment(Part):
     array: Array = Array()
     retry: Retry = Retry()
     stop_after_same_error: int | None = Field(3, ge=1)  # circuit breaker; null: none
+    interpreter: list[str] | None = Field(None, min_length=1)  # starts a run: [apptainer, exec, --nv, x.sif, python]
     select: Select = Select()
     health: dict[str, bool | float] = {}  # thresholds that replace the defaults
     target_mae: TargetMae | None = None

@@ -49,6 +49,7 @@ class RunConfig(BaseModel):
     keep: Keep = Keep()
     retry: Retry = Retry()
     stop_after_same_error: int | None = Field(None, ge=1)
+    interpreter: list[str] | None = Field(None, min_length=1)  # starts the child, in a container for one
     health: dict[str, Any] = {}  # thresholds that replace the defaults
     ratio: tuple[float, float] | None = None  # healthy band of the fusion ratio
     metric: str = "val_mae"  # that ranks the variants

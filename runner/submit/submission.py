@@ -340,6 +340,7 @@ def run_config(expansion: Expansion, run: Run, adjustments: Mapping[str, Any], o
         "keep": experiment.keep.model_dump(),
         "retry": {"max_attempts": experiment.retry.max_attempts},
         "stop_after_same_error": experiment.stop_after_same_error,
+        "interpreter": experiment.interpreter,
         "health": experiment.health,
         "ratio": list(experiment.select.ratio),
         "metric": experiment.select.metric,
