@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from runner.files import read_bytes, read_mapping, write_json
 from runner.health.findings import Finding
 from runner.rundir.layout import RunDir
 from runner.rundir.run_config import RunConfig
+
+MOST_OF_VALUES, MOST_BRACKETS = 10_000, 100  # of all axes of a run, as JSON; more are no axes
 
 
 class QuietContext(RunContext):
@@ -40,7 +43,7 @@ class AdoptedRun:
     """A run of another program."""
 
     place: str  # its folder, or its study and trial
-    values: Mapping[str, Any]  # name → value: its axes
+    values: dict[str, Any]  # name → value: its axes
     seed: int
     reading: str  # what the way of reading it and, for a trial, its content come down to: a digest
     read: Callable[[RunContext], Outcome | None]  # writes its logs; None: it has not come to its end
@@ -48,6 +51,16 @@ class AdoptedRun:
     files: Mapping[Path, tuple[int, int]] = field(default_factory=dict)  # read in it → bytes, ns of last change
     name: str | None = None  # of the variant; None: made of its values
     seconds: float | None = None  # that it took
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for axes that no file of ours can hold."""
+        try:
+            text = json.dumps(self.values, allow_nan=False, ensure_ascii=False)
+            text.encode()
+        except (ValueError, RecursionError):
+            raise ValueError("one of its values is no Unicode text or no finite number") from None
+        if len(text) > MOST_OF_VALUES or text.count("[") + text.count("{") > MOST_BRACKETS:
+            raise ValueError(f"its values have more than {MOST_OF_VALUES:,} characters or {MOST_BRACKETS} brackets")
 
     def is_unchanged(self, directory: RunDir) -> bool:
         """Whether `directory` holds all this, read in the same way."""

@@ -66,7 +66,7 @@ def _read_split(result: Predictions, folder: Path, split: str, name: str, params
     for row in rows:
         item, target, prediction = (value_at(row, places[column]) for column in _COLUMNS)
         numbers = number(target), number(prediction)
-        text = str(item).strip() if isinstance(item, str | int) else ""
+        text = str(item).strip().encode(errors="replace").decode() if isinstance(item, str | int) else ""
         if not text or text in known or not all(value is not None and math.isfinite(value) for value in numbers):
             unusable += 1
             continue

@@ -61,5 +61,5 @@ def test_links_files_and_names_that_command_a_terminal_are_not_read(tmp_path: Pa
 
 
 def test_a_tree_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="there is no folder .*/nowhere"):
+    with pytest.raises(ValueError, match=r"there is no folder .*/nowhere"):
         folders(f"{tmp_path}/nowhere/seed{{seed}}")

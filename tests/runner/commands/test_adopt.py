@@ -93,6 +93,16 @@ def test_folders_become_runs_with_metrics_weights_and_predictions(here: Path) ->
     assert variants == {"layers=0": "completed", "layers=2": "completed"}
 
 
+def test_the_file_that_ships_adopts_what_the_older_script_left(here: Path) -> None:
+    Path("old").rename("output")
+    done = run("adopt", TESTS.parent / "configs" / "adopt_layers.yaml", "--set", "adopt.values.property=gap")
+    assert done.status == 0, done.err
+    assert "6 runs read: 6 completed" in done.err
+    collected = collect(Path("runs/adopt_layers"))
+    assert collected.manifest.baseline == "layers=0"
+    assert all({"train_mae", "val_loss", "test_mae"} <= each.record.metrics.keys() for each in collected.runs)
+
+
 def test_nothing_but_text_is_written_and_the_folders_stay_as_they_were(here: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in Path("old").rglob("*")}
     adopt()
@@ -251,6 +261,26 @@ def test_values_of_a_file_do_not_lead_out_of_the_folder(here: Path) -> None:
         path.write_text('{"property": "gap"}')
     done = adopt(values=None, config={"file": "config.json", "names": {"property": "property"}})
     assert "old/layers_2_seed1 is left out: found '../layers_2_seed0/gap/" in done.err
+
+
+@pytest.mark.parametrize("lr", ["NaN", "1e999", '"\\ud800"', "[" * 500 + "]" * 500, '"' + "x" * 20_000 + '"'])
+def test_a_value_that_no_file_can_hold_leaves_its_folder_out(here: Path, lr: str) -> None:
+    Path("old/layers_0_seed1/config.json").write_text('{"optimizer": {"lr": ' + lr + "}}")
+    done = adopt(config={"file": "config.json", "names": {"lr": "optimizer.lr"}})
+    assert done.status == 0
+    assert "5 runs read" in done.err
+    assert "old/layers_0_seed1 is left out" in done.err
+
+
+def test_hostile_predictions_and_names_do_no_harm(here: Path) -> None:
+    own = Path("old/layers_0_seed1/gap")
+    rows = [{"id": text, "target": 1, "prediction": 1} for text in ("\ud800", "=cmd|' /C calc'!A0", "\x1b[2J")]
+    (own / "predictions.json").write_text(json.dumps(rows))
+    (own / "history_val.json").write_text('{"mae": [0.3, 0.2], "\\ud800\\u001b[2J": [1, 2]}')
+    metrics = {"file": "gap/history_val.json", "names": {"val_mae": "mae", "*": "*"}}
+    done = adopt(metrics=metrics, predictions={"val": "gap/predictions.json"})
+    assert done.status == 0, done.err
+    assert "\x1b" not in done.err + done.out
 
 
 def test_a_study_becomes_an_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
