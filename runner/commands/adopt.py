@@ -101,7 +101,7 @@ def _load(config: Path, overrides: Sequence[str]) -> tuple[ExperimentFile, Adopt
         raise ConfigError([file.source.problem((), "has no section `adopt`")], next_command=f"runner expand {config}")
     mistakes = Mistakes([*file.mistakes, *next_problems(file)])
     with mistakes.gathered():
-        refuse_unknown_thresholds(file)
+        refuse_unknown_thresholds(file, ())
     for key in _OF_STARTED_RUNS:
         if key in keys:
             what = "belongs to runs that are started; the values of adopted ones come from their folders or their study"

@@ -20,6 +20,7 @@ from runner.config.quantities import unnamed_units
 from runner.config.ranking import reported_by, resolved_select
 from runner.config.yaml_source import Key
 from runner.errors import ConfigError, Mistakes, Problem, UserError, nearest
+from runner.health.quantities import Quantity, quantities_of
 from runner.health.thresholds import overridden
 from runner.matrix.expansion import Expansion, Run, examine
 from runner.rundir.layout import ExperimentDir, RunDir
@@ -124,8 +125,6 @@ def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[Experi
         what = f"{config} describes finished runs of another program, which are adopted and never started"
         raise UserError(what, next_command=f"runner adopt {config} --dry-run")
     mistakes = Mistakes()
-    with mistakes.gathered():
-        refuse_unknown_thresholds(file)
     task = None
     if "task" not in file.spoilt:
         with mistakes.gathered():
@@ -140,7 +139,10 @@ def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[Experi
         select, contradictions = resolved_select(file, reported_by(task, (run.model for run in expansion.runs)))
         mistakes.problems += contradictions
         file = replace(file, experiment=file.experiment.model_copy(update={"select": select}))
-        expansion = replace(expansion, file=file)
+    quantities = quantities_of(task, [run.model for run in expansion.runs])
+    with mistakes.gathered():
+        refuse_unknown_thresholds(file, quantities)
+    expansion = replace(expansion, file=file, quantities=quantities)
     directory = ExperimentDir(root / file.experiment.experiment)
     return file, Loaded(task, _with_known_names(expansion, directory), directory), mistakes
 
@@ -200,10 +202,10 @@ def _at(file: ExperimentFile, key: Key, problem: Problem) -> Problem:
     return file.source.problem(key, problem.what, allowed=problem.allowed, nearest=problem.nearest)
 
 
-def refuse_unknown_thresholds(file: ExperimentFile) -> None:
+def refuse_unknown_thresholds(file: ExperimentFile, quantities: Sequence[Quantity]) -> None:
     """Raise ConfigError where `health` names no threshold."""
     try:
-        overridden(file.experiment.health)
+        overridden(file.experiment.health, quantities=quantities)
     except ConfigError as error:
         raise ConfigError(
             [_at(file, ("health", (problem.key or "").partition(".")[2]), problem) for problem in error.problems]
