@@ -54,7 +54,12 @@ def read_study(params: StudyParams) -> Study:
         # immutable: no lock, no journal and no other file beside it is looked for or made
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
             return _study(database, params, path)
-    except (sqlite3.Error, TypeError, OverflowError) as error:  # the latter: values of another type than Optuna writes
+    except (
+        sqlite3.Error,
+        TypeError,
+        OverflowError,
+        UnicodeDecodeError,
+    ) as error:  # the latter: values of another type than Optuna writes
         raise ValueError(f"{path} cannot be read as the SQLite file of a study: {error}") from None
 
 
