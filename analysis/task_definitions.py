@@ -142,13 +142,16 @@ def declared_figures(t: Thresholds) -> list[LayerFigure]:
     ]
 
 
-def fused_layers(params: Mapping[str, Any]) -> int | None:
+def fused_layers(params: Mapping[str, Any], logged: int) -> int | None:
     """How many places join graph and text: every layer of the middle fusion, and one for a late fusion.
 
     A late fusion counts because a model with it is less simple than the same model without. None when the
-    parameters are not those of a crystal model.
+    parameters are neither those of a crystal model nor of a command whose fusion weights are read: of these, `logged`.
     """
-    model = params.get("model")
+    model, command = params.get("model"), params.get("command")
+    metrics = command.get("metrics") if isinstance(command, Mapping) else None
+    if isinstance(metrics, Mapping) and metrics.get("fusion") is not None:
+        return logged
     if not isinstance(model, Mapping):
         return None
     middle, late = (model.get(name) or {} for name in ("middle_fusion", "late_fusion"))

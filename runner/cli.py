@@ -175,6 +175,26 @@ def resubmit(
 
 
 @app.command()
+def reread(experiment: Experiment = None, root: Root = None) -> None:
+    """Read the metrics of a command anew, after their mapping was corrected in the experiment file."""
+    from runner.commands import reread as command
+    from runner.config.quantities import counted
+    from runner.submit.selection import experiment_directory, root_directory
+
+    directory = experiment_directory(experiment, root_directory(root))
+    config = Path(experiment) if experiment is not None and Path(experiment).is_file() else None
+    unread = 0
+    for run_id, outcome in command.reread(directory, config):
+        print(f"{run_id}  " + ("read" if isinstance(outcome, list) else f"unchanged: {outcome}"))
+        for line in outcome if isinstance(outcome, list) else []:
+            print(f"    {line}")
+        unread += not isinstance(outcome, list)
+    if unread:
+        raise CommandFailed(f"{counted(unread, 'run')} not read; see above")
+    tell(f"next: analysis summarize {directory.path.name}")
+
+
+@app.command()
 def failures(experiment: Experiment = None, root: Root = None) -> None:
     """Say of each failed run why it failed, with its last lines and the next command."""
     from runner.commands import failures as command
@@ -298,6 +318,30 @@ def supervise(experiment: Experiment = None, root: Root = None, only: Only = Non
     from runner.submit.selection import experiment_directory, root_directory
 
     follow(experiment_directory(experiment, root_directory(root)), only or [])
+
+
+@app.command()
+def adopt(
+    config: Config,
+    root: Root = None,
+    set_: Set = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show a row per folder; write nothing.")] = False,
+) -> None:
+    """Make an experiment of finished runs of another program; again reads only what has changed."""
+    from runner.commands import adopt as command
+    from runner.console import console as console_of
+    from runner.submit.selection import root_directory
+
+    adoption = command.adopt(config, root_directory(root), set_ or [], dry_run)
+    if dry_run:
+        command.show(adoption, console_of())
+    for line in command.lines(adoption, dry_run):
+        tell(line)
+    if not adoption.has_results:
+        raise CommandFailed(
+            f"no run has ended with {adoption.metric}",
+            next_command=f"runner adopt {config} --dry-run, after a look at `metrics`, `log` and `done`",
+        )
 
 
 @app.command()

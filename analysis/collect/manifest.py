@@ -60,6 +60,7 @@ class Manifest:
     next_stage: Mapping[str, Any]  # {config, top}; empty: none planned
     target_mae: Mapping[str, float]  # {good, acceptable}: the user's own goal, shown only
     config: str | None  # the experiment file that was submitted
+    adopted: bool = False  # its runs are another program's, and nothing of ours starts them again
 
     @property
     def runs_user_code(self) -> bool:
@@ -108,6 +109,7 @@ def read_manifest(directory: ExperimentDir) -> Manifest:
         next_stage=_mapping(following),
         target_mae=finite_items(target),
         config=content.get("config") if isinstance(content.get("config"), str) else None,
+        adopted=content.get("adopted") is True,
     )
 
 

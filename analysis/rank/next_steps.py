@@ -41,6 +41,12 @@ def next_steps(collection: Collection, choice: Choice | None, *, provisional: bo
     name = shlex.quote(os.path.normpath(collection.directory.path))
     states = {run.state for run in collection.runs}
     steps = []
+    if manifest.adopted:
+        if states & {"incomplete", "failed"}:
+            steps.append(Step("read what has changed since", f"runner adopt {shlex.quote(str(manifest.config))}"))
+        if manifest.next_stage and choice is not None and not provisional:
+            steps.append(Step("write the next stage", f"runner promote {name}"))
+        return steps
     if "failed" in states:
         steps.append(Step("look at the failures", f"runner failures {name}"))
         steps.append(Step("send what failed again", f"runner resubmit {name}"))

@@ -80,7 +80,7 @@ class Variant:
 
     @property
     def fused_layers(self) -> int | None:
-        return fused_layers(self.params)
+        return fused_layers(self.params, len(self.fusion))
 
     def values_by_seed(self, metric: str) -> dict[int | None, float]:
         """Seed → metric, of the scored runs that have it."""

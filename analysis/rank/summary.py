@@ -79,7 +79,14 @@ def summarize(path: Path, *, now: float | None = None, cache: bool = True) -> Su
     baseline, note = reference(variants, manifest.baseline, manifest.select.metric)
     comparisons = _comparisons(ranked, baseline, comparison)
     best = ranked[0].val if ranked else None
-    waiting = [variant.name for variant in could_still_win(variants, best.mean, manifest.select)] if best else []
+    waiting = (
+        [
+            variant.name
+            for variant in could_still_win(variants, best.mean, manifest.select, retried=not manifest.adopted)
+        ]
+        if best
+        else []
+    )
     provisional = bool(waiting) or (bool(ranked) and not any(variant.complete for variant in variants))
     notes = _notes(collection)
     problem = collection.cache_error or (comparison.cache.save() if cache else "")

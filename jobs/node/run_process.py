@@ -54,7 +54,7 @@ def spawn(claim: Claim, config: RunConfig, allocation: Allocation) -> RunProcess
     try:
         with open_to_append(directory.log(attempt.number)) as log:
             process = subprocess.Popen(
-                module_command("jobs.node.child", str(directory.path), *words),
+                module_command("jobs.node.child", str(directory.path), *words, interpreter=config.interpreter),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, pass_fds=(listen,), process_group=0,
                 env=child_environment(os.environ, config.threads),
             )  # fmt: skip

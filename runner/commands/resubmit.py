@@ -30,6 +30,7 @@ class Again:
 def reload(directory: ExperimentDir, cluster: str | None) -> Again:
     """Load the experiment as it was last submitted, in the working directory of that submission."""
     path = ExperimentDir(directory.path.absolute())
+    manifest.refuse_adopted(directory)
     sent = manifest.submissions(path)
     if not sent:
         raise UserError(f"{directory.path} was never submitted", next_command="runner submit CONFIG")

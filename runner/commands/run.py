@@ -22,6 +22,7 @@ POLL_SECONDS = 0.1
 
 def prepare(loaded: Loaded, name: str) -> RunDir:
     """The directory of the run that `name` means, with its config.yaml and a manifest around it."""
+    manifest.refuse_adopted(loaded.directory)
     run = choose_run(loaded.expansion.runs, name)
     if not loaded.directory.manifest.exists():
         manifest.write(loaded.directory, loaded.expansion, loaded.experiment.task)

@@ -34,6 +34,7 @@ COLOURS = {
     "cancelled": "yellow",
     "unknown": "bold yellow",
     "lost": "magenta",
+    "incomplete": "yellow",
     "new": "dim",
 }
 HEALTH = {"ok": "green", "warning": "yellow", "blocking": "red"}

@@ -45,6 +45,7 @@ def submit(
 ) -> Outcome:
     """Plan and send `runs` under the experiment's lock; with `dry_run` nothing is written."""
     experiment = loaded.experiment
+    manifest.refuse_adopted(loaded.directory)
     own_code = _own_code(loaded, runs, origin)
     policy = replace(policy, limits=_limits(loaded, cluster), shrink=getattr(loaded.task, "shrink", None))
     if dry_run:

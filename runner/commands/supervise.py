@@ -141,6 +141,7 @@ def watch(directory: ExperimentDir, cluster: Cluster, only: Sequence[str] = (), 
 
 def follow(directory: ExperimentDir, only: Sequence[str] = ()) -> None:
     """Take turns in this process until the funnel has ended; `only` chooses runs of the first stage."""
+    manifest.refuse_adopted(directory)
     current: ExperimentDir | None = directory
     while current is not None:
         write_json(current.follower, this_process())

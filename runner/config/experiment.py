@@ -81,7 +81,7 @@ Share = Annotated[
 ]
 
 
-def _validation_metric(name: str | None) -> str | None:
+def validation_metric(name: str | None) -> str | None:
     if name is not None and not name.startswith("val_"):
         raise ValueError(
             f"found {name!r}; variants are ranked by a metric of the validation split (val_…): the test split never "
@@ -184,7 +184,7 @@ class Retry(Part):
 class Select(Part):
     """What ranks the variants."""
 
-    metric: Annotated[str | None, AfterValidator(_validation_metric)] = None  # val_…; null: what the task follows
+    metric: Annotated[str | None, AfterValidator(validation_metric)] = None  # val_…; null: what the task follows
     mode: Literal["min", "max"] | None = None  # which end of it is the good one; null: as the task says
     within: Share = 0.05  # share of the best that counts as equal; 5% works too
     ratio: Annotated[tuple[float, float], AfterValidator(_ascending)] = (3.0, 10.0)  # healthy band of the fusion ratio
@@ -224,11 +224,13 @@ class Experiment(Part):
     array: Array = Array()
     retry: Retry = Retry()
     stop_after_same_error: int | None = Field(3, ge=1)  # circuit breaker; null: none
+    interpreter: list[str] | None = Field(None, min_length=1)  # starts a run: [apptainer, exec, --nv, x.sif, python]
     select: Select = Select()
     health: dict[str, bool | float] = {}  # thresholds that replace the defaults
     target_mae: TargetMae | None = None
     keep: Keep = Keep()
     next: Next | None = None
+    adopt: dict[str, Any] | None = None  # finished runs of another program, which `runner adopt` reads; no matrix then
     promoted: dict[Name, dict[str, Any]] = {}  # variant → where it came from; written by `runner promote`
 
 

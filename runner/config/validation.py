@@ -123,7 +123,7 @@ def _plain(kind: str, found: Any, context: dict[str, Any], message: str) -> str:
 
 
 def _unknown_key(name: str, owners: list[type[BaseModel]], report: Report, where: Key) -> Problem:
-    names = sorted({field for owner in owners for field in owner.model_fields})
+    names = sorted({info.alias or field for owner in owners for field, info in owner.model_fields.items()})
     if slip := _punctuation(name):
         return report(where, f"{UNKNOWN_KEY}; {slip}", nearest=nearest(re.split(r"[^\w.]", name)[0], names))
     guess = nearest(name, names) or " or ".join(dict.fromkeys(_deeper(name, owners))) or None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from glob import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,6 +50,7 @@ class RunConfig(BaseModel):
     keep: Keep = Keep()
     retry: Retry = Retry()
     stop_after_same_error: int | None = Field(None, ge=1)
+    interpreter: list[str] | None = Field(None, min_length=1)  # starts the child, in a container for one
     health: dict[str, Any] = {}  # thresholds that replace the defaults
     quantities: list[dict[str, Any]] = []  # that the task declares
     ratio: tuple[float, float] | None = None  # healthy band of the fusion ratio
@@ -64,13 +66,13 @@ class RunConfig(BaseModel):
 
     @property
     def checkpoints(self) -> list[str]:
-        """The file that holds the state of a command, below the run's directory; ours have their own names."""
+        """What holds the state of a command, a pattern below the run's directory; ours have their own names."""
         command, values = (self.params.get(key) for key in ("command", "values"))
         name = command.get("checkpoint") if isinstance(command, dict) else None
         known = {"run_id": self.run_id, "seed": self.seed, "threads": self.threads}
         known |= flat(values) if isinstance(values, dict) else {}
         try:
-            return [f"{RunDir(Path()).output.name}/{fill(name, known)}"] if isinstance(name, str) else []
+            return [f"{RunDir(Path()).output.name}/{fill(name, known, escape)}"] if isinstance(name, str) else []
         except (KeyError, ValueError):  # of a task of the user's that has other names
             return []
 

@@ -341,6 +341,7 @@ def run_config(expansion: Expansion, run: Run, adjustments: Mapping[str, Any], o
         "keep": experiment.keep.model_dump(),
         "retry": {"max_attempts": experiment.retry.max_attempts},
         "stop_after_same_error": experiment.stop_after_same_error,
+        "interpreter": experiment.interpreter,
         "health": experiment.health,
         "quantities": as_data(each for each in expansion.quantities if each.is_judged),
         "ratio": list(experiment.select.ratio),

@@ -21,7 +21,9 @@ from runner.rundir.layout import RunDir
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).parents[3]
-CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+CONFIGS = sorted(
+    path for path in (ROOT / "configs").glob("*.yaml") if "\nadopt:\n" not in path.read_text(encoding="utf-8")
+)  # those that adopt: tests/runner/commands/test_adopt.py
 CRYSTAL = [path for path in CONFIGS if "\ntask: crystal\n" in path.read_text(encoding="utf-8")]
 TINY = [
     "data.train=24", "data.val=16", "data.test=16", "text.max_length=24", "matrix.seeds=[0]",
