@@ -13,6 +13,8 @@ from pydantic_core import PydanticCustomError
 from models.fusion.registry import LateFusionOptions, MiddleFusionOptions
 from models.options import AlignnOptions, NoEncoder
 
+ALIGNN_SEED = 123  # of the split that the alignn package makes
+
 
 class Section(BaseModel):
     """One part of the parameters: frozen, unknown keys refused."""
@@ -34,15 +36,27 @@ class Classes(Section):
 class DataParams(Section):
     """Which crystals, which property."""
 
-    dataset: str = "mp6k"  # a shipped set, a JARVIS set (dft_3d, …), a folder with id_prop.csv, or a table
+    dataset: str = "mp6k"  # a shipped set, a JARVIS set (dft_3d, …), a table, or a folder with id_prop.csv or a table
     target: str = "formation_energy_peratom"  # a property or column of the data set
+    scale: Literal["linear", "log10"] = Field(
+        "linear", json_schema_extra={"neutral": "linear"}
+    )  # log10: of the target while it trains; predictions, mae and rmse stay in the target's unit, mae_log10 is new
     train: int | None = Field(None, ge=1)  # crystals; null: all
     val: int | None = Field(None, ge=1)  # crystals that rank the variants; null: all
     test: int | None = Field(None, ge=1)  # crystals looked at once, at the best epoch; null: all
     seed: int = Field(0, ge=0)  # chooses the subset; subsets are nested
-    split: Literal["official", "random", "formula"] = "official"  # formula: one formula never on both sides
-    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)  # train, val, test of `random` and `formula`
+    split: Literal["official", "random", "formula", "alignn"] = (
+        "official"  # formula: one formula never on both sides; alignn: as that package, which has a seed of its own
+    )
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)  # train, val, test of all but `official`
     classify: Classes | None = Field(None, json_schema_extra={"neutral": None})  # null: regression
+
+    @model_validator(mode="after")
+    def _alignn_has_its_seed(self) -> DataParams:
+        """Another seed would name runs that are equal."""
+        if self.split == "alignn" and self.seed not in (0, ALIGNN_SEED):
+            raise misfit(("seed",), f"the alignn split is always shuffled with {ALIGNN_SEED}", "leave it out")
+        return self
 
 
 PROMOTED = "promoted"  # as a warm start in the template of a next stage
@@ -168,6 +182,9 @@ class TrainParams(Section):
     pct_start: float = Field(0.3, gt=0, lt=1)  # share of the steps in which OneCycle rises
     warmup_steps: int | None = Field(None, ge=0)  # linear_warmup; null: 2,000, at most 30 % of all steps
     loss: Literal["l1", "mse", "bce"] = "l1"  # bce: of the two classes that data.classify makes
+    positive_weight: Literal["auto"] | Annotated[float, Field(gt=0)] | None = Field(
+        None, json_schema_extra={"neutral": None}
+    )  # of crystals above the threshold in the bce loss; auto: negatives per positive of the train split; null: 1
     contrastive_weight: float = Field(0.0, ge=0)  # of the symmetric InfoNCE loss between g and t
     temperature: float = Field(0.1, gt=0)  # of the InfoNCE loss
     modality_dropout: float = Field(0.0, ge=0, lt=1)  # share of training crystals whose text is replaced by a null text
@@ -220,6 +237,12 @@ class CrystalParams(Section):
             loss, wants = self.train.loss, "data.classify, which makes two classes of the target"
             what = f"{loss} needs {wants}" if loss == "bce" else f"{loss} does not fit the classes of data.classify"
             raise misfit(("train", "loss"), what, "l1, mse" if loss == "bce" else "bce")
+        if self.data.classify is not None and self.data.scale != "linear":
+            raise misfit(
+                ("data", "scale"), "classes have no logarithm; the threshold is in the target's unit", "linear"
+            )
+        if self.data.classify is None and self.train.positive_weight is not None:
+            raise misfit(("train", "positive_weight"), "weighs one of the two classes of data.classify", "null")
         return self
 
     @model_validator(mode="after")

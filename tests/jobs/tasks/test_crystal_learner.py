@@ -173,7 +173,7 @@ def test_classes_are_learned_from_the_side_of_the_threshold(root: Path) -> None:
 
 def test_classes_are_judged_by_scores(root: Path) -> None:
     its = CLASSES(root)
-    assert set(its.validate().metrics) == {"val_bce", "val_accuracy", "val_f1", "val_auc"}
+    assert set(its.validate().metrics) == {"val_bce", "val_accuracy", "val_f1", "val_ap", "val_auc"}
     assert (its.metric, its.mode) == ("val_bce", "min")
 
 
