@@ -11,10 +11,11 @@ from jobs.task import Preparation
 from jobs.tasks.crystal.compiled_kernel import NoKernels, build_kernels
 from jobs.tasks.crystal.data import sources
 from jobs.tasks.crystal.data.crystals import Crystal
+from jobs.tasks.crystal.data.params import DataParams
 from jobs.tasks.crystal.data.properties import refuse_without_logarithm
 from jobs.tasks.crystal.data.splits import choose
 from jobs.tasks.crystal.graphs.store import GraphStore
-from jobs.tasks.crystal.schema import CrystalParams, DataParams
+from jobs.tasks.crystal.schema import CrystalParams
 from jobs.tasks.crystal.text.descriptions import describe
 from jobs.tasks.crystal.text.embeddings import embed
 from runner.errors import CommandFailed, UserError

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jobs.tasks.crystal.data.crystals import Crystal
+from jobs.tasks.crystal.data.params import ALIGNN_SEED
 from jobs.tasks.crystal.data.records import SPLITS
-from jobs.tasks.crystal.schema import ALIGNN_SEED
 from runner.errors import UserError
 
 
