@@ -38,7 +38,7 @@ class AlignnOptions(Options):
     @property
     def layer_range(self) -> str:
         """Their numbers in words."""
-        gcn = f", {self.alignn_layers + 1} to {self.num_layers} (gcn_layers)" if self.gcn_layers else ""
+        gcn = f", then to {self.num_layers} (gcn_layers)" if self.gcn_layers else ""
         return f"1 to {self.alignn_layers} (model.encoder.alignn_layers){gcn}"
 
 
