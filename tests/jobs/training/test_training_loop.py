@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -102,7 +103,7 @@ def test_plateau_halves_the_rate_and_is_resumed_bit_for_bit(tmp_path: Path) -> N
     options = {"epochs": 25, "schedule": "plateau", "learning_rate": 0.5}
     whole = fit(tmp_path / "whole", **options)
     rates = [line["learning_rate"] for line in comparable(tmp_path / "whole")]
-    assert {new / old for old, new in zip(rates, rates[1:], strict=False)} == {1.0, 0.5}
+    assert {new / old for old, new in itertools.pairwise(rates)} == {1.0, 0.5}
     context = context_at(tmp_path / "stopped")
     with pytest.raises(Stopped):
         Fit(LineLearner((context, 70)), SimpleNamespace(**{**OPTIONS, **options}), context).run()
