@@ -155,8 +155,9 @@ def fused_layers(params: Mapping[str, Any], logged: int) -> int | None:
     if not isinstance(model, Mapping):
         return None
     middle, late = (model.get(name) or {} for name in ("middle_fusion", "late_fusion"))
-    if not isinstance(middle, Mapping) or not isinstance(late, Mapping):
+    middles = middle if isinstance(middle, (list, tuple)) else [middle]
+    if not all(isinstance(fusion, Mapping) for fusion in (*middles, late)):
         return None
-    layers = middle.get("layers")
-    count = len(layers) if middle.get("name", "none") != "none" and isinstance(layers, (list, tuple)) else 0
+    layers = [fusion.get("layers") for fusion in middles if fusion.get("name", "none") != "none"]
+    count = sum(len(each) for each in layers if isinstance(each, (list, tuple)))
     return count + int(late.get("name", "none") != "none")

@@ -33,9 +33,12 @@ class SeedLosses:
     losses: Array  # (C,)
 
 
+SMALLEST = float(np.finfo(np.float64).tiny)  # of what a logarithm is taken of
+
+
 def loss_kind(metric: str) -> str | None:
-    """absolute, squared or root, for metrics that are a mean over items; None for others."""
-    kinds = {"mae": "absolute", "mse": "squared", "rmse": "root"}
+    """absolute, squared, root or log10, for metrics that are a mean over items; None for others."""
+    kinds = {"mae": "absolute", "mse": "squared", "rmse": "root", "log10": "log10"}
     return kinds.get(metric.rsplit("_", 1)[-1])
 
 
@@ -84,9 +87,10 @@ class Comparison:
         by_seed: dict[int | None, SeedLosses] = {}
         for run in variant.scored if kind else ():
             predictions = read_predictions(self.directory.run(run.run_id).predictions, split)
-            error = np.abs(np.asarray(predictions.predictions) - np.asarray(predictions.targets))
+            pairs = np.array([predictions.predictions, predictions.targets])
+            error = np.abs(np.diff(np.log10(np.maximum(pairs, SMALLEST)) if kind == "log10" else pairs, axis=0)[0])
             if len(predictions) >= SMALLEST_SAMPLE:
-                by_seed[run.plan.seed] = SeedLosses(predictions.ids, error if kind == "absolute" else error**2)
+                by_seed[run.plan.seed] = SeedLosses(predictions.ids, error**2 if kind in ("squared", "root") else error)
         return by_seed
 
 

@@ -44,15 +44,15 @@ MISTAKES = {
     ),
     "impossible layer in an axis": (
         "[[1], [2]]",
-        "[[1], [4]]",
+        "[[1], [8]]",
         11,
-        ["middle_fusion.layers: there is no layer 4", "allowed: 1 to 3"],
+        ["middle_fusion.layers: there is no layer 8", "allowed: 1 to 3", "then to 7"],
     ),
     "impossible layer in params": (
         "layers: [2]}\n  train: {epochs: 2}\nmatrix:\n  axes:\n    model.middle_fusion.layers: [[1], [2]]\n",
-        "layers: [7]}\n  train: {epochs: 2}\nmatrix:\n",
+        "layers: [9]}\n  train: {epochs: 2}\nmatrix:\n",
         7,
-        ["there is no layer 7; layers count from 1", "allowed: 1 to 3"],
+        ["there is no layer 9; layers count from 1", "allowed: 1 to 3"],
     ),
     "layer nought": ("[[1], [2]]", "[[0], [2]]", 11, ["layers count from 1; found 0"]),
     "layer twice": ("[[1], [2]]", "[[1, 1]]", 11, ["a layer is named twice"]),
@@ -398,7 +398,7 @@ params:
   train: {epochs: 2, epochs: 3}
 matrix:
   axes:
-    model.middle_fusion.layers: [[1], [2], [7]]
+    model.middle_fusion.layers: [[1], [2], [9]]
     train.learning_rat: [1e-3]
   exclude:
   - {train.batch: 3}
@@ -414,7 +414,7 @@ cluster: configs/nowhere.yaml
         "e.yaml:3: tsak: unknown key",
         "e.yaml:5: params.data.target: mp6k has no target 'formation_enrgy'",
         "e.yaml:7: params.train.epochs: this key stands twice, first in line 7",
-        "e.yaml:10: model.middle_fusion.layers: there is no layer 7; layers count from 1",
+        "e.yaml:10: model.middle_fusion.layers: there is no layer 9; layers count from 1",
         "e.yaml:11: train.learning_rat: unknown key",
         "e.yaml:13: matrix.exclude[0].train.batch: is no axis, so it can exclude nothing",
         "e.yaml:14: matrix.seeds: the seed 0 stands twice",
