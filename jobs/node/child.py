@@ -93,8 +93,10 @@ def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
         heartbeat.end()
     patiently(lambda: write_json(directory.result, result))  # last: from here on the run is completed
     context.say(f"{config.run_id}: completed")
-    if config.keep.checkpoints == "best" and directory.best_checkpoint.exists():
+    if config.keep.checkpoints == "none" or (config.keep.checkpoints == "best" and directory.best_checkpoint.exists()):
         directory.last_checkpoint.unlink(missing_ok=True)
+    if config.keep.checkpoints == "none":
+        directory.best_checkpoint.unlink(missing_ok=True)
     return 0
 
 

@@ -22,7 +22,7 @@ def limit_bytes(environ: Mapping[str, str], cgroups: Path = _CGROUPS, ours: Path
         limits.append(int(environ["SLURM_MEM_PER_CPU"]) * int(environ["SLURM_CPUS_ON_NODE"]) * _MIB)
     for folder in _folders(cgroups, ours):
         for name in ("memory.max", "memory.limit_in_bytes"):
-            text = _text(folder / name).strip()
+            text = kernel_text(folder / name).strip()
             if text.isdecimal() and int(text) < _UNLIMITED:
                 limits.append(int(text))
     return min((limit for limit in limits if limit), default=None)
@@ -32,7 +32,7 @@ def oom_kills(cgroups: Path = _CGROUPS, ours: Path = _OURS) -> int:
     """How many processes of our cgroup the kernel has killed for memory so far; 0 where it does not say."""
     for folder in _folders(cgroups, ours)[:1]:
         for name in ("memory.events", "memory.oom_control"):
-            for line in _text(folder / name).splitlines():
+            for line in kernel_text(folder / name).splitlines():
                 key, _, count = line.partition(" ")
                 if key == "oom_kill":
                     return int(count)
@@ -41,7 +41,7 @@ def oom_kills(cgroups: Path = _CGROUPS, ours: Path = _OURS) -> int:
 
 def resident_bytes(pid: int) -> int:
     """Memory that process `pid` has resident now; 0 when it is gone or the system does not say."""
-    fields = _text(Path(f"/proc/{pid}/statm")).split()
+    fields = kernel_text(Path(f"/proc/{pid}/statm")).split()
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") if fields else 0
 
 
@@ -60,7 +60,7 @@ def evidence(peak: int, others: int, limit: int | None, kills: int) -> str | Non
 
 def _folders(cgroups: Path, ours: Path) -> list[Path]:
     """Our memory cgroup and those around it, the innermost first."""
-    for line in _text(ours).splitlines():
+    for line in kernel_text(ours).splitlines():
         number, controllers, path = line.split(":", 2)
         if "memory" in controllers.split(","):
             root = cgroups / "memory"
@@ -74,7 +74,7 @@ def _folders(cgroups: Path, ours: Path) -> list[Path]:
     return []
 
 
-def _text(path: Path) -> str:
+def kernel_text(path: Path) -> str:
     """The content of a file of the kernel; empty where this system has no such file."""
     try:
         return path.read_text()

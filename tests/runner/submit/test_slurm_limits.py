@@ -137,8 +137,16 @@ def test_a_site_without_limits_or_without_accounting_has_no_limit(accounting: Pa
 def test_what_would_wait_for_ever_is_refused(asked: dict[str, str], words: str) -> None:
     with pytest.raises(UserError, match=words):
         site_limits.refuse_beyond(
-            Limits(1800, 64000, 128), Resources(**asked), SlurmCluster(kind="slurm", partition="short")
+            Limits(1800, 64000, 128), Resources(**asked), 1, SlurmCluster(kind="slurm", partition="short")
         )
+
+
+@pytest.mark.parametrize("asked", [{"memory": "20G"}, {"cpus": 40}])
+def test_runs_side_by_side_are_counted_together(asked: dict[str, Any]) -> None:
+    site, resources = SlurmCluster(kind="slurm", partition="short"), Resources(**asked)
+    site_limits.refuse_beyond(Limits(1800, 64000, 128), resources, 3, site)
+    with pytest.raises(UserError, match=r"found (20480 MiB|40) × 4 \(array\.side_by_side\), and"):
+        site_limits.refuse_beyond(Limits(1800, 64000, 128), resources, 4, site)
 
 
 @pytest.mark.parametrize(
