@@ -67,5 +67,7 @@ def _may_send(run: RunDir, state: RunState, sent: int, experiment: Experiment) -
         return True
     if state.state == "cancelled":
         return False
+    if not state.attempt and state.state == "failed":
+        return kind_of(state.kind).retried  # its array task had no time left for it
     tries = state.attempt - not_counting(ended_attempts(run)) if state.attempt else sent
     return (state.state == "lost" or kind_of(state.kind).retried) and tries < experiment.retry.max_attempts
