@@ -18,6 +18,7 @@ from analysis.rank.summary import Summary
 from runner.files import as_number
 from runner.health.findings import LEVELS, Finding
 from runner.health.guidance import GUIDANCE, guidance_weights, shown_weights
+from runner.rundir.cost import cost_line
 
 ROWS = 50  # variants shown
 AXIS = 1  # how much the column of an axis is worth keeping: the name of the variant says its values too
@@ -200,6 +201,8 @@ def sections(summary: Summary, verbose: bool = False) -> Iterator[tuple[str, lis
     if summary.promoted:
         numbered = [f"{number}. {name}" for number, name in enumerate(summary.promoted, 1)]
         yield f"To promote ({len(numbered)})", numbered
+    if cost := cost_line(run.record.cost for run in summary.collection.runs):
+        yield "Cost", [cost]
     if summary.steps:
         yield "Next", [line for step in summary.steps for line in (f"{step.purpose}:", f"$ {step.command}")]
     if summary.notes:

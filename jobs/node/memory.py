@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 NEAR = 0.9  # of the limit: the last sample before a kill is seldom exactly at it
 _UNLIMITED = 1 << 60  # cgroup v1 writes a number above this for "no limit"
-_MIB = 1 << 20
+MIB = 1 << 20
 _CGROUPS = Path("/sys/fs/cgroup")
 _OURS = Path("/proc/self/cgroup")  # which cgroups this process is in
 
@@ -17,15 +19,25 @@ def limit_bytes(environ: Mapping[str, str], cgroups: Path = _CGROUPS, ours: Path
     """The smallest limit that Slurm or a cgroup sets; None: there is none."""
     limits = []
     if environ.get("SLURM_MEM_PER_NODE", "0").isdecimal() and int(environ.get("SLURM_MEM_PER_NODE", "0")):
-        limits.append(int(environ["SLURM_MEM_PER_NODE"]) * _MIB)
+        limits.append(int(environ["SLURM_MEM_PER_NODE"]) * MIB)
     elif environ.get("SLURM_MEM_PER_CPU", "").isdecimal() and environ.get("SLURM_CPUS_ON_NODE", "").isdecimal():
-        limits.append(int(environ["SLURM_MEM_PER_CPU"]) * int(environ["SLURM_CPUS_ON_NODE"]) * _MIB)
+        limits.append(int(environ["SLURM_MEM_PER_CPU"]) * int(environ["SLURM_CPUS_ON_NODE"]) * MIB)
     for folder in _folders(cgroups, ours):
         for name in ("memory.max", "memory.limit_in_bytes"):
             text = kernel_text(folder / name).strip()
             if text.isdecimal() and int(text) < _UNLIMITED:
                 limits.append(int(text))
     return min((limit for limit in limits if limit), default=None)
+
+
+def peak_of(usage: resource.struct_rusage) -> int:
+    """Bytes that the process of `usage` had resident at most; of a process and its children: of the largest one."""
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def peak_bytes() -> int:
+    """Bytes that this process and the largest one that it has started had at most."""
+    return sum(peak_of(resource.getrusage(who)) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def oom_kills(cgroups: Path = _CGROUPS, ours: Path = _OURS) -> int:
@@ -54,7 +66,7 @@ def evidence(peak: int, others: int, limit: int | None, kills: int) -> str | Non
     if kills:
         return "the kernel's out-of-memory killer has ended a process of this job"
     if limit is not None and peak + others >= NEAR * limit:
-        return f"peak {peak / _MIB:.0f} MiB (and {others / _MIB:.0f} MiB beside it) of {limit / _MIB:.0f} MiB allowed"
+        return f"peak {peak / MIB:.0f} MiB (and {others / MIB:.0f} MiB beside it) of {limit / MIB:.0f} MiB allowed"
     return None
 
 

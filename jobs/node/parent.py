@@ -23,7 +23,7 @@ from jobs.heartbeat import interval_from_environment
 from jobs.log import say
 from jobs.node import memory
 from jobs.node.allocation import Allocation
-from jobs.node.child import EXIT_STOPPED
+from jobs.node.exit_status import EXIT_STOPPED
 from jobs.node.preflight import Refused, StartConditions, begin
 from jobs.node.run_process import RunProcess
 from jobs.node.signals import Signals

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +25,8 @@ from jobs.launch import child_environment, module_command
 from jobs.node import disk_reserve, memory
 from jobs.node.allocation import Allocation
 from jobs.node.attempt_log import begin_attempt, end_attempt
-from jobs.node.child import EXIT_STOPPED, EXIT_SUPERSEDED
+from jobs.node.exit_status import EXIT_STOPPED, EXIT_SUPERSEDED
+from jobs.node.provenance import FACTS, machine_facts
 from jobs.node.slots import Slot, bound_to
 from jobs.patience import patiently
 from runner.files import append_line, open_to_append
@@ -51,13 +52,14 @@ def spawn(claim: Claim, config: RunConfig, allocation: Allocation, slot: Slot) -
         "--attempt": attempt.number, "--claim": claim.holder.token, "--lifeline": listen, "--job-id": allocation.job_id,
         "--array-task-id": allocation.array_task_id, "--memory-limit": limit,
     }  # fmt: skip
+    environment = child_environment(os.environ, config.threads) | {FACTS: json.dumps(machine_facts())}
     words = [str(word) for pair in options.items() if pair[1] is not None for word in pair]
     try:
         with open_to_append(directory.log(attempt.number)) as log, bound_to(slot.cores):
             process = subprocess.Popen(
                 module_command("jobs.node.child", str(directory.path), *words),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, pass_fds=(listen,), process_group=0,
-                env=child_environment(os.environ, config.threads) | slot.environment(os.environ, config.gpus),
+                env=environment | slot.environment(os.environ, config.gpus),
             )  # fmt: skip
     except OSError as error:
         os.close(lifeline)
@@ -163,7 +165,7 @@ class RunProcess:
         if pid == 0:
             return False
         self.status = self.process.returncode = os.waitstatus_to_exitcode(raw)
-        self._peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        self._peak = memory.peak_of(usage)
         os.close(self.lifeline)
         _kill_group(self.pid)  # workers that it left behind
         return True

@@ -21,16 +21,18 @@ def cost_line(costs: Iterable[Mapping[str, Any]]) -> str | None:
     told = [cost for cost in costs if as_number(cost.get("memory_mib"))]
     if not told:
         return None
-    most = {name: max((as_number(cost.get(name)) or 0.0 for cost in told), default=0.0) for name in told[-1]}
-    memory, seconds = most["memory_mib"], most.get("seconds", 0.0)
-    asked = [most.get("asked_memory_mib", 0.0), most.get("asked_seconds", 0.0)]
+
+    def all_of(name: str) -> list[float]:
+        return [as_number(cost.get(name)) or 0.0 for cost in told]
+
+    memory, seconds = max(all_of("memory_mib")), max(all_of("seconds"))
+    asked = [max(all_of("asked_memory_mib")), max(all_of("asked_seconds"))]
     proposed = [_round_memory(ROOM_OF_MEMORY * memory), _round_time(ROOM_OF_TIME * seconds)]
     shown = (shown_memory, shown_time)
-    given = ", ".join(show(value) if value else "no limit" for show, value in zip(shown, asked, strict=True))
-    usual = median(as_number(cost.get("seconds")) or 0.0 for cost in told)
+    given = ", ".join(show(value) if value else "any" for show, value in zip(shown, asked, strict=True))
     line = f"asked for {given} a run; used at most {shown_memory(memory)}, {shown_time(seconds)}"
-    line += f" (half of them {shown_time(usual)} or less)" if len(told) > 2 else ""
-    if gpu := most.get("gpu_memory_mib"):
+    line += f" (half of them {shown_time(median(all_of('seconds')))} or less)" if len(told) > 2 else ""
+    if gpu := max(all_of("gpu_memory_mib")):
         line += f", {shown_memory(gpu)} of GPU memory"
     if any(not was or not FIT * was < now <= was for was, now in zip(asked, proposed, strict=True)):
         line += ": ask for " + ", ".join(show(value) for show, value in zip(shown, proposed, strict=True))
