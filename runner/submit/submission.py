@@ -27,6 +27,10 @@ from runner.submit.plan import Plan
 from runner.submit.retry import Needs
 from runner.submit.schedulers import limits, local, slurm
 
+WHOLE_MEMORY = (
+    "resources.memory is not set, and this site has no default: each array task gets all memory of a node, "
+    "so only one runs on it; write `resources: {memory: 8G}`"
+)
 HELPERS = 2  # jobs beside the arrays, for which a site's limit must leave room
 WRITERS = 8  # at once: a shared file system takes its time for each file, and takes several
 
@@ -226,13 +230,15 @@ def environment(cluster: Cluster, resources: Resources, code: Path | None = None
 
 
 def warnings(cluster: SlurmCluster, resources: Resources) -> list[str]:
-    """What is allowed, and seldom meant."""
+    """What is allowed, and seldom meant. resources: of an array task."""
+    lines = [f"warning: {WHOLE_MEMORY}"] if limits.takes_whole_memory(resources, cluster) else []
     limit = slurm.time_limit_minutes(resources) * 60
     if not limit or 2 * cluster.signal_seconds < limit:
-        return []
+        return lines
     return [
+        *lines,
         f"warning: signal_seconds is {cluster.signal_seconds} of a time limit of {human_seconds(limit)}: each run is "
-        f"asked to stop at most {max(0, limit - cluster.signal_seconds)} s after its start"
+        f"asked to stop at most {max(0, limit - cluster.signal_seconds)} s after its start",
     ]
 
 

@@ -136,6 +136,22 @@ def refuse_beyond(limits: Limits, resources: Resources, side_by_side: int, clust
         )
 
 
+def takes_whole_memory(resources: Resources, cluster: SlurmCluster) -> bool:
+    """Whether a job gets all memory of its node, since neither the files nor the site say how much it needs."""
+    if resources.memory is not None or {"mem-per-cpu", "mem-per-gpu"} & set(cluster.sbatch):
+        return False
+    commands, names = SlurmCommands(cluster.commands), _partition(resources, cluster)
+    chosen = [f"PartitionName={name} " for name in names.split(",")] if names else ["Default=YES"]
+    try:
+        config = commands.call("scontrol", "show", "config").splitlines()
+        partitions = commands.call("scontrol", "--oneliner", "show", "partition").splitlines()
+    except CommandFailed:
+        return False  # it does not tell
+    shown = [line for line in config if line.startswith("DefMem")]
+    shown += [line for line in partitions if any(words in line for words in chosen)]
+    return not any(re.search(r"\bDefMemPer(?:CPU|GPU|Node)\s*=\s*\d", line) for line in shown)
+
+
 def _no_partition(name: str, known: list[str]) -> str:
     guess = nearest(name, known)
     hint = f"\n    did you mean: {guess}" if guess else ""

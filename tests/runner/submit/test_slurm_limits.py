@@ -53,6 +53,26 @@ def test_limits_are_those_of_the_partition(site: str | None, asked: str | None, 
     assert limits(site, asked) == expected
 
 
+@pytest.mark.parametrize(
+    ("answer", "resources", "site", "whole"),
+    [
+        (ANSWER, {}, {}, True),
+        (ANSWER, {"memory": "1G"}, {}, False),
+        (ANSWER, {}, {"sbatch": {"mem-per-cpu": "2G"}}, False),
+        (ANSWER + "DefMemPerNode           = 4096\n", {}, {}, False),
+        (ANSWER.replace("MaxTime=12", "DefMemPerCPU=2000 MaxTime=12"), {}, {"partition": "fat"}, False),
+        (ANSWER.replace("MaxTime=12", "DefMemPerCPU=2000 MaxTime=12"), {}, {"partition": "short"}, True),
+        (ANSWER + "DefMemPerNode           = UNLIMITED\n", {}, {}, True),
+    ],
+)
+def test_a_job_that_would_take_a_whole_nodes_memory_is_known(
+    scontrol: Path, answer: str, resources: dict[str, Any], site: dict[str, Any], whole: bool
+) -> None:
+    scontrol.write_text(answer)
+    asked, cluster = Resources.model_validate(resources), SlurmCluster.model_validate({"kind": "slurm", **site})
+    assert site_limits.takes_whole_memory(asked, cluster) is whole
+
+
 def test_largest_node_of_the_partition_is_known(scontrol: Path) -> None:
     nodes = "NodeName=a CPUTot=64 Partitions=gpu\nNodeName=b CPUTot=128 Partitions=gpu,fat\nNodeName=c CPUTot=9\n"
     scontrol.write_text(ANSWER + nodes)
