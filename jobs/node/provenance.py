@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +73,8 @@ def shown_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version  # a run whose parent has asked does without
+
     found = {}
     for package in _PACKAGES:
         try:
