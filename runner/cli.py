@@ -312,6 +312,51 @@ def promote(
 
 
 @app.command()
+def clean(
+    experiment: Experiment = None,
+    root: Root = None,
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Checkpoints of completed runs.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Failed and cancelled runs as a whole.")] = False,
+    gone: Annotated[bool, typer.Option("--gone", help="Runs that the experiment file no longer has.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed; remove nothing.")] = False,
+) -> None:
+    """Free disk space; never touch a run that is queued or running."""
+    from runner.commands import clean as command
+    from runner.config.quantities import counted
+    from runner.submit.selection import experiment_directory, root_directory
+
+    kinds = command.checked({"checkpoints": checkpoints, "failed": failed, "gone": gone})
+    directory = experiment_directory(experiment, root_directory(root))
+    found = command.find(directory, kinds) if dry_run else []
+    sizes = {waste.run: waste.bytes for waste in found} if dry_run else dict(command.clean(directory, kinds))
+    for cleaned, size in sizes.items():
+        print(f"{size / 1e6:10.1f} MB  {cleaned.run_id}")
+    what = "would be freed; nothing was removed (--dry-run)" if dry_run else "freed"
+    tell(f"{sum(sizes.values()) / 1e6:,.1f} MB of {counted(len(sizes), 'run')} {what}")
+
+
+@app.command()
+def bundle(
+    experiment: Experiment = None,
+    root: Root = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The archive; else NAME.tar.gz here.")] = None,
+) -> None:
+    """Pack an experiment into one archive without checkpoints, for a colleague or the end of a project."""
+    from runner.commands import bundle as command
+    from runner.config.quantities import counted
+    from runner.submit.selection import experiment_directory, root_directory
+
+    directory = experiment_directory(experiment, root_directory(root))
+    archive = output or Path(f"{directory.path.resolve().name}.tar.gz")
+    packed = command.bundle(directory, archive)
+    print(archive)
+    if packed.unreadable:
+        tell(f"{counted(packed.unreadable, 'file')} left out: not readable, or no regular file")
+    tell(f"{counted(packed.files, 'file')}, {packed.bytes / 1e6:,.1f} MB; next, where it is unpacked: "
+         f"analysis summarize {directory.path.resolve().name}")  # fmt: skip
+
+
+@app.command()
 def supervise(experiment: Experiment = None, root: Root = None, only: Only = None) -> None:
     """Look after an experiment in this process: wait, retry, summarise, go on to the next stage."""
     from runner.commands.supervise import follow

@@ -12,6 +12,7 @@ from analysis.rank.summary import Summary
 from runner.files import as_number
 from runner.health.findings import LEVELS, Finding
 from runner.health.quantities import grouped, shown_together
+from runner.rundir.cost import cost_line
 
 LISTED = 20  # runs or flags named one by one
 COUNTED = {"blocking": "blocking", "warning": "with warnings"}
@@ -46,6 +47,7 @@ def sections(summary: Summary, verbose: bool = False) -> list[Section]:
     """Every section that has something to say; with `verbose` what health says for information too."""
     named, unfinished = summary.collection.manifest.baseline, summary.unfinished
     count = f"{len(unfinished)} of {len(summary.collection.runs)} runs"
+    cost = cost_line(run.record.cost for run in summary.collection.runs)
     every = [
         Section("choice", "Choice", choice(summary), _one_seed(summary)),
         Section("unfinished", f"Not completed ({count})", _unfinished(summary), f"{count} not completed"),
@@ -55,6 +57,7 @@ def sections(summary: Summary, verbose: bool = False) -> list[Section]:
         Section("goal", "Your goal", goal(summary)),
         Section("weights", "Weights of the loss", _weights(summary)),
         Section("promoted", f"To promote ({len(summary.promoted)})", [*map(Line, summary.promoted)], numbered=True),
+        Section("cost", "Cost", [Line(cost)] if cost else []),
         Section("next", "Next", [Line(step.purpose, command=step.command) for step in summary.steps]),
         Section("notes", "Notes", [*map(Line, summary.notes)], plural(len(summary.notes), "note")),
     ]

@@ -110,13 +110,12 @@ def refuse_without_time(file: ExperimentFile, cluster: Cluster) -> None:
         raise ConfigError([file.source.problem(("resources", "time"), what, allowed="resources: {time: 30m}")])
 
 
-def _refuse_gpus_side_by_side(file: ExperimentFile, cluster: Cluster) -> None:
-    """Raise ConfigError where runs of one array task would all compute on its first GPU."""
-    gpus, beside = file.experiment.resources.gpus, file.experiment.array.runs_per_task
-    if isinstance(cluster, SlurmCluster) and gpus > 1 and beside > 1 and "array" not in file.spoilt:
-        what = f"found {beside} with resources.gpus {gpus}; runs side by side share one GPU"
-        allowed = "1, or resources: {gpus: 1}"
-        raise ConfigError([file.source.problem(("array", "runs_per_task"), what, allowed=allowed)])
+def _refuse_shared_gpus(file: ExperimentFile) -> None:
+    """Raise ConfigError where runs that share a GPU ask for several."""
+    gpus, array = file.experiment.resources.gpus, file.experiment.array
+    if gpus > 1 and array.share_gpu and array.side_by_side > 1 and "array" not in file.spoilt:
+        what = f"found {gpus} with {array.side_by_side} runs side by side that share one GPU (array.share_gpu)"
+        raise ConfigError([file.source.problem(("resources", "gpus"), what, allowed="1, or array: {share_gpu: false}")])
 
 
 def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[ExperimentFile, Loaded | None, Mistakes]:
@@ -256,5 +255,5 @@ def _destination(file: ExperimentFile, name: str | None) -> Destination:
         ) from None
     if "resources" not in file.spoilt:
         refuse_without_time(file, cluster)
-        _refuse_gpus_side_by_side(file, cluster)
+        _refuse_shared_gpus(file)
     return Destination(cluster, clusters.text_of(wanted, file.path))

@@ -14,6 +14,7 @@ from runner.files import open_text
 from runner.rundir import manifest
 from runner.rundir.layout import RunDir
 from runner.rundir.states import run_state
+from runner.submit.retry import Needs
 from runner.submit.selection import choose_run
 from runner.submit.submission import Origin, write_run
 
@@ -30,7 +31,7 @@ def prepare(loaded: Loaded, name: str) -> RunDir:
     if run_state(target).state not in ("completed", "running"):
         config = loaded.expansion.file.path.absolute()
         origin = Origin([], "local", str(Path.cwd()), config_dir=str(config.parent))
-        write_run(loaded.directory, loaded.expansion, run, {}, origin)
+        write_run(loaded.directory, loaded.expansion, run, Needs(loaded.experiment.resources), origin)
     return target
 
 

@@ -106,11 +106,9 @@ def _limits(loaded: Loaded, cluster: Cluster) -> Limits:
         found = limits.limits(loaded.experiment.resources, cluster)
     except CommandFailed as error:
         raise _unanswered(error.message) from None
-    beside = loaded.experiment.array.runs_per_task
-    if found.mebibytes is not None:
-        found = replace(found, mebibytes=found.mebibytes // beside)
-    limits.refuse_beyond(found, loaded.experiment.resources, cluster)
-    return found
+    beside = min(loaded.experiment.array.side_by_side, len(loaded.expansion.runs))
+    limits.refuse_beyond(found, loaded.experiment.resources, beside, cluster)
+    return found if found.mebibytes is None else replace(found, mebibytes=found.mebibytes // beside)
 
 
 def _interrupted(loaded: Loaded, begun: Sequence[manifest.Submission]) -> str:
@@ -137,7 +135,7 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
     told = list(outcome.settled)
     if isinstance(cluster, SlurmCluster):
         resources = loaded.experiment.resources
-        told += submission.warnings(cluster, resources)
+        told += submission.warnings(cluster, loaded.experiment.array.of_task(resources, len(loaded.expansion.runs)))
         if dry_run and (kept := from_the_shell(os.environ, slurm.given(cluster, resources))):
             told.append(f"Slurm's commands get from your shell: {', '.join(kept)}")
     if sent is not None and sent.tasks:

@@ -23,7 +23,7 @@ class Keep(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    checkpoints: Literal["all", "best"] = "all"  # best: last.pt is removed
+    checkpoints: Literal["all", "best", "none"] = "all"  # best: last.pt is removed; none: all
 
 
 class Retry(BaseModel):
@@ -47,6 +47,8 @@ class RunConfig(BaseModel):
     params: dict[str, Any]
     threads: int = Field(1, ge=1)
     gpus: int = Field(0, ge=0)
+    memory: int | None = Field(None, ge=1)  # MiB that this run was sent with
+    time: int | None = Field(None, ge=1)  # seconds that this run was sent with
     keep: Keep = Keep()
     retry: Retry = Retry()
     stop_after_same_error: int | None = Field(None, ge=1)

@@ -174,9 +174,12 @@ def state_of(
 
 
 def _failed_for_good(place: Place, failure: Mapping[str, Any]) -> bool:
-    """Whether a run has failed, although the scheduler still has its array task: other runs in it go on."""
+    """Whether a run has failed, although the scheduler still has its array task: other runs in it go on.
+
+    One that was preempted, or put off for lack of time, goes on with its array task.
+    """
     late = bool(failure) and (as_number(failure.get("time")) or 0) >= place.since
-    return late and place.started and place.final
+    return late and place.started and place.final and kind_of(failure.get("kind")) is not Kind.PREEMPTED
 
 
 def _may_go_on(failure: Mapping[str, Any], sent: float) -> bool:

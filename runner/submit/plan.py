@@ -27,6 +27,7 @@ class Plan:
     held_back: list[Run] = field(default_factory=list)  # failed or cancelled; need a person, or --force
     needs: dict[str, Needs] = field(default_factory=dict)  # run id → what it is sent with
     queue: Queue = field(default_factory=Queue)
+    limits: Limits = field(default_factory=Limits)  # of the site, for an array task
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Policy:
 def plan(directory: ExperimentDir, runs: Sequence[Run], experiment: Experiment, policy: Policy) -> Plan:
     """Sort `runs` by what is to be done with them: new and lost ones are sent, failed ones where the policy retries."""
     states, queue = survey(directory, (run.run_id for run in runs))
-    result = Plan([], states, queue=queue)
+    result = Plan([], states, queue=queue, limits=policy.limits)
     for run in runs:
         state = states[run.run_id]
         if state.state == "completed":
@@ -66,5 +67,7 @@ def _may_send(run: RunDir, state: RunState, sent: int, experiment: Experiment) -
         return True
     if state.state == "cancelled":
         return False
+    if not state.attempt and state.state == "failed":
+        return kind_of(state.kind).retried  # its array task had no time left for it
     tries = state.attempt - not_counting(ended_attempts(run)) if state.attempt else sent
     return (state.state == "lost" or kind_of(state.kind).retried) and tries < experiment.retry.max_attempts

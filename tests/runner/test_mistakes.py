@@ -325,14 +325,14 @@ def test_section_that_set_has_made_is_blamed_on_set(tmp_path: Path, override: st
     assert "good.yaml:" not in said.err
 
 
-def test_several_gpus_and_runs_side_by_side_are_refused(tmp_path: Path) -> None:
+def test_several_gpus_of_runs_that_share_one_are_refused(tmp_path: Path) -> None:
     path, cluster = tmp_path / "x.yaml", tmp_path / "site.yaml"
     asked = GOOD.replace("resources: {time: 10m}", "resources: {time: 10m, gpus: 2}")
     path.write_text(asked + "array:\n  runs_per_task: 3\n")
     cluster.write_text("kind: slurm\n")
     said = run("submit", path, "--cluster", cluster, "--dry-run")
     assert said.status == 2
-    assert re.search(r"x\.yaml:\d+: array\.runs_per_task: found 3 with resources\.gpus 2; .*share one GPU", said.err)
+    assert re.search(r"x\.yaml:\d+: resources\.gpus: found 2 with 3 runs side by side that share one GPU", said.err)
 
 
 def test_slurm_without_a_time_limit_is_refused(tmp_path: Path) -> None:

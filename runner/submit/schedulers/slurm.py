@@ -99,12 +99,8 @@ def parameters(
     array: Array | None,
     cluster: SlurmCluster,
     environment: dict[str, str],
-    side_by_side: int = 1,
 ) -> dict[str, Any]:
-    """The parameters of submitit's SlurmExecutor for one array.
-
-    resources: of one run. side_by_side: how many share an array task; each has its own cores and memory, all one GPU.
-    """
+    """The parameters of submitit's SlurmExecutor for one array. resources: of one array task."""
     from runner.config.cluster import worker_environment
 
     exports = [f"export {key}={shlex.quote(value)}" for key, value in worker_environment(cluster, environment).items()]
@@ -123,8 +119,8 @@ def parameters(
         "qos": cluster.qos,
         "constraint": cluster.constraint,
         "time": time_limit_minutes(resources),
-        "cpus_per_task": side_by_side * resources.cpus,
-        "mem": f"{side_by_side * resources.memory}M" if resources.memory else None,
+        "cpus_per_task": resources.cpus,
+        "mem": f"{resources.memory}M" if resources.memory else None,
         "gpus_per_node": resources.gpus if resources.gpus and cluster.gpus_option == "gpus-per-node" else None,
         "array_parallelism": (array.max_parallel if array else None) or cluster.max_parallel or 10**6,
         "signal_delay_s": cluster.signal_seconds,

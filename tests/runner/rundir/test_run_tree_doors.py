@@ -11,7 +11,8 @@ import pytest
 
 from damaged_runs import answer
 from jobs.node.allocation import Allocation
-from jobs.node.preflight import Refused, begin
+from jobs.node.preflight import Refused, StartConditions, begin
+from jobs.node.slots import Slot
 from runner.errors import CommandFailed
 from runner.files import append_line, read_json, refuse_links
 from runner.rundir.layout import ExperimentDir, RunDir
@@ -69,7 +70,7 @@ def test_a_worker_starts_no_run_whose_folder_is_a_link(tmp_path: Path) -> None:
     (tmp_path / "e" / "runs").mkdir(parents=True)
     run = RunDir(tmp_path / "e" / "runs" / "a-s0-00000000")
     run.path.symlink_to(tmp_path / "outside")
-    refused = begin(run, Allocation.from_environment({}, 0.0), 1.0)
+    refused = begin(run, StartConditions(Allocation.from_environment({}, 0.0), 1.0, Slot()))
     assert isinstance(refused, Refused)
     assert "is a link" in refused.why
     assert list((tmp_path / "outside").iterdir()) == []

@@ -53,6 +53,26 @@ def test_limits_are_those_of_the_partition(site: str | None, asked: str | None, 
     assert limits(site, asked) == expected
 
 
+@pytest.mark.parametrize(
+    ("answer", "resources", "site", "whole"),
+    [
+        (ANSWER, {}, {}, True),
+        (ANSWER, {"memory": "1G"}, {}, False),
+        (ANSWER, {}, {"sbatch": {"mem-per-cpu": "2G"}}, False),
+        (ANSWER + "DefMemPerNode           = 4096\n", {}, {}, False),
+        (ANSWER.replace("MaxTime=12", "DefMemPerCPU=2000 MaxTime=12"), {}, {"partition": "fat"}, False),
+        (ANSWER.replace("MaxTime=12", "DefMemPerCPU=2000 MaxTime=12"), {}, {"partition": "short"}, True),
+        (ANSWER + "DefMemPerNode           = UNLIMITED\n", {}, {}, True),
+    ],
+)
+def test_a_job_that_would_take_a_whole_nodes_memory_is_known(
+    scontrol: Path, answer: str, resources: dict[str, Any], site: dict[str, Any], whole: bool
+) -> None:
+    scontrol.write_text(answer)
+    asked, cluster = Resources.model_validate(resources), SlurmCluster.model_validate({"kind": "slurm", **site})
+    assert site_limits.takes_whole_memory(asked, cluster) is whole
+
+
 def test_largest_node_of_the_partition_is_known(scontrol: Path) -> None:
     nodes = "NodeName=a CPUTot=64 Partitions=gpu\nNodeName=b CPUTot=128 Partitions=gpu,fat\nNodeName=c CPUTot=9\n"
     scontrol.write_text(ANSWER + nodes)
@@ -137,8 +157,16 @@ def test_a_site_without_limits_or_without_accounting_has_no_limit(accounting: Pa
 def test_what_would_wait_for_ever_is_refused(asked: dict[str, str], words: str) -> None:
     with pytest.raises(UserError, match=words):
         site_limits.refuse_beyond(
-            Limits(1800, 64000, 128), Resources(**asked), SlurmCluster(kind="slurm", partition="short")
+            Limits(1800, 64000, 128), Resources(**asked), 1, SlurmCluster(kind="slurm", partition="short")
         )
+
+
+@pytest.mark.parametrize("asked", [{"memory": "20G"}, {"cpus": 40}])
+def test_runs_side_by_side_are_counted_together(asked: dict[str, Any]) -> None:
+    site, resources = SlurmCluster(kind="slurm", partition="short"), Resources(**asked)
+    site_limits.refuse_beyond(Limits(1800, 64000, 128), resources, 3, site)
+    with pytest.raises(UserError, match=r"found (20480 MiB|40) × 4 \(array\.side_by_side\), and"):
+        site_limits.refuse_beyond(Limits(1800, 64000, 128), resources, 4, site)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from runner.commands.loading import Loaded
 from runner.commands.submit import WORKERS, lines, submit
 from runner.commands.supervise import watch
 from runner.config.cluster import Cluster, LocalCluster, SlurmCluster
-from runner.config.experiment import load
+from runner.config.experiment import Array, load
 from runner.errors import CommandFailed
 from runner.files import read_mapping, write_json
 from runner.matrix.expansion import Expansion, expand
@@ -116,7 +116,8 @@ def test_runs_under_way_are_left_alone(tmp_path: Path, directory: ExperimentDir)
 
 @pytest.mark.parametrize(("together", "expected"), [(1, [1, 1, 1, 1, 1, 1]), (4, [4, 2]), (10, [6])])
 def test_runs_are_packed_into_array_tasks(tmp_path: Path, together: int, expected: list[int]) -> None:
-    tasks = array_tasks(expansion(tmp_path).runs, together)
+    tasks = array_tasks(expansion(tmp_path).runs, Array(side_by_side=together))
+    assert tasks == array_tasks(expansion(tmp_path).runs, Array(in_turn=together))
     assert [len(task) for task in tasks] == expected
     assert [run_id for task in tasks for run_id in task] == [run.run_id for run in expansion(tmp_path).runs]
 
@@ -157,7 +158,8 @@ def test_a_submission_keeps_what_it_was_made_from(tmp_path: Path, directory: Exp
     folder = directory.submission(1)
     assert (folder / "experiment.yaml").read_text() == (tmp_path / "e.yaml").read_text()
     ids = [run.run_id for run in found.runs]
-    assert read_mapping(directory.pool_tasks(1)) == {"tasks": [ids[:4], ids[4:]]}
+    packing = {"side_by_side": 4, "in_turn": 1, "gpus": 1}
+    assert read_mapping(directory.pool_tasks(1)) == {"tasks": [ids[:4], ids[4:]], **packing}
     (submission,) = manifest.submissions(directory)
     assert submission.origin == {
         "overrides": ["a=1"], "cluster": "local", "folder": str(TESTS), "cluster_option": None, "config_dir": None,
@@ -179,6 +181,7 @@ def test_a_run_directory_holds_what_the_worker_needs(tmp_path: Path, directory: 
         "tiny_task:TinyTask",
     )
     assert (config.threads, config.gpus, config.stop_after_same_error) == (2, 1, 5)
+    assert (config.memory, config.time) == (1024, 1800)
     assert (config.keep.checkpoints, config.retry.max_attempts) == ("best", 3)
     assert config.code_path == TESTS
     assert config.params == run.params
