@@ -34,6 +34,7 @@ from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.run_config import read_run_config
 from runner.rundir.states import RunState, counts, run_state
+from runner.submit.retry import Needs
 from runner.submit.submission import Origin, write_run
 
 TASK, SEED_KEY = "command", "values.seed"  # axes are values.NAME: an adopted table reads as that of a command
@@ -168,7 +169,7 @@ def _read(target: ExperimentDir, known: ExperimentDir, expansion: Expansion, ado
         directory = known.run(run.run_id)
         if is_new := not adopted.is_unchanged(directory):
             directory = target.run(run.run_id)
-            write_run(target, expansion, run, {}, origin)
+            write_run(target, expansion, run, Needs(expansion.file.experiment.resources), origin)
             adopted.record(directory, read_run_config(directory))
         notes = read_mapping(directory.adopted).get("notes") or []
         epochs = len(read_json_lines(directory.metrics))

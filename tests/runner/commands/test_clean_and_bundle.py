@@ -126,7 +126,7 @@ def test_a_bundle_is_summarised_elsewhere_as_here(experiment: ExperimentDir, tmp
 
 
 def summarised(path: Path) -> list[dict[str, object]]:
-    from analysis.output.summary_records import to_json
+    from analysis.output.records import to_json
     from analysis.rank.summary import summarize
 
     variants: list[dict[str, object]] = json.loads(json.dumps(to_json(summarize(path))))["variants"]
