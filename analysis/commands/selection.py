@@ -13,7 +13,8 @@ from runner.errors import CommandFailed, UserError, nearest
 from runner.health.thresholds import DEFAULT, Thresholds
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir, RunDir
-from runner.submit.selection import choose_run, experiment_directory
+from runner.submit.run_selection import choose_run
+from runner.submit.selection import experiment_directory
 
 CHECKPOINT = ".pt"  # how the name of a checkpoint ends
 

@@ -14,7 +14,7 @@ from runner.files import open_text
 from runner.rundir import manifest
 from runner.rundir.layout import RunDir
 from runner.rundir.states import run_state
-from runner.submit.selection import choose_run
+from runner.submit.run_selection import choose_run
 from runner.submit.submission import Origin, write_run
 
 POLL_SECONDS = 0.1

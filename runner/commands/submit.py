@@ -23,8 +23,8 @@ from runner.slurm_commands import SlurmCommands, from_the_shell
 from runner.submit import submission
 from runner.submit.plan import Plan, Policy, plan
 from runner.submit.retry import Limits
+from runner.submit.run_selection import filter_runs
 from runner.submit.schedulers import limits, slurm
-from runner.submit.selection import filter_runs
 from runner.terminal import tell
 
 WORKERS = submission.Workers(task=ArrayTask, prepare=PrepareJob)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
 from runner.errors import CommandFailed, UserError
 from runner.slurm_commands import SlurmCommands, clean
@@ -162,6 +161,8 @@ def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], c
 
     Nothing but the callables is pickled; they hold run directories only.
     """
+    from unittest.mock import patch  # it imports asyncio, which who only looks need not wait for
+
     from submitit.core import utils
     from submitit.slurm import slurm as of_submitit
 

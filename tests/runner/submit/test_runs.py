@@ -13,7 +13,7 @@ from jobs.tasks.crystal.schema import CrystalParams
 from runner.config.experiment import load
 from runner.errors import UserError
 from runner.matrix.expansion import Expansion, Run, expand
-from runner.submit.selection import choose_run, filter_runs, runs_named
+from runner.submit.run_selection import choose_run, filter_runs, runs_named
 
 LAYERS = "model.middle_fusion.layers"
 
