@@ -72,8 +72,7 @@ def _start(claim: Claim, allocation: Allocation) -> RunProcess | Refused:
         end_attempt(directory, attempt, "failed", kind=Kind.BAD_CONFIG)
         return Refused(str(error), failed=True)
     limit = config.stop_after_same_error
-    stopped = tripped(directory.experiment, limit, allocation.submitted, config.retry.max_attempts) if limit else None
-    if stopped:
+    if limit and (stopped := tripped(directory.experiment, config, limit, allocation.submitted)):
         number = before.attempt if before else 0
         Failure(Kind.CANCELLED, stopped, number, time.time(), allocation.job_id, fingerprint="breaker").write(directory)
         return Refused(stopped, failed=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from jobs.failure import Failure
 from jobs.node.parent import ArrayTask
 from runner.commands.loading import Loaded, refuse_without_time, units_in_words
 from runner.commands.prepare_job import PrepareJob
@@ -18,7 +19,7 @@ from runner.errors import CommandFailed, ConfigError
 from runner.files import write_json
 from runner.matrix.expansion import Run
 from runner.rundir import manifest
-from runner.rundir.failures import kind_of
+from runner.rundir.failures import Kind, kind_of
 from runner.slurm_commands import SlurmCommands, from_the_shell
 from runner.submit import submission
 from runner.submit.plan import Plan, Policy, plan
@@ -57,7 +58,7 @@ def submit(
         planned = plan(loaded.directory, runs, experiment, policy)
         if planned.queue.unanswered:
             raise _unanswered(planned.queue.unanswered)
-        _keep_cancelled(loaded, planned)
+        _keep_states(loaded, planned)
         manifest.write(loaded.directory, loaded.expansion, experiment.task)
         sent = None
         if planned.send:
@@ -70,8 +71,12 @@ def submit(
     return Outcome(planned, sent, sent.waiting if sent else 0, settled)
 
 
-def _keep_cancelled(loaded: Loaded, planned: Plan) -> None:
-    """Write down what was taken from Slurm's queue: when Slurm is started anew it can no longer be told."""
+def _keep_states(loaded: Loaded, planned: Plan) -> None:
+    """Write down what Slurm alone knows: what was taken from its queue, and what it ended for its memory."""
+    for run in planned.send:
+        state, target = planned.states[run.run_id], loaded.directory.run(run.run_id)
+        if state.state == "lost" and state.kind == Kind.OUT_OF_MEMORY and state.attempt:
+            Failure(Kind.OUT_OF_MEMORY, state.message or "", state.attempt, time.time()).write(target)
     for run in planned.held_back:
         target = loaded.directory.run(run.run_id)
         if planned.states[run.run_id].state == "cancelled" and not target.cancelled.exists():

@@ -32,30 +32,37 @@ def survey(
     for run_id in unfinished - queue.places.keys():
         signs[run_id] = read_signs(f"{runs}/{run_id}")
     states = {run_id: _surveyed(directory, run_id, its, queue, now) for run_id, its in signs.items()}
-    _mark_cancelled(states, signs, queue)
+    _ask_accounting(states, signs, queue)
     return states, queue
 
 
-def _mark_cancelled(states: dict[str, RunState], signs: Mapping[str, Signs], queue: Queue) -> None:
-    """Those that were taken from Slurm's queue before their start, which the accounting does not record.
+def _ask_accounting(states: dict[str, RunState], signs: Mapping[str, Signs], queue: Queue) -> None:
+    """Mark the runs that Slurm ended for their memory, and those that were taken from its queue before their start.
 
-    Not where slurmctld was started after they were sent, since it may have lost them, nor where the accounting knows
-    another end: a node that cannot start an array task leaves no log either.
+    The accounting does not record the latter. They are not marked where slurmctld was started after they were sent,
+    since it may have lost them, nor where the accounting knows another end: a node that cannot start an array task
+    leaves no log either.
     """
-    taken = [
-        run_id
+    elements = {
+        run_id: log.name.removesuffix("_0_log.out")
         for run_id, state in states.items()
-        if (state.state == "lost" or (state.state == "failed" and kind_of(state.kind).retried))
-        and _was_taken_from_queue(queue.last.get(run_id), signs[run_id].failure)
-    ]
-    if not taken or queue.unanswered:
+        if state.state == "lost" or (state.state == "failed" and kind_of(state.kind).retried)
+        if (sending := queue.last.get(run_id)) and (log := sending.log)
+    }
+    taken = [run_id for run_id in elements if _was_taken_from_queue(queue.last[run_id], signs[run_id].failure)]
+    unknown = {run_id for run_id in elements if states[run_id].kind == Kind.NODE_FAILURE and states[run_id].attempt}
+    if queue.unanswered or not (taken or unknown):
         return
-    boot = slurm.boot_time(queue.commands)
-    elements = {run_id: log.name.removesuffix("_0_log.out") for run_id in taken if (log := queue.last[run_id].log)}
-    ended = slurm.ended_elements(queue.commands, {name.partition("_")[0] for name in elements.values()})
+    ends = slurm.accounting(queue.commands, {name.partition("_")[0] for name in elements.values()})
+    for run_id in unknown:
+        if (end := ends.get(elements[run_id], "")) == "OUT_OF_MEMORY":
+            what = f"its process is gone; Slurm's accounting says {end}"
+            states[run_id] = replace(states[run_id], kind=Kind.OUT_OF_MEMORY, message=what)
+    boot = slurm.boot_time(queue.commands) if taken else 0.0
     what = "taken from Slurm's queue before it started, as scancel does"
-    for run_id, name in elements.items():
-        if queue.last[run_id].time > boot and name not in ended:
+    for run_id in taken:
+        no_end = ends.get(elements[run_id], "PENDING").startswith(("CANCELLED", "PENDING"))
+        if queue.last[run_id].time > boot and no_end:
             states[run_id] = replace(states[run_id], state="cancelled", kind=Kind.CANCELLED, message=what)
 
 
@@ -76,10 +83,9 @@ def _surveyed(directory: ExperimentDir, run_id: str, signs: Signs, queue: Queue,
     return state
 
 
-def _was_taken_from_queue(sending: Sending | None, failure: Mapping[str, Any]) -> bool:
+def _was_taken_from_queue(sending: Sending, failure: Mapping[str, Any]) -> bool:
     """Whether somebody took a run from the queue before its (next) start: its array task has written nothing since."""
-    if sending is None or not sending.remote or sending.log is None:
-        return False
+    assert sending.log is not None
     if not sending.log.exists():
         return (as_number(failure.get("time")) or 0.0) < sending.time
     _, requeued, since = log_tail(sending.log).rpartition("requeue of job")

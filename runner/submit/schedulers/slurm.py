@@ -64,14 +64,14 @@ def boot_time(commands: SlurmCommands) -> float:
     return datetime.fromisoformat(shown[1]).timestamp() if shown else 0.0
 
 
-def ended_elements(commands: SlurmCommands, job_ids: Collection[str]) -> set[str]:
-    """Those array tasks (12, 12_3) of which the accounting knows an end that is no cancellation; none without it."""
+def accounting(commands: SlurmCommands, job_ids: Collection[str]) -> dict[str, str]:
+    """Array task (12, 12_3) → the state that the accounting has of it; empty without it."""
     words = ("-n", "-X", "-P", "--allusers", "-j", ",".join(sorted(job_ids)), "-o", "JobID,State")
     try:
         rows = [line.split("|") for line in commands.call("sacct", *words).splitlines()]
     except UserError:
-        return set()
-    return {row[0] for row in rows if len(row) == 2 and not row[1].startswith(("CANCELLED", "PENDING"))}
+        return {}
+    return {row[0]: row[1] for row in rows if len(row) == 2}
 
 
 def cancel(commands: SlurmCommands, job_ids: list[str]) -> None:
