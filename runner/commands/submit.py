@@ -13,9 +13,10 @@ from jobs.node.parent import ArrayTask
 from runner.commands.loading import Loaded, refuse_without_time, units_in_words
 from runner.commands.prepare_job import PrepareJob
 from runner.commands.status import gone_line
+from runner.config import yaml_source
 from runner.config.cluster import Cluster, SlurmCluster
 from runner.config.quantities import counted
-from runner.errors import CommandFailed, ConfigError
+from runner.errors import CommandFailed, ConfigError, Problem, UserError
 from runner.files import write_json
 from runner.matrix.expansion import Run
 from runner.rundir import manifest
@@ -47,7 +48,7 @@ def submit(
     """Plan and send `runs` under the experiment's lock; with `dry_run` nothing is written."""
     experiment = loaded.experiment
     own_code = _own_code(loaded, runs, origin)
-    policy = replace(policy, limits=_limits(loaded, cluster), shrink=getattr(loaded.task, "shrink", None))
+    policy = replace(policy, limits=_limits(loaded, cluster, origin), shrink=getattr(loaded.task, "shrink", None))
     if dry_run:
         planned = plan(loaded.directory, runs, experiment, policy)
         arrays, waiting = submission.within_limit(planned, experiment, cluster)
@@ -101,20 +102,34 @@ def _own_code(loaded: Loaded, runs: Sequence[Run], origin: submission.Origin) ->
     return dict(files)
 
 
-def _limits(loaded: Loaded, cluster: Cluster) -> Limits:
+def _limits(loaded: Loaded, cluster: Cluster, origin: submission.Origin) -> Limits:
     if not isinstance(cluster, SlurmCluster):
         return Limits()
     refuse_without_time(loaded.expansion.file, cluster)
     slurm.check_commands(SlurmCommands(cluster.commands))
+    resources, source = loaded.experiment.resources, loaded.expansion.file.source
     try:
-        found = limits.limits(loaded.experiment.resources, cluster)
+        found = limits.limits(resources, cluster)
     except CommandFailed as error:
         raise _unanswered(error.message) from None
+    except UserError as error:  # no such partition
+        raise ConfigError([_partition_problem(loaded, cluster, origin, error.message)]) from None
     beside = loaded.experiment.array.runs_per_task
     if found.mebibytes is not None:
         found = replace(found, mebibytes=found.mebibytes // beside)
-    limits.refuse_beyond(found, loaded.experiment.resources, cluster)
+    if mistakes := limits.beyond(found, resources, cluster):
+        raise ConfigError(source.problem(("resources", key), what) for key, what in mistakes.items())
     return found
+
+
+def _partition_problem(loaded: Loaded, cluster: SlurmCluster, origin: submission.Origin, what: str) -> Problem:
+    """At the key that names the partition: of the experiment file, else of the cluster file, else of the shell."""
+    if loaded.experiment.resources.partition:
+        return loaded.expansion.file.source.problem(("resources", "partition"), what)
+    if cluster.partition:
+        name = Path(origin.cluster_option or loaded.experiment.cluster)
+        return yaml_source.parse(origin.cluster, name, strict=False).problem(("partition",), what)
+    return Problem(what, file="SBATCH_PARTITION")
 
 
 def _interrupted(loaded: Loaded, begun: Sequence[manifest.Submission]) -> str:

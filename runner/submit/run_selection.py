@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from runner.errors import UserError, nearest
 from runner.matrix.points import canonical
@@ -23,9 +23,9 @@ class Named(Protocol):
     @property
     def variant(self) -> str: ...
     @property
-    def seed(self) -> int: ...
+    def seed(self) -> int | None: ...
     @property
-    def axes(self) -> dict[str, object]: ...
+    def axes(self) -> Mapping[str, Any]: ...
 
 
 R = TypeVar("R", bound=Named)
@@ -54,7 +54,7 @@ def filter_runs(runs: Sequence[R], names: Sequence[str]) -> list[R]:
         found = runs_named(runs, name)
         if not found:
             raise _no_run(runs, name)
-        if len(found) > 1 and all(_starts(run, name) for run in found):
+        if len(found) > 1 and all(_starts(run, name) and run.variant != name for run in found):
             listed = ", ".join(run.run_id for run in found[:8])
             raise UserError(
                 f"{name!r} is the start of {len(found)} runs: {listed}; write {name + '*'!r} for all of them"

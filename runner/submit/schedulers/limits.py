@@ -115,18 +115,18 @@ def _partition(resources: Resources, cluster: SlurmCluster) -> str | None:
     return resources.partition or cluster.partition or choices(os.environ, given(cluster, resources)).get("partition")
 
 
-def refuse_beyond(limits: Limits, resources: Resources, cluster: SlurmCluster) -> None:
-    """Raise UserError where `resources` ask for more than `limits`: Slurm would let such a job wait for ever."""
+def beyond(limits: Limits, resources: Resources, cluster: SlurmCluster) -> dict[str, str]:
+    """Key of `resources` → what is wrong where it asks for more than `limits`: Slurm would let it wait for ever."""
     where = f"partition {_partition(resources, cluster) or '(the default)'}"
-    if limits.seconds is not None and (resources.time or 0) > limits.seconds:
-        asked, allowed = human_seconds(resources.time or 0), human_seconds(limits.seconds)
-        raise UserError(f"resources.time: found {asked}, and {where} allows {allowed}")
-    if limits.mebibytes is not None and (resources.memory or 0) > limits.mebibytes:
-        raise UserError(
-            f"resources.memory: found {resources.memory} MiB, and {where} allows {limits.mebibytes} MiB a node"
-        )
+    asked_time, asked_memory, mistakes = resources.time or 0, resources.memory or 0, {}
+    if limits.seconds is not None and asked_time > limits.seconds:
+        allowed = human_seconds(limits.seconds)
+        mistakes["time"] = f"found {human_seconds(asked_time)}, and {where} allows {allowed}"
+    if limits.mebibytes is not None and asked_memory > limits.mebibytes:
+        mistakes["memory"] = f"found {asked_memory} MiB, and {where} allows {limits.mebibytes} MiB a node"
     if limits.cpus is not None and resources.cpus > limits.cpus:
-        raise UserError(f"resources.cpus: found {resources.cpus}, and the largest node of {where} has {limits.cpus}")
+        mistakes["cpus"] = f"found {resources.cpus}, and the largest node of {where} has {limits.cpus}"
+    return mistakes
 
 
 def _no_partition(name: str, known: list[str]) -> str:

@@ -176,6 +176,7 @@ def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], c
             return -1 if commands.missing() else 2
 
         def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+            submission_file_path.chmod(0o600)  # the variables of the cluster file may be tokens
             return [commands.path("sbatch"), str(submission_file_path)]
 
         @property
