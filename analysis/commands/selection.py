@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from analysis.collect.manifest import read_manifest
+from analysis.rank.choice import Choice
 from analysis.rank.ranking import Variant
 from analysis.rank.summary import Summary, summarize
 from runner.errors import CommandFailed, UserError
@@ -33,6 +34,14 @@ def variant_named(summary: Summary, name: str) -> Variant:
     runs, scored = (tuple(run for run in part if run.run_id in ids) for part in (variant.runs, variant.scored))
     label = variant.name if runs == variant.runs else runs[0].run_id if len(runs) == 1 else name
     return replace(variant, name=label, runs=runs, scored=scored)
+
+
+def choice_of(summary: Summary) -> Choice:
+    """What the experiment chose; CommandFailed where no run has completed."""
+    if summary.choice is None:
+        path = summary.collection.directory.path
+        raise CommandFailed(f"no run of {path} has completed: nothing to choose", next_command=f"runner status {path}")
+    return summary.choice
 
 
 def variants_named(summary: Summary, names: Sequence[str]) -> list[Variant]:

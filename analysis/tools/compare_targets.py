@@ -8,10 +8,9 @@ from pathlib import Path
 
 from analysis.collect.predictions import Predictions, read_predictions
 from analysis.collect.reading import fusion_layers, json_object
-from analysis.commands.selection import CHECKPOINT, is_run, run_of, variant_named
+from analysis.commands.selection import CHECKPOINT, choice_of, is_run, run_of, variant_named
 from analysis.rank.pairing import Fusion, Side, side_of
 from analysis.rank.summary import Summary, summarize
-from runner.errors import CommandFailed
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.submit.selection import experiment_directory
 
@@ -57,7 +56,5 @@ class Sides:
     def _choice(self, summary: Summary) -> Side:
         """An experiment stands for the variant that it chose."""
         manifest = summary.collection.manifest
-        if summary.choice is None:
-            raise CommandFailed(f"no run of {manifest.experiment} has completed, so there is no choice to compare")
-        side = side_of(summary.collection.directory, summary.variant(summary.choice.variant), self.split)
+        side = side_of(summary.collection.directory, summary.variant(choice_of(summary).variant), self.split)
         return replace(side, name=f"{manifest.experiment}: {side.name}")
