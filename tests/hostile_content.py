@@ -5,6 +5,7 @@ Every payload, were it run, writes a file into the folder `outside`.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
@@ -83,15 +84,22 @@ def pickled(target: Path, outside: Path, chance: random.Random) -> None:
 def planted_cache(target: Path, outside: Path, chance: random.Random) -> None:
     """Caches and code where an older version, Python or a careless one would look for them."""
     top = next(parent for parent in target.parents if parent.parent.name == "root")
-    for folder in (top / "analysis" / "cache", top / ".cache", top / "cache", top / "runs" / "__pycache__"):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "records.json").write_text('{"version": 1, "records": {"2-s0-00000000": {"val_mae": -1}}}')
-        for name in ("records.pkl", "records.npz", "convolution.so"):
-            (folder / name).write_bytes(poisoned(outside, chance))
-    for folder in (top, top / "code" / "0", top / "runs"):
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("sitecustomize", "usercustomize", "conftest", "yaml", "numpy", "runner", "jobs", "analysis"):
-            (folder / f"{name}.py").write_text(program(outside))
+    cache = {"records.json": b'{"version": 1, "records": {"2-s0-00000000": {"val_mae": -1}}}'}
+    cache |= {name: poisoned(outside, chance) for name in ("records.pkl", "records.npz", "convolution.so")}
+    modules = ("sitecustomize", "usercustomize", "conftest", "yaml", "numpy", "runner", "jobs", "analysis")
+    code = {f"{name}.py": program(outside).encode() for name in modules}
+    for place, files in {
+        "analysis/cache": cache,
+        ".cache": cache,
+        "cache": cache,
+        "code/0": code,
+        "runs": code,
+    }.items():
+        with contextlib.suppress(OSError):  # an earlier damage took the folder
+            if (top / place).resolve().is_relative_to(top):  # what lies outside stays as it is
+                (top / place).mkdir(parents=True, exist_ok=True)
+                for name, content in files.items():
+                    (top / place / name).write_bytes(content)
 
 
 def commands_the_terminal(text: str) -> bool:

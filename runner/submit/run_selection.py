@@ -81,7 +81,8 @@ def runs_named(runs: Sequence[R], name: str) -> list[R]:
         return list(runs) if seeded else []
     values = name.split()
     readings: list[Callable[[R], bool]] = [
-        lambda run: name in (run.variant, short_form(run.axes)),
+        lambda run: name == run.variant,
+        lambda run: name == short_form(run.axes),
         lambda run: all(any(_means(text, key, value) for key, value in run.axes.items()) for text in values),
         lambda run: any(fnmatch.fnmatchcase(text, name) for text in (run.run_id, run.variant, short_form(run.axes))),
         lambda run: _starts(run, name),
