@@ -130,7 +130,7 @@ def test_an_experiment_without_a_choice_is_said(tmp_path, path, analysis):
     waiting = Plan([PlannedVariant("v", states=dict.fromkeys(range(3), "new"))], name="waiting")
     status, _, err = analysis("compare", write_experiment(tmp_path, waiting), path)
     assert status == 1
-    assert "no run of waiting has completed, so there is no choice to compare" in err
+    assert "waiting has completed: nothing to choose" in err
 
 
 def test_a_checkpoint_outside_a_run_is_refused(tmp_path, path, analysis):
