@@ -52,6 +52,7 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="Override a key: --
 Only = Annotated[
     list[str] | None, typer.Option("--only", help=f"These runs: {RUN_SYNTAX} (may be repeated).", metavar="RUN")
 ]
+Names = Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="These runs, as --only.")]
 ClusterName = Annotated[str | None, typer.Option("--cluster", help="local, or a cluster file.")]
 
 
@@ -153,7 +154,9 @@ def submit(
 @app.command()
 def resubmit(
     experiment: Experiment = None,
+    name: Names = None,
     root: Root = None,
+    only: Only = None,
     cluster: ClusterName = None,
     kind: Annotated[list[str] | None, typer.Option("--kind", help="Failures of this kind (may be repeated).")] = None,
     force: Annotated[bool, typer.Option("--force", help="Also what the policy leaves to a person.")] = False,
@@ -167,7 +170,7 @@ def resubmit(
     from runner.submit.selection import experiment_directory, root_directory
 
     again = command.reload(experiment_directory(experiment, root_directory(root)), cluster)
-    outcome = command.resubmit(again, kind or [], force, dry_run)
+    outcome = command.resubmit(again, [*(name or []), *(only or [])], kind or [], force, dry_run)
     for line in lines(outcome, again.loaded, again.cluster, dry_run):
         tell(line)
     if wait and not dry_run:
@@ -275,7 +278,7 @@ def logs(
 @app.command()
 def cancel(
     experiment: Experiment = None,
-    name: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="These runs, as --only.")] = None,
+    name: Names = None,
     root: Root = None,
     only: Only = None,
     state: Annotated[

@@ -20,6 +20,7 @@ from runner.rundir.layout import ExperimentDir
 class PlannedRun:
     """One run of the manifest."""
 
+    number: int  # its row, from 1
     run_id: str
     variant: str
     seed: int | None
@@ -89,7 +90,7 @@ def read_manifest(directory: ExperimentDir) -> Manifest:
             f"{path} is truncated or not a manifest",
             next_command="runner submit CONFIG (writes it anew; runs are kept)",
         )
-    runs = tuple(run for item in content["runs"] if (run := _planned(item)) is not None)
+    runs = tuple(run for row, item in enumerate(content["runs"], 1) if (run := _planned(row, item)) is not None)
     baseline, following = content.get("baseline"), content.get("next")
     select = _mapping(content.get("select"))
     target = content.get("target_mae", select.get("target_mae"))
@@ -117,7 +118,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _planned(item: Any) -> PlannedRun | None:
+def _planned(number: int, item: Any) -> PlannedRun | None:
     """A run of the manifest; None for what is none. A run_id names a directory, so it holds no separator."""
     if not isinstance(item, Mapping) or not isinstance(item.get("run_id"), str):
         return None
@@ -126,6 +127,7 @@ def _planned(item: Any) -> PlannedRun | None:
         return None
     seed = item.get("seed")
     return PlannedRun(
+        number=number,
         run_id=run_id,
         variant=str(item.get("variant") or run_id),
         seed=seed if isinstance(seed, int) else None,

@@ -95,8 +95,7 @@ def _start(claim: Claim, conditions: StartConditions) -> RunProcess | Refused:
         Failure(kind, message, 0, time.time(), allocation.job_id, fingerprint="postponed").write(directory)
         return Refused(message, failed=kind is Kind.CANCELLED, postponed=kind is Kind.PREEMPTED)
     limit = config.stop_after_same_error
-    stopped = tripped(directory.experiment, limit, allocation.submitted, config.retry.max_attempts) if limit else None
-    if stopped:
+    if limit and (stopped := tripped(directory.experiment, config, limit, allocation.submitted)):
         number = before.attempt if before else 0
         Failure(Kind.CANCELLED, stopped, number, time.time(), allocation.job_id, fingerprint="breaker").write(directory)
         return Refused(stopped, failed=True)

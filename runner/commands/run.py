@@ -15,7 +15,7 @@ from runner.rundir import manifest
 from runner.rundir.layout import RunDir
 from runner.rundir.states import run_state
 from runner.submit.retry import Needs
-from runner.submit.selection import choose_run
+from runner.submit.run_selection import choose_run
 from runner.submit.submission import Origin, write_run
 
 POLL_SECONDS = 0.1

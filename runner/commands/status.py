@@ -164,7 +164,7 @@ def lines(status: Status, limit: int = TABLE_ROWS) -> Iterator[str]:
     told: dict[str, list[str]] = {}
     for run, state in shown(status, limit):
         if state.message and state.state != "completed":
-            told.setdefault(f"{state.state}: {_first_line(state.message)}", []).append(f"#{run.number}")
+            told.setdefault(f"{state.state}: {_first_line(state.message)}", []).append(f":{run.number}")
     for note, numbers in list(told.items())[:NOTES]:
         yield f"{', '.join(numbers[:NUMBERS])}{', …' if len(numbers) > NUMBERS else ''} {note}"
     if len(told) > NOTES:

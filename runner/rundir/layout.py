@@ -192,6 +192,10 @@ class ExperimentDir:
     def submission(self, number: int) -> Path:
         return self.submissions / str(number)
 
+    def cluster_file(self, number: int) -> Path:
+        """The cluster file of a submission; with a token in it, for its sender alone to read."""
+        return self.submission(number) / "cluster.yaml"
+
     def pool_tasks(self, number: int) -> Path:
         """What the local pool has to do: {"tasks": [[run_id, …], …]}, one list an array task."""
         return self.submission(number) / "tasks.json"

@@ -7,16 +7,16 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runner.config.cluster import Cluster, SlurmCluster, worker_environment
+from runner.config.cluster import Cluster, SlurmCluster, has_secrets, worker_environment
 from runner.config.experiment import Array, Experiment, Resources
 from runner.config.quantities import human_seconds
 from runner.config.yaml_output import dump
 from runner.errors import CommandFailed
-from runner.files import refuse_links, write_json, write_text
+from runner.files import read_bytes, refuse_links, write_json, write_text
 from runner.health.quantities import as_data
 from runner.matrix.expansion import Expansion, Run
 from runner.rundir import manifest
@@ -101,6 +101,10 @@ def send(
     folder = directory.submission(number)
     folder.mkdir(parents=True)
     write_text(folder / "experiment.yaml", expansion.file.source.text)
+    kept = directory.cluster_file(number)
+    if origin.cluster != "local":
+        write_text(kept, origin.cluster, private=has_secrets(cluster, origin.cluster))
+        origin = replace(origin, cluster=kept.name)
     code = snapshot.take(directory, experiment.task, Path(origin.folder), own_code)
     array = experiment.array
     packing = {"side_by_side": array.side_by_side, "in_turn": array.in_turn}
@@ -158,6 +162,18 @@ def _take_back(directory: ExperimentDir, number: int, tasks: list[list[str]]) ->
             run.config.unlink(missing_ok=True)
         if not any(run.path.iterdir()):
             run.path.rmdir()
+
+
+def origin_of(directory: ExperimentDir, sent: manifest.Submission) -> Origin:
+    """Where a submission comes from; CommandFailed where somebody else's cluster file may not be read."""
+    origin, kept = Origin(**sent.origin), directory.cluster_file(sent.number)
+    if origin.cluster != kept.name:  # local, or the text of an older version
+        return origin
+    try:
+        return replace(origin, cluster=read_bytes(kept).decode())
+    except OSError as error:
+        what = f"{kept}: {error.strerror}; who has submitted it may read it alone, where it holds a token"
+        raise CommandFailed(what, next_command="the same with --cluster FILE, a cluster file of yours") from None
 
 
 def settle_orphans(directory: ExperimentDir) -> list[str]:

@@ -115,25 +115,22 @@ def _partition(resources: Resources, cluster: SlurmCluster) -> str | None:
     return resources.partition or cluster.partition or choices(os.environ, given(cluster, resources)).get("partition")
 
 
-def refuse_beyond(limits: Limits, resources: Resources, side_by_side: int, cluster: SlurmCluster) -> None:
-    """Raise UserError where runs in an array task ask for more than `limits`: Slurm would let it wait for ever.
+def beyond(limits: Limits, resources: Resources, side_by_side: int, cluster: SlurmCluster) -> dict[str, str]:
+    """Key of `resources` → what is wrong where an array task asks for more than `limits`: it would wait for ever.
 
     resources: of one run.
     """
     where = f"partition {_partition(resources, cluster) or '(the default)'}"
     times = f" × {side_by_side} (array.side_by_side)" if side_by_side > 1 else ""
-    memory = (resources.memory or 0) * side_by_side
-    if limits.seconds is not None and (resources.time or 0) > limits.seconds:
-        asked, allowed = human_seconds(resources.time or 0), human_seconds(limits.seconds)
-        raise UserError(f"resources.time: found {asked}, and {where} allows {allowed}")
-    if limits.mebibytes is not None and memory > limits.mebibytes:
-        raise UserError(
-            f"resources.memory: found {resources.memory} MiB{times}, and {where} allows {limits.mebibytes} MiB a node"
-        )
+    asked_time, memory, mistakes = resources.time or 0, resources.memory or 0, {}
+    if limits.seconds is not None and asked_time > limits.seconds:
+        allowed = human_seconds(limits.seconds)
+        mistakes["time"] = f"found {human_seconds(asked_time)}, and {where} allows {allowed}"
+    if limits.mebibytes is not None and memory * side_by_side > limits.mebibytes:
+        mistakes["memory"] = f"found {memory} MiB{times}, and {where} allows {limits.mebibytes} MiB a node"
     if limits.cpus is not None and resources.cpus * side_by_side > limits.cpus:
-        raise UserError(
-            f"resources.cpus: found {resources.cpus}{times}, and the largest node of {where} has {limits.cpus}"
-        )
+        mistakes["cpus"] = f"found {resources.cpus}{times}, and the largest node of {where} has {limits.cpus}"
+    return mistakes
 
 
 def takes_whole_memory(resources: Resources, cluster: SlurmCluster) -> bool:

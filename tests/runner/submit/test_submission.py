@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from jobs.failure import Kind
 from runner.commands.loading import Loaded
 from runner.commands.submit import WORKERS, lines, submit
 from runner.commands.supervise import watch
+from runner.config import cluster as clusters
 from runner.config.cluster import Cluster, LocalCluster, SlurmCluster
 from runner.config.experiment import Array, load
 from runner.errors import CommandFailed
@@ -26,7 +29,7 @@ from runner.rundir.states import run_state
 from runner.submit.plan import Plan, Policy, plan
 from runner.submit.retry import Limits
 from runner.submit.schedulers import limits, slurm
-from runner.submit.submission import Origin, Sent, array_tasks, send
+from runner.submit.submission import Origin, Sent, array_tasks, origin_of, send
 from runner_main import run
 from tiny_experiment import TESTS
 from tiny_task import TinyTask
@@ -166,6 +169,33 @@ def test_a_submission_keeps_what_it_was_made_from(tmp_path: Path, directory: Exp
     }  # fmt: skip
     assert [(chunk.count, chunk.job_id) for chunk in submission.chunks] == [(2, "11")]
     assert f"--comment=runner:{submission.chunks[0].token}" in (tmp_path / "script-0").read_text()
+
+
+@pytest.mark.usefixtures("commands")
+@pytest.mark.parametrize("variable", ["HF_TOKEN", "wandb_api_key"])
+def test_a_token_of_a_cluster_file_is_for_its_owner_alone_to_read(
+    tmp_path: Path, directory: ExperimentDir, variable: str
+) -> None:
+    secret = secrets.token_hex(16)
+    text = f"kind: slurm\nenvironment: {{{variable}: x{secret}}}\n"
+    origin, found = Origin([], text, str(TESTS)), expansion(tmp_path)
+    send(directory, found, clusters.parse(text, Path("site.yaml")), planned(directory, found), WORKERS, origin)
+    holders = [path for path in directory.path.rglob("*") if path.is_file() and secret in path.read_text("latin-1")]
+    assert {path.suffix for path in holders} == {".sh", ".yaml"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in holders} == {0o600}
+    assert origin_of(directory, manifest.submissions(directory)[0]) == origin  # resubmit sends it again
+
+
+@pytest.mark.usefixtures("commands")
+def test_a_cluster_file_without_a_token_is_for_colleagues_to_read(tmp_path: Path, directory: ExperimentDir) -> None:
+    found = expansion(tmp_path)
+    origin = Origin([], "kind: slurm\n", str(TESTS))
+    send(directory, found, site(), planned(directory, found), WORKERS, origin)
+    assert directory.cluster_file(1).stat().st_mode & 0o044
+    directory.cluster_file(1).unlink()
+    directory.cluster_file(1).symlink_to("/etc/passwd")
+    with pytest.raises(CommandFailed, match=r"cluster\.yaml: .*link.*\n  next: the same with --cluster FILE"):
+        origin_of(directory, manifest.submissions(directory)[0])
 
 
 @pytest.mark.usefixtures("commands")
