@@ -52,7 +52,7 @@ def to_html(summary: Summary, plots: Sequence[Any], key: str) -> str:
     )
     shown = summary.variants[:ROWS]
     columns = filled(summary, Where.PEOPLE, shown)
-    said = sections(summary, verbose=True)
+    parts = sections(summary, verbose=True)
     return environment.get_template(
         "report.html"
     ).render(
@@ -60,11 +60,11 @@ def to_html(summary: Summary, plots: Sequence[Any], key: str) -> str:
         title=summary.collection.manifest.experiment,
         counts=counts(summary),
         when=when(summary),
-        choice=said[0],
+        choice=parts[0],
         chosen=summary.choice and summary.choice.variant,
         columns=sorted(columns, key=lambda column: -column.importance),  # on a phone, what matters most is seen first
         variants=shown,
         more=len(summary.variants) - len(shown),
-        sections=said[1:],
+        sections=parts[1:],
         plots=plots,
     )
