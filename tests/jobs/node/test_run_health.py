@@ -12,6 +12,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from analysis.output import sections
 from analysis.output.columns import Where, columns
 from analysis.output.sections import health
 from analysis.rank.summary import summarize
