@@ -27,6 +27,12 @@ class Predictions:
         return len(self.ids)
 
     @property
+    def rows(self) -> list[dict[str, str | float]]:
+        """{id, target, prediction} of each."""
+        every = zip(self.ids, self.targets, self.predictions, strict=True)
+        return [{"id": name, "target": target, "prediction": prediction} for name, target, prediction in every]
+
+    @property
     def by_id(self) -> dict[str, tuple[float, float]]:
         """id → (target, prediction)."""
         pairs = zip(self.targets, self.predictions, strict=True)

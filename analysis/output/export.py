@@ -22,13 +22,12 @@ Row = dict[str, Any]
 
 def prediction_rows(directory: ExperimentDir, variant: Variant, splits: tuple[str, ...]) -> list[Row]:
     """A row for every crystal, split and completed seed; CommandFailed where there is none."""
-    rows = []
-    for run in variant.scored:
-        for split in splits:
-            found = read_predictions(directory.run(run.run_id).predictions, split)
-            for name, target, prediction in zip(found.ids, found.targets, found.predictions, strict=True):
-                about = {"variant": variant.name, "run_id": run.run_id, "seed": run.plan.seed, "split": split}
-                rows.append({**about, "id": name, "target": target, "prediction": prediction})
+    rows = [
+        {"variant": variant.name, "run_id": run.run_id, "seed": run.plan.seed, "split": split, **row}
+        for run in variant.scored
+        for split in splits
+        for row in read_predictions(directory.run(run.run_id).predictions, split).rows
+    ]
     if not rows:
         raise CommandFailed(f"{variant.name} has no predictions of {', '.join(splits)} yet")
     return rows
@@ -62,10 +61,9 @@ def write_leaderboard(folder: Path, directory: ExperimentDir, variant: Variant, 
     run = variant.best_run(select)
     if run is None:
         raise CommandFailed(f"{variant.name} has no completed run yet")
-    found = read_predictions(directory.run(run.run_id).predictions, "test")
-    if not len(found):
+    rows = read_predictions(directory.run(run.run_id).predictions, "test").rows
+    if not rows:
         raise CommandFailed(f"{run.run_id} has no predictions of the test split")
-    rows = [{"id": name, "prediction": value} for name, value in zip(found.ids, found.predictions, strict=True)]
     name = BENCHMARK.format(target=target, dataset=dataset)
     path = folder / f"{name}.csv.zip"
     with replacing(path) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -48,6 +48,7 @@ def sections(summary: Summary, verbose: bool = False) -> list[Section]:
     named, unfinished = summary.collection.manifest.baseline, summary.unfinished
     count = f"{len(unfinished)} of {len(summary.collection.runs)} runs"
     cost = cost_line(run.record.cost for run in summary.collection.runs)
+    notes = [*map(Line, summary.notes)]
     every = [
         Section("choice", "Choice", choice(summary), _one_seed(summary)),
         Section("unfinished", f"Not completed ({count})", _unfinished(summary), f"{count} not completed"),
@@ -59,7 +60,7 @@ def sections(summary: Summary, verbose: bool = False) -> list[Section]:
         Section("promoted", f"To promote ({len(summary.promoted)})", [*map(Line, summary.promoted)], numbered=True),
         Section("cost", "Cost", [Line(cost)] if cost else []),
         Section("next", "Next", [Line(step.purpose, command=step.command) for step in summary.steps]),
-        Section("notes", "Notes", [*map(Line, summary.notes)], plural(len(summary.notes), "note")),
+        Section("notes", "Notes", notes, f"{plural(len(notes), 'note')}: {notes[0].text}" if notes else ""),
     ]
     return [section for section in every if section.lines]
 
@@ -69,20 +70,20 @@ def choice(summary: Summary) -> list[Line]:
     if summary.choice is None:
         metric = summary.collection.manifest.select.metric
         return [Line(f"No run has completed with {metric}: nothing to choose from yet.")]
-    said = []
+    sentences = []
     any_complete = any(variant.complete for variant in summary.variants)
     if summary.provisional:
         missing = f"runs are missing of variants that could still win ({_some(summary.waiting)})"
-        said.append(f"Provisional: {missing if any_complete else 'no variant has all its seeds yet'}.")
-    said += summary.choice.reasons
+        sentences.append(f"Provisional: {missing if any_complete else 'no variant has all its seeds yet'}.")
+    sentences += summary.choice.reasons
     out = [variant.name for variant in summary.variants if not variant.complete and variant.name not in summary.waiting]
     if out and any_complete:
-        said.append(f"Not considered, because seeds are missing: {_some(out)}.")
+        sentences.append(f"Not considered, because seeds are missing: {_some(out)}.")
     if unequal := _unequal(summary):
-        said.append(f"Read with care: the runs compared here are {unequal}.")
+        sentences.append(f"Read with care: the runs compared here are {unequal}.")
     if len(summary.variants) == 1:
-        said.append("There is only one variant, so nothing was compared.")
-    return [*map(Line, said)]
+        sentences.append("There is only one variant, so nothing was compared.")
+    return [*map(Line, sentences)]
 
 
 def _one_seed(summary: Summary) -> str:
@@ -167,15 +168,15 @@ def _levels(summary: Summary) -> str:
 
 def _baseline(summary: Summary) -> list[Line]:
     """The choice, the best and what is beyond the noise against the baseline; what could have been seen at all."""
-    said = [summary.baseline_note] * bool(summary.baseline_note)
+    sentences = [summary.baseline_note] * bool(summary.baseline_note)
     if summary.choice is not None:
         if summary.choice.variant == summary.collection.manifest.baseline:
-            said.append("the choice is the baseline itself")
-        said += shown_lines(summary.baseline, summary.choice)
+            sentences.append("the choice is the baseline itself")
+        sentences += shown_lines(summary.baseline, summary.choice)
     if summary.visible_effect is not None:
         half = f"{100 * summary.visible_effect:.1f} %"
-        said.append(f"smallest visible effect: {half}, the median half-width of the 95 % intervals")
-    return [*map(Line, said)]
+        sentences.append(f"smallest visible effect: {half}, the median half-width of the 95 % intervals")
+    return [*map(Line, sentences)]
 
 
 def goal(summary: Summary) -> list[Line]:
@@ -207,10 +208,11 @@ def _weights(summary: Summary) -> list[Line]:
         return []
     early, done, epochs = summary.effort
     share = f"{early / done:.0%}" if done else "none"
-    said = [*summary.weights.sentences, f"stopped early: {early} of {done} runs ({share}); {epochs:,} epochs in all"]
+    stopped = f"stopped early: {early} of {done} runs ({share}); {epochs:,} epochs in all"
+    sentences = [*summary.weights.sentences, stopped]
     chosen = summary.variant(summary.choice.variant) if summary.choice else None
     if chosen:
         groups = grouped(item for item in summary.collection.manifest.thresholds.quantities if item.column)
         shown = {stem: shown_together(items, chosen.quantities) for stem, items in groups.items()}
-        said += [f"{stem} of {chosen.name}: {text}" for stem, text in shown.items() if text]
-    return [*map(Line, said)]
+        sentences += [f"{stem} of {chosen.name}: {text}" for stem, text in shown.items() if text]
+    return [*map(Line, sentences)]

@@ -27,13 +27,13 @@ STYLES = {"ok": "green", "warning": "yellow", "blocking": "red"}
 
 def show(summary: Summary, console: Console, everything: bool = False, verbose: bool = False) -> None:
     """Print the verdict, the table, cautions and the next command; or the whole table and all sections."""
-    said = {section.name: section for section in sections(summary, verbose)}
+    parts = {section.name: section for section in sections(summary, verbose)}
     head = f"{summary.collection.manifest.experiment}: {counts(summary)}"
     if everything:
         console.print(Text(head))
-        _show_all(summary, [*said.values()], console)
+        _show_all(summary, [*parts.values()], console)
         return
-    verdict = [line.text for line in said["choice"].lines]
+    verdict = [line.text for line in parts["choice"].lines]
     console.print(Text(f"{head}. {' '.join(verdict[: 1 + summary.provisional])}"))
     if shown := _few(summary):
         dropped = print_variants(summary, shown, console, short=True)
@@ -41,7 +41,7 @@ def show(summary: Summary, console: Console, everything: bool = False, verbose: 
         more = [plural(count, f"more {noun}") for noun, count in rest.items() if count]
         test = "" if any("†" in column.heading for column in dropped) else "; † is shown, not used for choosing"
         console.print(_cut(f"{', '.join([*more, 'reasons and findings'])}: --all{test}", console), style="dim")
-    if cautions := "; ".join(section.caution for section in said.values() if section.caution):
+    if cautions := "; ".join(section.caution for section in parts.values() if section.caution):
         console.print(_cut(f"caution: {cautions}", console), style="yellow")
     if summary.steps:
         print_line(f"next: {summary.steps[0].command}", console)
@@ -73,7 +73,7 @@ def _cut(text: str, console: Console) -> Text:
     return line
 
 
-def _show_all(summary: Summary, said: Sequence[Section], console: Console) -> None:
+def _show_all(summary: Summary, parts: Sequence[Section], console: Console) -> None:
     if shown := list(summary.variants[:MOST]):
         dropped = print_variants(summary, shown, console)
         remarks = ["† the test split is shown, it takes no part in the choice"]
@@ -86,7 +86,7 @@ def _show_all(summary: Summary, said: Sequence[Section], console: Console) -> No
             remarks.append("weights and ratio are of the fused layer farthest from the healthy band")
         for remark in remarks:
             console.print(Text(remark, style="dim"))
-    for section in said:
+    for section in parts:
         console.print()
         console.print(Text(section.title, style="bold"))
         for number, line in enumerate(section.lines, 1):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from analysis.output import sections
 from analysis.output.columns import Where, columns
 from analysis.output.sections import health
 from analysis.rank.summary import summarize
@@ -196,4 +197,4 @@ def test_schedules_that_differ_within_a_ranking_are_flagged(tmp_path: Path) -> N
 )
 def test_after_the_goal_comes_what_to_do(tmp_path: Path, goal: dict[str, float], advice: str) -> None:
     path = write_experiment(tmp_path, Plan([PlannedVariant("1")], manifest={"target_mae": goal}))
-    assert advice in goal(summarize(path, cache=False))[0].advice
+    assert advice in sections.goal(summarize(path, cache=False))[0].advice
