@@ -154,3 +154,15 @@ def test_a_pool_gives_its_parents_what_it_deals_out_to_their_runs(
     assert all(run.result.exists() for run in runs)
     assert {seen(run)["gpus"] for run in runs[:2]} | {seen(run)["gpus"] for run in runs[3:5]} == {"0", "1", "2", "3"}
     assert most_at_once(runs) <= 4
+
+
+@pytest.mark.parametrize(("keep", "left"), [("all", [True, True]), ("best", [False, True]), ("none", [False, False])])
+def test_a_completed_run_keeps_the_checkpoints_that_it_was_asked_to(
+    tmp_path: Path, keep: str, left: list[bool]
+) -> None:
+    run = write_run(tmp_path / "exp", config={"keep": {"checkpoints": keep}, "time": 60, "memory": 500})
+    assert work([run]).returncode == 0
+    assert [run.last_checkpoint.exists(), run.best_checkpoint.exists()] == left
+    cost = (read_json(run.result) or {})["cost"]
+    assert (cost["asked_memory_mib"], cost["asked_seconds"]) == (500, 60)
+    assert 10 < cost["memory_mib"] < 500
