@@ -345,7 +345,7 @@ def _supervise(loaded: Loaded, cluster: Any, only: list[str]) -> None:
         watch(loaded.directory, cluster, only)
     else:
         process = start_following(loaded.directory, only)
-        tell(f"supervised by process {process}; log: {loaded.directory.path}/supervisor.log")
+        tell(f"supervised by process {process}; log: {loaded.directory.supervisor_log}")
 
 
 def _load(config: Path, root: Path | None, overrides: list[str] | None) -> Loaded:

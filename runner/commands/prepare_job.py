@@ -114,7 +114,7 @@ def fill(directory: ExperimentDir, number: int, tell: Callable[[str], None]) -> 
     """Prepare the runs of a submission as it was sent; whether nothing is missing."""
     origin = submission.Origin(**manifest.submission(directory, number).origin)
     os.chdir(origin.folder)
-    kept = directory.submission(number) / "experiment.yaml"
+    kept = directory.experiment_copy(number)
     loaded = load(kept, directory.path.parent, origin.overrides, kept=True)
     found = prepare(loaded, clusters.parse(origin.cluster, kept.with_name("cluster.yaml")), tell)
     for item in found:

@@ -48,7 +48,7 @@ def promote(directory: ExperimentDir, config: str | None, top: int | None, incom
     promoted = _promoted(directory, plan, top or int(following.get("top", 3)))
     source = yaml_source.read(next_stage.template(template, plan.content.get("config")))
     content, left_out = next_stage.content(source, [(its.variant, its.axes, its.origin) for its in promoted])
-    path = directory.path.parent / str(content["experiment"]) / "experiment.yaml"
+    path = ExperimentDir(directory.path.parent / str(content["experiment"])).experiment_file
     write_text(path, _text(plan.experiment, template, promoted, left_out, content))
     load(path)  # a template that does not fit shows now
     return path

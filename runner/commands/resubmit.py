@@ -36,7 +36,7 @@ def reload(directory: ExperimentDir, cluster: str | None) -> Again:
     origin = submission.Origin(**sent[-1].origin)
     other = (Path(cluster).absolute() if Path(cluster).exists() else cluster) if cluster else None
     os.chdir(origin.folder)
-    kept = path.submission(sent[-1].number) / "experiment.yaml"
+    kept = path.experiment_copy(sent[-1].number)
     loaded = load(kept, path.path.parent, origin.overrides, kept=True)
     if other:
         chosen = load_cluster(loaded, str(other))

@@ -154,7 +154,7 @@ def follow(directory: ExperimentDir, only: Sequence[str] = ()) -> None:
 
 def start_following(directory: ExperimentDir, only: Sequence[str] = ()) -> int:
     """`follow` in a background process of its own; its process id."""
-    log = directory.path / "supervisor.log"
+    log = directory.supervisor_log
     chosen_runs = [word for name in only for word in ("--only", name)]
     with open_to_append(log) as output:
         process = subprocess.Popen(

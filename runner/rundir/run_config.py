@@ -68,7 +68,7 @@ class RunConfig(BaseModel):
         known = {"run_id": self.run_id, "seed": self.seed, "threads": self.threads}
         known |= flat(values) if isinstance(values, dict) else {}
         try:
-            return [f"{RunDir(Path()).output.name}/{fill(name, known)}"] if isinstance(name, str) else []
+            return [f"{RunDir.output.name}/{fill(name, known)}"] if isinstance(name, str) else []
         except (KeyError, ValueError):  # of a task of the user's that has other names
             return []
 

@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from runner.config.quantities import LONGEST_SECONDS
@@ -25,9 +24,8 @@ STATES: tuple[State, ...] = get_args(State)
 NEVER_STARTED = "it has left the queue without having been started; the log of its array task may say why"
 
 # Joined as text: ten thousand runs are seventy thousand paths, and pathlib takes longer over them than the disk
-_OF_A_RUN = RunDir(Path())
-_RESULT, _HEARTBEAT, _FAILURE = (path.name for path in (_OF_A_RUN.result, _OF_A_RUN.heartbeat, _OF_A_RUN.failure))
-_CANCELLED, _ATTEMPTS, _CONFIG = (path.name for path in (_OF_A_RUN.cancelled, _OF_A_RUN.attempts, _OF_A_RUN.config))
+_RESULT, _HEARTBEAT, _FAILURE = RunDir.result.name, RunDir.heartbeat.name, RunDir.failure.name
+_CANCELLED, _ATTEMPTS, _CONFIG = RunDir.cancelled.name, RunDir.attempts.name, RunDir.config.name
 
 
 @dataclass(frozen=True)

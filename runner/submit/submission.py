@@ -92,11 +92,10 @@ def send(
         return Sent([], 0, 0, waiting)
     _write_runs(directory, expansion, plan, ids, origin)
     number = manifest.next_number(directory)
-    folder = directory.submission(number)
-    folder.mkdir(parents=True)
-    write_text(folder / "experiment.yaml", expansion.file.source.text)
+    directory.submission(number).mkdir(parents=True)
+    write_text(directory.experiment_copy(number), expansion.file.source.text)
     code = snapshot.take(directory, experiment.task, Path(origin.folder), own_code)
-    write_json(folder / "tasks.json", {"tasks": tasks}, indent=None)
+    write_json(directory.pool_tasks(number), {"tasks": tasks}, indent=None)
     begun = {"submission": number, "event": "begun", "kind": cluster.kind, "runs": len(ids), "code": code.name}
     if isinstance(cluster, SlurmCluster):
         begun |= {"user": os.getuid(), "commands": cluster.commands}
