@@ -44,6 +44,7 @@ class Task(Protocol):
     Params: ClassVar[type[BaseModel]]  # frozen, extra="forbid"
     seed_key: ClassVar[str]  # dotted key that the experiment's `seeds` set
 
+    # advice: ClassVar[Mapping[Kind, str]], optional: what to do about a failure, where its keys are the task's own
     # reported(params) -> runner.config.ranking.Reported, optional: the metrics of a run, and the good end of each
 
     def prepare(self, params: Sequence[BaseModel], cache_root: Path, log: Callable[[str], None]) -> list[Preparation]:

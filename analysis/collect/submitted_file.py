@@ -16,8 +16,8 @@ def submitted_file(directory: ExperimentDir) -> Source:
     sent = manifest.submissions(directory)
     copy = directory.experiment_copy(sent[-1].number) if sent else None
     if copy is not None and copy.is_file():
-        return experiment_file.load(copy, sent[-1].origin.get("overrides") or []).source
-    config = Path(str(manifest.read(directory).content.get("config")))
+        return experiment_file.load(copy, sent[-1].origin.overrides).source
+    config = Path(str(manifest.read(directory).config))
     if not config.is_file():
         raise CommandFailed(f"{directory.submissions} holds no experiment file, and {config} is not here")
     return experiment_file.load(config).source

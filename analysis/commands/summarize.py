@@ -45,6 +45,11 @@ def command(
     else:
         show(summary, stdout_console(), verbose)
     sys.stdout.flush()  # before the files: a pipe sees the result at once
+    save(summary, report)
+
+
+def save(summary: Summary, report: bool = True) -> None:
+    """Write the files of analysis/."""
     directory = summary.collection.directory
     written(
         {

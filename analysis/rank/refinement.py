@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.collect.reading import finite
 from analysis.rank.ranking import Variant
+from runner.config.dotted import with_value
+from runner.files import as_number
 
 DECADE = 10.0  # positive values that span it are spaced by factors, others by differences
 
@@ -58,7 +58,7 @@ def _rounded(value: float, tried: Sequence[float]) -> float:
 
 
 def _is_number(value: Any) -> bool:
-    return finite(value) is not None
+    return as_number(value) is not None
 
 
 def refined(content: Mapping[str, Any], best: Variant, axes: Sequence[FinerAxis], name: str) -> dict[str, Any]:
@@ -66,11 +66,11 @@ def refined(content: Mapping[str, Any], best: Variant, axes: Sequence[FinerAxis]
 
     The best is the baseline of the new experiment.
     """
-    params = copy.deepcopy(dict(content.get("params") or {}))
+    params = dict(content.get("params") or {})
     varied = {finer.axis for finer in axes}
     for key, value in sorted(best.axes.items(), key=lambda item: item[0].count(".")):
         if key not in varied:
-            _set(params, key.split("."), value)
+            params = with_value(params, key.split("."), value)
     matrix: dict[str, Any] = {"axes": {finer.axis: list(finer.values) for finer in axes}}
     if "seeds" in (content.get("matrix") or {}):
         matrix["seeds"] = content["matrix"]["seeds"]
@@ -78,12 +78,3 @@ def refined(content: Mapping[str, Any], best: Variant, axes: Sequence[FinerAxis]
     described = f"A finer grid around {best.name} of {content.get('experiment')}."
     changed = {"experiment": name, "description": described, "params": params, "matrix": matrix}
     return {**kept, **changed, "baseline": {finer.axis: finer.best for finer in axes}}
-
-
-def _set(params: dict[str, Any], path: Sequence[str], value: Any) -> None:
-    place = params
-    for part in path[:-1]:
-        inner = place.get(part)
-        place[part] = inner if isinstance(inner, dict) else {}
-        place = place[part]
-    place[path[-1]] = value

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analysis.collect.predictions import Predictions, read_predictions
-from analysis.collect.reading import fusion_layers, json_object
+from analysis.collect.reading import json_object
 from analysis.commands.selection import CHECKPOINT, is_run, run_of, variant_named
 from analysis.rank.pairing import Fusion, Side, side_of
 from analysis.rank.summary import Summary, summarize
 from runner.errors import CommandFailed
 from runner.rundir.layout import ExperimentDir, RunDir
+from runner.rundir.result import Result
 from runner.submit.selection import experiment_directory
 
 
@@ -51,7 +52,8 @@ class Sides:
 
     def _run(self, run: RunDir) -> Side:
         found = read_predictions(run.predictions, self.split)
-        fusion = fusion_layers(json_object(run.result) or {})
+        result = Result.of(json_object(run.result))
+        fusion = result.fusion if result else {}
         return Side(run.path.resolve().name, {None: found} if len(found) else {}, fusion)
 
     def _choice(self, summary: Summary) -> Side:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from jobs.failure import Failure, Kind, read_failure
 from runner.rundir.attempts import ended_attempts, not_counting
+from runner.rundir.failures import Failure, Kind, read_failure
 from runner.rundir.layout import ExperimentDir, RunDir
 
 

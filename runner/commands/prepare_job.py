@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jobs.failure import Failure, Kind
 from jobs.launch import child_environment, module_command
 from jobs.log import say
 from jobs.node.allocation import Allocation
@@ -26,8 +25,8 @@ from runner.config import cluster as clusters
 from runner.errors import UserError
 from runner.files import content, open_to_append
 from runner.rundir import manifest
+from runner.rundir.failures import Failure, Kind
 from runner.rundir.layout import ExperimentDir, RunDir
-from runner.submit import submission
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ class _End:
 
 def fill(directory: ExperimentDir, number: int, tell: Callable[[str], None]) -> bool:
     """Prepare the runs of a submission as it was sent; whether nothing is missing."""
-    origin = submission.Origin(**manifest.submission(directory, number).origin)
+    origin = manifest.submission(directory, number).origin
     os.chdir(origin.folder)
     kept = directory.experiment_copy(number)
     loaded = load(kept, directory.path.parent, origin.overrides, kept=True)

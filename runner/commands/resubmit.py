@@ -33,7 +33,7 @@ def reload(directory: ExperimentDir, cluster: str | None) -> Again:
     sent = manifest.submissions(path)
     if not sent:
         raise UserError(f"{directory.path} was never submitted", next_command="runner submit CONFIG")
-    origin = submission.Origin(**sent[-1].origin)
+    origin = sent[-1].origin
     other = (Path(cluster).absolute() if Path(cluster).exists() else cluster) if cluster else None
     os.chdir(origin.folder)
     kept = path.experiment_copy(sent[-1].number)

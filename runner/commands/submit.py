@@ -18,7 +18,6 @@ from runner.errors import CommandFailed, ConfigError
 from runner.files import write_json
 from runner.matrix.expansion import Run
 from runner.rundir import manifest
-from runner.rundir.failures import kind_of
 from runner.slurm_commands import SlurmCommands, from_the_shell
 from runner.submit import submission
 from runner.submit.plan import Plan, Policy, plan
@@ -58,7 +57,7 @@ def submit(
         if planned.queue.unanswered:
             raise _unanswered(planned.queue.unanswered)
         _keep_cancelled(loaded, planned)
-        manifest.write(loaded.directory, loaded.expansion, experiment.task)
+        manifest.write(loaded.directory, loaded.expansion, experiment.task, loaded.advice)
         sent = None
         if planned.send:
             before = len(manifest.submissions(loaded.directory))
@@ -183,8 +182,7 @@ def _why(done: Plan, run: Run, most: int) -> str:
         return f"{word}; {refused}"
     if state.attempt == 0 and state.state == "lost":
         return f"lost; sent {done.queue.sent[run.run_id]} times and never started"
-    retried = state.state == "lost" or kind_of(state.kind).retried
-    return f"{word}; retry.max_attempts is {most}" if retried else f"{word}; not retried by the policy"
+    return f"{word}; retry.max_attempts is {most}" if state.retried else f"{word}; not retried by the policy"
 
 
 def _listed(runs: Sequence[Run]) -> str:

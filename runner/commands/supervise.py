@@ -24,7 +24,7 @@ from runner.errors import CommandFailed, UserError
 from runner.files import open_to_append, write_json
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
-from runner.rundir.processes import this_process
+from runner.rundir.processes import Process
 from runner.submit import submission
 from runner.submit.plan import Policy
 from runner.submit.scheduler_snapshot import look
@@ -90,8 +90,8 @@ def take_turn(directory: ExperimentDir, only: Sequence[str] = ()) -> ExperimentD
         full = outcome.sent is not None and not outcome.sent.jobs and not outcome.plan.under_way
         watch(directory, again.cluster, only, later=full)
         return directory
-    found = summarize(directory)
-    _say(f"{directory.path.name}: {found['choice']['reason'] if found['choice'] else 'no variant can be ranked'}")
+    summary = summarize(directory)
+    _say(f"{directory.path.name}: {summary.choice.reason if summary.choice else 'no variant can be ranked'}")
     if again.loaded.experiment.next is None:
         return None
     if only and not take(directory).all_completed:
@@ -143,7 +143,7 @@ def follow(directory: ExperimentDir, only: Sequence[str] = ()) -> None:
     """Take turns in this process until the funnel has ended; `only` chooses runs of the first stage."""
     current: ExperimentDir | None = directory
     while current is not None:
-        write_json(current.follower, this_process())
+        write_json(current.follower, vars(Process.this()))
         while not take(current).finished:
             time.sleep(POLL_SECONDS)
         following = patiently(current, only)

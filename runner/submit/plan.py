@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from runner.config.experiment import Experiment
 from runner.matrix.expansion import Run
 from runner.rundir.attempts import ended_attempts, not_counting
-from runner.rundir.failures import kind_of
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.states import RunState
 from runner.submit.retry import Limits, Needs, Shrink, needs
@@ -67,4 +66,4 @@ def _may_send(run: RunDir, state: RunState, sent: int, experiment: Experiment) -
     if state.state == "cancelled":
         return False
     tries = state.attempt - not_counting(ended_attempts(run)) if state.attempt else sent
-    return (state.state == "lost" or kind_of(state.kind).retried) and tries < experiment.retry.max_attempts
+    return state.retried and tries < experiment.retry.max_attempts

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from runner.files import read_json, write_json
-from runner.rundir.claim import Claim, Held, Holder, acquire
+from runner.rundir.claim import Claim, Held, acquire
 from runner.rundir.layout import RunDir
+from runner.rundir.lock import Holder
 from runner.rundir.processes import start_time
 from tiny_experiment import environment
 
@@ -24,8 +25,9 @@ INTERVAL = 0.4
 RIVAL = """
 import sys, time
 from pathlib import Path
-from runner.rundir.claim import Claim, Holder, acquire
+from runner.rundir.claim import Claim, acquire
 from runner.rundir.layout import RunDir
+from runner.rundir.lock import Holder
 directory = RunDir(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()

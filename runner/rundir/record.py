@@ -1,0 +1,82 @@
+"""Records that one stage writes and another reads: frozen dataclasses that are read from files in any state."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from typing import Any, ClassVar, Self
+
+from runner.files import as_count, as_number, read_json
+
+Reader = Callable[[Any], Any]  # a value of a file → the same with its type; None where it is damaged
+
+
+def as_text(value: Any) -> str | None:
+    """`value` as text; None for nothing, and for what no file of a run holds there."""
+    return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else None
+
+
+def finite_items(value: Any) -> dict[str, float]:
+    """The finite numbers of a mapping, by name; none where it is no mapping."""
+    if not isinstance(value, Mapping):
+        return {}
+    return {str(name): number for name, item in value.items() if (number := as_number(item)) is not None}
+
+
+def fusion_layers(value: Any) -> dict[str, dict[str, float]]:
+    """Layer → its quantities; none where it is no mapping."""
+    return {str(layer): finite_items(values) for layer, values in value.items()} if isinstance(value, dict) else {}
+
+
+def _mapping(value: Any) -> dict[str, Any] | None:
+    return value if isinstance(value, dict) else None
+
+
+def _texts(value: Any) -> list[str] | None:
+    return value if isinstance(value, list) and all(isinstance(item, str) for item in value) else None
+
+
+_READERS: dict[str, Reader] = {  # a field's type as it is written, without `| None`
+    "float": as_number,
+    "int": as_count,
+    "str": as_text,
+    "bool": lambda value: value if isinstance(value, bool) else None,
+    "list[str]": _texts,
+    "dict[str, Any]": _mapping,
+    "dict[str, float]": finite_items,
+    "dict[str, dict[str, float]]": fusion_layers,
+}
+
+
+class Record:
+    """Base of the records: a field that is damaged, or that no version of ours writes, is left out."""
+
+    readers: ClassVar[Mapping[str, Reader]] = {}  # field → reader, where its type is one of the record's own
+
+    @classmethod
+    def of(cls, values: object) -> Self | None:
+        """The record that a JSON object holds; None where it is none, or a field without a default is damaged."""
+        if not isinstance(values, dict):
+            return None
+        known, needed = _fields(cls)  # type: ignore[arg-type]
+        typed: dict[str, Any] = {}
+        for name, value in values.items():
+            if value is not None and (read := known.get(name)) and (item := read(value)) is not None:
+                typed[name] = item
+        return cls(**typed) if needed <= typed.keys() else None
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Self | None:
+        """The record in a JSON file; None where that is missing or truncated. Raises PermissionError."""
+        return cls.of(read_json(os.fspath(path)))
+
+
+@functools.cache
+def _fields(cls: type[Record]) -> tuple[dict[str, Reader], frozenset[str]]:
+    """Field → its reader, and the fields without a default."""
+    own, every = cls.readers, fields(cls)  # type: ignore[arg-type]
+    readers = {field.name: own.get(field.name) or _READERS[str(field.type).removesuffix(" | None")] for field in every}
+    needed = (field.name for field in every if field.default is MISSING and field.default_factory is MISSING)
+    return readers, frozenset(needed)
