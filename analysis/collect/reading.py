@@ -14,8 +14,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from runner import files
-from runner.rundir.record import finite_items as finite_items
-from runner.rundir.record import fusion_layers as fusion_layers
+from runner.record import finite_items as finite_items
+from runner.record import fusion_layers as fusion_layers
 
 UNREADABLE = files.NO_FILE | {errno.EACCES, errno.EPERM}  # the last two: somebody else's file
 TAIL = 8 * 1024  # bytes; holds the last line of most logs

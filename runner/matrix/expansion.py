@@ -14,6 +14,7 @@ from runner.config.experiment import ExperimentFile, Overrides
 from runner.config.validation import UNKNOWN_KEY, Report
 from runner.config.yaml_source import Key
 from runner.errors import ConfigError, Problem, nearest
+from runner.health.quantities import Quantity
 from runner.matrix.points import Point, axis_keys, matches, points
 from runner.matrix.resolution import Misfit, Resolver, selects_another_kind
 from runner.matrix.run_id import BASE, axis_names, run_id, short_form, slug, value_label
@@ -46,6 +47,7 @@ class Expansion:
     seed_key: str
     baseline: str | None  # the variant that others are compared with
     shared: list[tuple[str, int, str]]  # variant and seed that mean an earlier run, and that run's id
+    quantities: tuple[Quantity, ...] = ()  # that the task declares
 
     @property
     def variants(self) -> list[str]:

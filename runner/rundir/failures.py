@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import ClassVar, Literal
 
 from runner.files import write_json
+from runner.record import Record
 from runner.rundir.layout import RunDir
-from runner.rundir.record import Record
 
 
 class Kind(StrEnum):

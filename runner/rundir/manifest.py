@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from runner.errors import CommandFailed
 from runner.files import append_json, read_json, read_json_lines, read_mapping, refuse_links, write_json
+from runner.health.quantities import as_data
+from runner.record import Record
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.lock import Locked, locked
 from runner.rundir.planned import Manifest
-from runner.rundir.record import Record
 
 if TYPE_CHECKING:
     from runner.matrix.expansion import (
@@ -45,6 +46,7 @@ def write(
             "baseline": expansion.baseline,
             "select": experiment.select.model_dump(mode="json"),
             "health": experiment.health,
+            "quantities": as_data(expansion.quantities),
             "target_mae": experiment.target_mae.model_dump() if experiment.target_mae else None,
             "retry": experiment.retry.model_dump(mode="json"),
             "advice": dict(advice or {}),

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
+from runner.health.quantities import Quantity, read_quantities
 from runner.health.thresholds import Thresholds, overridden
+from runner.record import Record
 from runner.rundir.layout import ExperimentDir
-from runner.rundir.record import Record
 
 _NAME = re.compile(r"[^/\0]+")
 
@@ -73,8 +74,9 @@ class Manifest(Record):
     created: float | None = None  # Unix seconds
     advice: dict[str, Any] = field(default_factory=dict)  # kind of failure → what the task says to do about it
     axes: list[str] = field(default_factory=list)  # every parameter that some variant sets
+    quantities: tuple[Quantity, ...] = ()  # that the task declares
 
-    readers: ClassVar = {"runs": lambda runs: _planned(runs), "select": Select.of}
+    readers: ClassVar = {"runs": lambda runs: _planned(runs), "select": Select.of, "quantities": read_quantities}
 
     @property
     def runs_user_code(self) -> bool:
@@ -84,7 +86,8 @@ class Manifest(Record):
     @cached_property
     def thresholds(self) -> Thresholds:
         """Of the health rules; ConfigError for a name that is none."""
-        return overridden(self.health, self.select.ratio, file=ExperimentDir.manifest.name)
+        file = ExperimentDir.manifest.name
+        return overridden(self.health, self.select.ratio, file=file, quantities=self.quantities)
 
 
 def _planned(runs: Any) -> tuple[PlannedRun, ...] | None:

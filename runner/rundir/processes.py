@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from runner.rundir.record import Record
+from runner.record import Record
 
 HEARTBEAT_SECONDS = 30.0  # between two signs of life, where their file does not say it
 STALE_INTERVALS = 3  # so many missed ones mean that a process on another machine is dead

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 from runner.files import write_json
+from runner.record import Record
 from runner.rundir.layout import RunDir
-from runner.rundir.record import Record
 
 
 @dataclass(frozen=True)

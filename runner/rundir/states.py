@@ -16,11 +16,11 @@ from typing import Any, Literal, TypeVar, get_args
 
 from runner.config.quantities import LONGEST_SECONDS
 from runner.files import read_json_lines
+from runner.record import Record
 from runner.rundir.attempts import kind_of_lost
 from runner.rundir.failures import Failure, Kind, failure_at
 from runner.rundir.layout import RunDir
 from runner.rundir.processes import Heartbeat
-from runner.rundir.record import Record
 from runner.rundir.result import Result
 
 State = Literal["completed", "running", "queued", "failed", "cancelled", "unknown", "lost", "new"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.files import refuse_links
+from runner.health.quantities import as_data
 from runner.matrix.expansion import Expansion, Run
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
@@ -57,6 +58,7 @@ def run_config(expansion: Expansion, run: Run, adjustments: Mapping[str, Any], o
         retry=Retry(max_attempts=experiment.retry.max_attempts),
         stop_after_same_error=experiment.stop_after_same_error,
         health=experiment.health,
+        quantities=as_data(each for each in expansion.quantities if each.is_judged),
         ratio=experiment.select.ratio,
         metric=str(experiment.select.metric),
         mode=experiment.select.mode or "min",
