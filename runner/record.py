@@ -10,12 +10,8 @@ from typing import Any, ClassVar, Self
 
 from runner.files import as_count, as_number, read_json
 
+JobId = str  # as Slurm writes it: 123 or 123_4; a number in files of older versions
 Reader = Callable[[Any], Any]  # a value of a file → the same with its type; None where it is damaged
-
-
-def as_text(value: Any) -> str | None:
-    """`value` as text; None for nothing, and for what no file of a run holds there."""
-    return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else None
 
 
 def finite_items(value: Any) -> dict[str, float]:
@@ -41,7 +37,8 @@ def _texts(value: Any) -> list[str] | None:
 _READERS: dict[str, Reader] = {  # a field's type as it is written, without `| None`
     "float": as_number,
     "int": as_count,
-    "str": as_text,
+    "str": lambda value: value if isinstance(value, str) else None,
+    "JobId": lambda value: str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else None,
     "bool": lambda value: value if isinstance(value, bool) else None,
     "list[str]": _texts,
     "dict[str, Any]": _mapping,

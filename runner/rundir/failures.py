@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import ClassVar, Literal
 
 from runner.files import write_json
-from runner.record import Record
+from runner.record import JobId, Record
 from runner.rundir.layout import RunDir
 
 
@@ -57,7 +57,7 @@ class Failure(Record):
     message: str = ""
     attempt: int = 0
     time: float = 0.0  # Unix seconds
-    job_id: str | None = None  # as Slurm writes it: 123 or 123_4
+    job_id: JobId | None = None
     traceback: str = ""
     fingerprint: str = ""  # equal for failures that have the same cause, for the circuit breaker
     provisional: bool = False  # written by the parent when the run was asked to stop and had not left yet

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from runner.files import linked, write_json
+from runner.record import JobId
 from runner.rundir.processes import Process
 
 RENEW_SECONDS = 60.0
@@ -29,7 +30,7 @@ class Holder(Process):
     """Who holds a lock or a run directory: the content of the lock's file."""
 
     token: str | None = None  # None where the file is damaged
-    job_id: str | None = None
+    job_id: JobId | None = None
     time: float = 0.0  # Unix seconds
 
     @classmethod

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from runner.errors import CommandFailed
 from runner.files import append_json, read_json, read_json_lines, read_mapping, refuse_links, write_json
 from runner.health.quantities import as_data
-from runner.record import Record
+from runner.record import JobId, Record
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.lock import Locked, locked
 from runner.rundir.planned import Manifest
@@ -121,7 +121,7 @@ class Entry(Record):
     token: str | None = None
     first: int | None = None
     count: int | None = None
-    job_id: str | None = None
+    job_id: JobId | None = None
     kind: str | None = None  # local or slurm
     user: int | None = None
     commands: dict[str, Any] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from runner.record import Record
+from runner.record import JobId, Record
 
 HEARTBEAT_SECONDS = 30.0  # between two signs of life, where their file does not say it
 STALE_INTERVALS = 3  # so many missed ones mean that a process on another machine is dead
@@ -106,7 +106,7 @@ class Heartbeat(Beating):
     """heartbeat.json: the sign of life of a running attempt."""
 
     parent_pid: int | None = None
-    job_id: str | None = None  # as Slurm writes it: 123 or 123_4
+    job_id: JobId | None = None
     array_task_id: int | None = None
     attempt: int | None = None
     memory_limit_bytes: int | None = None

@@ -97,7 +97,7 @@ def test_a_damaged_run_is_left_out_and_counted(directory: ExperimentDir, capsys:
     assert [(run.number, run.run_id, run.variant, run.seed, run.axes) for run in content.runs] == [
         (2, "a-s0", "a-s0", None, {})
     ]
-    assert (content.experiment, content.select.metric, content.retry) == ("e", "5", {})
+    assert (content.experiment, content.select.metric, content.retry) == ("e", "val_mae", {})
     assert "2 runs are damaged and left out" in capsys.readouterr().err
 
 
