@@ -21,6 +21,14 @@ def finite_items(value: Any) -> dict[str, float]:
     return {str(name): number for name, item in value.items() if (number := as_number(item)) is not None}
 
 
+def _text(value: Any) -> str | None:
+    return value if value.__class__ is str else None
+
+
+def _count(value: Any) -> int | None:
+    return value if value.__class__ is int and -(2**53) < value < 2**53 else as_count(value)
+
+
 def fusion_layers(value: Any) -> dict[str, dict[str, float]]:
     """Layer → its quantities; none where it is no mapping."""
     return {str(layer): finite_items(values) for layer, values in value.items()} if isinstance(value, dict) else {}
@@ -36,8 +44,8 @@ def _texts(value: Any) -> list[str] | None:
 
 _READERS: dict[str, Reader] = {  # a field's type as it is written, without `| None`
     "float": as_number,
-    "int": as_count,
-    "str": lambda value: value if isinstance(value, str) else None,
+    "int": _count,
+    "str": _text,
     "JobId": lambda value: str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else None,
     "bool": lambda value: value if isinstance(value, bool) else None,
     "list[str]": _texts,
@@ -53,16 +61,23 @@ class Record:
     readers: ClassVar[Mapping[str, Reader]] = {}  # field → reader, where its type is one of the record's own
 
     @classmethod
-    def of(cls, values: object) -> Self | None:
-        """The record that a JSON object holds; None where it is none, or a field without a default is damaged."""
+    def of(cls, values: object, **known: Any) -> Self | None:
+        """The record that a JSON object holds; None where it is none, or a field without a default is damaged.
+
+        known: fields that are not in `values`.
+        """
         if not isinstance(values, dict):
             return None
-        known, needed = _fields(cls)  # type: ignore[arg-type]
-        typed: dict[str, Any] = {}
+        readers, needed, usual = _fields(cls)  # type: ignore[arg-type]
+        content = usual | known
         for name, value in values.items():
-            if value is not None and (read := known.get(name)) and (item := read(value)) is not None:
-                typed[name] = item
-        return cls(**typed) if needed <= typed.keys() else None
+            if value is not None and name in readers and (typed := readers[name](value)) is not None:
+                content[name] = typed
+        if not needed <= content.keys():
+            return None
+        record = cls.__new__(cls)  # `status` makes ten thousands: __init__ of a frozen class sets field by field
+        record.__dict__.update(content)
+        return record
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Self | None:
@@ -71,9 +86,10 @@ class Record:
 
 
 @functools.cache
-def _fields(cls: type[Record]) -> tuple[dict[str, Reader], frozenset[str]]:
-    """Field → its reader, and the fields without a default."""
+def _fields(cls: type[Record]) -> tuple[dict[str, Reader], frozenset[str], dict[str, Any]]:
+    """Field → its reader, the fields without a default, and the defaults, which nobody changes."""
     own, every = cls.readers, fields(cls)  # type: ignore[arg-type]
     readers = {field.name: own.get(field.name) or _READERS[str(field.type).removesuffix(" | None")] for field in every}
-    needed = (field.name for field in every if field.default is MISSING and field.default_factory is MISSING)
-    return readers, frozenset(needed)
+    usual = {field.name: field.default for field in every if field.default is not MISSING}
+    usual |= {field.name: field.default_factory() for field in every if field.default_factory is not MISSING}
+    return readers, frozenset(readers.keys() - usual.keys()), usual

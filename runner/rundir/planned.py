@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -11,8 +10,6 @@ from runner.health.quantities import Quantity, read_quantities
 from runner.health.thresholds import Thresholds, overridden
 from runner.record import Record
 from runner.rundir.layout import ExperimentDir
-
-_NAME = re.compile(r"[^/\0]+")
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,8 @@ class PlannedRun(Record):
 
 def _directory_name(value: Any) -> str | None:
     """`value` where it names a directory: it holds no separator."""
-    return value if isinstance(value, str) and _NAME.fullmatch(value) and value not in (".", "..") else None
+    named = isinstance(value, str) and value not in ("", ".", "..") and "/" not in value and "\0" not in value
+    return value if named else None
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def _planned(runs: Any) -> tuple[PlannedRun, ...] | None:
     if not isinstance(runs, list):
         return None
     every = (
-        PlannedRun.of({"variant": run.get("run_id"), **run, "number": number})
+        PlannedRun.of(run, number=number, variant=run.get("run_id"))
         for number, run in enumerate(runs, 1)
         if isinstance(run, dict)
     )

@@ -36,9 +36,9 @@ class Result(Record):
     readers: ClassVar = {"unusable": lambda value: None}
 
     @classmethod
-    def of(cls, values: object) -> Self | None:
+    def of(cls, values: object, **known: Any) -> Self | None:
         """As every record; what is wrong with its metrics is kept."""
-        result = super().of(values)
+        result = super().of(values, **known)
         metrics = values.get("metrics") if isinstance(values, dict) else None
         if result is None or not isinstance(metrics, dict) or len(metrics) == len(result.metrics):
             return result
