@@ -5,22 +5,32 @@ Modules are imported inside the commands, so that `runner --help` answers at onc
 
 from __future__ import annotations
 
-import gc
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from runner import terminal
+from runner.commands.options import (
+    ClusterName,
+    Config,
+    Experiment,
+    Format,
+    Only,
+    Root,
+    Set,
+    StatusFormat,
+    collector_paused,
+    directory_of,
+    opened,
+    opened_with_cluster,
+)
 from runner.errors import EXIT_FAILED, CommandFailed, UserError
 from runner.terminal import RUN_SYNTAX, Voice, tell
 
 if TYPE_CHECKING:
-    from runner.commands.loading import Destination, Loaded
+    from runner.commands.loading import Loaded
 
 app = typer.Typer(
     name="runner",
@@ -30,29 +40,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-class Format(StrEnum):
-    table = "table"
-    json = "json"
-    csv = "csv"
-
-
-class StatusFormat(StrEnum):
-    table = "table"
-    json = "json"
-
-
-Config = Annotated[Path, typer.Argument(help="Experiment file.", metavar="CONFIG")]
-Experiment = Annotated[
-    str | None, typer.Argument(help="Directory, name or config; else the last submitted.", metavar="EXPERIMENT")
-]
-Root = Annotated[Path | None, typer.Option("--root", help="Directory of all experiments; else RUNNER_ROOT, else runs.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="Override a key: --set train.epochs=5 (may be repeated).")]
-Only = Annotated[
-    list[str] | None, typer.Option("--only", help=f"These runs: {RUN_SYNTAX} (may be repeated).", metavar="RUN")
-]
-ClusterName = Annotated[str | None, typer.Option("--cluster", help="local, or a cluster file.")]
 
 
 @app.callback()
@@ -89,7 +76,7 @@ def expand(
     from runner.commands import expand as command
     from runner.console import console as console_of
 
-    loaded = _load(config, root, set_)
+    loaded = opened(config, root, set_)
     if format_ is Format.table:
         console = console_of()
         console.print(command.as_table(loaded, console.width))
@@ -105,7 +92,7 @@ def prepare(config: Config, root: Root = None, set_: Set = None, cluster: Cluste
     """Fetch data and encoders and fill the caches, on a machine with internet; or say what is missing."""
     from runner.commands import prepare as command
 
-    loaded, destination = _load_with_cluster(config, root, set_, cluster)
+    loaded, destination = opened_with_cluster(config, root, set_, cluster)
     found = command.prepare(loaded, destination.cluster, tell)
     for item in found:
         print(f"{'ready  ' if item.ready else 'MISSING'}  {item.what}" + (f": {item.detail}" if item.detail else ""))
@@ -134,7 +121,7 @@ def submit(
     from runner.submit.plan import Policy
     from runner.submit.submission import Origin
 
-    loaded, destination = _load_with_cluster(config, root, set_, cluster)
+    loaded, destination = opened_with_cluster(config, root, set_, cluster)
     runs = command.chosen(loaded, only or [])
     chosen = destination.cluster
     refuse_bad_data(loaded, runs)
@@ -164,9 +151,8 @@ def resubmit(
     from runner.commands import resubmit as command
     from runner.commands.submit import lines
     from runner.commands.watch import wait as wait_for
-    from runner.submit.selection import experiment_directory, root_directory
 
-    again = command.reload(experiment_directory(experiment, root_directory(root)), cluster)
+    again = command.reload(directory_of(experiment, root), cluster)
     outcome = command.resubmit(again, kind or [], force, dry_run)
     for line in lines(outcome, again.loaded, again.cluster, dry_run):
         tell(line)
@@ -179,9 +165,8 @@ def failures(experiment: Experiment = None, root: Root = None) -> None:
     """Say of each failed run why it failed, with its last lines and the next command."""
     from runner.commands import failures as command
     from runner.commands.status import take
-    from runner.submit.selection import experiment_directory, root_directory
 
-    found = list(command.blocks(take(experiment_directory(experiment, root_directory(root)))))
+    found = list(command.blocks(take(directory_of(experiment, root))))
     print("\n\n".join(found) if found else "no run has failed")
 
 
@@ -195,7 +180,7 @@ def run(
     """Train one run here, in the foreground."""
     from runner.commands import run as command
 
-    status = command.execute(command.prepare(_load(config, root, set_), name))
+    status = command.execute(command.prepare(opened(config, root, set_), name))
     raise typer.Exit(EXIT_FAILED if status else 0)
 
 
@@ -211,15 +196,14 @@ def status(
     """Say how far an experiment is: counts, and a row a run."""
     from runner.commands import status as command
     from runner.console import console as console_of
-    from runner.submit.selection import experiment_directory, root_directory
 
-    directory = experiment_directory(experiment, root_directory(root))
+    directory = directory_of(experiment, root)
     if watch:
         from runner.commands.watch import watch as look_again
 
         look_again(lambda: command.take(directory))
         return
-    with _collector_paused():
+    with collector_paused():
         taken = command.take(directory)
     if format_ is StatusFormat.json:
         print(command.as_json(taken))
@@ -240,10 +224,9 @@ def logs(
 ) -> None:
     """Print the log of a run."""
     from runner.commands import logs as command
-    from runner.submit.selection import experiment_directory, root_directory
 
     look = command.awaited if follow else command.find
-    found, log = look(experiment_directory(experiment, root_directory(root)), name, attempt)
+    found, log = look(directory_of(experiment, root), name, attempt)
     parts = command.follow(found, log) if follow else [command.read(log)]
     stdout = terminal.original(sys.stdout)
     for text in parts if raw else command.cleaned(parts):
@@ -265,9 +248,8 @@ def cancel(
     """Stop runs that are queued or running."""
     from runner.commands import cancel as command
     from runner.config.quantities import counted
-    from runner.submit.selection import experiment_directory, root_directory
 
-    directory = experiment_directory(experiment, root_directory(root))
+    directory = directory_of(experiment, root)
     chosen = command.cancel(directory, [*(name or []), *(only or [])], state or command.USUAL)
     for planned in chosen:
         print(planned.run_id)
@@ -284,9 +266,8 @@ def promote(
 ) -> None:
     """Write the next stage's experiment file from the variants that the summary promotes."""
     from runner.commands import promote as command
-    from runner.submit.selection import experiment_directory, root_directory
 
-    path = command.promote(experiment_directory(experiment, root_directory(root)), next_, top, incomplete)
+    path = command.promote(directory_of(experiment, root), next_, top, incomplete)
     print(path)
     tell(f"next: runner submit {path}")
 
@@ -295,9 +276,8 @@ def promote(
 def supervise(experiment: Experiment = None, root: Root = None, only: Only = None) -> None:
     """Look after an experiment in this process: wait, retry, summarise, go on to the next stage."""
     from runner.commands.supervise import follow
-    from runner.submit.selection import experiment_directory, root_directory
 
-    follow(experiment_directory(experiment, root_directory(root)), only or [])
+    follow(directory_of(experiment, root), only or [])
 
 
 @app.command()
@@ -310,9 +290,10 @@ def doctor(
     from runner.commands.doctor import examine
     from runner.config import cluster as clusters
     from runner.config.quantities import counted
+    from runner.rundir.layout import ExperimentDir
     from runner.submit.selection import root_directory
 
-    site = clusters.load(cluster, Path.cwd() / "experiment.yaml")
+    site = clusters.load(cluster, Path.cwd() / ExperimentDir.experiment_file.name)
     if not isinstance(site, clusters.SlurmCluster):
         raise UserError(f"{cluster} is no Slurm site", next_command="runner doctor configs/clusters/slurm.yaml")
     ill = 0
@@ -346,35 +327,6 @@ def _supervise(loaded: Loaded, cluster: Any, only: list[str]) -> None:
     else:
         process = start_following(loaded.directory, only)
         tell(f"supervised by process {process}; log: {loaded.directory.supervisor_log}")
-
-
-def _load(config: Path, root: Path | None, overrides: list[str] | None) -> Loaded:
-    from runner.commands.loading import load
-    from runner.submit.selection import root_directory
-
-    with _collector_paused():
-        return load(config, root_directory(root), overrides or [])
-
-
-def _load_with_cluster(
-    config: Path, root: Path | None, overrides: list[str] | None, cluster: str | None
-) -> tuple[Loaded, Destination]:
-    from runner.commands.loading import load_with_cluster
-    from runner.submit.selection import root_directory
-
-    with _collector_paused():
-        return load_with_cluster(config, root_directory(root), overrides or [], cluster)
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Without Python's cycle collector, which would walk 100,000 runs again and again; they stay to the end anyway."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def main() -> None:
