@@ -9,9 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     WithJsonSchema,
@@ -20,6 +18,8 @@ from pydantic import (
 
 from runner.config import quantities, yaml_source
 from runner.config.overrides import override
+from runner.config.part import Part
+from runner.config.search import Search
 from runner.config.validation import problems
 from runner.config.yaml_source import Source
 from runner.errors import Mistakes, Problem
@@ -36,12 +36,6 @@ def checked_name(name: str) -> str:
             "(at most 100 characters)"
         )
     return name
-
-
-class Part(BaseModel):
-    """A part of the file: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def _words(value: str) -> str:
@@ -218,6 +212,7 @@ class Experiment(Part):
     task: str = "crystal"  # a task of ours, or package.module:Class
     params: dict[str, Any] = {}  # what every run shares; checked against the task's schema
     matrix: Matrix = Matrix()
+    search: Search | None = None  # which runs go on; null: all of the matrix, in full
     baseline: str | Overrides | None = None  # a variant's name, or keys that match exactly one variant
     cluster: str = "local"  # local, or a cluster file
     resources: Resources = Resources()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,9 +14,11 @@ from runner.config.experiment import ExperimentFile, Overrides
 from runner.config.validation import UNKNOWN_KEY, Report
 from runner.config.yaml_source import Key
 from runner.errors import ConfigError, Problem, nearest
+from runner.matrix.ladder import Place, ladder, search_problems
 from runner.matrix.points import Point, axis_keys, matches, points
 from runner.matrix.resolution import Misfit, Resolver, at, selects_another_kind
 from runner.matrix.run_id import BASE, axis_names, run_id, short_form, slug, value_label
+from runner.search.rounds import Round, rounds
 
 MOST_MISFITS = 1000  # of 100,000 runs that are all wrong, so many are reported
 
@@ -32,6 +35,8 @@ class Run:
     params: dict[str, Any]
     digest: str
     model: Any  # the parameters as the task's own object
+    point: str = ""  # the variant without the budget of a search
+    rung: int = 0  # place of its budget in `search.rungs.values`
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,20 @@ class Expansion:
     def variants(self) -> list[str]:
         return list(dict.fromkeys(run.variant for run in self.runs))
 
+    @cached_property
+    def rounds(self) -> list[Round]:
+        """Of the search; none without one."""
+        experiment = self.file.experiment
+        return rounds(experiment.search, len(experiment.matrix.seeds)) if experiment.search else []
+
+    @cached_property
+    def by_place(self) -> dict[tuple[str, int, int], Run]:
+        """Point, rung and seed → the run."""
+        return {(run.point, run.rung, run.seed): run for run in self.runs}
+
     def reporter(self, variant: str) -> Report:
         """Makes problems of a variant's parameters, at the place where the file sets them."""
-        return _reporter(self.file, self.points[variant], self.seed_key)
+        return reporter_of(self.file, self.points[variant], self.seed_key)
 
 
 @dataclass
@@ -87,15 +103,18 @@ def examine(
     problems += _seed_problems(file, keys, seed_key) + _override_problems(file)
     if blocked := _blocked(file, keys):  # what the axes would say about the same section follows from it
         found, problems = [], problems + blocked
-    labels = _labels(found, axis_names(keys))
-    variants = dict(zip(labels, found, strict=True))
+    places = ladder(file, list(zip(_labels(found, axis_names(keys)), found, strict=True)))
+    variants = {place.variant: place.point for place in places}
     resolver = Resolver(schema, experiment.task, experiment.params)
-    resolved = _resolve_all(file, found, labels, resolver, seed_key)
+    resolved = _resolve_all(file, places, resolver, seed_key)
+    problems += search_problems(file, schema, keys, seed_key)
+    problems += _patience_problems(file, resolved.runs.values(), variants, seed_key)
     problems += _misspelt(file, resolver)
     problems += [*resolved.problems, *_name_problems(file, resolved)]
     baseline = None
     if not ({"matrix", "baseline"} & file.spoilt or blocked):
-        baseline, more = _baseline(file, variants)
+        top = max((place.rung for place in places), default=0)
+        baseline, more = _baseline(file, {place.variant: place.point for place in places if place.rung == top})
         problems += more
     runs = list(resolved.runs.values())
     if baseline is not None:  # the variant under which its runs are listed
@@ -135,16 +154,15 @@ def _labels(found: list[Point], names: dict[str, str]) -> list[str]:
     ]
 
 
-def _resolve_all(
-    file: ExperimentFile, found: list[Point], labels: list[str], resolver: Resolver, seed_key: str
-) -> _Found:
+def _resolve_all(file: ExperimentFile, places: list[Place], resolver: Resolver, seed_key: str) -> _Found:
     result = _Found()
-    for point, variant in zip(found, labels, strict=True):
+    for place in places:
+        point, variant = place.point, place.variant
         name = slug(variant)
-        for seed in file.experiment.matrix.seeds:
+        for seed in file.experiment.matrix.seeds[: place.seeds]:
             resolved = resolver.resolve({**point.overrides, seed_key: seed})
             if isinstance(resolved, Misfit):
-                _note_misfit(result, resolved, variant, _reporter(file, point, seed_key))
+                _note_misfit(result, resolved, variant, reporter_of(file, point, seed_key))
                 break
             earlier = result.runs.get(resolved.digest)
             if earlier is not None:
@@ -158,10 +176,12 @@ def _resolve_all(
                 run_id(name, seed, resolved.digest),
                 variant,
                 seed,
-                point.overrides,
+                place.axes,
                 resolved.params,
                 resolved.digest,
                 resolved.model,
+                place.name,
+                place.rung,
             )
         if len(result.noted) >= MOST_MISFITS:
             break
@@ -187,7 +207,7 @@ def _note_misfit(result: _Found, misfit: Misfit, variant: str, report: Report) -
         result.rests.append((variant, misfit.rest))
 
 
-def _reporter(file: ExperimentFile, point: Point, seed_key: str) -> Report:
+def reporter_of(file: ExperimentFile, point: Point, seed_key: str) -> Report:
     """Problems of a run stand where the file sets the parameter: at an axis, a named point, or in `params`."""
     places = sorted(zip(point.overrides.items(), point.origins, strict=True), key=lambda place: -len(place[0][0]))
     params = file.experiment.params
@@ -272,6 +292,18 @@ def _name_problems(file: ExperimentFile, resolved: _Found) -> list[Problem]:
         what = f"{count} different variants would be called {variant!r}; give them names of their own"
         problems.append(file.source.problem(("matrix",), what, allowed="named: {NAME: {key: value}}"))
     return problems
+
+
+def _patience_problems(
+    file: ExperimentFile, runs: Iterable[Run], variants: dict[str, Point], seed_key: str
+) -> list[Problem]:
+    """A run that stops early has not had its budget, so rungs would compare unequal runs."""
+    if file.experiment.search is None or file.experiment.search.rungs is None:
+        return []
+    what, allowed = "is not compatible with rungs: every run has its whole budget", "null, or a search without rungs"
+    impatient = {run.variant for run in runs if at(run.params, "train.patience") is not None}
+    reports = [reporter_of(file, point, seed_key) for variant, point in variants.items() if variant in impatient]
+    return list(dict.fromkeys(report(("train", "patience"), what, allowed=allowed) for report in reports))
 
 
 def _repeated(names: Iterable[Any]) -> list[tuple[Any, int]]:

@@ -1,0 +1,93 @@
+"""The points of a search at each of its budgets: every rung of a point is a variant, with runs of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pydantic import BaseModel
+
+from runner.config.experiment import ExperimentFile, Overrides
+from runner.config.search import Search
+from runner.errors import Problem
+from runner.matrix.points import Point
+from runner.matrix.resolution import at
+from runner.matrix.run_id import axis_names, value_label
+from runner.search.rounds import fewest_seeds, rounds
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A point at one budget."""
+
+    name: str  # of the point, and of its variant at the full budget
+    variant: str
+    point: Point  # with the budget among its overrides
+    axes: Overrides  # without the full budget: as a plain matrix has it
+    rung: int
+    seeds: int  # the first ones of matrix.seeds
+
+
+def ladder(file: ExperimentFile, named: Sequence[tuple[str, Point]]) -> list[Place]:
+    """Each of the points at each budget, the smallest first; without rungs the points as they are."""
+    search, seeds = file.experiment.search, len(file.experiment.matrix.seeds)
+    if search is None or search.rungs is None or fewest_seeds(search) > seeds:
+        return [Place(name, name, point, point.overrides, 0, seeds) for name, point in named]
+    key, values = search.rungs.key, search.rungs.values
+    plan = {step.rung: step.seeds for step in rounds(search, seeds)}  # the most of each rung
+    places = []
+    for rung, value in enumerate(values):
+        for name, point in named:
+            suffix = f" {axis_names([key])[key]}={value_label(value)}" if rung < len(values) - 1 else ""
+            whole = {**point.overrides, key: value}
+            own = replace(point, overrides=whole, origins=(*point.origins, ("search", "rungs", "key")))
+            places.append(Place(name, name + suffix, own, whole if suffix else point.overrides, rung, plan[rung]))
+    return places
+
+
+def search_problems(file: ExperimentFile, schema: type[BaseModel], keys: Sequence[str], seed_key: str) -> list[Problem]:
+    """What the file says against its own `search`."""
+    search, source = file.experiment.search, file.source
+    if search is None:
+        return []
+    problems = []
+    seeds, needed = len(file.experiment.matrix.seeds), fewest_seeds(search)
+    if seeds < needed:
+        what = f"found {seeds}; the race needs a further seed in each of its {needed} rounds"
+        problems.append(source.problem(("matrix", "seeds"), what, allowed=f"{needed} seeds or more, or seeds: all"))
+    if search.propose and (file.experiment.matrix.random is None or len(keys) > len(_random_keys(file))):
+        what = "proposes values of matrix.random alone, beside named points"
+        problems.append(source.problem(("search", "propose"), what, allowed="write the other axes as choice: […]"))
+    if search.rungs:
+        problems += _budget_problems(file, search, schema, keys, seed_key)
+    return problems
+
+
+def _random_keys(file: ExperimentFile) -> set[str]:
+    matrix = file.experiment.matrix
+    return {*(matrix.random.axes if matrix.random else ()), *(key for one in matrix.named.values() for key in one)}
+
+
+def _budget_problems(
+    file: ExperimentFile, search: Search, schema: type[BaseModel], keys: Sequence[str], seed_key: str
+) -> list[Problem]:
+    assert search.rungs is not None
+    source, params, key, full = file.source, file.experiment.params, search.rungs.key, search.rungs.values[-1]
+    where = ("search", "rungs", "key")
+    if key == seed_key or any(f"{one}.".startswith(f"{key}.") for one in keys):
+        return [source.problem(where, f"{key} is set by the matrix, so it cannot be the budget as well")]
+    given = at(params, key)
+    section = schema.model_fields.get(key.partition(".")[0])
+    free = section is not None and not (
+        isinstance(section.annotation, type) and issubclass(section.annotation, BaseModel)
+    )
+    if given is None and free:
+        numbers = [
+            name for name, value in at(params, key.rpartition(".")[0], {}).items() if isinstance(value, int | float)
+        ]
+        what = f"found {key!r}, which is no value of the task"
+        return [source.problem(where, what, allowed=", ".join(f"{key.rpartition('.')[0]}.{name}" for name in numbers))]
+    if given not in (None, full):
+        what = f"found {given!r}, and the rungs of the search end at {full}"
+        return [source.problem(("params", *key.split(".")), what, allowed=f"{full}, or leave it out")]
+    return []

@@ -1,0 +1,87 @@
+"""The rounds of a search: which budget, how many seeds, how many points may go on, and what that costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from runner.config.search import HALF, Search
+
+
+@dataclass(frozen=True)
+class Round:
+    """What every point that is still in the race has done at the end of the round."""
+
+    number: int  # counted from 1
+    rung: int  # place of its budget in `rungs.values`; 0 where there are no rungs
+    seeds: int  # the first ones of matrix.seeds
+    proposes: int = 0  # points that are new in this round; nobody leaves until all are there
+    cuts: bool = True  # False: a round of proposals that others follow, or the last one
+
+
+def rounds(search: Search, seeds: int) -> list[Round]:
+    """Every round of `search` over so many `seeds`.
+
+    Without a race each rung runs all seeds. In a race the last round runs all and each one before it half as many, at
+    least one: the doubling of seeds halves the variance of the mean that the next round decides by.
+    """
+    rungs = len(search.rungs.values) if search.rungs else 1
+    if search.seeds == "all":
+        planned = [(rung, seeds) for rung in range(rungs)]
+    else:
+        count = rungs if rungs > 1 else 1 + math.ceil(math.log2(seeds))
+        counts = [max(at + 1, -(-seeds // 2 ** (count - 1 - at))) for at in range(count)]
+        planned = [(at if rungs > 1 else 0, min(number, seeds)) for at, number in enumerate(counts)]
+    proposed: list[int] = []
+    if search.propose:
+        whole, rest = divmod(search.propose.count, search.propose.at_once)
+        proposed = [search.propose.at_once] * whole + [rest] * bool(rest)
+    steps = [(*planned[0], new) for new in proposed or [0]] + [(*step, 0) for step in planned[1:]]
+    first = len(steps) - len(planned)  # from this place on points leave
+    return [
+        Round(number, *step, cuts=first < number < len(steps))
+        for number, step in enumerate(steps, 1)
+    ]  # fmt: skip
+
+
+def fewest_seeds(search: Search) -> int:
+    """How many seeds the race needs: each of its rounds adds at least one."""
+    return 1 if search.seeds == "all" else max(2, len(search.rungs.values) if search.rungs else 0)
+
+
+def kept_part(search: Search) -> Fraction:
+    """The part of the points that a round keeps."""
+    return search.rungs.keep if search.rungs else HALF
+
+
+def expected(points: int, part: Fraction) -> int:
+    """How many of so many `points` a round keeps by rank."""
+    return max(1, math.ceil(points * part))
+
+
+def most(points: int, part: Fraction) -> int:
+    """The same with all that near misses may add: half as many again."""
+    kept = expected(points, part)
+    return min(points, kept + kept // 2)
+
+
+def cost(search: Search, plan: Sequence[Round], seeds: int, points: Sequence[int], stable: float | None) -> float:
+    """What the rounds of `plan` cost, as a share of every point with all seeds at the full budget.
+
+    points: how many run in each round. stable: the part of a budget after which a run of the next rung goes on from
+    the one below it; None where it starts anew.
+    """
+    values = [float(value) for value in search.rungs.values] if search.rungs else [1.0]
+    total, before = 0.0, Round(0, -1, 0)
+    for step, count in zip(plan, points, strict=True):
+        if step.rung == before.rung and not step.proposes:
+            total += count * (step.seeds - before.seeds) * values[step.rung]
+        else:
+            shared = before.seeds if stable is not None and step.rung else 0
+            saved = shared * (stable or 0.0) * values[step.rung - 1]
+            total += count * (step.seeds * values[step.rung] - saved)
+        before = step
+    whole = sum(step.proposes for step in plan) or points[0]
+    return total / (whole * seeds * values[-1])
