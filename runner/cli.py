@@ -130,6 +130,7 @@ def submit(
     """Send new and lost runs, and failed ones that the policy may retry."""
     from runner.commands import submit as command
     from runner.commands.loading import refuse_bad_data, refuse_missing
+    from runner.commands.rounds import follow_rounds
     from runner.commands.watch import wait as wait_for
     from runner.submit.plan import Policy
     from runner.submit.submission import Origin
@@ -147,6 +148,8 @@ def submit(
     if supervise and not dry_run:
         _supervise(loaded, chosen, only or [])
     if wait and not dry_run:
+        if outcome.step is not None:
+            outcome = follow_rounds(loaded, chosen, origin, runs, outcome)
         wait_for(loaded, set(outcome.plan.states))
 
 

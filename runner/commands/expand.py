@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from runner.commands.loading import Loaded, units_in_words
+from runner.commands.search import cost_lines
 from runner.commands.tables import Column, fitted
 from runner.config.quantities import counted, human_seconds
 from runner.files import read_mapping
@@ -55,7 +56,7 @@ def _cell(value: Any, made: dict[int, str]) -> str:
 def as_table(loaded: Loaded, width: int) -> Table:
     """The first fifty runs."""
     expansion = loaded.expansion
-    runs = expansion.runs[:TABLE_ROWS]
+    runs = expansion.first_round[:TABLE_ROWS]
     states, _ = survey(loaded.directory, (run.run_id for run in runs))
     return fitted(
         [
@@ -76,8 +77,10 @@ def _variant(run: Run, baseline: str | None) -> str:
 def lines(loaded: Loaded) -> Iterator[str]:
     """What stands below the table: counts, what the runs share, what they may cost."""
     expansion, experiment = loaded.expansion, loaded.experiment
-    if len(expansion.runs) > TABLE_ROWS:
-        yield f"… and {len(expansion.runs) - TABLE_ROWS:,} more; --format csv lists all"
+    if len(expansion.runs) > TABLE_ROWS or experiment.search:
+        shown = min(TABLE_ROWS, len(expansion.first_round))
+        yield f"… and {len(expansion.runs) - shown:,} more; --format csv lists all"
+    yield from cost_lines(expansion)
     if expansion.baseline is not None:
         yield "* baseline, with which the others are compared"
     for variant, seed, listed in expansion.shared[:SHARED_ROWS]:

@@ -56,7 +56,7 @@ def promote(directory: ExperimentDir, config: str | None, top: int | None, incom
 
 def _refuse_incomplete(directory: ExperimentDir, allowed: bool) -> None:
     counts = take(directory).counts
-    left = {state: number for state, number in counts.items() if state != "completed"}
+    left = {state: number for state, number in counts.items() if state not in ("completed", "dropped")}
     if left and not allowed:
         listed = ", ".join(f"{number} {state}" for state, number in left.items())
         raise UserError(

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from runner.commands.search import status_lines
 from runner.commands.tables import Column, fitted
 from runner.config.quantities import counted, human_seconds
 from runner.files import as_number
@@ -32,6 +33,7 @@ COLOURS = {
     "queued": "blue",
     "failed": "red",
     "cancelled": "yellow",
+    "dropped": "dim",
     "unknown": "bold yellow",
     "lost": "magenta",
     "new": "dim",
@@ -69,8 +71,13 @@ class Status:
         return not any(state.state in ("queued", "running", "unknown") for _, state in self.rows)
 
     @property
+    def done(self) -> int:
+        """Runs that need nothing more: completed, or dropped by a search."""
+        return self.counts.get("completed", 0) + self.counts.get("dropped", 0)
+
+    @property
     def all_completed(self) -> bool:
-        return all(state.state == "completed" for _, state in self.rows)
+        return self.done == len(self.rows)
 
 
 def take(directory: ExperimentDir, known: Manifest | None = None) -> Status:
@@ -159,9 +166,10 @@ def lines(status: Status, limit: int = TABLE_ROWS) -> Iterator[str]:
     """What stands below the table: why runs failed or wait, and what the table leaves out."""
     if len(status.rows) > limit:
         yield f"… and {len(status.rows) - limit:,} more; --format json lists all"
+    yield from status_lines(status.directory, status.manifest)
     told: dict[str, list[str]] = {}
     for run, state in shown(status, limit):
-        if state.message and state.state != "completed":
+        if state.message and state.state not in ("completed", "dropped"):
             told.setdefault(f"{state.state}: {_first_line(state.message)}", []).append(f"#{run.number}")
     for note, numbers in list(told.items())[:NOTES]:
         yield f"{', '.join(numbers[:NUMBERS])}{', …' if len(numbers) > NUMBERS else ''} {note}"

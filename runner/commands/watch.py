@@ -28,7 +28,7 @@ def wait(loaded: Loaded, run_ids: set[str]) -> None:
     final = watch(lambda: command.take(loaded.directory).only(run_ids), SHORTEST_S)
     if not final.all_completed:
         raise CommandFailed(
-            f"{counted(len(final.rows) - final.counts.get('completed', 0), 'run')} did not complete",
+            f"{counted(len(final.rows) - final.done, 'run')} did not complete",
             next_command=f"runner status {loaded.experiment.experiment}",
         )
     tell(f"next: analysis summarize {loaded.experiment.experiment}")

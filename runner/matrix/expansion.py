@@ -14,7 +14,7 @@ from runner.config.experiment import ExperimentFile, Overrides
 from runner.config.validation import UNKNOWN_KEY, Report
 from runner.config.yaml_source import Key
 from runner.errors import ConfigError, Problem, nearest
-from runner.matrix.ladder import Place, ladder, search_problems
+from runner.matrix.ladder import Place, decay_of, ladder, search_problems
 from runner.matrix.points import Point, axis_keys, matches, points
 from runner.matrix.resolution import Misfit, Resolver, at, selects_another_kind
 from runner.matrix.run_id import BASE, axis_names, run_id, short_form, slug, value_label
@@ -61,10 +61,24 @@ class Expansion:
         experiment = self.file.experiment
         return rounds(experiment.search, len(experiment.matrix.seeds)) if experiment.search else []
 
+    @property
+    def first_round(self) -> list[Run]:
+        """The runs that are sent first: all of them without a search."""
+        seeds = self.file.experiment.matrix.seeds[: self.rounds[0].seeds if self.rounds else None]
+        return [run for run in self.runs if run.rung == 0 and run.seed in seeds]
+
     @cached_property
     def by_place(self) -> dict[tuple[str, int, int], Run]:
         """Point, rung and seed → the run."""
         return {(run.point, run.rung, run.seed): run for run in self.runs}
+
+    def of_search(self, run: Run) -> dict[str, Any]:
+        """What config.yaml of a run says of its rungs: the run below it from which it may begin, and whether one above
+        it may begin from this one."""
+        if decay_of(self.file, run.params) is None:
+            return {}
+        below, above = (self.by_place.get((run.point, run.rung + step, run.seed)) for step in (-1, 1))
+        return {"below": below.run_id if below else None, "keep_stable": above is not None}
 
     def reporter(self, variant: str) -> Report:
         """Makes problems of a variant's parameters, at the place where the file sets them."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -14,6 +15,8 @@ from runner.matrix.points import Point
 from runner.matrix.resolution import at
 from runner.matrix.run_id import axis_names, value_label
 from runner.search.rounds import fewest_seeds, rounds
+
+STABLE = "warmup_stable_decay"  # the schedule under which a longer run shares the beginning of a shorter one
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,15 @@ def ladder(file: ExperimentFile, named: Sequence[tuple[str, Point]]) -> list[Pla
             own = replace(point, overrides=whole, origins=(*point.origins, ("search", "rungs", "key")))
             places.append(Place(name, name + suffix, own, whole if suffix else point.overrides, rung, plan[rung]))
     return places
+
+
+def decay_of(file: ExperimentFile, params: Mapping[str, Any]) -> float | None:
+    """The last part of its epochs in which the learning rate of a run decays, where the run of the next rung goes on
+    from the beginning of that part; None where it starts anew."""
+    search, train = file.experiment.search, params.get("train")
+    if not (search and search.rungs and search.rungs.key == "train.epochs" and isinstance(train, dict)):
+        return None
+    return train.get("decay") if train.get("schedule") == STABLE else None
 
 
 def search_problems(file: ExperimentFile, schema: type[BaseModel], keys: Sequence[str], seed_key: str) -> list[Problem]:

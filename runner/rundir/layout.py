@@ -77,6 +77,11 @@ class RunDir:
         return self.path / "best.pt"
 
     @property
+    def stable_checkpoint(self) -> Path:
+        """Where the learning rate begins to decay; what a run of the next rung begins from."""
+        return self.path / "stable.pt"
+
+    @property
     def predictions(self) -> Path:
         return self.path / "predictions.csv"
 
@@ -156,7 +161,7 @@ class ExperimentDir:
     @property
     def folders(self) -> tuple[Path, ...]:
         """Every folder below the experiment but those of runs; none may be a link."""
-        return self.runs, self.submissions, self.code, self.analysis
+        return self.runs, self.submissions, self.code, self.analysis, self.search
 
     @property
     def code(self) -> Path:
@@ -166,6 +171,15 @@ class ExperimentDir:
     @property
     def manifest(self) -> Path:
         return self.path / "manifest.json"
+
+    @property
+    def search(self) -> Path:
+        """The ledger of a search."""
+        return self.path / "search"
+
+    def search_page(self, number: int) -> Path:
+        """What round `number` decided."""
+        return self.search / f"{number:04}.json"
 
     @property
     def submission_log(self) -> Path:

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.errors import CommandFailed, UserError
@@ -32,6 +32,7 @@ class PlannedRun:
     seed: int
     axes: dict[str, Any]
     params: dict[str, Any]
+    point: str = ""  # of a search: the variant without its budget
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,22 @@ def write(directory: ExperimentDir, expansion: Expansion, task_name: str) -> Non
             "retry": experiment.retry.model_dump(mode="json"),
             "promoted": experiment.promoted,
             "next": experiment.next.model_dump(mode="json") if experiment.next else None,
+            **({"search": search_record(expansion)} if experiment.search else {}),
             "runs": [
                 {"run_id": r.run_id, "variant": r.variant, "seed": r.seed, "axes": r.axes, "params": r.params}
+                | ({"point": r.point, "rung": r.rung} if experiment.search else {})
                 for r in expansion.runs
             ],
         },
         indent=None,
     )
+
+
+def search_record(expansion: Expansion) -> dict[str, Any]:
+    """The rounds of a search, and its budgets: {key, values}, empty where it has no rungs."""
+    search = expansion.file.experiment.search
+    budget = {"key": search.rungs.key, "values": search.rungs.values} if search and search.rungs else {}
+    return {"budget": budget, "rounds": [asdict(step) for step in expansion.rounds]}
 
 
 def read(directory: ExperimentDir) -> Manifest:
@@ -106,9 +116,8 @@ def _planned(number: int, run: Any) -> PlannedRun:
     if not run_id or run_id in (".", "..") or "/" in run_id or "\0" in run_id:
         raise ValueError(f"run_id {run_id!r} names no directory")
     variant, seed = _typed(run["variant"], str, "variant"), _typed(run["seed"], int, "seed")
-    return PlannedRun(
-        number, run_id, variant, seed, _typed(run["axes"], dict, "axes"), _typed(run["params"], dict, "params")
-    )
+    axes, params = _typed(run["axes"], dict, "axes"), _typed(run["params"], dict, "params")
+    return PlannedRun(number, run_id, variant, seed, axes, params, str(run.get("point", variant)))
 
 
 def _typed(value: Any, kind: type[T], name: str) -> T:

@@ -1,6 +1,7 @@
 """The state of a run, derived from its files and, as a hint, from the queue. Never stored.
 
-The first that holds: completed, running, queued, failed, cancelled, unknown (Slurm does not answer), lost, new.
+The first that holds: completed, running, queued, failed, cancelled, dropped (a search ended it), unknown (Slurm does
+not answer), lost, new.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from runner.rundir.failures import Kind, kind_of
 from runner.rundir.layout import RunDir
 from runner.rundir.processes import is_beating
 
-State = Literal["completed", "running", "queued", "failed", "cancelled", "unknown", "lost", "new"]
+State = Literal["completed", "running", "queued", "failed", "cancelled", "dropped", "unknown", "lost", "new"]
 STATES: tuple[State, ...] = get_args(State)
 NEVER_STARTED = "it has left the queue without having been started; the log of its array task may say why"
 
@@ -126,12 +127,18 @@ def _is_of(folder: str, result: dict[str, Any] | None) -> bool:
 
 
 def state_of(
-    signs: Signs, place: Place | None, now: float, *, sent: bool = True, unasked: float | None = None
+    signs: Signs,
+    place: Place | None,
+    now: float,
+    *,
+    sent: bool = True,
+    unasked: float | None = None,
+    dropped: str | None = None,
 ) -> RunState:
     """The state that `signs` and `place` mean at the moment `now`, in seconds since 1970.
 
     sent: False where no scheduler has taken it yet, so that a run that is just being sent is new and not lost.
-    unasked: when it was last sent to a Slurm that does not answer now.
+    unasked: when it was last sent to a Slurm that does not answer now. dropped: why a search ended it.
     """
     heartbeat, failure = signs.heartbeat, signs.failure
     told = as_number(heartbeat.get("time"))
@@ -157,6 +164,8 @@ def state_of(
         return RunState(state, _text(failure.get("kind")) or "unknown", _text(failure.get("message")), **facts)
     if signs.cancelled:
         return RunState("cancelled", "cancelled", "cancelled before it started", **facts)
+    if dropped is not None:
+        return RunState("dropped", message=dropped, **facts)
     if unasked is not None and (signs.started or signs.written):
         return RunState("unknown", message="Slurm, which has or had it, does not answer", **facts)
     if signs.started:

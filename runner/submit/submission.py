@@ -346,6 +346,7 @@ def run_config(expansion: Expansion, run: Run, adjustments: Mapping[str, Any], o
         "mode": experiment.select.mode,
         "code_path": origin.folder,
         "config_dir": origin.config_dir,
+        **expansion.of_search(run),
         "adjustments": dict(adjustments),
         "params": run.params,
     }

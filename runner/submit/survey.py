@@ -12,6 +12,7 @@ from runner.files import as_number
 from runner.rundir.attempts import log_tail, memory_kill, read_attempts
 from runner.rundir.failures import Kind, kind_of
 from runner.rundir.layout import ExperimentDir, RunDir
+from runner.rundir.ledger import dropped_runs
 from runner.rundir.states import RunState, Signs, read_signs, state_of
 from runner.submit.scheduler_snapshot import Queue, Sending, look
 from runner.submit.schedulers import slurm
@@ -31,7 +32,10 @@ def survey(
     queue = look(directory, unfinished, signs)
     for run_id in unfinished - queue.places.keys():
         signs[run_id] = read_signs(f"{runs}/{run_id}")
-    states = {run_id: _surveyed(directory.run(run_id), its, queue, now) for run_id, its in signs.items()}
+    ended = dropped_runs(directory)
+    states = {
+        run_id: _surveyed(directory.run(run_id), its, queue, now, ended.get(run_id)) for run_id, its in signs.items()
+    }
     _mark_cancelled(states, signs, queue)
     return states, queue
 
@@ -59,14 +63,14 @@ def _mark_cancelled(states: dict[str, RunState], signs: Mapping[str, Signs], que
             states[run_id] = replace(states[run_id], state="cancelled", kind=Kind.CANCELLED, message=what)
 
 
-def _surveyed(run: RunDir, signs: Signs, queue: Queue, now: float) -> RunState:
+def _surveyed(run: RunDir, signs: Signs, queue: Queue, now: float, dropped: str | None) -> RunState:
     """The state of one run of many, for which Slurm's own logs are read where its files do not tell enough."""
     if signs.result is not None:
         return state_of(signs, None, now)
     sending = queue.last.get(run.run_id)
     unasked = sending.time if queue.unanswered and sending and sending.remote else None
     sent = run.run_id in queue.sent
-    state = state_of(signs, queue.places.get(run.run_id), now, sent=sent, unasked=unasked)
+    state = state_of(signs, queue.places.get(run.run_id), now, sent=sent, unasked=unasked, dropped=dropped)
     last = read_attempts(run)[-1:] if state.state == "lost" else []
     if last and (line := memory_kill(run, last[0].number, last[0].job_id)):
         what = f"its process is gone; Slurm ended it for its memory: {line}"
