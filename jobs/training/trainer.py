@@ -17,8 +17,9 @@ from jobs.context import FUSION_COLUMNS, RunContext
 from jobs.failure import Kind, RunFailure, Stopped
 from jobs.training import checkpoint
 from jobs.training.health_monitor import Watch
-from jobs.training.optimisation import optimiser_for, schedule_for
+from jobs.training.optimisation import decay_steps, optimiser_for, schedule_for
 from jobs.training.tensorboard_log import Board
+from jobs.training.warm_start import begin_from_below
 from runner.health.findings import Finding, sentence
 
 
@@ -37,6 +38,8 @@ class TrainOptions(Protocol):
     def pct_start(self) -> float: ...
     @property
     def warmup_steps(self) -> int | None: ...
+    @property
+    def decay(self) -> float: ...
     @property
     def gradient_clip(self) -> float | None: ...
     @property
@@ -122,7 +125,11 @@ class Fit:
             self.total_steps,
             pct_start=options.pct_start,
             warmup=options.warmup_steps,
+            decay=options.decay,
         )
+        self.stable_step = -1  # before which the run of the next rung may begin
+        if options.schedule == "warmup_stable_decay" and context.keep_stable:
+            self.stable_step = self.total_steps - decay_steps(self.total_steps, options.decay)
         self.progress = Progress()
         self.watch = Watch(context.thresholds, context.params)
         self.board = Board(context.directory.tensorboard, context.warn)
@@ -151,6 +158,8 @@ class Fit:
             if self.context.stop_reason is not None:
                 p.seconds += time.perf_counter() - began
                 self._stop()
+            if p.step == self.stable_step:
+                checkpoint.save_stable(self.context.directory, self._state())
             self.optimiser.zero_grad(set_to_none=True)
             for name, value in learner.backward(batch).items():
                 self.sums[name] = self.sums[name] + value if name in self.sums else value
@@ -277,6 +286,8 @@ class Fit:
     def _resume(self) -> None:
         """Go on from the newest checkpoint that is whole and of this model; from the start where there is none."""
         run = self.context.directory
+        if self.context.below is not None:
+            begin_from_below(self.context, self.context.below)
         start = copy.deepcopy(self._state())  # a checkpoint that does not fit is noticed when part of it is taken over
         for path, state in checkpoint.readable([run.last_checkpoint, run.best_checkpoint], self.context.warn):
             try:
