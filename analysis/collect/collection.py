@@ -94,7 +94,7 @@ def collect(path: Path, *, now: float | None = None, cache: bool = True) -> Coll
         else:
             word = state.state
         runs.append(CollectedRun(run, record, word, signature))
-    unplanned = tuple(sorted(present - signatures.keys()))
+    unplanned = tuple(sorted(present - signatures.keys() - manifest.below))
     return Collection(directory, manifest, tuple(runs), unplanned, error)
 
 

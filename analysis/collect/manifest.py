@@ -13,6 +13,7 @@ from runner.config.metric_names import named_mode
 from runner.errors import CommandFailed, ConfigError, Problem
 from runner.health.thresholds import Thresholds, overridden
 from runner.rundir.layout import ExperimentDir
+from runner.rundir.ledger import SearchPlan, search_plan
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class PlannedRun:
     seed: int | None
     axes: Mapping[str, Any]  # dotted key → value
     params: Mapping[str, Any]
+    rung: int = -1  # place of its budget in a search; -1 without one
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Manifest:
     next_stage: Mapping[str, Any]  # {config, top}; empty: none planned
     target_mae: Mapping[str, float]  # {good, acceptable}: the user's own goal, shown only
     config: str | None  # the experiment file that was submitted
+    search: SearchPlan | None = None  # which decided who went on
+    below: frozenset[str] = frozenset()  # run ids at the smaller budgets of the search, which are not ranked
 
     @property
     def runs_user_code(self) -> bool:
@@ -87,19 +91,23 @@ def read_manifest(directory: ExperimentDir) -> Manifest:
             next_command="runner submit CONFIG (writes it anew; runs are kept)",
         )
     runs = tuple(run for item in content["runs"] if (run := _planned(item)) is not None)
+    search = search_plan(content)
+    below = {run.run_id for run in runs if search and 0 <= run.rung < len(search.values) - 1}
     baseline, following = content.get("baseline"), content.get("next")
     select = _mapping(content.get("select"))
     target = content.get("target_mae", select.get("target_mae"))
     return Manifest(
         experiment=str(content.get("experiment") or directory.path.resolve().name),
         task=content.get("task"),
-        runs=runs,
+        runs=tuple(run for run in runs if run.run_id not in below),
         select=_select(select, str(path)),
         thresholds=overridden(content.get("health"), select.get("ratio"), file=str(path)),
         baseline=baseline if isinstance(baseline, str) else None,
         next_stage=_mapping(following),
         target_mae=finite_items(target),
         config=content.get("config") if isinstance(content.get("config"), str) else None,
+        search=search,
+        below=frozenset(below),
     )
 
 
@@ -121,6 +129,7 @@ def _planned(item: Any) -> PlannedRun | None:
         seed=seed if isinstance(seed, int) else None,
         axes=_mapping(item.get("axes")),
         params=_mapping(item.get("params")),
+        rung=rung if isinstance(rung := item.get("rung"), int) else -1,
     )
 
 

@@ -102,6 +102,7 @@ def to_json(summary: Summary) -> dict[str, Any]:
             "waiting": list(summary.waiting),
             "reason": choice.reason,
         },
+        "search": list(summary.search),
         "loss_weights": summary.weights and summary.weights.as_dict(),
         "promoted": list(summary.promoted),
         "commands": [{"purpose": step.purpose, "command": step.command} for step in summary.steps],

@@ -194,6 +194,8 @@ def sections(summary: Summary, verbose: bool = False) -> Iterator[tuple[str, lis
     goal = goal_line(summary)
     if goal:
         yield "Your goal", [goal]
+    if summary.search:
+        yield "Search", list(summary.search)
     if summary.weights:
         yield "Weights of the loss", weight_lines(summary)
     yield "Choice", choice_lines(summary)
@@ -338,7 +340,11 @@ def choice_lines(summary: Summary) -> list[str]:
     if summary.provisional:
         lines.append(f"Provisional: {_provisional_because(summary)}.")
     lines.append(summary.choice.reason)
-    out = [variant.name for variant in summary.variants if not variant.complete and variant.name not in summary.waiting]
+    out = [
+        variant.name
+        for variant in summary.variants
+        if not variant.complete and variant.name not in summary.waiting and "dropped" not in variant.states
+    ]
     if out and any(variant.complete for variant in summary.variants):
         lines.append(f"Not considered, because seeds are missing: {_some(out)}.")
     compared = {summary.choice.variant, summary.choice.best, *summary.choice.tie_set}

@@ -17,6 +17,7 @@ from analysis.rank.loss_weights import Point, WeightVerdict, verdict
 from analysis.rank.missing import could_still_win
 from analysis.rank.next_steps import PROMOTED, Step, next_steps, promoted
 from analysis.rank.ranking import Variant, is_scored, rank
+from analysis.rank.search import search_lines
 from analysis.rank.significance import Tie, tie_set
 from runner.health.findings import Finding
 from runner.health.training import alike_findings, weak_findings
@@ -41,6 +42,7 @@ class Summary:
     notes: tuple[str, ...]  # what could not be read or was left out
     moment: float  # seconds since 1970
     weights: WeightVerdict | None = None  # of a search over the weights of a loss
+    search: tuple[str, ...] = ()  # what an adaptive search decided and cost; empty without one
 
     @property
     def states(self) -> Counter[str]:
@@ -48,9 +50,9 @@ class Summary:
 
     @property
     def unfinished(self) -> list[CollectedRun]:
-        """Runs that did not complete, or completed without the metric."""
-        metric = self.collection.manifest.select.metric
-        return [run for run in self.collection.runs if run.state != "completed" or metric not in run.record.metrics]
+        """Runs that did not complete, or completed without the metric; not those that a search has ended."""
+        select = self.collection.manifest.select
+        return [run for run in self.collection.runs if run.state != "dropped" and not is_scored(run, select)]
 
     def variant(self, name: str) -> Variant:
         return next(variant for variant in self.variants if variant.name == name)
@@ -91,6 +93,7 @@ def summarize(path: Path, *, now: float | None = None, cache: bool = True) -> Su
         notes=tuple(notes),
         moment=moment,
         weights=_weights(collection),
+        search=tuple(search_lines(collection)),
     )
 
 

@@ -148,7 +148,7 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
     """What happened, in words, with the next command."""
     done, sent = outcome.plan, outcome.sent
     name = loaded.experiment.experiment
-    told = [*outcome.settled, *(round_lines(outcome.step, loaded.expansion) if outcome.step else ())]
+    told = [*outcome.settled, *_rounds(outcome, loaded)]
     if isinstance(cluster, SlurmCluster):
         resources = loaded.experiment.resources
         told += submission.warnings(cluster, resources)
@@ -185,6 +185,11 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
     elif not dry_run:
         told.append(f"next: runner status {name}")
     return told
+
+
+def _rounds(outcome: Outcome, loaded: Loaded) -> list[str]:
+    plan = loaded.expansion.search
+    return list(round_lines(outcome.step, plan)) if outcome.step and plan else []
 
 
 def _why(done: Plan, run: Run, most: int) -> str:

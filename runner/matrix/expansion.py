@@ -18,7 +18,8 @@ from runner.matrix.ladder import Place, decay_of, ladder, search_problems
 from runner.matrix.points import Point, axis_keys, matches, points
 from runner.matrix.resolution import Misfit, Resolver, at, selects_another_kind
 from runner.matrix.run_id import BASE, axis_names, run_id, short_form, slug, value_label
-from runner.search.rounds import Round, rounds
+from runner.rundir.ledger import SearchPlan
+from runner.search.rounds import rounds
 
 MOST_MISFITS = 1000  # of 100,000 runs that are all wrong, so many are reported
 
@@ -56,15 +57,20 @@ class Expansion:
         return list(dict.fromkeys(run.variant for run in self.runs))
 
     @cached_property
-    def rounds(self) -> list[Round]:
-        """Of the search; none without one."""
-        experiment = self.file.experiment
-        return rounds(experiment.search, len(experiment.matrix.seeds)) if experiment.search else []
+    def search(self) -> SearchPlan | None:
+        """The rounds of the search; None without one."""
+        search, seeds = self.file.experiment.search, len(self.file.experiment.matrix.seeds)
+        if search is None:
+            return None
+        key, values = (search.rungs.key, tuple(search.rungs.values)) if search.rungs else (None, ())
+        decays = {decay_of(self.file, run.params) for run in self.runs}
+        decay = decays.pop() if len(decays) == 1 else None
+        return SearchPlan(tuple(rounds(search, seeds)), seeds, key, values, None if decay is None else 1 - decay)
 
     @property
     def first_round(self) -> list[Run]:
         """The runs that are sent first: all of them without a search."""
-        seeds = self.file.experiment.matrix.seeds[: self.rounds[0].seeds if self.rounds else None]
+        seeds = self.file.experiment.matrix.seeds[: self.search.rounds[0].seeds if self.search else None]
         return [run for run in self.runs if run.rung == 0 and run.seed in seeds]
 
     @cached_property

@@ -9,8 +9,49 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from runner.config.quantities import counted
 from runner.files import read_mapping, write_json
 from runner.rundir.layout import ExperimentDir
+
+
+@dataclass(frozen=True)
+class Round:
+    """What every point that is still in the race has done at the end of the round."""
+
+    number: int  # counted from 1
+    rung: int  # place of its budget in `rungs.values`; 0 where there are no rungs
+    seeds: int  # the first ones of matrix.seeds
+    proposes: int = 0  # points that are new in this round; nobody leaves until all are there
+    cuts: bool = True  # False: a round of proposals that others follow, or the last one
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """The rounds of a search, as manifest.json keeps them."""
+
+    rounds: tuple[Round, ...]
+    seeds: int  # of the experiment
+    key: str | None = None  # what the budget is; None: there are no rungs
+    values: tuple[int | float, ...] = ()  # the budget of each rung
+    stable: float | None = None  # part of a budget after which the next rung goes on; None: it starts anew
+
+    def named(self, number: int) -> str:
+        """`round 2 of 3 (epochs=10, 4 seeds)`"""
+        step = self.rounds[number - 1]
+        size = f"{self.key.rpartition('.')[2]}={self.values[step.rung]:g}, " if self.key else ""
+        return f"round {number} of {len(self.rounds)} ({size}{counted(step.seeds, 'seed')})"
+
+
+def search_plan(manifest: Mapping[str, Any]) -> SearchPlan | None:
+    """The search of an experiment; None where it has none, or its record is damaged."""
+    try:
+        plan = TypeAdapter(SearchPlan).validate_python(manifest.get("search"))
+    except ValidationError:
+        return None
+    whole = plan.rounds and all(0 <= step.rung < max(1, len(plan.values)) for step in plan.rounds)
+    return plan if whole and plan.seeds > 0 and all(value > 0 for value in plan.values) else None
 
 
 @dataclass(frozen=True)

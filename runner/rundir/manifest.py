@@ -67,7 +67,7 @@ def write(directory: ExperimentDir, expansion: Expansion, task_name: str) -> Non
             "retry": experiment.retry.model_dump(mode="json"),
             "promoted": experiment.promoted,
             "next": experiment.next.model_dump(mode="json") if experiment.next else None,
-            **({"search": search_record(expansion)} if experiment.search else {}),
+            **({"search": asdict(expansion.search)} if expansion.search else {}),
             "runs": [
                 {"run_id": r.run_id, "variant": r.variant, "seed": r.seed, "axes": r.axes, "params": r.params}
                 | ({"point": r.point, "rung": r.rung} if experiment.search else {})
@@ -76,13 +76,6 @@ def write(directory: ExperimentDir, expansion: Expansion, task_name: str) -> Non
         },
         indent=None,
     )
-
-
-def search_record(expansion: Expansion) -> dict[str, Any]:
-    """The rounds of a search, and its budgets: {key, values}, empty where it has no rungs."""
-    search = expansion.file.experiment.search
-    budget = {"key": search.rungs.key, "values": search.rungs.values} if search and search.rungs else {}
-    return {"budget": budget, "rounds": [asdict(step) for step in expansion.rounds]}
 
 
 def read(directory: ExperimentDir) -> Manifest:

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 from runner.config.search import HALF, Search
-
-
-@dataclass(frozen=True)
-class Round:
-    """What every point that is still in the race has done at the end of the round."""
-
-    number: int  # counted from 1
-    rung: int  # place of its budget in `rungs.values`; 0 where there are no rungs
-    seeds: int  # the first ones of matrix.seeds
-    proposes: int = 0  # points that are new in this round; nobody leaves until all are there
-    cuts: bool = True  # False: a round of proposals that others follow, or the last one
+from runner.rundir.ledger import Round, SearchPlan
 
 
 def rounds(search: Search, seeds: int) -> list[Round]:
@@ -67,21 +56,19 @@ def most(points: int, part: Fraction) -> int:
     return min(points, kept + kept // 2)
 
 
-def cost(search: Search, plan: Sequence[Round], seeds: int, points: Sequence[int], stable: float | None) -> float:
+def cost(plan: SearchPlan, points: Sequence[int]) -> float:
     """What the rounds of `plan` cost, as a share of every point with all seeds at the full budget.
 
-    points: how many run in each round. stable: the part of a budget after which a run of the next rung goes on from
-    the one below it; None where it starts anew.
+    points: how many run in each round, as far as there are rounds already.
     """
-    values = [float(value) for value in search.rungs.values] if search.rungs else [1.0]
+    values = plan.values or (1.0,)
     total, before = 0.0, Round(0, -1, 0)
-    for step, count in zip(plan, points, strict=True):
+    for step, count in zip(plan.rounds, points, strict=False):
         if step.rung == before.rung and not step.proposes:
             total += count * (step.seeds - before.seeds) * values[step.rung]
         else:
-            shared = before.seeds if stable is not None and step.rung else 0
-            saved = shared * (stable or 0.0) * values[step.rung - 1]
+            saved = before.seeds * (plan.stable or 0.0) * values[step.rung - 1] if step.rung else 0.0
             total += count * (step.seeds * values[step.rung] - saved)
         before = step
-    whole = sum(step.proposes for step in plan) or points[0]
-    return total / (whole * seeds * values[-1])
+    whole = sum(step.proposes for step in plan.rounds) or points[0]
+    return total / (whole * plan.seeds * values[-1])

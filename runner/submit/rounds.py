@@ -13,10 +13,10 @@ from runner.files import as_number
 from runner.matrix.expansion import Expansion, Run
 from runner.matrix.run_id import canonical_json
 from runner.rundir.layout import ExperimentDir
-from runner.rundir.ledger import Page, read_page, write_page
+from runner.rundir.ledger import Page, Round, read_page, write_page
 from runner.rundir.states import RunState
 from runner.search.decision import decide
-from runner.search.rounds import Round, kept_part
+from runner.search.rounds import kept_part
 from runner.submit.plan import Plan, Policy, plan
 
 
@@ -44,7 +44,8 @@ def advance(
     identity = _identity(expansion)
     decided: list[tuple[Round, Page]] = []
     planned = Plan([], {})
-    for step in expansion.rounds:
+    plan_of_rounds = expansion.search.rounds if expansion.search else ()
+    for step in plan_of_rounds:
         page = read_page(directory, step.number)
         if page is not None and page.content.get("search") != identity:
             raise UserError(
@@ -59,7 +60,7 @@ def advance(
             )
             content = (
                 None
-                if _waits(planned, len(alive) * step.seeds, step is expansion.rounds[-1])
+                if _waits(planned, len(alive) * step.seeds, step is plan_of_rounds[-1])
                 else _page(expansion, step, alive, planned.states)
             )
             if content is None or not content["kept"]:
@@ -101,7 +102,7 @@ def _page(expansion: Expansion, step: Round, alive: Sequence[str], states: Mappi
     part = kept_part(search)
     decision = decide(values, select.mode or "min", select.metric, part, select.within, cuts=step.cuts)
     last: dict[int, int] = {}  # rung → seeds, up to this round
-    for earlier in expansion.rounds[: step.number]:
+    for earlier in expansion.search.rounds[: step.number] if expansion.search else ():
         last[earlier.rung] = max(last.get(earlier.rung, 0), earlier.seeds)
     begun = {(rung, seed) for rung, count in last.items() for seed in experiment.matrix.seeds[:count]}
     never: dict[str, list[str]] = {point: [] for point in decision.dropped}
