@@ -17,10 +17,11 @@ from analysis.rank.loss_weights import Point, WeightVerdict, verdict
 from analysis.rank.missing import could_still_win
 from analysis.rank.next_steps import PROMOTED, Step, next_steps, promoted
 from analysis.rank.ranking import Variant, is_scored, rank
-from analysis.rank.search import search_lines
 from analysis.rank.significance import Tie, tie_set
 from runner.health.findings import Finding
 from runner.health.training import alike_findings, weak_findings
+from runner.rundir.ledger import pages, search_lines
+from runner.search.rounds import cost
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def summarize(path: Path, *, now: float | None = None, cache: bool = True) -> Su
         notes=tuple(notes),
         moment=moment,
         weights=_weights(collection),
-        search=tuple(search_lines(collection)),
+        search=tuple(_search(collection)),
     )
 
 
@@ -132,6 +133,19 @@ def _comparisons(
     """Of the ranked variants with the baseline, else with the best; none where that has no metric or an error of 0."""
     other = baseline or (ranked[0] if ranked else None)
     return compared(ranked, other, comparison) if other and other.val and other.val.mean else []
+
+
+def _search(collection: Collection) -> list[str]:
+    """What an adaptive search decided, and what it cost against training every point in full."""
+    plan, directory = collection.manifest.search, collection.directory
+    if plan is None:
+        return []
+    points = [len(page.seen) for page in pages(directory)]
+    share = f"{cost(plan, points):.0%} of every point with {plural(plan.seeds, 'seed')} and the full budget"
+    lines = search_lines(directory, plan, [run.variant for run in collection.manifest.runs])
+    return (
+        [*lines, f"cost of the rounds that are decided: {share}; who left was not trained in full"] if points else lines
+    )
 
 
 def _findings(collection: Collection, ranked: Sequence[Variant]) -> list[Finding]:

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runner.commands.search import status_lines
 from runner.commands.tables import Column, fitted
 from runner.config.quantities import counted, human_seconds
 from runner.files import as_number
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
+from runner.rundir.ledger import search_lines, search_plan
 from runner.rundir.manifest import Manifest, PlannedRun
 from runner.rundir.states import STATES, RunState, counts
 from runner.submit.scheduler_snapshot import Queue
@@ -166,7 +166,9 @@ def lines(status: Status, limit: int = TABLE_ROWS) -> Iterator[str]:
     """What stands below the table: why runs failed or wait, and what the table leaves out."""
     if len(status.rows) > limit:
         yield f"… and {len(status.rows) - limit:,} more; --format json lists all"
-    yield from status_lines(status.directory, status.manifest)
+    if search := search_plan(status.manifest.content):
+        points = list(dict.fromkeys(run.point for run in status.manifest.runs))
+        yield from search_lines(status.directory, search, points)
     told: dict[str, list[str]] = {}
     for run, state in shown(status, limit):
         if state.message and state.state not in ("completed", "dropped"):

@@ -11,7 +11,6 @@ from pathlib import Path
 from jobs.node.parent import ArrayTask
 from runner.commands.loading import Loaded, refuse_without_time, units_in_words
 from runner.commands.prepare_job import PrepareJob
-from runner.commands.search import round_lines
 from runner.commands.status import gone_line
 from runner.config.cluster import Cluster, SlurmCluster
 from runner.config.quantities import counted
@@ -20,6 +19,7 @@ from runner.files import write_json
 from runner.matrix.expansion import Run
 from runner.rundir import manifest
 from runner.rundir.failures import kind_of
+from runner.rundir.ledger import SearchPlan
 from runner.slurm_commands import SlurmCommands, from_the_shell
 from runner.submit import submission
 from runner.submit.plan import Plan, Policy, plan
@@ -148,7 +148,7 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
     """What happened, in words, with the next command."""
     done, sent = outcome.plan, outcome.sent
     name = loaded.experiment.experiment
-    told = [*outcome.settled, *_rounds(outcome, loaded)]
+    told = [*outcome.settled, *_rounds(outcome, loaded.expansion.search)]
     if isinstance(cluster, SlurmCluster):
         resources = loaded.experiment.resources
         told += submission.warnings(cluster, resources)
@@ -187,9 +187,13 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
     return told
 
 
-def _rounds(outcome: Outcome, loaded: Loaded) -> list[str]:
-    plan = loaded.expansion.search
-    return list(round_lines(outcome.step, plan)) if outcome.step and plan else []
+def _rounds(outcome: Outcome, plan: SearchPlan | None) -> list[str]:
+    """What a submission has decided of a search, and which round it goes on with."""
+    step = outcome.step
+    if step is None or plan is None:
+        return []
+    ended = [f"{plan.named(page.round)}: {len(page.kept)} kept, {len(page.dropped)} left" for page in step.decided]
+    return [*ended, f"search: {plan.named(step.round.number)}" if step.round else "search: all rounds are decided"]
 
 
 def _why(done: Plan, run: Run, most: int) -> str:

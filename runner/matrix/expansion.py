@@ -14,11 +14,11 @@ from runner.config.experiment import ExperimentFile, Overrides
 from runner.config.validation import UNKNOWN_KEY, Report
 from runner.config.yaml_source import Key
 from runner.errors import ConfigError, Problem, nearest
-from runner.matrix.ladder import Place, decay_of, ladder, search_problems
+from runner.matrix.ladder import Place, ladder, search_problems, stable_part
 from runner.matrix.points import Point, axis_keys, matches, points
 from runner.matrix.resolution import Misfit, Resolver, at, selects_another_kind
 from runner.matrix.run_id import BASE, axis_names, run_id, short_form, slug, value_label
-from runner.rundir.ledger import SearchPlan
+from runner.rundir.ledger import Round, SearchPlan
 from runner.search.rounds import rounds
 
 MOST_MISFITS = 1000  # of 100,000 runs that are all wrong, so many are reported
@@ -62,16 +62,20 @@ class Expansion:
         search, seeds = self.file.experiment.search, len(self.file.experiment.matrix.seeds)
         if search is None:
             return None
-        key, values = (search.rungs.key, tuple(search.rungs.values)) if search.rungs else (None, ())
-        decays = {decay_of(self.file, run.params) for run in self.runs}
-        decay = decays.pop() if len(decays) == 1 else None
-        return SearchPlan(tuple(rounds(search, seeds)), seeds, key, values, None if decay is None else 1 - decay)
+        budget = {"key": search.rungs.key, "values": search.rungs.values} if search.rungs else {}
+        stable = min((stable_part(self.file, run.params) for run in self.runs), default=0.0)
+        return SearchPlan(rounds=rounds(search, seeds), seeds=seeds, stable=stable, **budget)
 
     @property
     def first_round(self) -> list[Run]:
         """The runs that are sent first: all of them without a search."""
-        seeds = self.file.experiment.matrix.seeds[: self.search.rounds[0].seeds if self.search else None]
-        return [run for run in self.runs if run.rung == 0 and run.seed in seeds]
+        points = list(dict.fromkeys(run.point for run in self.runs))
+        return self.of_round(self.search.rounds[0], points) if self.search else self.runs
+
+    def of_round(self, step: Round, points: Iterable[str]) -> list[Run]:
+        """What `points` have run at the end of a round."""
+        seeds = self.file.experiment.matrix.seeds[: step.seeds]
+        return [self.by_place[point, step.rung, seed] for point in points for seed in seeds]
 
     @cached_property
     def by_place(self) -> dict[tuple[str, int, int], Run]:
@@ -81,7 +85,7 @@ class Expansion:
     def of_search(self, run: Run) -> dict[str, Any]:
         """What config.yaml of a run says of its rungs: the run below it from which it may begin, and whether one above
         it may begin from this one."""
-        if decay_of(self.file, run.params) is None:
+        if not stable_part(self.file, run.params):
             return {}
         below, above = (self.by_place.get((run.point, run.rung + step, run.seed)) for step in (-1, 1))
         return {"below": below.run_id if below else None, "keep_stable": above is not None}

@@ -16,8 +16,6 @@ from runner.matrix.resolution import at
 from runner.matrix.run_id import axis_names, value_label
 from runner.search.rounds import fewest_seeds, rounds
 
-STABLE = "warmup_stable_decay"  # the schedule under which a longer run shares the beginning of a shorter one
-
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -48,13 +46,12 @@ def ladder(file: ExperimentFile, named: Sequence[tuple[str, Point]]) -> list[Pla
     return places
 
 
-def decay_of(file: ExperimentFile, params: Mapping[str, Any]) -> float | None:
-    """The last part of its epochs in which the learning rate of a run decays, where the run of the next rung goes on
-    from the beginning of that part; None where it starts anew."""
+def stable_part(file: ExperimentFile, params: Mapping[str, Any]) -> float:
+    """The part of its epochs after which a run is taken over by that of the next rung; 0 where that one starts anew."""
     search, train = file.experiment.search, params.get("train")
-    if not (search and search.rungs and search.rungs.key == "train.epochs" and isinstance(train, dict)):
-        return None
-    return train.get("decay") if train.get("schedule") == STABLE else None
+    over_epochs = search is not None and search.rungs is not None and search.rungs.key == "train.epochs"
+    stable = over_epochs and isinstance(train, dict) and train.get("schedule") == "warmup_stable_decay"
+    return 1 - train["decay"] if stable else 0.0
 
 
 def search_problems(file: ExperimentFile, schema: type[BaseModel], keys: Sequence[str], seed_key: str) -> list[Problem]:

@@ -6,36 +6,41 @@ A page that is missing or damaged is made again from the results, equal to the f
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runner.config.quantities import counted
 from runner.files import read_mapping, write_json
 from runner.rundir.layout import ExperimentDir
 
+SHOWN = 6  # points that a line names, and lines about points that left a round
 
-@dataclass(frozen=True)
-class Round:
+
+class Record(BaseModel):
+    """A part of our files; keys that a newer version may write are let through."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Round(Record):
     """What every point that is still in the race has done at the end of the round."""
 
     number: int  # counted from 1
-    rung: int  # place of its budget in `rungs.values`; 0 where there are no rungs
+    rung: int = Field(ge=0)  # place of its budget in `values` of the plan; 0 where there are no rungs
     seeds: int  # the first ones of matrix.seeds
     proposes: int = 0  # points that are new in this round; nobody leaves until all are there
     cuts: bool = True  # False: a round of proposals that others follow, or the last one
 
 
-@dataclass(frozen=True)
-class SearchPlan:
+class SearchPlan(Record):
     """The rounds of a search, as manifest.json keeps them."""
 
-    rounds: tuple[Round, ...]
-    seeds: int  # of the experiment
+    rounds: tuple[Round, ...] = Field(min_length=1)
+    seeds: int = Field(gt=0)  # of the experiment
     key: str | None = None  # what the budget is; None: there are no rungs
-    values: tuple[int | float, ...] = ()  # the budget of each rung
-    stable: float | None = None  # part of a budget after which the next rung goes on; None: it starts anew
+    values: tuple[int | float, ...] = (1,)  # the budget of each rung
+    stable: float = 0.0  # part of a budget after which the next rung goes on; 0: it starts anew
 
     def named(self, number: int) -> str:
         """`round 2 of 3 (epochs=10, 4 seeds)`"""
@@ -44,34 +49,49 @@ class SearchPlan:
         return f"round {number} of {len(self.rounds)} ({size}{counted(step.seeds, 'seed')})"
 
 
+class Left(Record):
+    """Why a point left the search."""
+
+    reason: str
+    difference: float | None = None  # of its mean from that of the last one kept
+    interval: tuple[float, float] | None = None  # two standard errors around it; shown, it keeps nobody
+    runs: tuple[str, ...] = ()  # of the point, that will not start
+
+
+class Page(Record):
+    """What one round saw and decided."""
+
+    search: str  # digest of what decisions depend on beside the results
+    round: int
+    budget: dict[str, int | float]
+    seeds: tuple[int, ...]
+    metric: str
+    mode: str
+    keep: str  # 1/3, or all
+    within: float
+    seen: dict[str, tuple[float | None, ...]]  # point → its metric with each seed; None: that run has no result
+    kept: tuple[str, ...]  # points, best first
+    dropped: dict[str, Left]
+    proposed: tuple[dict[str, Any], ...] = ()  # points of the next round
+    versions: dict[str, str] = {}  # of the libraries that proposed them
+
+
 def search_plan(manifest: Mapping[str, Any]) -> SearchPlan | None:
     """The search of an experiment; None where it has none, or its record is damaged."""
     try:
-        plan = TypeAdapter(SearchPlan).validate_python(manifest.get("search"))
+        plan = SearchPlan.model_validate(manifest.get("search"))
     except ValidationError:
         return None
-    whole = plan.rounds and all(0 <= step.rung < max(1, len(plan.values)) for step in plan.rounds)
-    return plan if whole and plan.seeds > 0 and all(value > 0 for value in plan.values) else None
-
-
-@dataclass(frozen=True)
-class Page:
-    """What one round decided."""
-
-    kept: tuple[str, ...]  # points, best first
-    dropped: Mapping[str, Mapping[str, Any]]  # point → reason, numbers, and the runs of it that will not start
-    content: Mapping[str, Any]  # the whole page
+    return plan if plan.values and all(step.rung < len(plan.values) for step in plan.rounds) else None
 
 
 def read_page(directory: ExperimentDir, number: int) -> Page | None:
     """The page of round `number`; None where it is missing, damaged, or of another round."""
-    content = read_mapping(directory.search_page(number))
-    kept, dropped = content.get("kept"), content.get("dropped")
-    if not isinstance(kept, list) or not isinstance(dropped, dict) or content.get("round") != number:
+    try:
+        page = Page.model_validate(read_mapping(directory.search_page(number)))
+    except ValidationError:
         return None
-    if not all(isinstance(point, str) for point in kept) or not all(isinstance(why, dict) for why in dropped.values()):
-        return None
-    return Page(tuple(kept), dropped, content)
+    return page if page.round == number else None
 
 
 def pages(directory: ExperimentDir) -> Iterator[Page]:
@@ -82,17 +102,34 @@ def pages(directory: ExperimentDir) -> Iterator[Page]:
         number += 1
 
 
-def write_page(directory: ExperimentDir, content: Mapping[str, Any]) -> None:
+def write_page(directory: ExperimentDir, page: Page) -> None:
     """Write the page of a round; call it under the lock of the experiment, where there is none yet."""
-    write_json(directory.search_page(int(content["round"])), content)
+    write_json(directory.search_page(page.round), page.model_dump(mode="json"))
 
 
 def dropped_runs(directory: ExperimentDir) -> dict[str, str]:
     """Run id → why the search ended it before its start."""
-    ended: dict[str, str] = {}
-    for number, page in enumerate(pages(directory), 1):
-        for point, why in page.dropped.items():
-            runs = why.get("runs")
-            text = f"{point} left the search in round {number}: {why.get('reason')}"
-            ended |= dict.fromkeys(map(str, runs if isinstance(runs, list) else ()), text)
-    return ended
+    return {
+        run_id: f"{point} left the search in round {page.round}: {left.reason}"
+        for page in pages(directory)
+        for point, left in page.dropped.items()
+        for run_id in left.runs
+    }
+
+
+def search_lines(directory: ExperimentDir, plan: SearchPlan, points: list[str]) -> list[str]:
+    """Where a search stands: the round, who is in the race, who left and why. points: of the manifest."""
+    decided = list(pages(directory))[: len(plan.rounds)]
+    kept = decided[-1].kept if decided else points
+    race = "; ".join(kept[:SHOWN]) + ("; …" if len(kept) > SHOWN else "")
+    if len(decided) == len(plan.rounds):
+        lines = [f"search: all {len(decided)} rounds are decided; best first: {race}"]
+    else:
+        lines = [f"search: {plan.named(len(decided) + 1)}, {counted(len(kept), 'point')} in the race: {race}"]
+    for page in decided:
+        for point, left in list(page.dropped.items())[:SHOWN]:
+            ends = "" if left.interval is None else ", difference {:.2g} to {:.2g}".format(*left.interval)
+            lines.append(f"left in round {page.round}: {point} ({left.reason}{ends})")
+        if len(page.dropped) > SHOWN:
+            lines.append(f"left in round {page.round}: {len(page.dropped) - SHOWN} more; search/ has all")
+    return lines

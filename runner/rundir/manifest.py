@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.errors import CommandFailed, UserError
@@ -67,7 +67,7 @@ def write(directory: ExperimentDir, expansion: Expansion, task_name: str) -> Non
             "retry": experiment.retry.model_dump(mode="json"),
             "promoted": experiment.promoted,
             "next": experiment.next.model_dump(mode="json") if experiment.next else None,
-            **({"search": asdict(expansion.search)} if expansion.search else {}),
+            **({"search": expansion.search.model_dump(mode="json")} if expansion.search else {}),
             "runs": [
                 {"run_id": r.run_id, "variant": r.variant, "seed": r.seed, "axes": r.axes, "params": r.params}
                 | ({"point": r.point, "rung": r.rung} if experiment.search else {})

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 from runner.config.search import HALF, Search
 from runner.rundir.ledger import Round, SearchPlan
 
 
-def rounds(search: Search, seeds: int) -> list[Round]:
+def rounds(search: Search, seeds: int) -> tuple[Round, ...]:
     """Every round of `search` over so many `seeds`.
 
     Without a race each rung runs all seeds. In a race the last round runs all and each one before it half as many, at
@@ -29,10 +29,10 @@ def rounds(search: Search, seeds: int) -> list[Round]:
         proposed = [search.propose.at_once] * whole + [rest] * bool(rest)
     steps = [(*planned[0], new) for new in proposed or [0]] + [(*step, 0) for step in planned[1:]]
     first = len(steps) - len(planned)  # from this place on points leave
-    return [
-        Round(number, *step, cuts=first < number < len(steps))
-        for number, step in enumerate(steps, 1)
-    ]  # fmt: skip
+    return tuple(
+        Round(number=number, rung=rung, seeds=count, proposes=new, cuts=first < number < len(steps))
+        for number, (rung, count, new) in enumerate(steps, 1)
+    )
 
 
 def fewest_seeds(search: Search) -> int:
@@ -61,14 +61,24 @@ def cost(plan: SearchPlan, points: Sequence[int]) -> float:
 
     points: how many run in each round, as far as there are rounds already.
     """
-    values = plan.values or (1.0,)
-    total, before = 0.0, Round(0, -1, 0)
+    total, rung, seeds = 0.0, -1, 0  # of the round before
     for step, count in zip(plan.rounds, points, strict=False):
-        if step.rung == before.rung and not step.proposes:
-            total += count * (step.seeds - before.seeds) * values[step.rung]
+        value = plan.values[step.rung]
+        if step.rung == rung and not step.proposes:
+            total += count * (step.seeds - seeds) * value
         else:
-            saved = before.seeds * (plan.stable or 0.0) * values[step.rung - 1] if step.rung else 0.0
-            total += count * (step.seeds * values[step.rung] - saved)
-        before = step
+            taken_over = seeds * plan.stable * plan.values[rung] if step.rung else 0.0
+            total += count * (step.seeds * value - taken_over)
+        rung, seeds = step.rung, step.seeds
     whole = sum(step.proposes for step in plan.rounds) or points[0]
-    return total / (whole * plan.seeds * values[-1])
+    return total / (whole * plan.seeds * plan.values[-1])
+
+
+def survivors(plan: SearchPlan, points: int, rule: Callable[[int, Fraction], int], part: Fraction) -> list[int]:
+    """How many points run in each round where `rule` says how many a round keeps."""
+    counts, alive = [], 0 if plan.rounds[0].proposes else points
+    for step in plan.rounds:
+        alive += step.proposes
+        counts.append(step.proposes or alive)
+        alive = rule(alive, part) if step.cuts else alive
+    return counts

@@ -1,12 +1,10 @@
-"""Which runs a search sends next: it goes through its rounds, decides those that have ended, and stops at the first
-that has not."""
+"""Which runs a search sends next: it decides the rounds that have ended, and stops at the first that has not."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from runner.errors import UserError
 from runner.files import as_number
@@ -14,7 +12,6 @@ from runner.matrix.expansion import Expansion, Run
 from runner.matrix.run_id import canonical_json
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.ledger import Page, Round, read_page, write_page
-from runner.rundir.states import RunState
 from runner.search.decision import decide
 from runner.search.rounds import kept_part
 from runner.submit.plan import Plan, Policy, plan
@@ -26,58 +23,47 @@ class Step:
 
     plan: Plan  # of the runs of the round
     round: Round | None  # that is under way; None: the search is over
-    decided: tuple[tuple[Round, Page], ...]  # the rounds that this call has decided
+    decided: tuple[Page, ...]  # by this call
 
 
 def advance(
     directory: ExperimentDir, expansion: Expansion, runs: Sequence[Run], policy: Policy, *, writes: bool = True
 ) -> Step:
-    """Decide every round that has ended; the plan is of the first one that has not, for those of its runs that are
-    among `runs`. Call it under `manifest.submit_lock`; with `writes` False nothing is written.
+    """Decide every round that has ended; the plan is of the first one that has not, and sends those of its runs that
+    are among `runs`. Call it under `manifest.submit_lock`; with `writes` False nothing is written.
 
-    A run that was cancelled, or a round without any result, waits for a person. Raises UserError where the matrix
-    is not the one that earlier rounds were decided for.
+    A run that was cancelled, or a round without any result, waits for a person. Raises UserError where the matrix is
+    not the one that earlier rounds were decided for.
     """
-    experiment = expansion.file.experiment
-    alive = list(dict.fromkeys(run.point for run in expansion.runs))
-    chosen = {run.run_id for run in runs}
-    identity = _identity(expansion)
-    decided: list[tuple[Round, Page]] = []
+    assert expansion.search is not None
+    alive, chosen = list(dict.fromkeys(run.point for run in expansion.runs)), {run.run_id for run in runs}
+    decided: list[Page] = []
     planned = Plan([], {})
-    plan_of_rounds = expansion.search.rounds if expansion.search else ()
-    for step in plan_of_rounds:
+    for step in expansion.search.rounds:
         page = read_page(directory, step.number)
-        if page is not None and page.content.get("search") != identity:
-            raise UserError(
-                f"{directory.search_page(step.number)}: the matrix or the search has changed since round {step.number} "
-                "was decided",
-                next_command="another `experiment:` name, or delete the folder search to decide all rounds anew",
-            )
+        if page is not None and page.search != _identity(expansion):
+            what = f"the matrix or the search has changed since round {step.number} was decided"
+            advice = f"another `experiment:` name, or delete {directory.search} to decide all rounds anew"
+            raise UserError(f"{directory.search_page(step.number)}: {what}", next_command=advice)
         if page is None:
-            seeds = experiment.matrix.seeds[: step.seeds]
-            planned = plan(
-                directory, [expansion.by_place[p, step.rung, s] for p in alive for s in seeds], experiment, policy
-            )
-            content = (
-                None
-                if _waits(planned, len(alive) * step.seeds, step is plan_of_rounds[-1])
-                else _page(expansion, step, alive, planned.states)
-            )
-            if content is None or not content["kept"]:
-                send = [run for run in planned.send if run.run_id in chosen]
-                return Step(replace(planned, send=send), step, tuple(decided))
+            places = expansion.of_round(step, alive)
+            planned = plan(directory, places, expansion.file.experiment, policy)
+            page = None if _waits(planned, len(places), step) else _page(expansion, step, alive, planned)
+            if page is None or not page.kept:
+                return Step(
+                    replace(planned, send=[r for r in planned.send if r.run_id in chosen]), step, tuple(decided)
+                )
             if writes:
-                write_page(directory, {"search": identity, **content})
-            page = Page(tuple(content["kept"]), content["dropped"], content)
-            decided.append((step, page))
+                write_page(directory, page)
+            decided.append(page)
         alive = list(page.kept)
     return Step(replace(planned, send=[]), None, tuple(decided))
 
 
-def _waits(planned: Plan, runs: int, last: bool) -> bool:
+def _waits(planned: Plan, runs: int, step: Round) -> bool:
     """Whether a round has not ended. What failed for good ends it, but not the last one: nobody needs to go on then."""
     cancelled = any(planned.states[run.run_id].state == "cancelled" for run in planned.held_back)
-    return cancelled or len(planned.completed) + (0 if last else len(planned.held_back)) < runs
+    return cancelled or len(planned.completed) + (len(planned.held_back) if step.cuts else 0) < runs
 
 
 def _identity(expansion: Expansion) -> str:
@@ -88,41 +74,39 @@ def _identity(expansion: Expansion) -> str:
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
 
 
-def _page(expansion: Expansion, step: Round, alive: Sequence[str], states: Mapping[str, RunState]) -> dict[str, Any]:
+def _page(expansion: Expansion, step: Round, alive: Sequence[str], planned: Plan) -> Page:
     """The page of a round whose runs have all ended."""
-    experiment = expansion.file.experiment
-    search, select = experiment.search, experiment.select
+    experiment, search = expansion.file.experiment, expansion.file.experiment.search
+    select, metric, mode = experiment.select, str(experiment.select.metric), experiment.select.mode or "min"
     assert search is not None
-    assert select.metric is not None
-    seeds = experiment.matrix.seeds[: step.seeds]
-    values = {
-        point: [_value(states[expansion.by_place[point, step.rung, seed].run_id], select.metric) for seed in seeds]
-        for point in alive
-    }
+    seen = {point: tuple(_value(planned, run, metric) for run in expansion.of_round(step, [point])) for point in alive}
     part = kept_part(search)
-    decision = decide(values, select.mode or "min", select.metric, part, select.within, cuts=step.cuts)
-    last: dict[int, int] = {}  # rung → seeds, up to this round
-    for earlier in expansion.search.rounds[: step.number] if expansion.search else ():
-        last[earlier.rung] = max(last.get(earlier.rung, 0), earlier.seeds)
-    begun = {(rung, seed) for rung, count in last.items() for seed in experiment.matrix.seeds[:count]}
-    never: dict[str, list[str]] = {point: [] for point in decision.dropped}
-    for run in expansion.runs:
-        if run.point in never and (run.rung, run.seed) not in begun:
-            never[run.point].append(run.run_id)
-    return {
-        "round": step.number,
-        "budget": {search.rungs.key: search.rungs.values[step.rung]} if search.rungs else {},
-        "seeds": seeds,
-        "metric": select.metric,
-        "mode": select.mode,
-        "keep": str(part) if step.cuts else "all",
-        "within": select.within,
-        "seen": {point: {"mean": decision.means.get(point), "values": row} for point, row in values.items()},
-        "kept": list(decision.kept),
-        "dropped": {point: {**why, "runs": never[point]} for point, why in decision.dropped.items()},
-    }
+    kept, dropped = decide(seen, mode, metric, part, select.within, cuts=step.cuts)
+    never = {point: tuple(_never(expansion, step, point)) for point in dropped}
+    return Page(
+        search=_identity(expansion),
+        round=step.number,
+        budget={search.rungs.key: search.rungs.values[step.rung]} if search.rungs else {},
+        seeds=tuple(experiment.matrix.seeds[: step.seeds]),
+        metric=metric,
+        mode=mode,
+        keep=str(part) if step.cuts else "all",
+        within=select.within,
+        seen=seen,
+        kept=tuple(kept),
+        dropped={point: left.model_copy(update={"runs": never[point]}) for point, left in dropped.items()},
+    )
 
 
-def _value(state: RunState, metric: str) -> float | None:
-    metrics = (state.result or {}).get("metrics")
+def _never(expansion: Expansion, last: Round, point: str) -> Iterator[str]:
+    """The runs of a point in rounds after `last` that none up to it has."""
+    assert expansion.search is not None
+    rounds = expansion.search.rounds
+    begun = {run.run_id for step in rounds[: last.number] for run in expansion.of_round(step, [point])}
+    later = (run.run_id for step in rounds[last.number :] for run in expansion.of_round(step, [point]))
+    return (run_id for run_id in dict.fromkeys(later) if run_id not in begun)
+
+
+def _value(planned: Plan, run: Run, metric: str) -> float | None:
+    metrics = (planned.states[run.run_id].result or {}).get("metrics")
     return as_number(metrics.get(metric)) if isinstance(metrics, dict) else None
