@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 
 from runner.config.quantities import counted
 from runner.matrix.expansion import Expansion
-from runner.search.rounds import cost, expected, kept_part, most, survivors
+from runner.search.rounds import cost, expected, kept_part, most
 
 
 def cost_lines(expansion: Expansion) -> Iterator[str]:
@@ -15,10 +16,13 @@ def cost_lines(expansion: Expansion) -> Iterator[str]:
     if search is None or plan is None:
         return
     points = len({run.point for run in expansion.runs})
-    ways = [survivors(plan, points, rule, kept_part(search)) for rule in (expected, most)]
-    for step, likely, largest in zip(plan.rounds, *ways, strict=True):
+    ways = [
+        list(accumulate(plan.rounds[1:], lambda count, _, rule=rule: rule(count, kept_part(search)), initial=points))
+        for rule in (expected, most)
+    ]
+    for number, (likely, largest) in enumerate(zip(*ways, strict=True), 1):
         at_most = "" if likely == largest else f", {largest:,} at most"
-        yield f"search: {plan.named(step.number)}: {counted(likely, 'point')}{at_most}"
+        yield f"search: {plan.named(number)}: {counted(likely, 'point')}{at_most}"
     usual, highest = (cost(plan, way) for way in ways)
     yield f"expected cost {usual:.0%} of every point with all seeds and the full budget, {highest:.0%} at most"
     if plan.key and not plan.stable:

@@ -193,7 +193,7 @@ def _rounds(outcome: Outcome, plan: SearchPlan | None) -> list[str]:
     if step is None or plan is None:
         return []
     ended = [f"{plan.named(page.round)}: {len(page.kept)} kept, {len(page.dropped)} left" for page in step.decided]
-    return [*ended, f"search: {plan.named(step.round.number)}" if step.round else "search: all rounds are decided"]
+    return [*ended, f"search: {plan.named(step.round)}" if step.round else "search: all rounds are decided"]
 
 
 def _why(done: Plan, run: Run, most: int) -> str:

@@ -42,24 +42,14 @@ class Rungs(Part):
     keep: KeptPart = Fraction(1, 3)  # part of the points that goes on from each rung
 
 
-class Propose(Part):
-    """New points of matrix.random, proposed by Optuna from the results (extra `search`)."""
-
-    method: Literal["tpe"] = "tpe"  # tree-structured Parzen estimator
-    count: int = Field(ge=1, le=10_000)  # points in all; it takes the place of matrix.random.count
-    at_once: int = Field(12, ge=1)  # points in each round of proposals; the first ones are drawn at random
-    seed: int = Field(0, ge=0)  # another one proposes other points
-
-
 class Search(Part):
     """Which runs go on; without it every run of the matrix is trained in full."""
 
     rungs: Rungs | None = None  # small budgets first
     seeds: Literal["all", "racing"] = "all"  # racing: few seeds first, more for the points still in the race
-    propose: Propose | None = None  # points that the results suggest
 
     @model_validator(mode="after")
     def _decides_something(self) -> Search:
-        if self.rungs is None and self.seeds == "all" and self.propose is None:
-            raise ValueError("decides nothing; write rungs, seeds: racing, propose, or several of them")
+        if self.rungs is None and self.seeds == "all":
+            raise ValueError("decides nothing; write rungs, seeds: racing, or both")
         return self

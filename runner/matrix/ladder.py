@@ -50,8 +50,9 @@ def stable_part(file: ExperimentFile, params: Mapping[str, Any]) -> float:
     """The part of its epochs after which a run is taken over by that of the next rung; 0 where that one starts anew."""
     search, train = file.experiment.search, params.get("train")
     over_epochs = search is not None and search.rungs is not None and search.rungs.key == "train.epochs"
-    stable = over_epochs and isinstance(train, dict) and train.get("schedule") == "warmup_stable_decay"
-    return 1 - train["decay"] if stable else 0.0
+    if not over_epochs or not isinstance(train, dict) or train.get("schedule") != "warmup_stable_decay":
+        return 0.0
+    return 1 - float(train["decay"])
 
 
 def search_problems(file: ExperimentFile, schema: type[BaseModel], keys: Sequence[str], seed_key: str) -> list[Problem]:
@@ -64,17 +65,9 @@ def search_problems(file: ExperimentFile, schema: type[BaseModel], keys: Sequenc
     if seeds < needed:
         what = f"found {seeds}; the race needs a further seed in each of its {needed} rounds"
         problems.append(source.problem(("matrix", "seeds"), what, allowed=f"{needed} seeds or more, or seeds: all"))
-    if search.propose and (file.experiment.matrix.random is None or len(keys) > len(_random_keys(file))):
-        what = "proposes values of matrix.random alone, beside named points"
-        problems.append(source.problem(("search", "propose"), what, allowed="write the other axes as choice: […]"))
     if search.rungs:
         problems += _budget_problems(file, search, schema, keys, seed_key)
     return problems
-
-
-def _random_keys(file: ExperimentFile) -> set[str]:
-    matrix = file.experiment.matrix
-    return {*(matrix.random.axes if matrix.random else ()), *(key for one in matrix.named.values() for key in one)}
 
 
 def _budget_problems(

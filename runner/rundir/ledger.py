@@ -6,6 +6,7 @@ A page that is missing or damaged is made again from the results, equal to the f
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import count, takewhile
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -24,13 +25,10 @@ class Record(BaseModel):
 
 
 class Round(Record):
-    """What every point that is still in the race has done at the end of the round."""
+    """What every point that is still in the race has run at its end."""
 
-    number: int  # counted from 1
     rung: int = Field(ge=0)  # place of its budget in `values` of the plan; 0 where there are no rungs
     seeds: int  # the first ones of matrix.seeds
-    proposes: int = 0  # points that are new in this round; nobody leaves until all are there
-    cuts: bool = True  # False: a round of proposals that others follow, or the last one
 
 
 class SearchPlan(Record):
@@ -62,18 +60,11 @@ class Page(Record):
     """What one round saw and decided."""
 
     search: str  # digest of what decisions depend on beside the results
-    round: int
-    budget: dict[str, int | float]
-    seeds: tuple[int, ...]
-    metric: str
-    mode: str
-    keep: str  # 1/3, or all
-    within: float
+    round: int  # counted from 1
+    rule: str  # in words: which part of the points is kept, by what
     seen: dict[str, tuple[float | None, ...]]  # point → its metric with each seed; None: that run has no result
     kept: tuple[str, ...]  # points, best first
     dropped: dict[str, Left]
-    proposed: tuple[dict[str, Any], ...] = ()  # points of the next round
-    versions: dict[str, str] = {}  # of the libraries that proposed them
 
 
 def search_plan(manifest: Mapping[str, Any]) -> SearchPlan | None:
@@ -96,10 +87,7 @@ def read_page(directory: ExperimentDir, number: int) -> Page | None:
 
 def pages(directory: ExperimentDir) -> Iterator[Page]:
     """The pages from the first round on, as far as they are all there."""
-    number = 1
-    while page := read_page(directory, number):
-        yield page
-        number += 1
+    return takewhile(bool, (read_page(directory, number) for number in count(1)))  # type: ignore[arg-type]
 
 
 def write_page(directory: ExperimentDir, page: Page) -> None:

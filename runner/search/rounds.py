@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 
 from runner.config.search import HALF, Search
@@ -18,21 +18,10 @@ def rounds(search: Search, seeds: int) -> tuple[Round, ...]:
     """
     rungs = len(search.rungs.values) if search.rungs else 1
     if search.seeds == "all":
-        planned = [(rung, seeds) for rung in range(rungs)]
-    else:
-        count = rungs if rungs > 1 else 1 + math.ceil(math.log2(seeds))
-        counts = [max(at + 1, -(-seeds // 2 ** (count - 1 - at))) for at in range(count)]
-        planned = [(at if rungs > 1 else 0, min(number, seeds)) for at, number in enumerate(counts)]
-    proposed: list[int] = []
-    if search.propose:
-        whole, rest = divmod(search.propose.count, search.propose.at_once)
-        proposed = [search.propose.at_once] * whole + [rest] * bool(rest)
-    steps = [(*planned[0], new) for new in proposed or [0]] + [(*step, 0) for step in planned[1:]]
-    first = len(steps) - len(planned)  # from this place on points leave
-    return tuple(
-        Round(number=number, rung=rung, seeds=count, proposes=new, cuts=first < number < len(steps))
-        for number, (rung, count, new) in enumerate(steps, 1)
-    )
+        return tuple(Round(rung=rung, seeds=seeds) for rung in range(rungs))
+    count = rungs if rungs > 1 else 1 + math.ceil(math.log2(seeds))
+    counts = [min(seeds, max(at + 1, -(-seeds // 2 ** (count - 1 - at)))) for at in range(count)]
+    return tuple(Round(rung=at if rungs > 1 else 0, seeds=number) for at, number in enumerate(counts))
 
 
 def fewest_seeds(search: Search) -> int:
@@ -47,7 +36,7 @@ def kept_part(search: Search) -> Fraction:
 
 def expected(points: int, part: Fraction) -> int:
     """How many of so many `points` a round keeps by rank."""
-    return max(1, math.ceil(points * part))
+    return math.ceil(points * part)
 
 
 def most(points: int, part: Fraction) -> int:
@@ -63,22 +52,8 @@ def cost(plan: SearchPlan, points: Sequence[int]) -> float:
     """
     total, rung, seeds = 0.0, -1, 0  # of the round before
     for step, count in zip(plan.rounds, points, strict=False):
-        value = plan.values[step.rung]
-        if step.rung == rung and not step.proposes:
-            total += count * (step.seeds - seeds) * value
-        else:
-            taken_over = seeds * plan.stable * plan.values[rung] if step.rung else 0.0
-            total += count * (step.seeds * value - taken_over)
+        taken_over = plan.stable * plan.values[rung] if step.rung else 0.0
+        taken_over = plan.values[step.rung] if step.rung == rung else taken_over
+        total += count * (step.seeds * plan.values[step.rung] - seeds * taken_over)
         rung, seeds = step.rung, step.seeds
-    whole = sum(step.proposes for step in plan.rounds) or points[0]
-    return total / (whole * plan.seeds * plan.values[-1])
-
-
-def survivors(plan: SearchPlan, points: int, rule: Callable[[int, Fraction], int], part: Fraction) -> list[int]:
-    """How many points run in each round where `rule` says how many a round keeps."""
-    counts, alive = [], 0 if plan.rounds[0].proposes else points
-    for step in plan.rounds:
-        alive += step.proposes
-        counts.append(step.proposes or alive)
-        alive = rule(alive, part) if step.cuts else alive
-    return counts
+    return total / (points[0] * plan.seeds * plan.values[-1])
