@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import accumulate
 
 from runner.config.quantities import counted
 from runner.matrix.expansion import Expansion
@@ -16,10 +15,9 @@ def cost_lines(expansion: Expansion) -> Iterator[str]:
     if search is None or plan is None:
         return
     points = len({run.point for run in expansion.runs})
-    ways = [
-        list(accumulate(plan.rounds[1:], lambda count, _, rule=rule: rule(count, kept_part(search)), initial=points))
-        for rule in (expected, most)
-    ]
+    part, ways = kept_part(search), [[points], [points]]
+    for _ in plan.rounds[1:]:
+        ways = [[*way, rule(way[-1], part)] for way, rule in zip(ways, (expected, most), strict=True)]
     for number, (likely, largest) in enumerate(zip(*ways, strict=True), 1):
         at_most = "" if likely == largest else f", {largest:,} at most"
         yield f"search: {plan.named(number)}: {counted(likely, 'point')}{at_most}"

@@ -6,7 +6,6 @@ A page that is missing or damaged is made again from the results, equal to the f
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import count, takewhile
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -87,7 +86,9 @@ def read_page(directory: ExperimentDir, number: int) -> Page | None:
 
 def pages(directory: ExperimentDir) -> Iterator[Page]:
     """The pages from the first round on, as far as they are all there."""
-    return takewhile(bool, (read_page(directory, number) for number in count(1)))  # type: ignore[arg-type]
+    number = 0
+    while page := read_page(directory, number := number + 1):
+        yield page
 
 
 def write_page(directory: ExperimentDir, page: Page) -> None:

@@ -38,10 +38,10 @@ def advance(
     assert expansion.search is not None
     alive, chosen = list(dict.fromkeys(run.point for run in expansion.runs)), {run.run_id for run in runs}
     decided: list[Page] = []
-    planned = Plan([], {})
+    planned, identity = Plan([], {}), _identity(expansion)
     for number, step in enumerate(expansion.search.rounds, 1):
         page = read_page(directory, number)
-        if page is not None and page.search != _identity(expansion):
+        if page is not None and page.search != identity:
             what = f"the matrix or the search has changed since round {number} was decided"
             advice = f"another `experiment:` name, or delete {directory.search} to decide all rounds anew"
             raise UserError(f"{directory.search_page(number)}: {what}", next_command=advice)
@@ -51,9 +51,8 @@ def advance(
             last = number == len(expansion.search.rounds)
             page = None if _waits(planned, len(places), last) else _page(expansion, number, alive, planned)
             if page is None or not page.kept:
-                return Step(
-                    replace(planned, send=[r for r in planned.send if r.run_id in chosen]), step, tuple(decided)
-                )
+                send = [run for run in planned.send if run.run_id in chosen]
+                return Step(replace(planned, send=send), number, tuple(decided))
             if writes:
                 write_page(directory, page)
             decided.append(page)
@@ -87,15 +86,17 @@ def _page(expansion: Expansion, number: int, alive: Sequence[str], planned: Plan
     last = number == len(plan.rounds)
     kept, dropped = decide(seen, mode, metric, part, select.within, cuts=not last)
     begun = {run.run_id for step in steps for run in expansion.of_round(step, dropped)}
-    later = [run for run in expansion.runs if run.point in dropped and run.run_id not in begun]
-    never = {point: tuple(run.run_id for run in later if run.point == point) for point in dropped}
+    never: dict[str, list[str]] = {point: [] for point in dropped}
+    for run in expansion.runs:
+        if run.point in never and run.run_id not in begun:
+            never[run.point].append(run.run_id)
     return Page(
         search=_identity(expansion),
         round=number,
         rule=f"{'all' if last else part} by {metric} ({mode}), near misses within {select.within:g}",
         seen=seen,
         kept=tuple(kept),
-        dropped={point: left.model_copy(update={"runs": never[point]}) for point, left in dropped.items()},
+        dropped={point: left.model_copy(update={"runs": tuple(never[point])}) for point, left in dropped.items()},
     )
 
 

@@ -62,7 +62,6 @@ def test_baseline_means_the_full_budget(tmp_path: Path) -> None:
         (("batch_size: 32", "batch_size: 32, patience: 3"), "train.patience: is not compatible with rungs"),
         (("batch_size: 32", "batch_size: 32, epochs: 30"), "params.train.epochs: found 30, and the rungs"),
         (("model.dropout: [0.1, 0.2]", "train.epochs: [5, 20]"), "train.epochs is set by the matrix"),
-        (("search: {", "search: {propose: {count: 5}, "), "proposes values of matrix.random alone"),
         (("search: {", "search: {seed: racing, "), "search.seed: unknown key"),
         (("32", "32, schedule: warmup_stable_decay"), "train.warmup_steps: missing; warmup_stable_decay"),
     ],

@@ -31,13 +31,6 @@ def test_rungs_run_all_seeds_and_a_race_doubles_them() -> None:
     assert steps(search(seeds="racing"), 8) == [(0, 1), (0, 2), (0, 4), (0, 8)]
 
 
-def test_proposals_come_first_and_nobody_leaves_until_all_are_there() -> None:
-    plan = rounds(search(rungs=RUNGS, propose={"count": 30, "at_once": 12}), 1)
-    assert [(step.proposes, step.cuts) for step in plan] == [
-        (12, False), (12, False), (6, True), (0, True), (0, False)
-    ]  # fmt: skip
-
-
 @given(some.integers(2, 6), some.integers(1, 40), some.booleans())
 def test_every_race_adds_seeds_in_each_round_and_ends_with_all(rungs: int, more: int, climbs: bool) -> None:
     keys = {"rungs": {"key": "k", "values": list(range(1, rungs + 1))}} if climbs else {}
@@ -50,16 +43,22 @@ def test_every_race_adds_seeds_in_each_round_and_ends_with_all(rungs: int, more:
 
 
 def test_cost_counts_what_a_longer_run_takes_over() -> None:
-    plan = SearchPlan(tuple(rounds(search(rungs=RUNGS), 1)), 1, "train.epochs", (5, 10, 20), None)
+    plan = SearchPlan(rounds=rounds(search(rungs=RUNGS), 1), seeds=1, key="train.epochs", values=(5, 10, 20))
     assert cost(plan, [12, 4, 2]) == pytest.approx((12 * 5 + 4 * 10 + 2 * 20) / 240)
-    stable = SearchPlan(plan.rounds, 1, plan.key, plan.values, 0.8)
+    stable = plan.model_copy(update={"stable": 0.8})
     assert cost(stable, [12, 4, 2]) == pytest.approx((12 * 5 + 4 * 6 + 2 * 12) / 240)
     assert cost(stable, [12]) == pytest.approx(60 / 240)
 
 
+def test_race_on_rungs_takes_over_only_the_seeds_that_the_rung_below_has() -> None:
+    one = search(rungs=RUNGS, seeds="racing")
+    plan = SearchPlan(rounds=rounds(one, 8), seeds=8, values=(5, 10, 20), stable=0.8)
+    assert cost(plan, [12, 4]) == pytest.approx((12 * 2 * 5 + 4 * (2 * 6 + 2 * 10)) / (12 * 8 * 20))
+
+
 def test_race_without_rungs_costs_each_seed_once() -> None:
     one = search(seeds="racing")
-    plan = SearchPlan(tuple(rounds(one, 8)), 8)
+    plan = SearchPlan(rounds=rounds(one, 8), seeds=8)
     points = [12, 6, 3, 2]
     assert [expected(count, kept_part(one)) for count in points[:3]] == points[1:]
     assert cost(plan, points) == pytest.approx((12 + 6 + 3 * 2 + 2 * 4) / 96)
