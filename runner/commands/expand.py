@@ -81,6 +81,8 @@ def lines(loaded: Loaded) -> Iterator[str]:
         shown = min(TABLE_ROWS, len(expansion.first_round))
         yield f"… and {len(expansion.runs) - shown:,} more; --format csv lists all"
     yield from cost_lines(expansion)
+    if base := expansion.file.source.base:
+        yield f"extends {base.path}, whose keys hold where this file has none"
     if expansion.baseline is not None:
         yield "* baseline, with which the others are compared"
     for variant, seed, listed in expansion.shared[:SHARED_ROWS]:

@@ -11,8 +11,8 @@ from typing import Any
 
 from runner.commands import next_stage
 from runner.commands.status import take
-from runner.config import yaml_source
 from runner.config.experiment import load
+from runner.config.extends import read_extended
 from runner.config.yaml_output import dump
 from runner.errors import CommandFailed, UserError
 from runner.files import read_mapping, write_text
@@ -46,7 +46,7 @@ def promote(directory: ExperimentDir, config: str | None, top: int | None, incom
         )
     _refuse_incomplete(directory, incomplete)
     promoted = _promoted(directory, plan, top or int(following.get("top", 3)))
-    source = yaml_source.read(next_stage.template(template, plan.content.get("config")))
+    source = read_extended(next_stage.template(template, plan.content.get("config")))
     content, left_out = next_stage.content(source, [(its.variant, its.axes, its.origin) for its in promoted])
     path = directory.path.parent / str(content["experiment"]) / "experiment.yaml"
     write_text(path, _text(plan.experiment, template, promoted, left_out, content))

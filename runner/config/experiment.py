@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from runner.config import quantities, yaml_source
+from runner.config.extends import read_extended
 from runner.config.overrides import override
 from runner.config.part import Part
 from runner.config.search import Search
@@ -208,6 +209,7 @@ class Experiment(Part):
     """One experiment file."""
 
     experiment: Name  # names the directory runs/<experiment>
+    extends: str | None = None  # a file that is merged below this one, key by key
     description: str = ""  # the question, for the reader of the report
     task: str = "crystal"  # a task of ours, or package.module:Class
     params: dict[str, Any] = {}  # what every run shares; checked against the task's schema
@@ -254,7 +256,7 @@ def load(path: Path, overrides: list[str] | None = None) -> ExperimentFile:
 
 def examine(path: Path, overrides: list[str] | None = None) -> ExperimentFile:
     """As `load`, but mistakes that leave something to check further are returned with what is right."""
-    source = yaml_source.read(path, strict=False)
+    source = read_extended(path, strict=False)
     mistakes = Mistakes(list(source.mistakes))
     for text in overrides or []:
         with mistakes.gathered():

@@ -11,12 +11,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from runner.config.experiment import ExperimentFile, Overrides
+from runner.config.extends import selects_another_kind
 from runner.config.validation import UNKNOWN_KEY, Report
 from runner.config.yaml_source import Key
 from runner.errors import ConfigError, Problem, nearest
 from runner.matrix.ladder import Place, ladder, search_problems, stable_part
 from runner.matrix.points import Point, axis_keys, matches, points
-from runner.matrix.resolution import Misfit, Resolver, at, selects_another_kind
+from runner.matrix.resolution import Misfit, Resolver, at
 from runner.matrix.run_id import BASE, axis_names, run_id, short_form, slug, value_label
 from runner.rundir.ledger import Round, SearchPlan
 from runner.search.rounds import rounds

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from runner.config.experiment import Overrides
+from runner.config.extends import merge, selects_another_kind
 from runner.config.validation import Report, problems
 from runner.errors import Problem
 from runner.matrix.run_id import as_json, canonical_json, digest, identity, plain
@@ -205,18 +206,6 @@ def at(value: Any, key: str, default: Any = None) -> Any:
     for part in key.split("."):
         value = value.get(part, default) if isinstance(value, dict) else default
     return value
-
-
-def merge(section: Any, value: Any) -> Any:
-    """`value` set over `section`: a mapping key by key, unless its `name` selects another kind; anything else whole."""
-    if not (isinstance(section, dict) and isinstance(value, dict)) or selects_another_kind(section, value):
-        return value
-    return section | {key: merge(section.get(key), item) for key, item in value.items()}
-
-
-def selects_another_kind(section: dict[str, Any], value: dict[str, Any]) -> bool:
-    """Whether the options of `section` belong to another kind than the `name` of `value` says."""
-    return "name" in section and "name" in value and section["name"] != value["name"]
 
 
 def replaced(params: dict[str, Any], key: str, value: Any) -> list[Replaced]:

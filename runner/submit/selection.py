@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from runner.config import yaml_source
 from runner.config.experiment import checked_name
+from runner.config.extends import read_extended
 from runner.errors import CommandFailed, ConfigError, Problem, UserError, nearest
 from runner.matrix.points import canonical
 from runner.matrix.run_id import short_form, value_label
@@ -38,7 +39,7 @@ def experiment_directory(name: str | None, root: Path) -> ExperimentDir:
 
 def _name_in(config: Path) -> str:
     """The name in an experiment file; other files of an experiment's directory hold such a key too."""
-    content = yaml_source.read(config).value if config.suffix in yaml_source.SUFFIXES else {"run_id": None}
+    content = read_extended(config).value if config.suffix in yaml_source.SUFFIXES else {"run_id": None}
     if "run_id" in content:
         raise UserError(
             f"{config} is no experiment file",
