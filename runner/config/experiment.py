@@ -98,13 +98,14 @@ class Draw(Part):
     log_uniform: tuple[float, float] | None = None  # the same for their logarithms
     integer: tuple[int, int] | None = None  # whole numbers, both ends included
     choice: list[Any] | None = Field(None, min_length=1)  # one of these
+    when: Overrides | None = None  # dotted key → value that the point or `params` must have; else the axis is left out
 
     @model_validator(mode="after")
     def _one_kind(self) -> Draw:
-        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        kinds = [name for name in type(self).model_fields if name != "when"]
+        given = [name for name in kinds if getattr(self, name) is not None]
         if len(given) != 1:
-            kinds = ", ".join(type(self).model_fields)
-            raise ValueError(f"found {' and '.join(given) or 'nothing'}; write one of {kinds}")
+            raise ValueError(f"found {' and '.join(given) or 'nothing'}; write one of {', '.join(kinds)}")
         if given[0] != "choice":
             low, high = getattr(self, given[0])
             if low >= high or (given[0] == "log_uniform" and low <= 0):

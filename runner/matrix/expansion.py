@@ -15,6 +15,7 @@ from runner.config.extends import selects_another_kind
 from runner.config.validation import UNKNOWN_KEY, Report
 from runner.config.yaml_source import Key
 from runner.errors import ConfigError, Problem, nearest
+from runner.matrix.conditions import conditioned
 from runner.matrix.ladder import Place, ladder, search_problems, stable_part
 from runner.matrix.points import Point, axis_keys, matches, points
 from runner.matrix.resolution import Misfit, Resolver, at
@@ -123,14 +124,16 @@ def examine(
 ) -> tuple[Expansion, list[Problem], list[tuple[str, dict[str, Any]]]]:
     """The runs that are right, the mistakes, and what can be checked further of the runs that are wrong."""
     experiment = file.experiment
-    found, problems = points(experiment.matrix, file.source, complete="matrix" not in file.spoilt)
+    resolver = Resolver(schema, experiment.task, experiment.params)
+    drawn, unmet = conditioned(resolver, file, seed_key)
+    found, problems = points(experiment.matrix, file.source, complete="matrix" not in file.spoilt, random=drawn)
+    problems += unmet
     keys = axis_keys(experiment.matrix)
     problems += _seed_problems(file, keys, seed_key) + _override_problems(file)
     if blocked := _blocked(file, keys):  # what the axes would say about the same section follows from it
         found, problems = [], problems + blocked
     places = ladder(file, list(zip(_labels(found, axis_names(keys)), found, strict=True)))
     variants = {place.variant: place.point for place in places}
-    resolver = Resolver(schema, experiment.task, experiment.params)
     resolved = _resolve_all(file, places, resolver, seed_key)
     problems += search_problems(file, schema, keys, seed_key)
     problems += _patience_problems(file, resolved.runs.values(), variants, seed_key)
