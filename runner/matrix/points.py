@@ -49,7 +49,8 @@ def points(
 ) -> tuple[list[Point], list[Problem]]:
     """Every point of `matrix` in a fixed order, and the mistakes in the matrix itself.
 
-    random: what was drawn, where that has to fit conditions. complete: False when parts of the matrix are wrong and missing; then nothing is said about what they may explain.
+    random: what was drawn, where that has to fit conditions. complete: False when parts of the matrix are wrong and
+    missing; then nothing is said about what they may explain.
     """
     if random is None:
         random = drawn(matrix.random) if matrix.random else []
@@ -91,9 +92,9 @@ def _dimensions(matrix: Matrix, random: list[Overrides]) -> list[_Dimension]:
         found.append(_Dimension(keys, steps))
     if matrix.random is not None:
         keys = tuple(key for key in matrix.random.axes if key not in seen)
-        steps = [{key: point[key] for key in keys if key in point} for point in random]
+        values = [{key: point[key] for key in keys if key in point} for point in random]
         where: Key = ("matrix", "random", "axes")
-        found.append(_Dimension(keys, [(step, tuple((*where, key) for key in step)) for step in steps]))
+        found.append(_Dimension(keys, [(step, tuple((*where, key) for key in step)) for step in values]))
     return [dimension for dimension in found if dimension.steps]
 
 

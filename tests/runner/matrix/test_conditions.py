@@ -11,7 +11,8 @@ from runner.config.experiment import load
 from runner.errors import ConfigError
 from runner.matrix.expansion import Run, expand
 
-FUSIONS = "model.late_fusion: {choice: [{name: none}, {name: bilinear}, {name: gated}]}"
+FUSIONS = "model.late_fusion.name: {choice: [none, bilinear, gated]}"
+RANK = "model.late_fusion.rank: {integer: [4, 32]}"
 
 
 def runs(tmp_path: Path, axes: str, count: int = 12, params: str = "{}") -> list[Run]:
@@ -23,9 +24,7 @@ def runs(tmp_path: Path, axes: str, count: int = 12, params: str = "{}") -> list
 
 
 def test_axis_that_a_drawn_kind_lacks_is_left_out(tmp_path: Path) -> None:
-    found = runs(
-        tmp_path, f"{FUSIONS}, model.late_fusion.rank: {{integer: [4, 32]}}, model.dropout: {{uniform: [0, 0.5]}}"
-    )
+    found = runs(tmp_path, f"{FUSIONS}, {RANK}, model.dropout: {{uniform: [0, 0.5]}}")
     kinds = {run.params["model"]["late_fusion"]["name"]: "model.late_fusion.rank" in run.axes for run in found}
     assert kinds == {"none": False, "bilinear": True, "gated": False}
     assert len({run.run_id for run in found}) == 12
@@ -52,8 +51,8 @@ def test_point_that_only_its_combination_makes_invalid_is_drawn_again(tmp_path: 
     ("axes", "words"),
     [
         (f"{FUSIONS}, model.late_fusion.rnk: {{integer: [4, 32]}}", "rnk"),
-        ("train.learning_rate: {uniform: [-2, -1]}", "train.learning_rate: found"),
-        (f"{FUSIONS}, model.dropout: {{uniform: [0, 1], when: {{model.late_fusion.name: tuker}}}}", "when: is met by no"),
+        ("train.learning_rate: {uniform: [-2, -1]}", "train.learning_rate: must be more than 0"),
+        (f"{RANK[:-1]}, when: {{model.late_fusion.name: tuker}}}}, {FUSIONS}", "when: is met by no drawn point"),
         ("model.dropout: {when: {model.dropout: 1}}", "found nothing; write one of uniform, log_uniform"),
     ],
 )  # fmt: skip
