@@ -44,7 +44,9 @@ class Task(Protocol):
     Params: ClassVar[type[BaseModel]]  # frozen, extra="forbid"
     seed_key: ClassVar[str]  # dotted key that the experiment's `seeds` set
 
-    # reported(params) -> runner.config.ranking.Reported, optional: the metrics of a run, and the good end of each
+    # Optional: reported(params) -> runner.config.ranking.Reported: the metrics of a run, and the good end of each;
+    # quantities(all_params) -> Sequence[runner.health.quantities.Quantity]: units, healthy borders and advice of what
+    # the runs log. `submit` keeps them as data: columns, figures and health rules follow, here and without this class.
 
     def prepare(self, params: Sequence[BaseModel], cache_root: Path, log: Callable[[str], None]) -> list[Preparation]:
         """Fetch data and fill the caches for all `params`; runs on a node with internet."""

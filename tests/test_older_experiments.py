@@ -49,5 +49,6 @@ def test_older_run_is_resumed_to_the_result_of_an_undisturbed_one(root: Path) ->
     subprocess.run(module_command("jobs.node.parent", str(run.path)), env=environment, check=True, timeout=300)
     result, expected = read_mapping(run.result), EXPECTED["crystal"][INTERRUPTED]
     assert result["best_epoch"] == expected["best_epoch"]
-    assert {name: result["metrics"][name] for name in expected["metrics"]} == expected["metrics"]  # and reliance, new
+    metrics = {name: result["metrics"][name] for name in expected["metrics"]}  # and reliance, which is newer
+    assert metrics == pytest.approx(expected["metrics"], rel=1e-6)  # bits are equal on one kind of processor only
     assert [line["epoch"] for line in map(json.loads, run.metrics.read_text().splitlines())] == [1, 2, 3, 4]

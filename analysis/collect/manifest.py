@@ -11,6 +11,7 @@ from typing import Any
 from analysis.collect.reading import finite, finite_items, json_object
 from runner.config.metric_names import named_mode
 from runner.errors import CommandFailed, ConfigError, Problem
+from runner.health.quantities import read_quantities
 from runner.health.thresholds import Thresholds, overridden
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.ledger import SearchPlan, search_plan
@@ -101,7 +102,12 @@ def read_manifest(directory: ExperimentDir) -> Manifest:
         task=content.get("task"),
         runs=tuple(run for run in runs if run.run_id not in below),
         select=_select(select, str(path)),
-        thresholds=overridden(content.get("health"), select.get("ratio"), file=str(path)),
+        thresholds=overridden(
+            content.get("health"),
+            select.get("ratio"),
+            file=str(path),
+            quantities=read_quantities(content.get("quantities")),
+        ),
         baseline=baseline if isinstance(baseline, str) else None,
         next_stage=_mapping(following),
         target_mae=finite_items(target),

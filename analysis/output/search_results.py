@@ -1,20 +1,22 @@
-"""results.json: every run of an experiment with its best value, epochs and guidance weights, at any moment."""
+"""results.json: every run of an experiment with its best value, epochs and declared quantities, at any moment."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from analysis.collect.collection import CollectedRun
 from analysis.rank.summary import Summary
-from runner.health.guidance import GUIDANCE, guidance_weights
+from runner.health.quantities import Quantity, grouped, quantity
 
 
 def search_results(summary: Summary) -> dict[str, Any]:
     """All planned runs in the order of the manifest, those that are not done with what they have, and the verdict."""
     manifest = summary.collection.manifest
-    runs = [_run(run, manifest.select.metric) for run in summary.collection.runs]
+    groups = grouped(each for each in manifest.thresholds.quantities if each.column)
+    runs = [_run(run, manifest.select.metric, groups) for run in summary.collection.runs]
     done = [run.record for run in summary.collection.runs if run.record.completed]
     early = sum(record.stopped_early for record in done)
     return {
@@ -41,8 +43,9 @@ def as_text(results: dict[str, Any]) -> str:
     return (head.removesuffix("]\n}") + f"\n{runs}\n ]\n}}" if runs else head) + "\n"
 
 
-def _run(run: CollectedRun, metric: str) -> dict[str, Any]:
+def _run(run: CollectedRun, metric: str, groups: Mapping[str, list[Quantity]]) -> dict[str, Any]:
     record = run.record
+    logged = record.metrics | {name: value for values in record.fusion.values() for name, value in values.items()}
     return {
         "run_id": run.run_id,
         "variant": run.plan.variant,
@@ -53,6 +56,12 @@ def _run(run: CollectedRun, metric: str) -> dict[str, Any]:
         "best_epoch": record.best_epoch,
         "total_epochs": record.epochs if record.completed else record.epoch,
         "stopped_early": record.stopped_early if record.completed else None,
-        "guidance_weights": guidance_weights(record.fusion.get(GUIDANCE, {})) or None,
+        **{
+            f"{stem}_weights" if each[0].group else stem: {
+                one.member: value for one in each if (value := quantity(logged, one.name)) is not None
+            }
+            or None
+            for stem, each in groups.items()
+        },
         "metrics": record.metrics or record.last,
     }

@@ -11,7 +11,6 @@ from analysis.rank.ranking import Variant
 from analysis.rank.statistics import MeanSd
 from analysis.rank.summary import Summary
 from runner.health.fusion import judged_ratio
-from runner.health.guidance import GUIDANCE
 from runner.spreadsheet import csv_text
 
 
@@ -22,22 +21,25 @@ def csv_columns(summary: Summary) -> list[str]:
         "rank", "variant", *summary.collection.manifest.axes, "state", "seeds",
         f"{select.metric}_mean", f"{select.metric}_std", f"{select.test_metric}_mean", f"{select.test_metric}_std",
         "final_w_graph", "final_w_text", "ratio", "band", "health", "parameters", "seconds", "gpu_minutes",
-        "contribution_ratio", "reliance", "flags", *guidance_columns(summary),
+        "contribution_ratio", "reliance", "flags", *declared_columns(summary),
     ]  # fmt: skip
 
 
-def guidance_columns(summary: Summary) -> list[str]:
-    """A column for the guidance weight of each modality that some variant has; none for models without."""
-    return list(dict.fromkeys(name for variant in summary.variants for name in variant.fusion.get(GUIDANCE, {})))
+def declared_columns(summary: Summary) -> list[str]:
+    """A column for every quantity that the task declares and some variant reports."""
+    reported = {name for variant in summary.variants for name in variant.quantities}
+    return [
+        each.name for each in summary.collection.manifest.thresholds.quantities if each.column and each.name in reported
+    ]
 
 
 def csv_rows(summary: Summary) -> list[dict[str, Any]]:
     """A row a variant. Weights and ratio are of the fused layer farthest from the healthy band."""
-    guidance = guidance_columns(summary)
-    return [_row(variant, summary, guidance) for variant in summary.variants]
+    declared = declared_columns(summary)
+    return [_row(variant, summary, declared) for variant in summary.variants]
 
 
-def _row(variant: Variant, summary: Summary, guidance: list[str]) -> dict[str, Any]:
+def _row(variant: Variant, summary: Summary, declared: list[str]) -> dict[str, Any]:
     select, thresholds = summary.collection.manifest.select, summary.collection.manifest.thresholds
     judged = variant.judged_layer(thresholds)
     values = judged[1] if judged else {}
@@ -62,7 +64,7 @@ def _row(variant: Variant, summary: Summary, guidance: list[str]) -> dict[str, A
         "contribution_ratio": values.get("contribution_ratio"),
         "reliance": variant.reliance,
         "flags": ", ".join(flag.mark for flag in variant.flags),
-        **{name: variant.fusion.get(GUIDANCE, {}).get(name) for name in guidance},
+        **{name: variant.quantities.get(name) for name in declared},
     }
 
 

@@ -17,7 +17,8 @@ from analysis.rank.statistics import MeanSd
 from analysis.rank.summary import Summary
 from runner.files import as_number
 from runner.health.findings import LEVELS, Finding
-from runner.health.guidance import GUIDANCE, guidance_weights, shown_weights
+from runner.health.quantities import Quantity, grouped, shown_together
+from runner.health.thresholds import Thresholds
 
 ROWS = 50  # variants shown
 AXIS = 1  # how much the column of an axis is worth keeping: the name of the variant says its values too
@@ -86,13 +87,21 @@ def columns(summary: Summary) -> list[Column]:
         Column("contribution", of_layer("contribution_ratio"), 3),
         Column("reliance", reliance, 69),
         Column("band", lambda variant: variant.band(t), 60, right=False),
-        Column(
-            "guidance", lambda variant: shown_weights(guidance_weights(variant.fusion.get(GUIDANCE, {}))), 61, False
-        ),
+        *(Column(stem, declared(each), 61, right=not each[0].group) for stem, each in shown_groups(t).items()),
         Column("health", lambda variant: variant.health, 95, right=False),
         Column("parameters", lambda variant: parameter_count(variant.parameters), 62),
         *cost_columns(summary),
     ]
+
+
+def shown_groups(t: Thresholds) -> dict[str, list[Quantity]]:
+    """Title → the declared quantities of a column."""
+    return grouped(each for each in t.quantities if each.column)
+
+
+def declared(quantities: list[Quantity]) -> Callable[[Variant], str]:
+    """The cell of a column of declared quantities."""
+    return lambda variant: shown_together(quantities, variant.quantities)
 
 
 def reliance(variant: Variant) -> str:
@@ -276,8 +285,9 @@ def weight_lines(summary: Summary) -> list[str]:
         f"stopped early: {early} of {len(done)} runs ({share}); {epochs:,} epochs in all",
     ]
     chosen = summary.variant(summary.choice.variant) if summary.choice else None
-    weights = shown_weights(guidance_weights(chosen.fusion.get(GUIDANCE, {}))) if chosen else ""
-    return [*lines, f"guidance of {chosen.name}: {weights}"] if chosen and weights else lines
+    groups = shown_groups(summary.collection.manifest.thresholds) if chosen else {}
+    shown = {stem: shown_together(each, chosen.quantities) for stem, each in groups.items() if chosen}
+    return lines + [f"{stem} of {chosen.name}: {text}" for stem, text in shown.items() if chosen and text]
 
 
 def baseline_lines(summary: Summary) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.collect.predictions import Predictions, read_predictions
-from analysis.plots import axes, fusion, guidance, training
+from analysis.plots import axes, declared, fusion, training
 from analysis.plots.figure import Plot, styled
 from analysis.rank.curves import VariantLogs, read_logs
 from analysis.rank.ranking import Variant
@@ -35,7 +35,7 @@ def _plots(summary: Summary) -> list[Plot | None]:
         axes.heat_map(in_order, manifest.axes, select),
         training.accuracy_and_cost(summary.variants, select),
         training.parity(chosen_predictions(summary, chosen), chosen.name) if chosen else None,
-        guidance.guidance(fused, t),
+        *declared.declared(fused, t),
         fusion.weight_ratio(fused, t),
         fusion.weights(fused),
         fusion.evolution(

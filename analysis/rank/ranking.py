@@ -69,6 +69,13 @@ class Variant:
         return sum(values) / len(values) if values else None
 
     @property
+    def quantities(self) -> Mapping[str, float]:
+        """Everything that its runs report by name, mean over seeds: metrics, and quantities of layers."""
+        names = dict.fromkeys(name for run in self.scored for name in run.record.metrics)
+        means = {name: sum(values) / len(values) for name in names if (values := self.values_by_seed(name).values())}
+        return means | {name: value for values in self.fusion.values() for name, value in values.items()}
+
+    @property
     def gpu_minutes(self) -> float | None:
         """Mean GPU minutes of a completed run, the attempts that were lost included; None on a CPU."""
         return self.seconds * self.gpus / 60 if self.seconds is not None and self.gpus else None

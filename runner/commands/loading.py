@@ -20,6 +20,7 @@ from runner.config.quantities import unnamed_units
 from runner.config.ranking import reported_by, resolved_select
 from runner.config.yaml_source import Key
 from runner.errors import ConfigError, Mistakes, Problem, UserError, nearest
+from runner.health.quantities import Quantity, quantities_of
 from runner.health.thresholds import overridden
 from runner.matrix.expansion import Expansion, Run, examine
 from runner.rundir.layout import ExperimentDir, RunDir
@@ -121,8 +122,6 @@ def _refuse_gpus_side_by_side(file: ExperimentFile, cluster: Cluster) -> None:
 def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[ExperimentFile, Loaded | None, Mistakes]:
     file = experiment.examine(config, list(overrides))
     mistakes = Mistakes()
-    with mistakes.gathered():
-        _refuse_unknown_thresholds(file)
     task = None
     if "task" not in file.spoilt:
         with mistakes.gathered():
@@ -137,7 +136,10 @@ def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[Experi
         select, contradictions = resolved_select(file, reported_by(task, (run.model for run in expansion.runs)))
         mistakes.problems += contradictions
         file = replace(file, experiment=file.experiment.model_copy(update={"select": select}))
-        expansion = replace(expansion, file=file)
+    quantities = quantities_of(task, [run.model for run in expansion.runs])
+    with mistakes.gathered():
+        _refuse_unknown_thresholds(file, quantities)
+    expansion = replace(expansion, file=file, quantities=quantities)
     directory = ExperimentDir(root / file.experiment.experiment)
     return file, Loaded(task, _with_known_names(expansion, directory), directory), mistakes
 
@@ -197,9 +199,9 @@ def _at(file: ExperimentFile, key: Key, problem: Problem) -> Problem:
     return file.source.problem(key, problem.what, allowed=problem.allowed, nearest=problem.nearest)
 
 
-def _refuse_unknown_thresholds(file: ExperimentFile) -> None:
+def _refuse_unknown_thresholds(file: ExperimentFile, quantities: Sequence[Quantity]) -> None:
     try:
-        overridden(file.experiment.health)
+        overridden(file.experiment.health, quantities=quantities)
     except ConfigError as error:
         raise ConfigError(
             [_at(file, ("health", (problem.key or "").partition(".")[2]), problem) for problem in error.problems]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner.files import as_number
+from runner.health.declared import declared_findings
 from runner.health.findings import Finding, by_severity
 from runner.health.fusion import (
     alpha_findings,
@@ -15,7 +16,6 @@ from runner.health.fusion import (
     ratio_findings,
     text_scale_findings,
 )
-from runner.health.guidance import guidance_findings
 from runner.health.quantities import LATE, Quantities, quantity
 from runner.health.settings import planned_steps, settings_of
 from runner.health.streams import (
@@ -60,7 +60,7 @@ def fusion_findings(
         settings = settings_of(params, layer, steps)
         for rule in (
             ratio_findings, text_scale_findings, gate_findings if layer == LATE else alpha_findings,
-            norm_findings, text_norm_findings, cosine_findings, change_findings, guidance_findings,
+            norm_findings, text_norm_findings, cosine_findings, change_findings, declared_findings,
         ):  # fmt: skip
             findings += rule(values, t, settings)
     gates = late_gates(fusion_rows, warm)
@@ -133,6 +133,7 @@ def live_findings(logs: Logs, params: Mapping[str, Any] = NO_PARAMS, thresholds:
     """What can be said while a run trains: worst first."""
     return by_severity(
         curve_findings(logs.history, thresholds, params)
+        + declared_findings(logs.history[-1] if logs.history else {}, thresholds)
         + _of_fusion(logs, latest_layers(logs.fusion_rows, logs.diagnostics), params, thresholds)
     )
 
@@ -154,7 +155,7 @@ def finished_findings(
         errors = [quantity(ending.metrics, name) for name in (metric, test, f"{test}_of_mean")]
         findings += transfer_findings(errors[0], errors[1], errors[2], t)
     findings += constant_findings(ending.prediction_sd, ending.target_sd, t)
-    findings += reliance_findings(quantity(ending.metrics, "reliance"), t)
+    findings += reliance_findings(quantity(ending.metrics, "reliance"), t) + declared_findings(ending.metrics, t)
     layers = latest_layers(logs.fusion_rows, logs.diagnostics)
     for layer, values in ending.fusion.items():
         layers.setdefault(layer, {}).update(values)

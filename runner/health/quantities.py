@@ -1,8 +1,13 @@
-"""What the rules act on: numbers by name, of one layer in one epoch, whoever logged them. Free of torch and pandas."""
+"""What the rules act on: numbers by name, and what a task says of them. Free of torch and pandas.
+
+A task declares its quantities; `submit` writes them into manifest.json and config.yaml. From there on they are data: no
+rule, column or figure knows the task.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from runner.files import as_number
@@ -11,6 +16,94 @@ Quantities = Mapping[str, Any]
 LATE = "late"  # the layer name of a late fusion; middle fusions are named by their ALIGNN layer
 
 
+@dataclass(frozen=True)
+class Quantity:
+    """A number that runs of a task log, of a layer or among their metrics: how it is shown and what is healthy.
+
+    Members of a `group` share one column and one threshold name, as the weights of several modalities do.
+    """
+
+    name: str  # as it is logged; of a group: <group>_<member>
+    group: str = ""
+    unit: str = ""  # eV/atom; %: a share, shown in hundredths
+    low: float | None = None  # a finding below it; `health: {<group or name>_low: …}` replaces it
+    high: float | None = None
+    below: str = ""  # what is wrong below `low`: "audio is ignored: guidance weight"; blank: the name says it
+    above: str = ""
+    below_advice: str = ""  # what to do then
+    above_advice: str = ""
+    column: bool = True  # whether the ranked table shows it; a metric that ranks has its own column
+
+    @property
+    def stem(self) -> str:
+        """What its thresholds are called after."""
+        return self.group or self.name
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether a worker has to know it."""
+        return self.low is not None or self.high is not None
+
+    @property
+    def member(self) -> str:
+        """Its name within the group."""
+        return self.name.removeprefix(f"{self.group}_")
+
+    def shown(self, value: float) -> str:
+        """`value` with its unit, to three figures."""
+        return f"{100 * value:.0f} %" if self.unit == "%" else f"{value:.3g} {self.unit}".rstrip()
+
+
 def quantity(values: Quantities, name: str) -> float | None:
     """The finite number logged as `name`, or None."""
     return as_number(values.get(name))
+
+
+def quantities_of(task: Any, models: Sequence[Any]) -> tuple[Quantity, ...]:
+    """What `task` says of runs with these parameters; nothing where it says nothing."""
+    declared = getattr(task, "quantities", None)
+    return tuple(declared(models)) if declared else ()
+
+
+def as_data(quantities: Iterable[Quantity]) -> list[dict[str, Any]]:
+    """As the manifest keeps them: what is not as usual."""
+    usual = asdict(Quantity(""))
+    return [{key: value for key, value in asdict(each).items() if value != usual[key]} for each in quantities]
+
+
+def read_quantities(data: Any) -> tuple[Quantity, ...]:
+    """Those that `as_data` wrote; whatever a damaged or foreign file holds besides is left out."""
+    kinds = {field.name: field.type for field in fields(Quantity)}
+    result = []
+    for item in data if isinstance(data, list) else []:
+        if isinstance(item, dict) and isinstance(item.get("name"), str):
+            result.append(Quantity(**{key: item[key] for key in item if _fits(item[key], kinds.get(key))}))
+    return tuple(result)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if kind == "bool":
+        return isinstance(value, bool)
+    return isinstance(value, str) if kind == "str" else kind is not None and as_number(value) is not None
+
+
+def with_limits(quantities: Iterable[Quantity], limits: Mapping[str, float]) -> tuple[Quantity, ...]:
+    """`quantities` with the borders that an experiment file sets; `limits`: <group or name>_low or _high → number."""
+    return tuple(
+        replace(each, low=limits.get(f"{each.stem}_low", each.low), high=limits.get(f"{each.stem}_high", each.high))
+        for each in quantities
+    )
+
+
+def grouped(quantities: Iterable[Quantity]) -> dict[str, list[Quantity]]:
+    """Stem → the quantities that share a column."""
+    groups: dict[str, list[Quantity]] = {}
+    for each in quantities:
+        groups.setdefault(each.stem, []).append(each)
+    return groups
+
+
+def shown_together(quantities: Sequence[Quantity], values: Quantities) -> str:
+    """`text 61 %, vision 28 %, audio 11 %` of a group, the value alone of a single one; blank where none is logged."""
+    logged = [(each, value) for each in quantities if (value := quantity(values, each.name)) is not None]
+    return ", ".join(f"{each.member} " * bool(each.group) + each.shown(value) for each, value in logged)

@@ -7,11 +7,12 @@ An experiment file overrides them under `health:` (name: value); `select.ratio` 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from runner.errors import ConfigError, Problem, nearest
+from runner.health.quantities import Quantity, with_limits
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,6 @@ class Thresholds:
     change_idle: float = 0.05  # mean‖out − out₀‖ / mean‖out₀‖, out₀: the layer's output with its text term at zero
     change_drowning: float = 0.5
     reliance_low: float = 0.01  # relative rise of the validation metric where its texts are shuffled
-    # guidance weights of modalities
-    guidance_low: float = 0.05  # below: the modality is ignored
-    guidance_high: float = 0.90  # above: it decides alone
     # training
     spike: float = 2.0  # loss over the median of the losses before it
     plateau_share: float = 1 / 3  # the last part of the epochs that is looked at: 5 epochs of 15
@@ -73,6 +71,7 @@ class Thresholds:
     constant_spread: float = 0.01  # sd of the predictions over sd of the targets (inferred)
     weak_share: float = 0.5  # of the error of the mean predictor
     alike: float = 0.01  # all variants within this share of the best
+    quantities: tuple[Quantity, ...] = ()  # that the task declares, with their borders
 
     @property
     def ratio_middle(self) -> float:
@@ -83,8 +82,14 @@ class Thresholds:
 DEFAULT = Thresholds()
 
 
-def overridden(values: Mapping[str, Any] | None, ratio: Any = None, *, file: str | None = None) -> Thresholds:
-    """The table with `values` in place of the defaults and `ratio` as its healthy band.
+def overridden(
+    values: Mapping[str, Any] | None,
+    ratio: Any = None,
+    *,
+    file: str | None = None,
+    quantities: Sequence[Quantity] = (),
+) -> Thresholds:
+    """The table with `values` in place of the defaults, `ratio` as its healthy band, and what the task declares.
 
     Raises ConfigError naming every unknown key and every value that is not a number.
     """
@@ -97,7 +102,9 @@ def overridden(values: Mapping[str, Any] | None, ratio: Any = None, *, file: str
     if values is not None and not isinstance(values, Mapping):
         problems.append(Problem(f"found {values!r}", "health", file, allowed="threshold names with their values"))
         values = {}
-    types = {field.name: type(field.default) for field in dataclasses.fields(Thresholds)}
+    types = {field.name: type(field.default) for field in dataclasses.fields(Thresholds) if field.name != "quantities"}
+    limits = dict.fromkeys((f"{each.stem}_{side}" for each in quantities for side in ("low", "high")), float)
+    types |= limits
     for name, value in (values or {}).items():
         if name not in types:
             found = Problem("no such threshold", f"health.{name}", file, nearest=nearest(str(name), types))
@@ -111,7 +118,8 @@ def overridden(values: Mapping[str, Any] | None, ratio: Any = None, *, file: str
             problems.append(Problem(f"found {value!r}", f"health.{name}", file, allowed=allowed))
     if problems:
         raise ConfigError(problems)
-    return dataclasses.replace(DEFAULT, **accepted)
+    declared = with_limits(quantities, {name: accepted.pop(name) for name in limits if name in accepted})
+    return dataclasses.replace(DEFAULT, **accepted, quantities=declared)
 
 
 def _is_number(value: Any) -> bool:

@@ -15,6 +15,7 @@ from runner.config.extends import selects_another_kind
 from runner.config.validation import UNKNOWN_KEY, Report
 from runner.config.yaml_source import Key
 from runner.errors import ConfigError, Problem, nearest
+from runner.health.quantities import Quantity
 from runner.matrix.conditions import conditioned
 from runner.matrix.ladder import Place, ladder, search_problems, stable_part
 from runner.matrix.points import Point, axis_keys, matches, points
@@ -53,6 +54,7 @@ class Expansion:
     seed_key: str
     baseline: str | None  # the variant that others are compared with
     shared: list[tuple[str, int, str]]  # variant and seed that mean an earlier run, and that run's id
+    quantities: tuple[Quantity, ...] = ()  # that the task declares
 
     @property
     def variants(self) -> list[str]:

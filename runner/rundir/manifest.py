@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.errors import CommandFailed, UserError
 from runner.files import append_json, read_json, read_json_lines, read_mapping, refuse_links, write_json
+from runner.health.quantities import as_data
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.lock import Locked, locked
 
@@ -63,6 +64,7 @@ def write(directory: ExperimentDir, expansion: Expansion, task_name: str) -> Non
             "baseline": expansion.baseline,
             "select": experiment.select.model_dump(mode="json"),
             "health": experiment.health,
+            "quantities": as_data(expansion.quantities),
             "target_mae": experiment.target_mae.model_dump() if experiment.target_mae else None,
             "retry": experiment.retry.model_dump(mode="json"),
             "promoted": experiment.promoted,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from runner.config.template import fill, flat
 from runner.errors import ConfigError, Problem
 from runner.files import read_bytes
+from runner.health.quantities import read_quantities
 from runner.health.thresholds import Thresholds, overridden
 from runner.rundir.layout import RunDir
 
@@ -49,6 +50,7 @@ class RunConfig(BaseModel):
     retry: Retry = Retry()
     stop_after_same_error: int | None = Field(None, ge=1)
     health: dict[str, Any] = {}  # thresholds that replace the defaults
+    quantities: list[dict[str, Any]] = []  # that the task declares
     ratio: tuple[float, float] | None = None  # healthy band of the fusion ratio
     metric: str = "val_mae"  # that ranks the variants
     mode: Literal["min", "max"] = "min"
@@ -60,7 +62,7 @@ class RunConfig(BaseModel):
 
     def thresholds(self) -> Thresholds:
         """Of the health rules; ConfigError for a name that is none."""
-        return overridden(self.health, self.ratio)
+        return overridden(self.health, self.ratio, quantities=read_quantities(self.quantities))
 
     @property
     def checkpoints(self) -> list[str]:

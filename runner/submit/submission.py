@@ -17,6 +17,7 @@ from runner.config.quantities import human_seconds
 from runner.config.yaml_output import dump
 from runner.errors import CommandFailed
 from runner.files import refuse_links, write_json, write_text
+from runner.health.quantities import as_data
 from runner.matrix.expansion import Expansion, Run
 from runner.rundir import manifest
 from runner.rundir.cache_root import cache_root
@@ -341,6 +342,7 @@ def run_config(expansion: Expansion, run: Run, adjustments: Mapping[str, Any], o
         "retry": {"max_attempts": experiment.retry.max_attempts},
         "stop_after_same_error": experiment.stop_after_same_error,
         "health": experiment.health,
+        "quantities": as_data(each for each in expansion.quantities if each.is_judged),
         "ratio": list(experiment.select.ratio),
         "metric": experiment.select.metric,
         "mode": experiment.select.mode,

@@ -9,7 +9,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 NAMED_BY_ANOTHER = {  # variables that hold a rule
     "name": {"t_norm", "u_norm"},
-    "rule": {"ratio_low", "ratio_high", "guidance_low", "guidance_high"},
+    "rule": {"ratio_low", "ratio_high", "guidance_low", "guidance_high"},  # the last two: as sentiment declares
     "level": set(),
 }
 

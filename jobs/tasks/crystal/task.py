@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jobs.failure import Kind, RunFailure
 from jobs.task import Outcome, Preparation
+from jobs.tasks.crystal.data.properties import unit_of
 from jobs.tasks.crystal.schema import CrystalParams
 from jobs.training.device import choose_device
 from jobs.training.predictions import write_predictions
@@ -15,6 +17,7 @@ from runner.config.metric_names import Mode
 from runner.config.ranking import Reported
 from runner.errors import Problem, UserError
 from runner.files import write_json
+from runner.health.quantities import Quantity
 
 if TYPE_CHECKING:
     from jobs.context import RunContext
@@ -37,6 +40,14 @@ class CrystalTask:
     def reported(self, params: CrystalParams) -> Reported:
         """The metrics of a regression or of a classification."""
         return CLASSIFICATION if params.data.classify else REGRESSION
+
+    def quantities(self, params: Sequence[CrystalParams]) -> Sequence[Quantity]:
+        """The unit of the errors, where all runs learn one property of a published set."""
+        targets = {(each.data.dataset, each.data.target) for each in params if not each.data.classify}
+        (dataset, target), *others = targets or [("", "")]
+        unit = unit_of(target) if not others and _is_published(dataset) else ""
+        names = [f"{split}_{error}" for split in ("val", "test") for error in ("mae", "rmse")] if unit else []
+        return [Quantity(name, unit=unit, column=False) for name in names]
 
     def check_key(self, params: CrystalParams) -> Hashable:
         """Equal for parameters of which `check`, `inspect` and `missing` say the same."""
@@ -221,3 +232,12 @@ def evaluate(learner: CrystalLearner, context: RunContext) -> dict[str, float]:
             metrics[f"{split}_mae_of_mean"] = float(abs(targets - learner.corpus.mean).mean())
     write_predictions(context.directory, rows)
     return metrics
+
+
+def _is_published(dataset: str) -> bool:
+    """Whether it is a set whose units are known, and no file of the user's."""
+    if not dataset or os.path.exists(dataset):
+        return False
+    from jobs.tasks.crystal.data import jarvis_sets, shipped_sets
+
+    return dataset in (*shipped_sets.NAMES, *jarvis_sets.NAMES)

@@ -16,6 +16,7 @@ from runner.config.metric_names import Mode
 from runner.config.ranking import Reported
 from runner.errors import Problem, UserError
 from runner.files import write_json
+from runner.health.quantities import Quantity
 
 if TYPE_CHECKING:
     from jobs.context import RunContext
@@ -34,6 +35,20 @@ _METRICS: tuple[tuple[str, Mode], ...] = (
     ("val_f1", "max"),
 )  # fmt: skip
 REPORTED = Reported("val_mse", _METRICS, frozenset(dict(_METRICS)))
+GUIDANCE = tuple(
+    Quantity(
+        f"guidance_{name}",
+        group="guidance",
+        unit="%",
+        low=0.05,
+        high=0.9,
+        below=f"{name} is ignored: guidance weight",
+        above=f"{name} alone decides: guidance weight",
+        below_advice=f"check the {name} features and their lengths; or do without them",
+        above_advice="check the features of the others",
+    )
+    for name in MODALITIES
+)
 
 
 class SentimentTask:
@@ -45,6 +60,10 @@ class SentimentTask:
     def reported(self, params: SentimentParams) -> Reported:
         """The metrics of every run."""
         return REPORTED
+
+    def quantities(self, params: Sequence[SentimentParams]) -> Sequence[Quantity]:
+        """The mean weight of each modality on the validation split."""
+        return GUIDANCE
 
     def check_key(self, params: SentimentParams) -> Hashable:
         """Equal for parameters of which `check` says the same."""
@@ -89,7 +108,7 @@ class SentimentTask:
         import torch
 
         from jobs.tasks.sentiment.dataset import Corpus, read
-        from jobs.tasks.sentiment.learner import GUIDANCE, SentimentLearner
+        from jobs.tasks.sentiment.learner import SentimentLearner
         from jobs.tasks.sentiment.teachers import teacher_features
         from jobs.training.trainer import Fit
         from models.sentiment.model import SentimentModel
@@ -115,7 +134,7 @@ class SentimentTask:
             context.warn(note)
         context.plan(params.train.epochs, learner.metric)
         fitted = Fit(learner, params.train, context).run()
-        weights = fitted.best_fusion[GUIDANCE]
+        weights = fitted.best_fusion["guidance"]
         return Outcome(
             metrics=fitted.best_metrics | evaluate(learner, context),
             best_epoch=fitted.best_epoch,
@@ -125,7 +144,7 @@ class SentimentTask:
             fusion=fitted.best_fusion,
             extra={
                 "device": str(device),
-                "guidance_weights": {name: weights[f"{GUIDANCE}_{name}"] for name in MODALITIES},
+                "guidance_weights": {each.member: weights[each.name] for each in GUIDANCE},
                 "loss_weights": LOSS_WEIGHTS,
                 "notes": notes,
             },

@@ -17,9 +17,11 @@ from analysis.rank.loss_weights import Point, axis_effect, verdict
 from analysis.rank.summary import summarize
 from analysis_command import analysis_command
 from experiment_factory import Plan, PlannedVariant, write_experiment
+from jobs.tasks.sentiment.task import GUIDANCE as DECLARED
 from runner.commands.loading import load
-from runner.health.guidance import guidance_findings
-from runner.health.thresholds import DEFAULT
+from runner.health.declared import declared_findings
+from runner.health.quantities import as_data
+from runner.health.thresholds import overridden
 from runner.rundir.layout import ExperimentDir
 
 PARTS = {"loss.delta_va": "distillation", "loss.delta_nce": "contrast"}
@@ -107,7 +109,8 @@ def test_the_best_of_a_score_is_its_highest() -> None:
     [(0.04, ["guidance_low_audio"]), (0.05, []), (0.9, []), (0.91, ["guidance_high_audio"])],
 )
 def test_a_modality_below_5_or_above_90_percent_is_flagged(weight: float, rules: list[str]) -> None:
-    found = guidance_findings({"guidance_audio": weight, "guidance_text": 0.5, "gate_mean": 0.01}, DEFAULT)
+    thresholds = overridden({}, quantities=DECLARED)
+    found = declared_findings({"guidance_audio": weight, "guidance_text": 0.5, "gate_mean": 0.01}, thresholds)
     assert [(finding.rule, finding.level) for finding in found] == [(rule, "warning") for rule in rules]
     if rules:
         assert f"{100 * weight:g} %" in found[0].message
@@ -144,6 +147,7 @@ def search(tmp_path: Path, *, config: bool = True, states: Any = None) -> Path:
     if config:
         path.write_text(CONFIG)
     manifest = {"task": "sentiment", "config": str(path), "select": {"metric": "val_mse"}}
+    manifest["quantities"] = as_data(DECLARED)
     directory = write_experiment(tmp_path / "runs", Plan(variants, name="tva", seeds=[0, 1], manifest=manifest))
     for number, result in enumerate(sorted(directory.glob("runs/*/result.json"))):
         content = json.loads(result.read_text())
@@ -228,7 +232,7 @@ def test_the_report_shows_guidance_by_epoch(tmp_path: Path, analysis) -> None:
     assert analysis("summarize", path)[0] == 0
     page = ExperimentDir(path).report.read_text()
     assert 'figure id="guidance"' in page
-    assert "Guidance weights by epoch" in page
+    assert "Guidance by epoch" in page
     assert "Weights of the loss" in page
 
 

@@ -135,8 +135,6 @@ LAYER_RULES = [  # layer, values beyond a border, rule, level, values on it
     ("2", {"cosine": 0.65}, "cosine_good", "info", {"cosine": 0.66}),
     ("2", {"relative_change": 0.049}, "fusion_idle", "warning", {"relative_change": 0.05}),
     ("2", {"relative_change": 0.51}, "fusion_drowning", "warning", {"relative_change": 0.5}),
-    ("guidance", {"guidance_audio": 0.049}, "guidance_low_audio", "warning", {"guidance_audio": 0.05}),
-    ("guidance", {"guidance_text": 0.91}, "guidance_high_text", "warning", {"guidance_text": 0.9}),
 ]  # fmt: skip
 
 

@@ -23,6 +23,18 @@ OLDER_NAMES: Mapping[str, tuple[str, ...]] = {  # name in a configuration → na
     "shear_modulus": ("shear_modulus_gv", "shear_modulus_vrh"),
 }
 
+_UNITS = (  # a word in the name of a property → its unit in the sets that ship and in JARVIS
+    (("formation_energy", "e_form", "ehull"), "eV/atom"),
+    (("gap",), "eV"),
+    (("modulus",), "GPa"),
+)
+
+
+def unit_of(target: str) -> str:
+    """The unit of a known property; blank where its name does not say it."""
+    name = target.lower()
+    return next((unit for words, unit in _UNITS if any(word in name for word in words)), "")
+
 
 def column_of(target: str, available: Collection[str]) -> str | None:
     """The column that holds `target`: the name itself, else a name it had before; None when there is none."""
