@@ -120,16 +120,10 @@ class Fit:
         self.optimiser = optimiser_for(learner.model, options.learning_rate, options.weight_decay)
         self.total_steps = options.epochs * len(learner.batches(1))
         self.schedule = schedule_for(
-            self.optimiser,
-            options.schedule,
-            self.total_steps,
-            pct_start=options.pct_start,
-            warmup=options.warmup_steps,
-            decay=options.decay,
-        )
-        self.stable_step = -1  # before which the run of the next rung may begin
-        if options.schedule == "warmup_stable_decay" and context.keep_stable:
-            self.stable_step = self.total_steps - decay_steps(self.total_steps, options.decay)
+            self.optimiser, options.schedule, self.total_steps, pct_start=options.pct_start,
+            warmup=options.warmup_steps, decay=options.decay,
+        )  # fmt: skip
+        self.stable_step = self.total_steps - decay_steps(self.total_steps, options.decay)
         self.progress = Progress()
         self.watch = Watch(context.thresholds, context.params)
         self.board = Board(context.directory.tensorboard, context.warn)
@@ -158,7 +152,7 @@ class Fit:
             if self.context.stop_reason is not None:
                 p.seconds += time.perf_counter() - began
                 self._stop()
-            if p.step == self.stable_step:
+            if p.step == self.stable_step and self.context.keep_stable:
                 checkpoint.save_stable(self.context.directory, self._state())
             self.optimiser.zero_grad(set_to_none=True)
             for name, value in learner.backward(batch).items():
@@ -257,8 +251,7 @@ class Fit:
         raise Stopped(reason)
 
     def _save(self, best: bool = False) -> None:
-        run = self.context.directory
-        self.saved = self.progress.step
+        run, self.saved = self.context.directory, self.progress.step
         checkpoint.save(run.best_checkpoint if best else run.last_checkpoint, self._state())
 
     def _state(self) -> dict[str, Any]:
@@ -286,8 +279,7 @@ class Fit:
     def _resume(self) -> None:
         """Go on from the newest checkpoint that is whole and of this model; from the start where there is none."""
         run = self.context.directory
-        if self.context.below is not None:
-            begin_from_below(self.context, self.context.below)
+        begin_from_below(self.context)
         start = copy.deepcopy(self._state())  # a checkpoint that does not fit is noticed when part of it is taken over
         for path, state in checkpoint.readable([run.last_checkpoint, run.best_checkpoint], self.context.warn):
             try:

@@ -79,14 +79,14 @@ def continue_finished(context: RunContext) -> None:
     context.say(f"going on from {run.run_id}, which ended after {epochs} epochs")
 
 
-def begin_from_below(context: RunContext, below: RunDir) -> None:
-    """Take over stable.pt and the logs up to it of the run with the next smaller budget.
+def begin_from_below(context: RunContext) -> None:
+    """Take over stable.pt and the logs up to it of the run with the next smaller budget of a search.
 
-    Nothing where this run has begun by itself, or where that run has no stable.pt, or a damaged one: the result is the
+    Nothing where this run has begun by itself, or where there is no stable.pt, or a damaged one: the result is the
     same, it only takes longer.
     """
-    ours = context.directory
-    if ours.last_checkpoint.exists() or ours.best_checkpoint.exists():
+    ours, below = context.directory, context.below
+    if below is None or ours.last_checkpoint.exists() or ours.best_checkpoint.exists():
         return
     for _, state in checkpoint.readable([below.stable_checkpoint], context.warn):
         best = state.pop("best", None)

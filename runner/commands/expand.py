@@ -127,7 +127,8 @@ def _counts(loaded: Loaded) -> str:
     if loaded.directory.runs.is_dir():
         there = {entry.name for entry in loaded.directory.runs.iterdir() if entry.is_dir()}
     planned = {run["run_id"] for run in read_mapping(loaded.directory.manifest).get("runs", [])}
-    of = f"{counted(len(expansion.variants), 'variant')} × {counted(len(seeds), 'seed')}"
+    rounds = "in all rounds" if loaded.experiment.search else f"× {counted(len(seeds), 'seed')}"
+    of = f"{counted(len(expansion.variants), 'variant')} {rounds}"
     return (
         f"{counted(len(here), 'run')} ({of}): {len(here - there):,} new, {len(here & there):,} unchanged; "
         f"{len(planned - here):,} submitted earlier that the file no longer has"

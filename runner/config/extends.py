@@ -11,8 +11,6 @@ from runner.config.yaml_output import dump
 from runner.config.yaml_source import Source
 from runner.errors import ConfigError
 
-LONGEST_CHAIN = 20
-
 
 def read_extended(path: Path, *, strict: bool = True, users: tuple[Path, ...] = ()) -> Source:
     """The file `path` merged over the one that its `extends` names, which may extend another one.
@@ -27,7 +25,7 @@ def read_extended(path: Path, *, strict: bool = True, users: tuple[Path, ...] = 
     if not isinstance(name, str) or not below.is_file():
         what = f"found {name!r}; there is no such file beside {path}"
         raise ConfigError([source.problem(("extends",), what, allowed="the path of an experiment file, from here")])
-    if below.resolve() in (chain := (*users, path.resolve())) or len(chain) > LONGEST_CHAIN:
+    if below.resolve() in (chain := (*users, path.resolve())):
         listed = " → ".join(one.name for one in (*chain, below))
         raise ConfigError([source.problem(("extends",), f"files extend each other without end: {listed}")])
     base = read_extended(below, strict=strict, users=chain)

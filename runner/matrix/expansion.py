@@ -11,12 +11,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from runner.config.experiment import ExperimentFile, Overrides
-from runner.config.extends import selects_another_kind
 from runner.config.validation import UNKNOWN_KEY, Report
 from runner.config.yaml_source import Key
 from runner.errors import ConfigError, Problem, nearest
 from runner.health.quantities import Quantity
 from runner.matrix.conditions import conditioned
+from runner.matrix.contradictions import blocked, override_problems, seed_problems
 from runner.matrix.ladder import Place, ladder, search_problems, stable_part
 from runner.matrix.points import Point, axis_keys, matches, points
 from runner.matrix.resolution import Misfit, Resolver, at
@@ -131,9 +131,9 @@ def examine(
     found, problems = points(experiment.matrix, file.source, complete="matrix" not in file.spoilt, random=drawn)
     problems += unmet
     keys = axis_keys(experiment.matrix)
-    problems += _seed_problems(file, keys, seed_key) + _override_problems(file)
-    if blocked := _blocked(file, keys):  # what the axes would say about the same section follows from it
-        found, problems = [], problems + blocked
+    problems += seed_problems(file, seed_key) + override_problems(file)
+    if hidden := blocked(file, keys):  # what the axes would say about the same section follows from it
+        found, problems = [], problems + hidden
     places = ladder(file, list(zip(_labels(found, axis_names(keys)), found, strict=True)))
     variants = {place.variant: place.point for place in places}
     resolved = _resolve_all(file, places, resolver, seed_key)
@@ -142,7 +142,7 @@ def examine(
     problems += _misspelt(file, resolver)
     problems += [*resolved.problems, *_name_problems(file, resolved)]
     baseline = None
-    if not ({"matrix", "baseline"} & file.spoilt or blocked):
+    if not ({"matrix", "baseline"} & file.spoilt or hidden):
         top = max((place.rung for place in places), default=0)
         baseline, more = _baseline(file, {place.variant: place.point for place in places if place.rung == top})
         problems += more
@@ -152,21 +152,6 @@ def examine(
         own = {run.run_id: run.variant for run in runs}
         baseline = baseline if baseline in own.values() else own.get(same.get(baseline, ""), baseline)
     return Expansion(file, runs, keys, variants, seed_key, baseline, resolved.shared), problems, resolved.rests
-
-
-def _blocked(file: ExperimentFile, keys: list[str]) -> list[Problem]:
-    """Parameters that hold a value where the matrix sets keys below: it would be dropped without a word."""
-    problems: dict[Key, Problem] = {}
-    for key in keys:
-        parts = key.split(".")
-        for length in range(1, len(parts)):
-            value = at(file.experiment.params, ".".join(parts[:length]))
-            if value is not None and not isinstance(value, dict):
-                where = ("params", *parts[:length])
-                near = f"{{name: {value}}}" if isinstance(value, str) else None
-                what = f"found {value!r}, and the matrix sets {key} below it"
-                problems.setdefault(where, file.source.problem(where, what, allowed="keys with values", nearest=near))
-    return list(problems.values())
 
 
 def _labels(found: list[Point], names: dict[str, str]) -> list[str]:
@@ -263,53 +248,7 @@ def reporter_of(file: ExperimentFile, point: Point, seed_key: str) -> Report:
     return report
 
 
-def _seed_problems(file: ExperimentFile, keys: list[str], seed_key: str) -> list[Problem]:
-    """A seed in the parameters would be overwritten by the matrix's without a word."""
-    what = "is set by `matrix: {seeds: […]}`, so it cannot be given here as well"
-    matrix = file.experiment.matrix
-    groups: list[tuple[Key, Any]] = [
-        (("matrix", "axes"), matrix.axes),
-        *((("matrix", "zip", number), group) for number, group in enumerate(matrix.zip)),
-        *([(("matrix", "random", "axes"), matrix.random.axes)] if matrix.random else []),
-        *((("matrix", "include", number), entry) for number, entry in enumerate(matrix.include)),
-        *((("matrix", "named", name), entry) for name, entry in matrix.named.items()),
-    ]
-    problems = [file.source.problem((*where, seed_key), what) for where, group in groups if seed_key in group]
-    if at(file.experiment.params, seed_key, _ABSENT) is not _ABSENT:
-        problems.append(file.source.problem(("params", *seed_key.split(".")), what))
-    return problems
-
-
 _ABSENT = object()
-
-
-def _override_problems(file: ExperimentFile) -> list[Problem]:
-    """A parameter of --set that every point of the matrix sets again would have no effect."""
-    matrix = file.experiment.matrix
-    axes: dict[str, list[Any]] = {
-        **matrix.axes,
-        **{key: values for group in matrix.zip for key, values in group.items()},
-    }
-    axes |= {key: draw.choice or [None] for key, draw in matrix.random.axes.items()} if matrix.random else {}
-    problems = []
-    for place, flag in file.source.replaced.items():
-        name = ".".join(str(part) for part in place[1:])
-        for axis, values in axes.items() if place[0] == "params" else ():
-            rest = name.removeprefix(axis).split(".")[1:]
-            section = at(file.experiment.params, axis)
-            if name == axis or (name.startswith(f"{axis}.") and not any(_keeps(section, v, rest) for v in values)):
-                allowed = f"--set matrix.axes.{axis}=[…], or --only for some of the runs"
-                problems.append(
-                    Problem(f"{axis} is an axis of the matrix, so this has no effect", flag, allowed=allowed)
-                )
-    return problems
-
-
-def _keeps(section: Any, value: Any, rest: list[str]) -> bool:
-    """Whether what stands at `rest` of `section` stays when `value` is merged over it."""
-    if not (rest and isinstance(value, dict)) or (isinstance(section, dict) and selects_another_kind(section, value)):
-        return False
-    return rest[0] not in value or _keeps(at(section, rest[0]), value[rest[0]], rest[1:])
 
 
 def _name_problems(file: ExperimentFile, resolved: _Found) -> list[Problem]:

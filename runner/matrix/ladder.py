@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
 
 from runner.config.experiment import ExperimentFile, Overrides
-from runner.config.search import Search
+from runner.config.validation import models_in
 from runner.errors import Problem
 from runner.matrix.points import Point
 from runner.matrix.resolution import at
@@ -55,41 +55,25 @@ def stable_part(file: ExperimentFile, params: Mapping[str, Any]) -> float:
     return 1 - float(train["decay"])
 
 
-def search_problems(file: ExperimentFile, schema: type[BaseModel], keys: Sequence[str], seed_key: str) -> list[Problem]:
+def search_problems(
+    file: ExperimentFile, schema: type[BaseModel], keys: Sequence[str], seed_key: str
+) -> Iterator[Problem]:
     """What the file says against its own `search`."""
-    search, source = file.experiment.search, file.source
-    if search is None:
-        return []
-    problems = []
-    seeds, needed = len(file.experiment.matrix.seeds), fewest_seeds(search)
+    search, source, params = file.experiment.search, file.source, file.experiment.params
+    seeds, needed = len(file.experiment.matrix.seeds), fewest_seeds(search) if search else 0
     if seeds < needed:
         what = f"found {seeds}; the race needs a further seed in each of its {needed} rounds"
-        problems.append(source.problem(("matrix", "seeds"), what, allowed=f"{needed} seeds or more, or seeds: all"))
-    if search.rungs:
-        problems += _budget_problems(file, search, schema, keys, seed_key)
-    return problems
-
-
-def _budget_problems(
-    file: ExperimentFile, search: Search, schema: type[BaseModel], keys: Sequence[str], seed_key: str
-) -> list[Problem]:
-    assert search.rungs is not None
-    source, params, key, full = file.source, file.experiment.params, search.rungs.key, search.rungs.values[-1]
-    where = ("search", "rungs", "key")
+        yield source.problem(("matrix", "seeds"), what, allowed=f"{needed} seeds or more, or seeds: all")
+    if search is None or search.rungs is None:
+        return
+    key, full, where = search.rungs.key, search.rungs.values[-1], ("search", "rungs", "key")
+    section, given = key.partition(".")[0], at(params, key)
+    field = schema.model_fields.get(section)
     if key == seed_key or any(f"{one}.".startswith(f"{key}.") for one in keys):
-        return [source.problem(where, f"{key} is set by the matrix, so it cannot be the budget as well")]
-    given = at(params, key)
-    section = schema.model_fields.get(key.partition(".")[0])
-    free = section is not None and not (
-        isinstance(section.annotation, type) and issubclass(section.annotation, BaseModel)
-    )
-    if given is None and free:
-        numbers = [
-            name for name, value in at(params, key.rpartition(".")[0], {}).items() if isinstance(value, int | float)
-        ]
-        what = f"found {key!r}, which is no value of the task"
-        return [source.problem(where, what, allowed=", ".join(f"{key.rpartition('.')[0]}.{name}" for name in numbers))]
-    if given not in (None, full):
+        yield source.problem(where, f"{key} is set by the matrix, so it cannot be the budget as well")
+    elif given is None and field is not None and not models_in(field.annotation):  # any key would be taken
+        known = ", ".join(f"{section}.{name}" for name in at(params, section, {}))
+        yield source.problem(where, f"found {key!r}, which is no value of the task", allowed=known or "none")
+    elif given not in (None, full):
         what = f"found {given!r}, and the rungs of the search end at {full}"
-        return [source.problem(("params", *key.split(".")), what, allowed=f"{full}, or leave it out")]
-    return []
+        yield source.problem(("params", *key.split(".")), what, allowed=f"{full}, or leave it out")
