@@ -27,6 +27,7 @@ from experiment_factory import Plan, PlannedVariant, write_experiment
 from runner.rundir.layout import ExperimentDir
 
 LONGEST_S = 30  # of one command; it takes a tenth of a second
+LARGE = 1 << 30  # bytes
 DEEP = "[" * 50_000
 ODD: list[Any] = [
     None, True, -1, 0, 3, 10**400, 1e308, float("nan"), float("inf"), -float("inf"), 2**63, "", "x", "\u0000", "é日\n|",
@@ -124,7 +125,8 @@ def damaged(whole: Path, folder: Path, seed: int, damages: int | None = None) ->
     done = []
     for _ in range(chance.randint(1, 6) if damages is None else damages):
         target = chance.choice(sorted(_below(path)))
-        damage = chance.choice(DAMAGES if target.is_file() else FOLDER_DAMAGES)
+        small = target.is_file() and target.stat().st_size < LARGE  # what is endless already is not read by us
+        damage = chance.choice(DAMAGES if small else FOLDER_DAMAGES)
         with contextlib.suppress(FileNotFoundError):  # an earlier damage took it away
             damage(target, outside, chance)
         done.append(f"{damage.__name__.strip('_')} {target.relative_to(path)}")
