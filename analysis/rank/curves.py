@@ -11,7 +11,7 @@ from analysis.collect.run_record import newest_epochs
 from analysis.formatting import natural
 from analysis.rank.ranking import Variant
 from analysis.rank.statistics import mean_sd
-from runner.files import as_count
+from runner.files import as_count, as_number
 from runner.health.judgement import by_layer
 from runner.rundir.layout import ExperimentDir
 
@@ -49,13 +49,13 @@ class VariantLogs:
     def metric(self, name: str) -> Curve:
         """A metric of metrics.jsonl by epoch."""
         return _curve(
-            (int(record["epoch"]), reading.finite(record.get(name))) for run in self.runs for record in run.history
+            (int(record["epoch"]), as_number(record.get(name))) for run in self.runs for record in run.history
         )
 
     def quantity(self, layer: str, name: str) -> Curve:
         """A quantity of a fused layer by epoch."""
         return _curve(
-            (epoch, reading.finite(values.get(name)))
+            (epoch, as_number(values.get(name)))
             for run in self.runs
             for epoch, values in run.layers.get(layer, {}).items()
         )

@@ -86,7 +86,7 @@ def pair_sides(first: Side, second: Side, split: str) -> Pairing:
     sides = [first.by_seed, second.by_seed]
     for side in (first, second):
         if not side.by_seed:
-            raise CommandFailed(f"{side.name} has no predictions of the {split} split yet")
+            raise CommandFailed(f"{side.name} has no predictions.csv of the {split} split yet")
     seeds = [(seed, seed) for seed in sides[0] if seed in sides[1]]
     if not seeds:
         seeds = list(zip(sides[0], sides[1], strict=False))[:1]

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.collect.reading import finite
 from analysis.rank.ranking import Variant
+from runner.files import as_number
 
 DECADE = 10.0  # positive values that span it are spaced by factors, others by differences
 
@@ -58,7 +58,7 @@ def _rounded(value: float, tried: Sequence[float]) -> float:
 
 
 def _is_number(value: Any) -> bool:
-    return finite(value) is not None
+    return as_number(value) is not None
 
 
 def refined(content: Mapping[str, Any], best: Variant, axes: Sequence[FinerAxis], name: str) -> dict[str, Any]:
