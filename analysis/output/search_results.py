@@ -15,7 +15,7 @@ from runner.health.quantities import Quantity, grouped, quantity
 def search_results(summary: Summary) -> dict[str, Any]:
     """All planned runs in the order of the manifest, those that are not done with what they have, and the verdict."""
     manifest = summary.collection.manifest
-    groups = grouped(each for each in manifest.thresholds.quantities if each.column)
+    groups = grouped(each for each in manifest.thresholds.quantities if each.group)
     runs = [_run(run, manifest.select.metric, groups) for run in summary.collection.runs]
     done = [run.record for run in summary.collection.runs if run.record.completed]
     early = sum(record.stopped_early for record in done)
@@ -56,12 +56,12 @@ def _run(run: CollectedRun, metric: str, groups: Mapping[str, list[Quantity]]) -
         "best_epoch": record.best_epoch,
         "total_epochs": record.epochs if record.completed else record.epoch,
         "stopped_early": record.stopped_early if record.completed else None,
-        **{
-            f"{stem}_weights" if each[0].group else stem: {
-                one.member: value for one in each if (value := quantity(logged, one.name)) is not None
-            }
-            or None
-            for stem, each in groups.items()
-        },
+        **{f"{stem}_weights": _weights(members, logged) for stem, members in groups.items()},
         "metrics": record.metrics or record.last,
     }
+
+
+def _weights(members: list[Quantity], logged: Mapping[str, Any]) -> dict[str, float] | None:
+    """Member → its value, of a group that a run logged; None where it logged none."""
+    values = {each.member: value for each in members if (value := quantity(logged, each.name)) is not None}
+    return values or None

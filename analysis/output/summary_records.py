@@ -16,18 +16,22 @@ from runner.spreadsheet import csv_text
 
 def csv_columns(summary: Summary) -> list[str]:
     """Columns of results_summary.csv, in their order."""
+    return [*_own_columns(summary), *declared_columns(summary)]
+
+
+def _own_columns(summary: Summary) -> list[str]:
     select = summary.collection.manifest.select
     return [
         "rank", "variant", *summary.collection.manifest.axes, "state", "seeds",
         f"{select.metric}_mean", f"{select.metric}_std", f"{select.test_metric}_mean", f"{select.test_metric}_std",
         "final_w_graph", "final_w_text", "ratio", "band", "health", "parameters", "seconds", "gpu_minutes",
-        "contribution_ratio", "reliance", "flags", *declared_columns(summary),
+        "contribution_ratio", "reliance", "flags",
     ]  # fmt: skip
 
 
 def declared_columns(summary: Summary) -> list[str]:
-    """A column for every quantity that the task declares and some variant reports."""
-    reported = {name for variant in summary.variants for name in variant.quantities}
+    """A column for every quantity that the task declares and some variant reports, but for names of ours."""
+    reported = {name for variant in summary.variants for name in variant.quantities} - set(_own_columns(summary))
     return [
         each.name for each in summary.collection.manifest.thresholds.quantities if each.column and each.name in reported
     ]

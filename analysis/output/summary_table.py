@@ -283,9 +283,11 @@ def weight_lines(summary: Summary) -> list[str]:
         f"stopped early: {early} of {len(done)} runs ({share}); {epochs:,} epochs in all",
     ]
     chosen = summary.variant(summary.choice.variant) if summary.choice else None
-    groups = shown_groups(summary.collection.manifest.thresholds) if chosen else {}
-    shown = {stem: shown_together(each, chosen.quantities) for stem, each in groups.items() if chosen}
-    return lines + [f"{stem} of {chosen.name}: {text}" for stem, text in shown.items() if chosen and text]
+    if chosen is not None:
+        for stem, quantities in shown_groups(summary.collection.manifest.thresholds).items():
+            text = shown_together(quantities, chosen.quantities)
+            lines += [f"{stem} of {chosen.name}: {text}"] if text else []
+    return lines
 
 
 def baseline_lines(summary: Summary) -> list[str]:

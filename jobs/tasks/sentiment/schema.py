@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.sentiment.options import SentimentModelOptions
 
 GENERATED = "generated"
+GUIDANCE = "guidance"  # the name under which the weights of modalities stand in diagnostics.jsonl and result.json
 
 
 class Section(BaseModel):
