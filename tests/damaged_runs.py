@@ -27,6 +27,7 @@ from experiment_factory import Plan, PlannedVariant, write_experiment
 from runner.rundir.layout import ExperimentDir
 
 LONGEST_S = 30  # of one command; it takes a tenth of a second
+LARGE = 1 << 30  # bytes
 DEEP = "[" * 50_000
 ODD: list[Any] = [
     None, True, -1, 0, 3, 10**400, 1e308, float("nan"), float("inf"), -float("inf"), 2**63, "", "x", "\u0000", "é日\n|",
@@ -112,6 +113,7 @@ class Damaged:
     path: Path
     outside: Path  # a directory that must stay as it is
     done: list[str]
+    names: frozenset[str] = frozenset()  # of the files that were there before
 
 
 def damaged(whole: Path, folder: Path, seed: int, damages: int | None = None) -> Damaged:
@@ -119,16 +121,18 @@ def damaged(whole: Path, folder: Path, seed: int, damages: int | None = None) ->
     chance = random.Random(seed)
     root, outside = folder / "root", folder / "outside"
     path = Path(shutil.copytree(whole, root / whole.name))
+    names = frozenset(entry.name for entry in path.rglob("*"))
     outside.mkdir()
     (outside / "file.json").write_text('{"kind": "x", "time": 1}')
     done = []
     for _ in range(chance.randint(1, 6) if damages is None else damages):
         target = chance.choice(sorted(_below(path)))
-        damage = chance.choice(DAMAGES if target.is_file() else FOLDER_DAMAGES)
+        small = target.is_file() and target.stat().st_size < LARGE  # what is endless already is not read by us
+        damage = chance.choice(DAMAGES if small else FOLDER_DAMAGES)
         with contextlib.suppress(FileNotFoundError):  # an earlier damage took it away
             damage(target, outside, chance)
         done.append(f"{damage.__name__.strip('_')} {target.relative_to(path)}")
-    return Damaged(path, outside, done)
+    return Damaged(path, outside, done, names)
 
 
 def _below(path: Path) -> Iterator[Path]:
@@ -319,9 +323,7 @@ def wrong(whole: Path, folder: Path, seed: int, longest: Limits | None = None) -
 def faults(case: Damaged, asked: list[tuple[str, tuple[object, ...]]], seed: int, longest: Limits) -> list[str]:
     """What the commands `asked` did wrong: a traceback, no word, a word without a name, too long, outside, executed."""
     outside, beside = contents(case.outside), sorted(entry.name for entry in case.outside.parent.iterdir())
-    names = {case.path.name, *(path.name for path in case.path.rglob("*"))} | {
-        name for line in case.done for name in line.split("/")
-    }
+    names = {case.path.name, *(path.name for path in case.path.rglob("*")), *case.names}
     found = []
     for program, arguments in asked:
         began = time.monotonic()

@@ -124,7 +124,8 @@ def data_set(folder: Path, seed: int) -> tuple[Damaged, Path]:
     target = chance.choice([path, *path.iterdir()] if path.is_dir() else [path])
     damage = chance.choice(damaged_runs.FOLDER_DAMAGES[:5] if target.is_dir() else DATA_DAMAGES)
     damage(target, outside, chance)
-    return Damaged(root, outside, [f"{damage.__name__.strip('_')} {target.relative_to(root)}"]), config
+    done = [f"{damage.__name__.strip('_')} {target.relative_to(root)}"]
+    return Damaged(root, outside, done, frozenset((target.name, config.name))), config
 
 
 DATA_DAMAGES = [

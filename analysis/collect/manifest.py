@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from analysis.collect.reading import finite, finite_items, json_object
+from analysis.collect.reading import finite_items, json_object
 from runner.config.metric_names import named_mode
 from runner.errors import CommandFailed, ConfigError, Problem
+from runner.files import as_number
 from runner.health.quantities import read_quantities
 from runner.health.thresholds import Thresholds, overridden
 from runner.rundir.layout import ExperimentDir
@@ -96,7 +97,7 @@ def read_manifest(directory: ExperimentDir) -> Manifest:
     target = content.get("target_mae", select.get("target_mae"))
     return Manifest(
         experiment=str(content.get("experiment") or directory.path.resolve().name),
-        task=content.get("task"),
+        task=content["task"] if isinstance(content.get("task"), str) else None,
         description=str(content.get("description") or ""),
         runs=runs,
         select=_select(select, str(path)),
@@ -166,5 +167,5 @@ def share(value: Any) -> float | None:
         except ValueError:
             return None
     else:
-        number = finite(value)  # type: ignore[assignment]
+        number = as_number(value)  # type: ignore[assignment]
     return number if number is not None and 0 <= number < 1 else None

@@ -32,7 +32,9 @@ def variant_named(summary: Summary, name: str) -> Variant:
         raise UserError(f"{name!r} means runs of {len(named)} variants: {listed}; name one")
     (variant,) = named
     runs, scored = (tuple(run for run in part if run.run_id in ids) for part in (variant.runs, variant.scored))
-    label = variant.name if runs == variant.runs else runs[0].run_id if len(runs) == 1 else name
+    by_id = runs[0].run_id.startswith(name) and name != variant.name
+    whole = runs == variant.runs and not by_id
+    label = variant.name if whole else runs[0].run_id if len(runs) == 1 else name
     return replace(variant, name=label, runs=runs, scored=scored)
 
 

@@ -11,7 +11,7 @@ from analysis.collect.run_record import newest_epochs
 from analysis.formatting import natural
 from analysis.rank.ranking import Variant
 from analysis.rank.statistics import mean_sd
-from runner.files import as_count
+from runner.files import as_count, as_number
 from runner.health.judgement import by_layer
 from runner.rundir.layout import ExperimentDir
 
@@ -66,7 +66,7 @@ class VariantLogs:
 def _curve(points: Iterable[tuple[int, Any]]) -> Curve:
     by_epoch: dict[int, list[float]] = {}
     for epoch, logged in points:
-        if (value := reading.finite(logged)) is not None:
+        if (value := as_number(logged)) is not None:
             by_epoch.setdefault(epoch, []).append(value)
     epochs = sorted(by_epoch)
     means = [mean for epoch in epochs if (mean := mean_sd(by_epoch[epoch]))]

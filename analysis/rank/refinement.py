@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.collect.reading import finite
 from analysis.rank.ranking import Variant
 from analysis.task_definitions import FULL_EPOCHS, FULL_PATIENCE
 from runner.config.yaml_output import dump
+from runner.files import as_number
 
 DECADE = 10.0  # positive values that span it are spaced by factors, others by differences
 
@@ -29,8 +29,8 @@ def finer_axes(variants: Sequence[Variant], best: Variant, points: int) -> list[
     """For every axis of at least two numbers, `points` values between the neighbours of the best one."""
     finer_ones = []
     for axis, value in best.axes.items():
-        numbers = sorted({variant.axes[axis] for variant in variants if finite(variant.axes.get(axis)) is not None})
-        if len(numbers) >= 2 and finite(value) is not None:
+        numbers = sorted({variant.axes[axis] for variant in variants if as_number(variant.axes.get(axis)) is not None})
+        if len(numbers) >= 2 and as_number(value) is not None:
             finer_ones.append(finer(axis, numbers, value, points))
     return finer_ones
 

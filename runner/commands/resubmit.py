@@ -34,7 +34,7 @@ def reload(directory: ExperimentDir, cluster: str | None) -> Again:
     sent = manifest.submissions(path)
     if not sent:
         raise UserError(f"{directory.path} was never submitted", next_command="runner submit CONFIG")
-    origin = submission.Origin(**sent[-1].origin) if cluster else submission.origin_of(path, sent[-1])
+    origin = submission.origin_of(path, sent[-1], cluster)
     other = (Path(cluster).absolute() if Path(cluster).exists() else cluster) if cluster else None
     os.chdir(origin.folder)
     kept = path.submission(sent[-1].number) / "experiment.yaml"

@@ -109,5 +109,6 @@ def _starts(run: Named, name: str) -> bool:
 
 def _no_run(runs: Sequence[Named], name: str) -> UserError:
     guess = nearest(name, [text for run in runs for text in (run.run_id, run.variant)])
-    what = f"no run {name!r} among {len(runs)}" + (f"; did you mean {guess}?" if guess else "")
-    return UserError(f"{what}\n    allowed: {RUN_SYNTAX}", next_command="runner expand CONFIG, which lists them")
+    hint = f"\n    did you mean: {guess}" if guess else ""
+    what = f"no run {name!r} among {len(runs)}\n    allowed: {RUN_SYNTAX}{hint}"
+    return UserError(what, next_command="runner expand CONFIG, which lists them")

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from runner.config.cluster import Cluster, SlurmCluster, has_secrets, worker_environment
 from runner.config.experiment import Array, Experiment, Resources
 from runner.config.quantities import human_seconds
@@ -164,10 +166,21 @@ def _take_back(directory: ExperimentDir, number: int, tasks: list[list[str]]) ->
             run.path.rmdir()
 
 
-def origin_of(directory: ExperimentDir, sent: manifest.Submission) -> Origin:
-    """Where a submission comes from; CommandFailed where somebody else's cluster file may not be read."""
-    origin, kept = Origin(**sent.origin), directory.cluster_file(sent.number)
-    if origin.cluster != kept.name:  # local, or the text of an older version
+def origin_of(directory: ExperimentDir, sent: manifest.Submission, other_cluster: str | None = None) -> Origin:
+    """Where a submission comes from, with the text of its cluster file where no other cluster takes its place.
+
+    Raises CommandFailed where the record is damaged, its folder is gone, or its cluster file may not be read.
+    """
+    try:
+        origin = TypeAdapter(Origin).validate_python(sent.origin)
+    except ValidationError:
+        what = f"{directory.submission_log}: the record of submission {sent.number} is damaged"
+        raise CommandFailed(what, next_command="runner submit CONFIG") from None
+    if not os.path.isdir(origin.folder):
+        what = f"{directory.path} was submitted from {origin.folder}, which is no folder any more"
+        raise CommandFailed(what, next_command="runner submit CONFIG")
+    kept = directory.cluster_file(sent.number)
+    if other_cluster or origin.cluster != kept.name:  # local, or the text of an older version
         return origin
     try:
         return replace(origin, cluster=read_bytes(kept).decode())

@@ -198,6 +198,26 @@ def test_a_cluster_file_without_a_token_is_for_colleagues_to_read(tmp_path: Path
         origin_of(directory, manifest.submissions(directory)[0])
 
 
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ({"cluster": None}, "submissions.jsonl: the record of submission 1 is damaged"),
+        ({"folder": 3}, "the record of submission 1 is damaged"),
+        ({"overrides": "a=1"}, "the record of submission 1 is damaged"),
+        ({"folder": "/gone"}, "was submitted from /gone, which is no folder any more"),
+    ],
+)
+def test_a_submission_that_cannot_be_repeated_is_said(
+    directory: ExperimentDir, record: dict[str, Any], words: str
+) -> None:
+    directory.path.mkdir(parents=True)
+    begun = {"submission": 1, "event": "begun", "kind": "local", "overrides": [], "cluster": "local", "folder": "/"}
+    manifest.log_submission(directory, begun | record)
+    with pytest.raises(CommandFailed, match=words):
+        origin_of(directory, manifest.submissions(directory)[0])
+    assert run("resubmit", directory.path).status == 1
+
+
 @pytest.mark.usefixtures("commands")
 def test_a_run_directory_holds_what_the_worker_needs(tmp_path: Path, directory: ExperimentDir) -> None:
     found = expansion(tmp_path)
