@@ -318,7 +318,7 @@ def test_of_parents_started_at_once_one_runs_the_run(tmp_path: Path) -> None:
 def test_requeued_task_waits_for_its_dying_former_self(tmp_path: Path) -> None:
     slow = {"epochs": 1000, "epoch_seconds": 0.05}
     directory = write_run(tmp_path / "exp", train=slow, checkpoint_seconds=3.0)
-    job = slurm_job("5")
+    job = slurm_job("5", RUNNER_HEARTBEAT_S="1.5")  # four of these are longer than the checkpoint takes
     first = start_parent(directory, **job)
     running_epoch(directory)
     first.send_signal(signal.SIGUSR2)
