@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from analysis_command import analysis_command
+from runner.health.judgement import Ending, Logs, finished_findings, live_findings
 from runner.health.quantities import Quantity, as_data, read_quantities, with_limits
 from runner.health.thresholds import overridden
 from runner.rundir.layout import ExperimentDir
@@ -55,6 +57,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "springs_task.py").write_text(TASK)
     (tmp_path / "springs.yaml").write_text(CONFIG)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # before the folders of earlier tests, whose class has the same name
+    monkeypatch.delitem(sys.modules, "springs_task", raising=False)
     return tmp_path
 
 
@@ -91,6 +95,51 @@ def test_quantities_survive_the_manifest_and_damaged_ones_are_left_out() -> None
     damaged = [{"name": "a", "low": "x", "unit": 3, "high": 2, "colour": "red"}, {"low": 1}, 7, None]
     assert read_quantities(damaged) == (Quantity("a", high=2),)
     assert [read_quantities(other) for other in (None, {}, "x")] == [(), (), ()]
+
+
+@pytest.mark.parametrize("name", ["../../out", "a/b", "", "a\0b", "\x1b[2J", "x" * 61, "-a", "a\n"])
+def test_a_name_that_leads_elsewhere_is_refused_and_left_out_of_a_foreign_manifest(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot name a quantity"):
+        Quantity(name)
+    assert read_quantities([{"name": name}, {"name": "g_a", "group": name or "/"}, {"name": "a"}]) == (Quantity("a"),)
+
+
+def test_a_hostile_manifest_writes_no_figure_outside(folder: Path, analysis) -> None:
+    assert run("submit", "springs.yaml", "--wait").status == 0
+    manifest = folder / "runs" / "springs" / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["quantities"] = [{"name": "share_bulk", "group": "../../../../planted"}, {"name": "seeds"}]
+    manifest.write_text(json.dumps(content))
+    status, _, err = analysis("summarize", manifest.parent)
+    assert status == 0, err
+    assert not list(folder.rglob("planted*"))
+    header = (manifest.parent / "analysis" / "results_summary.csv").read_text().splitlines()[0].split(",")
+    assert header.count("seeds") == 1
+
+
+@pytest.mark.parametrize(
+    ("returned", "words"), [("[{'name': 'a'}]", "is no Quantity"), ("[Quantity('a/b')]", "cannot name a quantity")]
+)
+def test_a_wrong_declaration_is_one_message(folder: Path, returned: str, words: str) -> None:
+    changed = TASK.replace("return [\n", f"return {returned}\n        return [\n")
+    (folder / "springs_task.py").write_text(changed)
+    said = run("expand", "springs.yaml")
+    assert said.status == 2
+    assert words in said.err
+    assert "Springs" in said.err
+
+
+def test_a_threshold_of_ours_stays_ours() -> None:
+    thresholds = overridden({"ratio_low": 2.0}, quantities=[Quantity("ratio", low=7)])
+    assert (thresholds.ratio_low, thresholds.quantities[0].low) == (2.0, 7)
+
+
+def test_what_a_run_logs_by_epoch_alone_is_judged_at_its_end_as_while_it_trained() -> None:
+    thresholds = overridden({}, quantities=[Quantity("stiffness", low=10)])
+    logs = Logs(history=[{"epoch": 1, "stiffness": 3.0}])
+    rules = [[f.rule for f in judge] for judge in (live_findings(logs, thresholds=thresholds),
+             finished_findings(logs, Ending(), thresholds=thresholds))]  # fmt: skip
+    assert rules == [["stiffness_low"], ["stiffness_low"]]
 
 
 def test_members_of_a_group_share_their_limits() -> None:

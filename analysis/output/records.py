@@ -105,7 +105,7 @@ def _named(run: CollectedRun) -> dict[str, Any]:
 def search_results(summary: Summary) -> dict[str, Any]:
     """All planned runs in the order of the manifest, those that are not done with what they have, and the verdict."""
     select, (early, done, epochs) = summary.collection.manifest.select, summary.effort
-    groups = grouped(item for item in summary.collection.manifest.thresholds.quantities if item.column)
+    groups = grouped(item for item in summary.collection.manifest.thresholds.quantities if item.group)
     runs = [_run(run, select.metric, groups) for run in summary.collection.runs]
     return {
         "experiment": summary.collection.manifest.experiment,
@@ -142,7 +142,7 @@ def _run(run: CollectedRun, metric: str, groups: Mapping[str, list[Quantity]]) -
         "total_epochs": record.epochs if record.completed else record.epoch,
         "stopped_early": record.stopped_early if record.completed else None,
         **{
-            f"{stem}_weights" if items[0].group else stem: {
+            f"{stem}_weights": {
                 item.member: value for item in items if (value := quantity(logged, item.name)) is not None
             }
             or None

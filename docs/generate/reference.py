@@ -11,7 +11,7 @@ import runner.cli
 from benchmarks.page import table
 from docs.generate import commands, keys
 from jobs.tasks.registry import TASKS
-from jobs.tasks.sentiment.task import GUIDANCE
+from jobs.tasks.sentiment.task import QUANTITIES
 from runner.commands.schema import cluster_schema, experiment_schema
 from runner.config.field_comments import comments
 from runner.health.thresholds import Thresholds
@@ -79,15 +79,12 @@ def _health() -> str:
         for field in dataclasses.fields(Thresholds)
         if field.name != "quantities"
     ]
-    declared = [("sentiment", each) for each in GUIDANCE if each.member == "text"]
+    weight = QUANTITIES[0]  # of one modality; the others have the same limits
+    assert weight.low is not None
+    assert weight.high is not None
     rows += [
-        (f"`{each.stem}_{side}`", f"of task {task}: {what}", f"`{_number(border)}`")
-        for task, each in declared
-        for side, border, what in (
-            ("low", each.low, "below: the modality is ignored"),
-            ("high", each.high, "above: it decides alone"),
-        )
-        if border is not None
+        (f"`{weight.stem}_low`", "of task sentiment: below: the modality is ignored", f"`{_number(weight.low)}`"),
+        (f"`{weight.stem}_high`", "of task sentiment: above: it decides alone", f"`{_number(weight.high)}`"),
     ]
     intro = "Keys of `health` in an experiment file; what each finding means and what to do: [FAQ](../faq.md)."
     return f"# Health: every threshold\n\n{intro}\n\n{table(('key', 'meaning', 'default'), rows, numbers=1)}"

@@ -155,7 +155,8 @@ def finished_findings(
         errors = [quantity(ending.metrics, name) for name in (metric, test, f"{test}_of_mean")]
         findings += transfer_findings(errors[0], errors[1], errors[2], t)
     findings += constant_findings(ending.prediction_sd, ending.target_sd, t)
-    findings += reliance_findings(quantity(ending.metrics, "reliance"), t) + declared_findings(ending.metrics, t)
+    findings += reliance_findings(quantity(ending.metrics, "reliance"), t)
+    findings += declared_findings({**(history[-1] if history else {}), **ending.metrics}, t)
     layers = latest_layers(logs.fusion_rows, logs.diagnostics)
     for layer, values in ending.fusion.items():
         layers.setdefault(layer, {}).update(values)

@@ -6,13 +6,17 @@ rule, column or figure knows the task.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from runner.errors import UserError
 from runner.files import as_number
 
 Quantities = Mapping[str, Any]
+_NAME = re.compile(r"\w[\w-]{0,59}", re.ASCII)
 LATE = "late"  # the layer name of a late fusion; middle fusions are named by their ALIGNN layer
 
 
@@ -20,7 +24,8 @@ LATE = "late"  # the layer name of a late fusion; middle fusions are named by th
 class Quantity:
     """A number that runs of a task log, of a layer or among their metrics: how it is shown and what is healthy.
 
-    Members of a `group` share one column and one threshold name, as the weights of several modalities do.
+    Members of a `group` share one column and one threshold name, as the weights of several modalities do. Raises
+    ValueError for a name or group that could not name a file and a column.
     """
 
     name: str  # as it is logged; of a group: <group>_<member>
@@ -33,6 +38,11 @@ class Quantity:
     below_advice: str = ""  # what to do then
     above_advice: str = ""
     column: bool = True  # whether the ranked table shows it; a metric that ranks has its own column
+
+    def __post_init__(self) -> None:
+        for word in (self.name, self.group or self.name):
+            if not _NAME.fullmatch(word):
+                raise ValueError(f"{word!r} cannot name a quantity: letters, digits, _ and -, at most 60")
 
     @property
     def stem(self) -> str:
@@ -60,14 +70,23 @@ def quantity(values: Quantities, name: str) -> float | None:
 
 
 def quantities_of(task: Any, models: Sequence[Any]) -> tuple[Quantity, ...]:
-    """What `task` says of runs with these parameters; nothing where it says nothing."""
-    declared = getattr(task, "quantities", None)
-    return tuple(declared(models)) if declared else ()
+    """What `task` says of runs with these parameters; nothing where it says nothing.
+
+    Raises UserError where it returns something else than quantities.
+    """
+    declare = getattr(task, "quantities", None)
+    try:
+        quantities = tuple(declare(models)) if declare else ()
+    except ValueError as error:
+        raise UserError(f"task {type(task).__name__}: quantities: {error}") from error
+    if wrong := [each for each in quantities if not isinstance(each, Quantity)]:
+        raise UserError(f"task {type(task).__name__}: quantities returned {wrong[0]!r}, which is no Quantity")
+    return quantities
 
 
 def as_data(quantities: Iterable[Quantity]) -> list[dict[str, Any]]:
     """As the manifest keeps them: what is not as usual."""
-    usual = asdict(Quantity(""))
+    usual = asdict(Quantity("usual")) | {"name": None}
     return [{key: value for key, value in asdict(each).items() if value != usual[key]} for each in quantities]
 
 
@@ -77,7 +96,8 @@ def read_quantities(data: Any) -> tuple[Quantity, ...]:
     result = []
     for item in data if isinstance(data, list) else []:
         if isinstance(item, dict) and isinstance(item.get("name"), str):
-            result.append(Quantity(**{key: item[key] for key in item if _fits(item[key], kinds.get(key))}))
+            with suppress(ValueError):  # its name leads out of the folder of figures, say
+                result.append(Quantity(**{key: item[key] for key in item if _fits(item[key], kinds.get(key))}))
     return tuple(result)
 
 

@@ -103,8 +103,8 @@ def overridden(
         problems.append(Problem(f"found {values!r}", "health", file, allowed="threshold names with their values"))
         values = {}
     types = {field.name: type(field.default) for field in dataclasses.fields(Thresholds) if field.name != "quantities"}
-    limits = dict.fromkeys((f"{each.stem}_{side}" for each in quantities for side in ("low", "high")), float)
-    types |= limits
+    declared = {f"{each.stem}_{side}" for each in quantities for side in ("low", "high")} - types.keys()
+    types |= dict.fromkeys(declared, float)
     for name, value in (values or {}).items():
         if name not in types:
             found = Problem("no such threshold", f"health.{name}", file, nearest=nearest(str(name), types))
@@ -118,8 +118,8 @@ def overridden(
             problems.append(Problem(f"found {value!r}", f"health.{name}", file, allowed=allowed))
     if problems:
         raise ConfigError(problems)
-    declared = with_limits(quantities, {name: accepted.pop(name) for name in limits if name in accepted})
-    return dataclasses.replace(DEFAULT, **accepted, quantities=declared)
+    limits = {name: accepted.pop(name) for name in declared & accepted.keys()}
+    return dataclasses.replace(DEFAULT, **accepted, quantities=with_limits(quantities, limits))
 
 
 def _is_number(value: Any) -> bool:

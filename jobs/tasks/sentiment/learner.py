@@ -12,13 +12,11 @@ from torch.nn import functional as F
 
 from jobs.tasks.sentiment.dataset import Corpus, Rows
 from jobs.tasks.sentiment.metrics import scores
-from jobs.tasks.sentiment.schema import LossParams, TrainParams
+from jobs.tasks.sentiment.schema import GUIDANCE, LossParams, TrainParams
 from jobs.training.trainer import Validation
 from models.sentiment.losses import DISTANCES, info_nce_to
 from models.sentiment.model import Guided, SentimentModel
 from models.sentiment.options import MODALITIES
-
-GUIDANCE = "guidance"  # the name under which the weights stand in diagnostics.jsonl and result.json
 
 
 class SentimentLearner:

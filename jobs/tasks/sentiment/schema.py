@@ -10,6 +10,7 @@ from jobs.section import Section
 from models.sentiment.options import SentimentModelOptions
 
 GENERATED = "generated"
+GUIDANCE = "guidance"  # the name under which the weights of modalities stand in diagnostics.jsonl and result.json
 
 
 class Importance(Section):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jobs.task import Outcome, Preparation
-from jobs.tasks.sentiment.schema import GENERATED, FeatureFile, SentimentParams
+from jobs.tasks.sentiment.schema import GENERATED, GUIDANCE, FeatureFile, SentimentParams
 from jobs.training.device import choose_device
 from jobs.training.predictions import write_predictions
 from models.sentiment.options import MODALITIES
@@ -35,10 +35,10 @@ _METRICS: tuple[tuple[str, Mode], ...] = (
     ("val_f1", "max"),
 )  # fmt: skip
 REPORTED = Reported("val_mse", _METRICS, frozenset(dict(_METRICS)))
-GUIDANCE = tuple(
+QUANTITIES = tuple(
     Quantity(
-        f"guidance_{name}",
-        group="guidance",
+        f"{GUIDANCE}_{name}",
+        group=GUIDANCE,
         unit="%",
         low=0.05,
         high=0.9,
@@ -63,7 +63,7 @@ class SentimentTask:
 
     def quantities(self, params: Sequence[SentimentParams]) -> Sequence[Quantity]:
         """The mean weight of each modality on the validation split."""
-        return GUIDANCE
+        return QUANTITIES
 
     def check_key(self, params: SentimentParams) -> Hashable:
         """Equal for parameters of which `check` says the same."""
@@ -134,7 +134,7 @@ class SentimentTask:
             context.warn(note)
         context.plan(params.train.epochs, learner.metric)
         fitted = Fit(learner, params.train, context).run()
-        weights = fitted.best_fusion["guidance"]
+        weights = fitted.best_fusion[GUIDANCE]
         return Outcome(
             metrics=fitted.best_metrics | evaluate(learner, context),
             best_epoch=fitted.best_epoch,
@@ -144,7 +144,7 @@ class SentimentTask:
             fusion=fitted.best_fusion,
             extra={
                 "device": str(device),
-                "guidance_weights": {each.member: weights[each.name] for each in GUIDANCE},
+                "guidance_weights": {each.member: weights[each.name] for each in QUANTITIES},
                 "loss_weights": LOSS_WEIGHTS,
                 "notes": notes,
             },

@@ -17,7 +17,7 @@ from analysis.rank.refinement import best_config
 from analysis.rank.summary import summarize
 from analysis_command import analysis_command
 from experiment_factory import Plan, PlannedVariant, write_experiment
-from jobs.tasks.sentiment.task import GUIDANCE as DECLARED
+from jobs.tasks.sentiment.task import QUANTITIES as DECLARED
 from runner.commands.loading import load
 from runner.health.declared import declared_findings
 from runner.health.quantities import as_data
