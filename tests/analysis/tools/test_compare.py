@@ -64,7 +64,7 @@ def test_a_variant_without_predictions_is_said(path, analysis):
         file.unlink()
     status, _, err = analysis("compare", "good", "bad", "-e", path)
     assert status == 1
-    assert "error: bad has no predictions.csv of the val split yet" in err
+    assert "error: bad has no predictions of the val split yet" in err
 
 
 def test_variants_on_other_crystals_cannot_be_compared(path, analysis):
@@ -130,7 +130,7 @@ def test_an_experiment_without_a_choice_is_said(tmp_path, path, analysis):
     waiting = Plan([PlannedVariant("v", states=dict.fromkeys(range(3), "new"))], name="waiting")
     status, _, err = analysis("compare", write_experiment(tmp_path, waiting), path)
     assert status == 1
-    assert "waiting has completed: nothing to choose" in err
+    assert "no run of waiting has completed, so there is no choice to compare" in err
 
 
 def test_a_checkpoint_outside_a_run_is_refused(tmp_path, path, analysis):
