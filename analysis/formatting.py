@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -19,6 +20,11 @@ def mean_with_sd(mean: float, sd: float | None) -> str:
 def percent(share: float, places: int = 1) -> str:
     """A relative change with its sign: `-4.0 %`."""
     return f"{100 * share:+.{places}f} %"
+
+
+def share(value: float | None) -> str:
+    """`12 %`, `3.1 %` below a tenth; blank for none."""
+    return "" if value is None else f"{100 * value:.{1 if abs(value) < 0.1 else 0}f} %"
 
 
 def significant(value: float | None, figures: int = 4) -> str:
@@ -51,6 +57,12 @@ def parameter_count(value: int | None) -> str:
 def minutes(seconds: float | None) -> str:
     """Seconds as minutes; blank for none."""
     return "" if seconds is None else f"{seconds / 60:.1f}"
+
+
+def shortened(names: Sequence[str], length: int = 28) -> list[str]:
+    """Names as there is room for: the middle is left out, because names of variants differ at both ends."""
+    tail = length * 2 // 5
+    return [name if len(name) <= length else f"{name[: length - 1 - tail]}…{name[-tail:]}" for name in names]
 
 
 def plural(count: int, noun: str) -> str:

@@ -20,7 +20,6 @@ import numpy as np
 
 from analysis.collect.manifest import Select
 from analysis.rank.choice import Candidate, choose
-from analysis.rank.claims import is_beyond_noise
 from analysis.rank.significance import tie
 from analysis.rank.statistics import LEVEL, Array, paired_interval, pooled_seed_variance, two_way
 from benchmarks.page import filled, table
@@ -80,7 +79,7 @@ def pooled_claims(noise: Noise, items: int, repeats: int, random: np.random.Gene
     for _ in range(repeats):
         drawn = losses(random, np.zeros((1, VARIANTS)), noise, 2, items)[0]
         interval = paired_interval(drawn[1], drawn[0], pooled=pooled_seed_variance(drawn.mean(-1)))
-        claimed += is_beyond_noise(interval, interval.p)
+        claimed += interval.is_beyond_noise(interval.p)
     return claimed / repeats
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from analysis.output.search_results import search_results
+from analysis.output.records import search_results
 from analysis.rank.summary import summarize
 from benchmarks.page import filled, table
 from benchmarks.timing import machine

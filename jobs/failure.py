@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import signal
 import time
 import traceback
@@ -140,8 +141,23 @@ def _is_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
+# A frame of a traceback, and whatever stands in front of the name of the exception
+_FRAME = re.compile(r'^ +File "(.+)", line \d+, in (.+)$', re.MULTILINE)
+_VARIES = re.compile(r"\S*[\d/=]\S*")  # numbers, paths and settings
+
+
+def _of_program(output: str) -> str:
+    """Where the traceback of a program ends, else its last line without the words that vary between runs."""
+    if frames := list(_FRAME.finditer(output)):
+        name = re.search(r"^[A-Za-z_][\w.]*", output[frames[-1].end() :], re.MULTILINE)
+        return f"{name[0] if name else '?'}:{Path(frames[-1][1]).name}:{frames[-1][2]}"
+    return " ".join(_VARIES.sub("", output.strip().rpartition("\n")[2]).split())[:80]
+
+
 def _fingerprint(kind: Kind, error: BaseException) -> str:
     """Kind, exception and the function that raised it; no line number and no message, which vary between runs."""
+    if isinstance(error, RunFailure) and error.output is not None:
+        return f"{kind}:{_of_program(error.output)}"
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{Path(frames[-1].filename).name}:{frames[-1].name}" if frames else "?"
     return f"{kind}:{type(error).__name__}:{place}"

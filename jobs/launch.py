@@ -6,7 +6,7 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jobs
@@ -24,13 +24,13 @@ ALLOCATOR = {
 }
 
 
-def module_command(module: str, *arguments: str) -> list[str]:
-    """The command line that runs `module` with this Python.
+def module_command(module: str, *arguments: str, interpreter: Sequence[str] | None = None) -> list[str]:
+    """The command line that runs `module` with this Python, or with `interpreter`.
 
     -P keeps the working directory off `sys.path`: a folder called models/ in it must not hide ours. Unlike
     PYTHONSAFEPATH it is not inherited by the programs that a task starts.
     """
-    return [sys.executable, "-P", "-u", "-m", module, *arguments]
+    return [*(interpreter or [sys.executable]), "-P", "-u", "-m", module, *arguments]
 
 
 def python_path(environ: Mapping[str, str]) -> str:

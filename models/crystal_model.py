@@ -6,6 +6,7 @@ for, the late fusion joins the two sides, a linear head reads the result.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -21,7 +22,7 @@ from models.fusion.gate_warmup import GateWarmup
 from models.fusion.interface import NO_TEXT, GraphSide, LateFusion, MiddleFusion, TextSide, Widths
 from models.fusion.records import LATE_LAYER, Records
 from models.fusion.registry import LATE, MIDDLE
-from models.options import AlignnOptions, FusionOptions, MiddleOptions, NoEncoder
+from models.options import AlignnOptions, FusionOptions, MiddleOptions, NoEncoder, as_fusions
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class CrystalModel(nn.Module):
     def __init__(
         self,
         encoder: AlignnOptions | NoEncoder,
-        middle: FusionOptions,
+        middle: FusionOptions | Sequence[FusionOptions],
         late: FusionOptions,
         *,
         text_dim: int | None,
@@ -53,20 +54,26 @@ class CrystalModel(nn.Module):
         contrastive: bool = False,
     ) -> None:
         super().__init__()
-        self.options = {"encoder": encoder, "middle fusion": middle, "late fusion": late}
+        middles = as_fusions(middle)
+        self.options = {"encoder": (encoder,), "middle fusion": middles, "late fusion": (late,)}
         self.contrastive = contrastive
-        _check(encoder, middle, late, text_dim, contrastive)
+        _check(encoder, middles, late, text_dim, contrastive)
         with_graph = isinstance(encoder, AlignnOptions)
         joins = _name(late) != "none"
-        reads_t = not with_graph or middle.reads_vector or late.reads_vector or contrastive
-        self.reads_tokens = middle.reads_tokens or late.reads_tokens  # batches must carry them then
+        fusions = (*middles, late)
+        reads_t = not with_graph or any(fusion.reads_vector for fusion in fusions) or contrastive
+        self.reads_tokens = any(fusion.reads_tokens for fusion in fusions)  # batches must carry them then
         widths = Widths(encoder.hidden if isinstance(encoder, AlignnOptions) else 0, projection_dim, text_dim or 0)
 
         self.encoder = _make_encoder(encoder) if isinstance(encoder, AlignnOptions) else None
         self.text_head = ProjectionHead(widths.token, projection_dim, dropout) if reads_t else None
         self.null_text = nn.Parameter(torch.zeros(widths.token)) if reads_t or self.reads_tokens else None
         self.middle_fusions = nn.ModuleDict(
-            {str(layer): MIDDLE[_name(middle)].load()(middle, widths) for layer in _layers(middle)}
+            {
+                str(layer): MIDDLE[_name(chosen)].load()(chosen, widths)
+                for chosen in middles
+                for layer in _layers(chosen)
+            }
         )
         needs_g = with_graph and (joins or contrastive)
         self.graph_head = ProjectionHead(widths.node, projection_dim, dropout) if needs_g else None
@@ -138,7 +145,8 @@ class CrystalModel(nn.Module):
     def describe(self) -> list[str]:
         """What is trained, a line a part: its options and its number of parameters."""
         modules = {"encoder": self.encoder, "middle fusion": self.middle_fusions, "late fusion": self.late_fusion}
-        lines = [_line(part, _spelled(self.options[part]), module) for part, module in modules.items()]
+        chosen = {part: " and ".join(map(_spelled, options)) for part, options in self.options.items()}
+        lines = [_line(part, chosen[part], module) for part, module in modules.items()]
         for part, head in (("text projection", self.text_head), ("graph projection", self.graph_head)):
             if head is not None:
                 lines.append(_line(part, f"{head.first.in_features} to {head.first.out_features}", head))
@@ -160,21 +168,20 @@ def _make_encoder(options: AlignnOptions) -> Alignn:
 
 def _check(
     encoder: AlignnOptions | NoEncoder,
-    middle: FusionOptions,
+    middles: Sequence[FusionOptions],
     late: FusionOptions,
     text_dim: int | None,
     contrastive: bool,
 ) -> None:
     """Raise ValueError for parts that do not fit together."""
-    fused = [part for part, options in (("middle", middle), ("late", late)) if _name(options) != "none"]
+    parts = [*(("middle", middle) for middle in middles), ("late", late)]
+    fused = [part for part, options in parts if _name(options) != "none"]
+    last = max((layer for middle in middles for layer in _layers(middle)), default=0)
     if isinstance(encoder, NoEncoder):
         if fused or contrastive:
             raise ValueError(f"a text-only model has no graph to join: {' and '.join(fused) or 'contrastive loss'}")
-    elif max(_layers(middle), default=0) > encoder.alignn_layers:
-        raise ValueError(
-            f"middle fusion after layer {max(_layers(middle))}: the encoder has ALIGNN layers 1 to "
-            f"{encoder.alignn_layers} (counted from 1)"
-        )
+    elif last > encoder.num_layers:
+        raise ValueError(f"middle fusion after layer {last}: the encoder has layers {encoder.layer_range}")
     if text_dim is None and (fused or contrastive or isinstance(encoder, NoEncoder)):
         raise ValueError("a model that reads text needs text_dim, the width of the text encoder's vectors")
 

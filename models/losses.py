@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {  # (prediction, target), both (B,) → mean over crystals
+LOSSES: dict[str, Callable[..., Tensor]] = {  # (prediction, target), both (B,) → mean over crystals
     "l1": F.l1_loss,
     "mse": F.mse_loss,
     "bce": F.binary_cross_entropy_with_logits,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -24,7 +25,21 @@ class AlignnOptions(Options):
     embedding: int = Field(64, ge=4)  # width of the first layer of the edge and angle embeddings
     hidden: int = Field(256, ge=4)  # width of atom, bond and bond-pair features
     norm: Literal["layer", "batch"] = "layer"  # layer: ALIGNN 2.0; batch: 2021
+    dropout: float = Field(
+        0.0, ge=0, lt=1, json_schema_extra={"neutral": 0.0}
+    )  # of what each convolution adds to its nodes and edges
     backend: Literal["torch", "dgl"] = "torch"  # dgl: DGL 1.1.3 kernels, for comparison
+
+    @property
+    def num_layers(self) -> int:
+        """Layers after which a middle fusion can stand."""
+        return self.alignn_layers + self.gcn_layers
+
+    @property
+    def layer_range(self) -> str:
+        """Their numbers in words."""
+        gcn = f", then to {self.num_layers} (gcn_layers)" if self.gcn_layers else ""
+        return f"1 to {self.alignn_layers} (model.encoder.alignn_layers){gcn}"
 
 
 class NoEncoder(Options):
@@ -47,6 +62,11 @@ class FusionOptions(Options):
         return False
 
 
+def as_fusions(middle: FusionOptions | Sequence[FusionOptions]) -> tuple[FusionOptions, ...]:
+    """One middle fusion, or several at different layers."""
+    return (middle,) if isinstance(middle, FusionOptions) else tuple(middle)
+
+
 class NoFusionOptions(FusionOptions):
     """`none`: reads no text."""
 
@@ -58,7 +78,7 @@ class NoFusionOptions(FusionOptions):
 class MiddleOptions(FusionOptions):
     """Common to all middle fusions."""
 
-    layers: tuple[int, ...] = Field((2,), min_length=1)  # after these ALIGNN layers, counted from 1
+    layers: tuple[int, ...] = Field((2,), min_length=1)  # after these, counted from 1: ALIGNN layers, then GCN layers
     hidden_dim: int = Field(128, ge=1)  # width between the two linear maps of the text
     dropout: float = Field(0.1, ge=0, lt=1)  # share of what is set to zero in training
 

@@ -52,6 +52,7 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="Override a key: --
 Only = Annotated[
     list[str] | None, typer.Option("--only", help=f"These runs: {RUN_SYNTAX} (may be repeated).", metavar="RUN")
 ]
+Names = Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="These runs, as --only.")]
 ClusterName = Annotated[str | None, typer.Option("--cluster", help="local, or a cluster file.")]
 
 
@@ -153,7 +154,9 @@ def submit(
 @app.command()
 def resubmit(
     experiment: Experiment = None,
+    name: Names = None,
     root: Root = None,
+    only: Only = None,
     cluster: ClusterName = None,
     kind: Annotated[list[str] | None, typer.Option("--kind", help="Failures of this kind (may be repeated).")] = None,
     force: Annotated[bool, typer.Option("--force", help="Also what the policy leaves to a person.")] = False,
@@ -167,11 +170,31 @@ def resubmit(
     from runner.submit.selection import experiment_directory, root_directory
 
     again = command.reload(experiment_directory(experiment, root_directory(root)), cluster)
-    outcome = command.resubmit(again, kind or [], force, dry_run)
+    outcome = command.resubmit(again, [*(name or []), *(only or [])], kind or [], force, dry_run)
     for line in lines(outcome, again.loaded, again.cluster, dry_run):
         tell(line)
     if wait and not dry_run:
         wait_for(again.loaded, set(outcome.plan.states))
+
+
+@app.command()
+def reread(experiment: Experiment = None, root: Root = None) -> None:
+    """Read the metrics of a command anew, after their mapping was corrected in the experiment file."""
+    from runner.commands import reread as command
+    from runner.config.quantities import counted
+    from runner.submit.selection import experiment_directory, root_directory
+
+    directory = experiment_directory(experiment, root_directory(root))
+    config = Path(experiment) if experiment is not None and Path(experiment).is_file() else None
+    unread = 0
+    for run_id, outcome in command.reread(directory, config):
+        print(f"{run_id}  " + ("read" if isinstance(outcome, list) else f"unchanged: {outcome}"))
+        for line in outcome if isinstance(outcome, list) else []:
+            print(f"    {line}")
+        unread += not isinstance(outcome, list)
+    if unread:
+        raise CommandFailed(f"{counted(unread, 'run')} not read; see above")
+    tell(f"next: analysis summarize {directory.path.name}")
 
 
 @app.command()
@@ -255,7 +278,7 @@ def logs(
 @app.command()
 def cancel(
     experiment: Experiment = None,
-    name: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="These runs, as --only.")] = None,
+    name: Names = None,
     root: Root = None,
     only: Only = None,
     state: Annotated[
@@ -292,12 +315,81 @@ def promote(
 
 
 @app.command()
+def clean(
+    experiment: Experiment = None,
+    root: Root = None,
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Checkpoints of completed runs.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Failed and cancelled runs as a whole.")] = False,
+    gone: Annotated[bool, typer.Option("--gone", help="Runs that the experiment file no longer has.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed; remove nothing.")] = False,
+) -> None:
+    """Free disk space; never touch a run that is queued or running."""
+    from runner.commands import clean as command
+    from runner.config.quantities import counted
+    from runner.submit.selection import experiment_directory, root_directory
+
+    kinds = command.checked({"checkpoints": checkpoints, "failed": failed, "gone": gone})
+    directory = experiment_directory(experiment, root_directory(root))
+    found = command.find(directory, kinds) if dry_run else []
+    sizes = {waste.run: waste.bytes for waste in found} if dry_run else dict(command.clean(directory, kinds))
+    for cleaned, size in sizes.items():
+        print(f"{size / 1e6:10.1f} MB  {cleaned.run_id}")
+    what = "would be freed; nothing was removed (--dry-run)" if dry_run else "freed"
+    tell(f"{sum(sizes.values()) / 1e6:,.1f} MB of {counted(len(sizes), 'run')} {what}")
+
+
+@app.command()
+def bundle(
+    experiment: Experiment = None,
+    root: Root = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The archive; else NAME.tar.gz here.")] = None,
+) -> None:
+    """Pack an experiment into one archive without checkpoints, for a colleague or the end of a project."""
+    from runner.commands import bundle as command
+    from runner.config.quantities import counted
+    from runner.submit.selection import experiment_directory, root_directory
+
+    directory = experiment_directory(experiment, root_directory(root))
+    archive = output or Path(f"{directory.path.resolve().name}.tar.gz")
+    packed = command.bundle(directory, archive)
+    print(archive)
+    if packed.unreadable:
+        tell(f"{counted(packed.unreadable, 'file')} left out: not readable, or no regular file")
+    tell(f"{counted(packed.files, 'file')}, {packed.bytes / 1e6:,.1f} MB; next, where it is unpacked: "
+         f"analysis summarize {directory.path.resolve().name}")  # fmt: skip
+
+
+@app.command()
 def supervise(experiment: Experiment = None, root: Root = None, only: Only = None) -> None:
     """Look after an experiment in this process: wait, retry, summarise, go on to the next stage."""
     from runner.commands.supervise import follow
     from runner.submit.selection import experiment_directory, root_directory
 
     follow(experiment_directory(experiment, root_directory(root)), only or [])
+
+
+@app.command()
+def adopt(
+    config: Config,
+    root: Root = None,
+    set_: Set = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show a row per folder; write nothing.")] = False,
+) -> None:
+    """Make an experiment of finished runs of another program; again reads only what has changed."""
+    from runner.commands import adopt as command
+    from runner.console import console as console_of
+    from runner.submit.selection import root_directory
+
+    adoption = command.adopt(config, root_directory(root), set_ or [], dry_run)
+    if dry_run:
+        command.show(adoption, console_of())
+    for line in command.lines(adoption, dry_run):
+        tell(line)
+    if not adoption.has_results:
+        raise CommandFailed(
+            f"no run has ended with {adoption.metric}",
+            next_command=f"runner adopt {config} --dry-run, after a look at `metrics`, `log` and `done`",
+        )
 
 
 @app.command()

@@ -29,7 +29,7 @@ baseline: graph_only
 resources: {cpus: 1, memory: 2G, time: 10m}
 """
 
-CHANGING = ("seconds", "attempts")
+CHANGING = ("seconds", "attempts", "cost")
 
 
 def write_config(folder: Path, epochs: int = 3) -> Path:

@@ -21,11 +21,13 @@ from unittest.mock import patch
 import yaml
 
 import analysis.cli
+import hostile_content
 import runner.cli
 from experiment_factory import Plan, PlannedVariant, write_experiment
 from runner.rundir.layout import ExperimentDir
 
 LONGEST_S = 30  # of one command; it takes a tenth of a second
+LARGE = 1 << 30  # bytes
 DEEP = "[" * 50_000
 ODD: list[Any] = [
     None, True, -1, 0, 3, 10**400, 1e308, float("nan"), float("inf"), -float("inf"), 2**63, "", "x", "\u0000", "é日\n|",
@@ -37,7 +39,7 @@ FILE = {
     "params": {"data": {"dataset": "mp6k", "target": "formation_energy_peratom"}},
     "matrix": {"axes": {"train.learning_rate": [1e-3, 2e-3, 5e-3]}, "seeds": [0, 1]},
 }
-RUNS = (":1", "3", "2@0", "2,3@1", "late@1")
+RUNS = (":1", "3@0", "2@0", "2,3@1", "late@1")
 LINES = (b"\x00\xff\xfe", b"null", b"[1, 2]", b"3", b'"x"', b"{", b"{}", b",,,", b"NaN", DEEP.encode())
 
 
@@ -111,6 +113,7 @@ class Damaged:
     path: Path
     outside: Path  # a directory that must stay as it is
     done: list[str]
+    names: frozenset[str] = frozenset()  # of the files that were there before
 
 
 def damaged(whole: Path, folder: Path, seed: int, damages: int | None = None) -> Damaged:
@@ -118,16 +121,18 @@ def damaged(whole: Path, folder: Path, seed: int, damages: int | None = None) ->
     chance = random.Random(seed)
     root, outside = folder / "root", folder / "outside"
     path = Path(shutil.copytree(whole, root / whole.name))
+    names = frozenset(entry.name for entry in path.rglob("*"))
     outside.mkdir()
     (outside / "file.json").write_text('{"kind": "x", "time": 1}')
     done = []
     for _ in range(chance.randint(1, 6) if damages is None else damages):
         target = chance.choice(sorted(_below(path)))
-        damage = chance.choice(DAMAGES if target.is_file() else FOLDER_DAMAGES)
+        small = target.is_file() and target.stat().st_size < LARGE  # what is endless already is not read by us
+        damage = chance.choice(DAMAGES if small else FOLDER_DAMAGES)
         with contextlib.suppress(FileNotFoundError):  # an earlier damage took it away
             damage(target, outside, chance)
         done.append(f"{damage.__name__.strip('_')} {target.relative_to(path)}")
-    return Damaged(path, outside, done)
+    return Damaged(path, outside, done, names)
 
 
 def _below(path: Path) -> Iterator[Path]:
@@ -248,9 +253,17 @@ def _analysis_out(target: Path, outside: Path, chance: random.Random) -> None:
         (path / "analysis").symlink_to(outside)
 
 
-ANY = [_delete, _link_out, _link_to_nothing, _link_to_itself, _forbid, _analysis_out]
+TEXTS = (".json", ".jsonl", ".csv", ".log", ".yaml")
+
+
+def _escapes(target: Path, outside: Path, chance: random.Random) -> None:
+    hostile_content.escaped(target, outside, chance) if target.suffix in TEXTS else _garble(target, outside, chance)
+
+
+OF_A_TREE = [_analysis_out, hostile_content.planted_cache]
+ANY = [_delete, _link_out, _link_to_nothing, _link_to_itself, _forbid, *OF_A_TREE]
 DAMAGES: list[Callable[[Path, Path, random.Random], None]] = [
-    *ANY, *[_pipe_instead, _endless] * 2,
+    *ANY, *[_pipe_instead, _endless, hostile_content.pickled, _escapes] * 2,
     _truncate, _garble, _foreign, _odd_lines, _directory_instead, *[_odd_value] * 8,
 ]  # fmt: skip
 FOLDER_DAMAGES: list[Callable[[Path, Path, random.Random], None]] = [*ANY, _file_instead, _pipe_instead]
@@ -275,31 +288,72 @@ def questions(path: Path, seed: int) -> list[tuple[str, tuple[object, ...]]]:
     ]
 
 
-def wrong(whole: Path, folder: Path, seed: int) -> list[str]:
+Limits = dict[tuple[str, object], float]  # (program, command) → the longest that it may take, s
+Questions = Callable[[Path, int], list[tuple[str, tuple[object, ...]]]]
+
+
+def limits(whole: Path, folder: Path, asked: Questions = questions) -> Limits:
+    """Five times what each command takes for the healthy tree, and 5 s."""
+    longest: Limits = {}
+    for seed in (-1, *range(14)):
+        if not seed:
+            longest.clear()  # the first time, modules are imported
+        case = damaged(whole, folder / str(seed), seed, damages=0)
+        for program, arguments in asked(case.path, seed):
+            began = time.monotonic()
+            status, _, err = answer(program, *arguments)
+            assert status == 0, (arguments, err)
+            taken = 5 * (time.monotonic() - began) + 5
+            longest[program, arguments[0]] = max(taken, longest.get((program, arguments[0]), 0.0))
+    return longest
+
+
+def wrong(whole: Path, folder: Path, seed: int, longest: Limits | None = None) -> list[str]:
     """What the readers did wrong on the experiment that `seed` damages; empty when all is well."""
     case = damaged(whole, folder, seed)
-    outside, kept = contents(case.outside), contents(case.path, but="analysis")
+    kept = contents(case.path, but="analysis")
+    found = faults(case, questions(case.path, seed), seed, longest or {})
+    if contents(case.path, but="analysis") != kept:
+        found.append(f"seed {seed} ({'; '.join(case.done)}): a reader changed what it reads")
+    found += [f"seed {seed}: a formula in CSV: {cell!r}" for cell in hostile_content.formulas(case.path / "analysis")]
+    remove(folder)
+    return found
+
+
+def faults(case: Damaged, asked: list[tuple[str, tuple[object, ...]]], seed: int, longest: Limits) -> list[str]:
+    """What the commands `asked` did wrong: a traceback, no word, a word without a name, too long, outside, executed."""
+    outside, beside = contents(case.outside), sorted(entry.name for entry in case.outside.parent.iterdir())
+    names = {case.path.name, *(path.name for path in case.path.rglob("*")), *case.names}
     found = []
-    for program, arguments in questions(case.path, seed):
-        status, _, err = answer(program, *arguments)
+    for program, arguments in asked:
+        began = time.monotonic()
+        status, out, err = answer(program, *arguments)
+        taken = time.monotonic() - began
         about = f"seed {seed} ({'; '.join(case.done)}): {program} {arguments[0]}: "
         if status not in (0, 1, 2) or "Traceback" in err:
             found.append(f"{about}status {status}\n{err[-1500:]}")
         elif status and "error: " not in err:
             found.append(f"{about}status {status} without a word: {err[-300:]!r}")
+        elif status and not any(name in out + err for name in names if name):
+            found.append(f"{about}names no file: {err[-300:]!r}")
+        if hostile_content.commands_the_terminal(out + err):
+            found.append(f"{about}an escape in {out[-300:]!r}, {err[-300:]!r}")
+        if taken > longest.get((program, arguments[0]), LONGEST_S):
+            found.append(f"{about}took {taken:.1f} s")
         if contents(case.outside) != outside:
-            found.append(f"{about}wrote outside the root")
+            found.append(f"{about}wrote outside the root, or executed: {sorted(contents(case.outside))}")
             break
-    if contents(case.path, but="analysis") != kept:
-        found.append(f"seed {seed} ({'; '.join(case.done)}): a reader changed what it reads")
-    if sorted(entry.name for entry in folder.iterdir()) != ["outside", "root"]:
+    if sorted(entry.name for entry in case.outside.parent.iterdir()) != beside:
         found.append(f"seed {seed}: something new beside the root")
+    return found
+
+
+def remove(folder: Path) -> None:
     for place, folders, _ in os.walk(folder):  # so that it can be removed
         for name in folders:
             if not (link := Path(place) / name).is_symlink():
                 link.chmod(0o700)
     shutil.rmtree(folder)
-    return found
 
 
 def contents(path: Path, but: str = "") -> dict[str, tuple[int, int, int]]:

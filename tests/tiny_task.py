@@ -66,6 +66,8 @@ class TinyTask:
         checkpoint = read_json(context.directory.last_checkpoint) or {"epoch": 0, "total": 0.0}
         epoch, total = checkpoint["epoch"], checkpoint["total"]
         context.plan(params.train.epochs, "val_loss")
+        seen = {"gpus": os.environ.get("CUDA_VISIBLE_DEVICES"), "cores": sorted(os.sched_getaffinity(0))}
+        write_text(context.directory.path / "seen.json", json.dumps({**seen, "began": time.time()}))
         context.rewind(epoch)
         context.say(f"starts after epoch {epoch}")
         while epoch < params.train.epochs:

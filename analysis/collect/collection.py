@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.collect.manifest import Manifest, PlannedRun, read_manifest
-from analysis.collect.record_cache import Signature, load_cache, save_cache
+from analysis.collect.cache import Cache
+from analysis.collect.manifest import Manifest, PlannedRun, Select, read_manifest
 from analysis.collect.run_record import ReadingOptions, RunRecord, read_run
 from runner.files import LARGEST_FILE
+from runner.health.findings import Finding
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.states import run_state
 from runner.submit.survey import survey
@@ -29,6 +30,7 @@ WATCHED = frozenset(
         "provenance.json",
     }
 )
+Signature = str  # "name mtime_ns size inode" of every file that is read, joined by "/"; empty: no such run directory
 UNREADABLE = "?"  # in a signature
 PARALLEL_FROM = 200  # runs to read; below, starting a process costs more than it saves
 CHUNK = 100  # runs handed to a process at a time
@@ -47,6 +49,10 @@ class CollectedRun:
     def run_id(self) -> str:
         return self.plan.run_id
 
+    def is_scored(self, select: Select) -> bool:
+        """Completed, with a finite validation metric."""
+        return self.state == "completed" and select.metric in self.record.metrics
+
 
 @dataclass(frozen=True)
 class Collection:
@@ -64,7 +70,7 @@ def collect(path: Path, *, now: float | None = None, cache: bool = True) -> Coll
     directory = ExperimentDir(path)
     manifest = read_manifest(directory)
     options = ReadingOptions(manifest.select.metric, manifest.select.mode, manifest.thresholds, manifest.runs_user_code)
-    known = load_cache(directory, options) if cache else {}
+    stored = Cache(directory, "runs.json", repr(options)) if cache else None
     present = _names(directory.runs)
     folder = str(directory.runs)
     signatures = {run.run_id: _signature(folder, run.run_id) if run.run_id in present else "" for run in manifest.runs}
@@ -72,30 +78,36 @@ def collect(path: Path, *, now: float | None = None, cache: bool = True) -> Coll
     states, queue = survey(directory, unfinished, now)
     for run_id in unfinished & present:  # again: what the queue no longer has may have ended since
         signatures[run_id] = _signature(folder, run_id)
-    entries = {
-        run_id: known[run_id]
-        for run_id, signature in signatures.items()
-        if run_id in known and known[run_id][0] == signature
-    }
-    changed = [run for run in manifest.runs if run.run_id not in entries]
+    keys = {run_id: f"{run_id} {signature}" for run_id, signature in signatures.items()}
+    records = {run_id: record for run_id, key in keys.items() if stored and (record := _restored(stored, key))}
+    changed = [run for run in manifest.runs if run.run_id not in records]
     for record in _read_all(directory, changed, signatures, options):
-        entries[record.run_id] = (signatures[record.run_id], record)
-    error = ""
-    if cache and (changed or len(known) != len(entries)):
-        error = save_cache(directory, options, entries)
+        records[record.run_id] = record
+        if stored:
+            stored[keys[record.run_id]] = vars(record) | {"findings": [vars(finding) for finding in record.findings]}
     runs = []
     for run in manifest.runs:
-        signature, record = entries[run.run_id]
-        state = states.get(run.run_id)
+        record, state = records[run.run_id], states.get(run.run_id)
         if record.completed:
             word = "completed"
         elif state is None:  # its result is damaged
             word = run_state(directory.run(run.run_id), queue.places.get(run.run_id), now).state
         else:
             word = state.state
-        runs.append(CollectedRun(run, record, word, signature))
+        runs.append(CollectedRun(run, record, word, signatures[run.run_id]))
     unplanned = tuple(sorted(present - signatures.keys()))
-    return Collection(directory, manifest, tuple(runs), unplanned, error)
+    return Collection(directory, manifest, tuple(runs), unplanned, stored.save() if stored else "")
+
+
+def _restored(stored: Cache, key: str) -> RunRecord | None:
+    """What was read of the same files before; None where nothing was, or the entry is damaged."""
+    if key not in stored:
+        return None
+    try:
+        values = stored[key]
+        return RunRecord(**values | {"findings": [Finding(**finding) for finding in values["findings"]]})
+    except (TypeError, ValueError, KeyError):
+        return None
 
 
 def _names(path: Path) -> set[str]:

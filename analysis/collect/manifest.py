@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from analysis.collect.reading import finite, finite_items, json_object
+from analysis.collect.reading import finite_items, json_object
 from runner.config.metric_names import named_mode
 from runner.errors import CommandFailed, ConfigError, Problem
+from runner.files import as_number
 from runner.health.quantities import read_quantities
 from runner.health.thresholds import Thresholds, overridden
 from runner.rundir.layout import ExperimentDir
@@ -20,6 +21,7 @@ from runner.rundir.layout import ExperimentDir
 class PlannedRun:
     """One run of the manifest."""
 
+    number: int  # its row, from 1
     run_id: str
     variant: str
     seed: int | None
@@ -52,6 +54,7 @@ class Manifest:
 
     experiment: str
     task: str | None
+    description: str
     runs: tuple[PlannedRun, ...]
     select: Select
     thresholds: Thresholds
@@ -59,6 +62,7 @@ class Manifest:
     next_stage: Mapping[str, Any]  # {config, top}; empty: none planned
     target_mae: Mapping[str, float]  # {good, acceptable}: the user's own goal, shown only
     config: str | None  # the experiment file that was submitted
+    adopted: bool = False  # its runs are another program's, and nothing of ours starts them again
 
     @property
     def runs_user_code(self) -> bool:
@@ -87,13 +91,14 @@ def read_manifest(directory: ExperimentDir) -> Manifest:
             f"{path} is truncated or not a manifest",
             next_command="runner submit CONFIG (writes it anew; runs are kept)",
         )
-    runs = tuple(run for item in content["runs"] if (run := _planned(item)) is not None)
+    runs = tuple(run for row, item in enumerate(content["runs"], 1) if (run := _planned(row, item)) is not None)
     baseline, following = content.get("baseline"), content.get("next")
     select = _mapping(content.get("select"))
     target = content.get("target_mae", select.get("target_mae"))
     return Manifest(
         experiment=str(content.get("experiment") or directory.path.resolve().name),
-        task=content.get("task"),
+        task=content["task"] if isinstance(content.get("task"), str) else None,
+        description=str(content.get("description") or ""),
         runs=runs,
         select=_select(select, str(path)),
         thresholds=overridden(
@@ -106,6 +111,7 @@ def read_manifest(directory: ExperimentDir) -> Manifest:
         next_stage=_mapping(following),
         target_mae=finite_items(target),
         config=content.get("config") if isinstance(content.get("config"), str) else None,
+        adopted=content.get("adopted") is True,
     )
 
 
@@ -113,7 +119,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _planned(item: Any) -> PlannedRun | None:
+def _planned(number: int, item: Any) -> PlannedRun | None:
     """A run of the manifest; None for what is none. A run_id names a directory, so it holds no separator."""
     if not isinstance(item, Mapping) or not isinstance(item.get("run_id"), str):
         return None
@@ -122,6 +128,7 @@ def _planned(item: Any) -> PlannedRun | None:
         return None
     seed = item.get("seed")
     return PlannedRun(
+        number=number,
         run_id=run_id,
         variant=str(item.get("variant") or run_id),
         seed=seed if isinstance(seed, int) else None,
@@ -160,22 +167,5 @@ def share(value: Any) -> float | None:
         except ValueError:
             return None
     else:
-        number = finite(value)  # type: ignore[assignment]
+        number = as_number(value)  # type: ignore[assignment]
     return number if number is not None and 0 <= number < 1 else None
-
-
-def fused_layers(params: Mapping[str, Any]) -> int | None:
-    """How many places join graph and text: every layer of the middle fusion, and one for a late fusion.
-
-    A late fusion counts because a model with it is less simple than the same model without. None when the
-    parameters are not those of a crystal model.
-    """
-    model = params.get("model")
-    if not isinstance(model, Mapping):
-        return None
-    middle, late = (model.get(name) or {} for name in ("middle_fusion", "late_fusion"))
-    if not isinstance(middle, Mapping) or not isinstance(late, Mapping):
-        return None
-    layers = middle.get("layers")
-    count = len(layers) if middle.get("name", "none") != "none" and isinstance(layers, (list, tuple)) else 0
-    return count + int(late.get("name", "none") != "none")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from analysis.collect.reading import read_bytes
 from runner.health.training import standard_deviation
@@ -26,21 +27,32 @@ class Predictions:
         return len(self.ids)
 
     @property
+    def rows(self) -> list[dict[str, str | float]]:
+        """{id, target, prediction} of each."""
+        every = zip(self.ids, self.targets, self.predictions, strict=True)
+        return [{"id": name, "target": target, "prediction": prediction} for name, target, prediction in every]
+
+    @property
     def by_id(self) -> dict[str, tuple[float, float]]:
         """id → (target, prediction)."""
         pairs = zip(self.targets, self.predictions, strict=True)
         return dict(zip(self.ids, pairs, strict=True))
 
 
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """All of them, one after another."""
+    columns = ("ids", "targets", "predictions")
+    return Predictions(*([value for part in parts for value in getattr(part, name)] for name in columns))
+
+
 def read_predictions(path: Path | str, split: str) -> Predictions:
     """The rows of `split` whose numbers can be a property; empty when the file is missing or has other columns."""
     data = read_bytes(path)
-    text = data[: data.rfind(b"\n") + 1].decode("utf-8", "replace")
-    rows = csv.reader(text.splitlines())
+    rows = csv.reader(data[: data.rfind(b"\n") + 1].decode("utf-8", "replace").splitlines())
     header = next(rows, [])
-    found = Predictions([], [], [])
+    result = Predictions([], [], [])
     if not set(COLUMNS) <= set(header):
-        return found
+        return result
     at_id, at_split, at_target, at_prediction = (header.index(name) for name in COLUMNS)
     for row in rows:
         if len(row) != len(header) or row[at_split] != split:
@@ -50,10 +62,10 @@ def read_predictions(path: Path | str, split: str) -> Predictions:
         except ValueError:
             continue
         if abs(target) < LARGEST and abs(prediction) < LARGEST:  # NaN compares false
-            found.ids.append(row[at_id])
-            found.targets.append(target)
-            found.predictions.append(prediction)
-    return found
+            result.ids.append(row[at_id])
+            result.targets.append(target)
+            result.predictions.append(prediction)
+    return result
 
 
 @dataclass(frozen=True)
@@ -65,14 +77,10 @@ class Spread:
     mean_predictor: float | None  # mean |target − mean target|, unit of the target
 
 
-def spread(found: Predictions) -> Spread:
+def spread(predictions: Predictions) -> Spread:
     """Standard deviations (over n) of predictions and targets."""
-    if len(found) < 2:
+    if len(predictions) < 2:
         return Spread(None, None, None)
-    n = len(found)
-    mean = math.fsum(found.targets) / n
-    return Spread(
-        standard_deviation(found.predictions),
-        standard_deviation(found.targets),
-        math.fsum(abs(target - mean) for target in found.targets) / n,
-    )
+    targets = predictions.targets
+    deviation = fmean(abs(target - mean) for mean in [fmean(targets)] for target in targets)
+    return Spread(standard_deviation(predictions.predictions), standard_deviation(targets), deviation)

@@ -118,18 +118,11 @@ def cell_value(name: str, cell: str) -> Any:
         return cell
 
 
-def finite(value: Any) -> float | None:
-    """`value` as a float when it is a finite number, else None; an integer beyond the floats is none."""
-    if value.__class__ is float:  # nearly always; a summary asks for millions
-        return float(value) if value - value == 0 else None
-    return as_number(value)
-
-
 def finite_items(value: Any) -> dict[str, float]:
     """The finite numbers of a mapping, by name."""
     if not isinstance(value, dict):
         return {}
-    return {str(name): number for name, item in value.items() if (number := finite(item)) is not None}
+    return {str(name): number for name, item in value.items() if (number := as_number(item)) is not None}
 
 
 def fusion_layers(result: dict[str, Any]) -> dict[str, dict[str, float]]:

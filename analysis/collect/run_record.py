@@ -36,6 +36,9 @@ class RunRecord:
     parameters: int | None = None
     attempts: int | None = None
     gpus: int | None = None  # that it held
+    cost: dict[str, float] = field(
+        default_factory=dict
+    )  # what it was given and used of it, as runner.rundir.cost has it
     adjustments: dict[str, Any] = field(default_factory=dict)  # parameters that a retry changed, as train.micro_batch
     code: str | None = None  # the version it was made with
     fusion: dict[str, dict[str, float]] = field(default_factory=dict)  # layer → quantities at the best epoch
@@ -95,7 +98,7 @@ def _read_result(record: RunRecord, run: RunDir, files: frozenset[str], options:
     record.best_epoch, record.epochs = as_count(numbers.get("best_epoch")), as_count(numbers.get("epochs"))
     record.parameters, record.attempts = as_count(numbers.get("parameters")), as_count(numbers.get("attempts"))
     record.seconds = numbers.get("seconds")
-    record.gpus = as_count(numbers.get("gpus"))
+    record.gpus, record.cost = as_count(numbers.get("gpus")), reading.finite_items(result.get("cost"))
     record.stopped_early = result.get("stopped_early") is True
     adjustments = result.get("adjustments")
     record.adjustments = adjustments if isinstance(adjustments, dict) else {}

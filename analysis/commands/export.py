@@ -10,11 +10,10 @@ from typing import Annotated
 import typer
 
 from analysis.commands.options import DEFAULT_ROOT, Experiment, Root
-from analysis.commands.selection import variant_named
+from analysis.commands.selection import choice_of, variant_named
 from analysis.output.export import SPLITS, prediction_rows, write_csv, write_leaderboard, write_parquet
 from analysis.output.writing import kept_inside
 from analysis.rank.summary import summarize
-from runner.errors import CommandFailed
 from runner.submit.selection import experiment_directory
 from runner.terminal import tell
 
@@ -42,9 +41,7 @@ def command(
 ) -> None:
     """Write predictions to a file and print its path."""
     summary = summarize(experiment_directory(experiment, root).path)
-    if variant is None and summary.choice is None:
-        raise CommandFailed("no run has completed, so there is no choice to export", next_command="runner status")
-    named = variant_named(summary, variant or (summary.choice.variant if summary.choice else ""))
+    named = variant_named(summary, choice_of(summary).variant if variant is None else variant)
     directory = summary.collection.directory
     folder = output or kept_inside(directory.analysis / "predictions", directory.path).parent
     if to is Target.leaderboard:

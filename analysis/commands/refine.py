@@ -9,6 +9,7 @@ import typer
 
 from analysis.collect.submitted_file import submitted_file
 from analysis.commands.options import DEFAULT_ROOT, Experiment, Root
+from analysis.commands.selection import choice_of
 from analysis.formatting import significant
 from analysis.output.writing import written
 from analysis.rank.refinement import finer_axes, refined
@@ -37,9 +38,7 @@ def command(
             raise UserError(f"--name: {error}") from None
     directory = experiment_directory(experiment, root)
     summary = summarize(directory.path)
-    if summary.choice is None:
-        raise CommandFailed("no run has completed, so there is no best to refine", next_command="runner status")
-    best = summary.variant(summary.choice.best)
+    best = summary.variant(choice_of(summary).best)
     axes = [finer for finer in finer_axes(summary.variants, best, points) if len(finer.values) > 1]
     if not axes:
         tried = ", ".join(summary.collection.manifest.axes) or "no axis"

@@ -7,40 +7,43 @@ from dataclasses import replace
 from pathlib import Path
 
 from analysis.collect.manifest import read_manifest
+from analysis.rank.choice import Choice
 from analysis.rank.ranking import Variant
 from analysis.rank.summary import Summary, summarize
-from runner.errors import CommandFailed, UserError, nearest
+from runner.errors import CommandFailed, UserError
 from runner.health.thresholds import DEFAULT, Thresholds
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir, RunDir
-from runner.submit.selection import choose_run, experiment_directory
+from runner.submit.run_selection import choose_run, filter_runs
+from runner.submit.selection import experiment_directory
 
 CHECKPOINT = ".pt"  # how the name of a checkpoint ends
 
 
 def variant_named(summary: Summary, name: str) -> Variant:
-    """A variant by its name, or one run of it by its id or a unique prefix of that; UserError otherwise."""
-    by_name = {variant.name: variant for variant in summary.variants}
-    if name in by_name:
-        return by_name[name]
-    found = [run for run in summary.collection.runs if run.run_id.startswith(name)]
-    exact = [run for run in found if run.run_id == name]
-    if len(exact or found) == 1:
-        run = (exact or found)[0]
-        variant = by_name[run.plan.variant]
-        scored = tuple(item for item in variant.scored if item.run_id == run.run_id)
-        return replace(variant, name=run.run_id, runs=(run,), scored=scored)
-    experiment = summary.collection.manifest.experiment
-    if found:
-        listed = ", ".join(run.run_id for run in found[:5])
-        raise UserError(f"{name!r} is the start of {len(found)} runs of {experiment}: {listed}")
-    known = [*by_name, *(run.run_id for run in summary.collection.runs)]
-    similar = nearest(name, known)
-    hint = f"\n    did you mean: {similar}" if similar else ""
-    raise UserError(
-        f"{experiment} has no variant or run {name!r}\n    variants: {', '.join(list(by_name)[:20])}{hint}",
-        next_command="analysis summarize",
-    )
+    """A variant, or some runs of one, in the syntax that names runs everywhere.
+
+    Raises UserError where that means none, or runs of several variants.
+    """
+    ids = {plan.run_id for plan in filter_runs([run.plan for run in summary.collection.runs], [name])}
+    named = [variant for variant in summary.variants if ids & {run.run_id for run in variant.runs}]
+    if len(named) > 1:
+        listed = ", ".join(variant.name for variant in named[:8]) + (", …" if len(named) > 8 else "")
+        raise UserError(f"{name!r} means runs of {len(named)} variants: {listed}; name one")
+    (variant,) = named
+    runs, scored = (tuple(run for run in part if run.run_id in ids) for part in (variant.runs, variant.scored))
+    by_id = runs[0].run_id.startswith(name) and name != variant.name
+    whole = runs == variant.runs and not by_id
+    label = variant.name if whole else runs[0].run_id if len(runs) == 1 else name
+    return replace(variant, name=label, runs=runs, scored=scored)
+
+
+def choice_of(summary: Summary) -> Choice:
+    """What the experiment chose; CommandFailed where no run has completed."""
+    if summary.choice is None:
+        path = summary.collection.directory.path
+        raise CommandFailed(f"no run of {path} has completed: nothing to choose", next_command=f"runner status {path}")
+    return summary.choice
 
 
 def variants_named(summary: Summary, names: Sequence[str]) -> list[Variant]:
@@ -107,23 +110,14 @@ def runs_meant(name: str | None, experiment: str | None, root: Path) -> list[Run
     if name is not None and (experiment is not None or not _is_experiment(name, root)):
         return [run_named(name, experiment, root)]
     summary = summarize(experiment_directory(name if name is not None else experiment, root).path)
-    return [summary.collection.directory.run(run_id) for run_id in best_runs(summary)]
+    select, directory = summary.collection.manifest.select, summary.collection.directory
+    return [directory.run(run.run_id) for variant in summary.variants if (run := variant.best_run(select))]
 
 
 def _is_experiment(name: str, root: Path) -> bool:
     if RunDir(Path(name)).config.is_file():
         return False
     return Path(name).exists() or ExperimentDir(root / name).manifest.exists()
-
-
-def best_runs(summary: Summary) -> list[str]:
-    """The run of every ranked variant whose seed gave the best metric."""
-    select = summary.collection.manifest.select
-    return [
-        min(variant.scored, key=lambda run: select.sign * run.record.metrics[select.metric]).run_id
-        for variant in summary.variants
-        if variant.scored
-    ]
 
 
 def thresholds_of(run: RunDir) -> Thresholds:

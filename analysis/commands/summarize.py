@@ -11,22 +11,27 @@ import typer
 
 from analysis.collect.submitted_file import submitted_file
 from analysis.commands.options import DEFAULT_ROOT, Experiment, Format, FormatOption, Root
-from analysis.output.best_config import best_config
-from analysis.output.latex import to_latex
-from analysis.output.markdown import to_markdown
+from analysis.output.documents import to_latex, to_markdown
+from analysis.output.records import as_text, search_results, to_csv, to_json
 from analysis.output.report import is_current, report_key, to_html
-from analysis.output.search_results import as_text, search_results
-from analysis.output.summary_records import to_csv, to_json
-from analysis.output.summary_table import show
+from analysis.output.terminal import show, show_report
 from analysis.output.writing import stdout_console, written
+from analysis.rank.refinement import best_config
 from analysis.rank.summary import Summary, summarize
 from runner.errors import UserError
 from runner.submit.selection import experiment_directory
+from runner.terminal import tell
 
 ReportOption = Annotated[
     bool, typer.Option("--report/--no-report", help="Write report.html and figures/, when something changed.")
 ]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show what health says for information too.")]
+AllOption = Annotated[
+    bool,
+    typer.Option("--all", "-a", help="Every variant, column and section, not only the answer and the next step."),
+]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="All of that, with what health says for information too.")
+]
 
 
 def command(
@@ -34,18 +39,19 @@ def command(
     root: Root = DEFAULT_ROOT,
     format: FormatOption = Format.table,
     report: ReportOption = True,
+    everything: AllOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Rank the variants, judge their health, choose one, and say what to do next."""
     summary = summarize(experiment_directory(experiment, root).path)
+    console, directory = stdout_console(), summary.collection.directory
     if format is Format.json:
         sys.stdout.write(json.dumps(to_json(summary), indent=1) + "\n")
     elif format is Format.csv:
         sys.stdout.write(to_csv(summary))
     else:
-        show(summary, stdout_console(), verbose)
+        show(summary, console, everything or verbose, verbose)
     sys.stdout.flush()  # before the files: a pipe sees the result at once
-    directory = summary.collection.directory
     written(
         {
             directory.summary_csv: to_csv(summary),
@@ -54,9 +60,14 @@ def command(
             **search_files(summary),
         },
         inside=directory.path,
+        quiet=True,
     )
     if report:
         save_report(summary)
+        if format is Format.table:
+            show_report(directory, console)
+            return
+    tell(f"wrote {directory.analysis}")
 
 
 def search_files(summary: Summary) -> dict[Path, str]:
@@ -82,6 +93,5 @@ def save_report(summary: Summary) -> None:
     from analysis.plots.gallery import gallery  # matplotlib, only when there is something to draw
 
     plots = gallery(summary)
-    files: dict[Path, str] = {directory.figures / f"{plot.name}.svg": plot.svg for plot in plots}
-    written(files, inside=directory.path, quiet=True)
-    written({directory.report: to_html(summary, plots, key)}, inside=directory.path)
+    figures = {directory.figures / f"{plot.name}.svg": plot.svg for plot in plots}
+    written({**figures, directory.report: to_html(summary, plots, key)}, inside=directory.path, quiet=True)

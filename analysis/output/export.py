@@ -6,7 +6,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from analysis.collect.collection import CollectedRun
 from analysis.collect.manifest import Select
 from analysis.collect.predictions import read_predictions
 from analysis.rank.ranking import Variant
@@ -23,13 +22,12 @@ Row = dict[str, Any]
 
 def prediction_rows(directory: ExperimentDir, variant: Variant, splits: tuple[str, ...]) -> list[Row]:
     """A row for every crystal, split and completed seed; CommandFailed where there is none."""
-    rows = []
-    for run in variant.scored:
-        for split in splits:
-            found = read_predictions(directory.run(run.run_id).predictions, split)
-            for name, target, prediction in zip(found.ids, found.targets, found.predictions, strict=True):
-                about = {"variant": variant.name, "run_id": run.run_id, "seed": run.plan.seed, "split": split}
-                rows.append({**about, "id": name, "target": target, "prediction": prediction})
+    rows = [
+        {"variant": variant.name, "run_id": run.run_id, "seed": run.plan.seed, "split": split, **row}
+        for run in variant.scored
+        for split in splits
+        for row in read_predictions(directory.run(run.run_id).predictions, split).rows
+    ]
     if not rows:
         raise CommandFailed(f"{variant.name} has no predictions of {', '.join(splits)} yet")
     return rows
@@ -51,13 +49,6 @@ def write_parquet(path: Path, rows: list[Row]) -> None:
         raise UserError("Parquet needs pyarrow, which is not installed", next_command="pip install pyarrow") from None
 
 
-def best_run(variant: Variant, select: Select) -> CollectedRun:
-    """The completed run with the best validation metric; the test split has no say."""
-    if not variant.scored:
-        raise CommandFailed(f"{variant.name} has no completed run yet")
-    return min(variant.scored, key=lambda run: run.record.metrics[select.metric] * select.sign)
-
-
 def write_leaderboard(folder: Path, directory: ExperimentDir, variant: Variant, select: Select) -> Path:
     """`<benchmark>.csv.zip` with the columns id and prediction, from the best run by validation.
 
@@ -67,11 +58,12 @@ def write_leaderboard(folder: Path, directory: ExperimentDir, variant: Variant, 
     target, dataset = (data.get(key) if isinstance(data, dict) else None for key in ("target", "dataset"))
     if not target or not dataset:
         raise UserError("the leaderboard needs data.dataset and data.target among the parameters of the run")
-    run = best_run(variant, select)
-    found = read_predictions(directory.run(run.run_id).predictions, "test")
-    if not len(found):
+    run = variant.best_run(select)
+    if run is None:
+        raise CommandFailed(f"{variant.name} has no completed run yet")
+    rows = read_predictions(directory.run(run.run_id).predictions, "test").rows
+    if not rows:
         raise CommandFailed(f"{run.run_id} has no predictions of the test split")
-    rows = [{"id": name, "prediction": value} for name, value in zip(found.ids, found.predictions, strict=True)]
     name = BENCHMARK.format(target=target, dataset=dataset)
     path = folder / f"{name}.csv.zip"
     with replacing(path) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:

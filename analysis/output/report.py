@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from analysis.formatting import plural
-from analysis.output.summary_records import to_csv
-from analysis.output.summary_table import STYLES, Column, choice_lines, columns, sections
-from analysis.rank.ranking import Variant
+from analysis.output.columns import Where, filled
+from analysis.output.documents import when
+from analysis.output.records import to_csv
+from analysis.output.report_data import chips, embedded, report_data, tiles, verdict
+from analysis.output.sections import Line, sections
 from analysis.rank.summary import Summary
+from analysis.task_definitions import FIGURES, declared_figures
 from runner.files import open_text
 from runner.terminal import safe
 
 ROWS = 500  # variants in the table of the report
 PACKAGE = Path(__file__).parent
-SORTED_BY = {
-    "parameters": "parameters",
-    "minutes": "seconds",
-    "GPU minutes": "gpu_minutes",
-    "#": "rank",
-}  # column → attribute behind its text
+TEMPLATES = PACKAGE / "templates"
+BY_SCRIPT = {
+    "variants",
+    "learning_curves",
+    *(figure.name for figure in FIGURES),
+}  # beside what a task declares
 
 
 def report_key(summary: Summary) -> str:
@@ -31,7 +33,7 @@ def report_key(summary: Summary) -> str:
     digest = hashlib.sha256(to_csv(summary).encode())
     for run in summary.collection.runs:
         digest.update(f"{run.run_id} {run.state} {run.signature}\n".encode())
-    for path in sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("plots/*.py"), *PACKAGE.glob("templates/*")]):
+    for path in sorted([*PACKAGE.glob("*.py"), *PACKAGE.parent.glob("plots/*.py"), *PACKAGE.glob("templates/*")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -50,62 +52,38 @@ def to_html(summary: Summary, plots: Sequence[Any], key: str) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(PACKAGE / "templates"),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         keep_trailing_newline=True,
-        finalize=lambda value: safe(value) if type(value) is str else value,
+        finalize=lambda value: safe(str(value)) if type(value) in (str, Line) else value,
     )
-    shown = list(summary.variants[:ROWS])
-    kept = [column for column in columns(summary) if any(column.cell(variant) for variant in shown)]
-    kept.sort(key=lambda column: -column.keep)  # what matters most is seen first where the window is narrow
-    chosen = summary.choice.variant if summary.choice else None
-    rows = [
-        {"chosen": variant.name == chosen, "cells": [_cell(column, variant) for column in kept]} for variant in shown
-    ]
+    shown = summary.variants[:ROWS]
+    columns = filled(summary, Where.PEOPLE, shown)
+    reason, *others = sections(summary, verbose=True)
+    manifest, data = summary.collection.manifest, report_data(summary)
+    drawn = BY_SCRIPT | {figure.name for figure in declared_figures(manifest.thresholds)}
     return environment.get_template("report.html").render(
         key=key,
-        title=summary.collection.manifest.experiment,
-        counts=_counts(summary),
-        when=datetime.fromtimestamp(summary.moment, UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        choice=choice_lines(summary),
-        columns=kept,
-        rows=rows,
-        more=max(0, len(summary.variants) - len(shown)),
-        sections=[_section(title, lines) for title, lines in sections(summary, verbose=True) if title != "Choice"],
-        plots=plots,
+        title=manifest.experiment,
+        description=manifest.description or manifest.experiment,
+        task=manifest.task,
+        chips=chips(summary),
+        verdict=verdict(summary),
+        tiles=tiles(summary),
+        provisional=summary.provisional,
+        reference=data["reference"],
+        has_test=any(variant.test for variant in summary.variants),
+        metric=manifest.select.metric,
+        when=when(summary),
+        version=version("array-runner"),
+        choice=reason,
+        columns=sorted(columns, key=lambda column: -column.importance),  # on a phone, what matters most is seen first
+        variants=shown,
+        more=len(summary.variants) - len(shown),
+        sections=others,
+        plots=[plot for plot in plots if plot.name not in drawn],
+        data=embedded(data),
+        style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        script=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
     )
-
-
-def _counts(summary: Summary) -> str:
-    states = ", ".join(f"{count} {state}" for state, count in summary.states.most_common())
-    counts = f"{plural(len(summary.variants), 'variant')}, {plural(len(summary.collection.runs), 'run')}"
-    return counts + (f" ({states})" if states else "")
-
-
-def _cell(column: Column, variant: Variant) -> dict[str, Any]:
-    """Text, class, and what the column is sorted by where that is not its text."""
-    text = column.cell(variant)
-    kind = "number" if column.right else variant.health if column.title == "health" and text in STYLES else ""
-    key: Any = None
-    if column.title in SORTED_BY:
-        key = getattr(variant, SORTED_BY[column.title])
-        key = "" if key is None else key
-    elif column.right and " ± " in text:
-        key = text.split(" ± ")[0]
-    return {"text": text, "kind": kind, "key": key}
-
-
-def _section(title: str, lines: Sequence[str]) -> dict[str, Any]:
-    """Lines as lists, commands as blocks that can be copied."""
-    blocks: list[dict[str, Any]] = []
-    for line in lines:
-        if line.startswith("$ "):
-            blocks.append({"command": line[2:], "lines": []})
-            continue
-        if not blocks or blocks[-1]["command"]:
-            blocks.append({"command": None, "lines": []})
-        level = line.split(":", 1)[0]
-        blocks[-1]["lines"].append({"text": line, "kind": level if level in STYLES else ""})
-    plain = all(line[:1].isdigit() for line in lines)  # numbered already
-    return {"title": title, "blocks": blocks, "plain": plain}

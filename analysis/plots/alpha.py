@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from analysis.plots.figure import STYLE, canvas, colour
-from analysis.plots.fusion import layer_name
+from analysis.plots.layers import layer_name
 
 Values = Mapping[str, NDArray[np.float32]]  # layer → (rows, channels) in (0, 1)
 COLUMN = 3.4  # inches, a column of most journals
@@ -34,12 +34,9 @@ PAPER: Any = {
 
 def files(values: Values) -> dict[str, bytes]:
     """File name → content of both figures."""
-    found = {}
     with matplotlib.rc_context(PAPER):
-        for name, figure in (("alpha_histogram", histogram(values)), ("alpha_by_layer", by_layer(values))):
-            for kind in ("png", "pdf"):
-                found[f"{name}.{kind}"] = _bytes(figure, kind)
-    return found
+        figures = {"alpha_histogram": histogram(values), "alpha_by_layer": by_layer(values)}
+        return {f"{name}.{kind}": _bytes(figures[name], kind) for name in figures for kind in ("png", "pdf")}
 
 
 def _bytes(figure: Figure, kind: str) -> bytes:
@@ -51,9 +48,9 @@ def _bytes(figure: Figure, kind: str) -> bytes:
 def histogram(values: Values) -> Figure:
     """Share of all alpha of a layer in each of fifty bins."""
     figure, (axes,) = canvas(width=COLUMN, height=2.4)
-    for position, (layer, its) in enumerate(values.items()):
-        counts, edges = np.histogram(its, BINS, (0, 1))
-        axes.stairs(counts / its.size, edges, color=colour(position), label=layer_name(layer), linewidth=1.2)
+    for position, (layer, alpha) in enumerate(values.items()):
+        counts, edges = np.histogram(alpha, BINS, (0, 1))
+        axes.stairs(counts / alpha.size, edges, color=colour(position), label=layer_name(layer), linewidth=1.2)
     axes.set(xlabel="alpha", ylabel="share of atoms and channels", xlim=(0, 1))
     if len(values) > 1:
         axes.legend()
@@ -63,8 +60,8 @@ def histogram(values: Values) -> Figure:
 def by_layer(values: Values) -> Figure:
     """Of each layer: median, quartiles, and the range from the 5th to the 95th percentile."""
     figure, (axes,) = canvas(width=COLUMN, height=2.4)
-    for position, its in enumerate(values.values()):
-        low, first, middle, third, high = np.percentile(its, (5, 25, 50, 75, 95))
+    for position, alpha in enumerate(values.values()):
+        low, first, middle, third, high = np.percentile(alpha, (5, 25, 50, 75, 95))
         axes.plot([position, position], [low, high], color=colour(position), linewidth=1)
         axes.plot([position, position], [first, third], color=colour(position), linewidth=6, solid_capstyle="butt")
         axes.plot(position, middle, "o", color="white", markeredgecolor=colour(position), markersize=4)

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+
+from analysis.rank.curves import Curve
 
 INK = "#111213"  # stands for the colour of the text; a page may replace it
 RULE = "#a8a9aa"  # stands for the colour of grid lines and frames
@@ -97,10 +100,12 @@ def legend_beside(axes: Axes, entries: int) -> None:
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.02), borderaxespad=0)
 
 
-def shortened(names: Sequence[str], length: int = 28) -> list[str]:
-    """Names as a figure has room for: the middle is left out, because names of variants differ at both ends."""
-    tail = length * 2 // 5
-    return [name if len(name) <= length else f"{name[: length - 1 - tail]}…{name[-tail:]}" for name in names]
+def draw_curve(axes: Axes, curve: Curve, spread: Sequence[float], **style: Any) -> None:
+    """A curve by epoch, with a band of `spread` around it where that has a value for each epoch."""
+    mean, band = np.array(curve.mean), np.array(spread)
+    axes.plot(curve.epochs, mean, **style)
+    if band.shape == mean.shape and band.any():
+        axes.fill_between(curve.epochs, mean - band, mean + band, color=style["color"], alpha=0.16, linewidth=0)
 
 
 def over_epochs(axes: Axes) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from analysis.collect.predictions import Predictions, read_predictions
-from analysis.plots import axes, declared, fusion, training
+from itertools import accumulate
+
+from analysis.collect.predictions import Predictions, joined, read_predictions
+from analysis.plots import axes, training
 from analysis.plots.figure import Plot, styled
+from analysis.plots.layers import alpha_histograms, layer_figure
 from analysis.rank.curves import VariantLogs, read_logs
 from analysis.rank.ranking import Variant
 from analysis.rank.summary import Summary
+from analysis.task_definitions import FIGURES, declared_figures
 
 MOST_CURVES = 8  # variants with a line of their own
 MOST_LAYERS = 8  # lines of fused layers
@@ -35,47 +39,26 @@ def _plots(summary: Summary) -> list[Plot | None]:
         axes.heat_map(in_order, manifest.axes, select),
         training.accuracy_and_cost(summary.variants, select),
         training.parity(chosen_predictions(summary, chosen), chosen.name) if chosen else None,
-        *declared.declared(fused, t),
-        fusion.weight_ratio(fused, t),
-        fusion.weights(fused),
-        fusion.evolution(
-            fused, "contribution_ratio", "Contributions by epoch and layer", "mean‖graph term‖ / mean‖text term‖."
-        ),
-        fusion.evolution(fused, "text_scale", "Text scale by epoch and layer", "The factor on the projected text."),
-        fusion.gates(fused, t),
-        fusion.alpha_histograms(fused),
+        *(layer_figure(fused, what, t) for what in (*declared_figures(t), *FIGURES)),
+        alpha_histograms(fused),
     ]
 
 
 def shown_variants(summary: Summary) -> list[Variant]:
     """The chosen variant, the baseline, then the best ranked: those that get a line of their own."""
-    names = [summary.choice.variant] if summary.choice else []
-    baseline = summary.collection.manifest.baseline
-    names += [variant.name for variant in summary.variants if variant.name == baseline]
-    names += [variant.name for variant in summary.variants]
-    return [summary.variant(name) for name in list(dict.fromkeys(names))[:MOST_CURVES]]
+    first = (summary.choice and summary.choice.variant, summary.collection.manifest.baseline)
+    in_order = sorted(summary.variants, key=lambda variant: first.index(variant.name) if variant.name in first else 2)
+    return in_order[:MOST_CURVES]
 
 
 def _few_layers(logs: list[VariantLogs]) -> list[VariantLogs]:
     """The first variants whose fused layers together are few enough for one figure; at least one."""
-    kept: list[VariantLogs] = []
-    count = 0
-    for item in logs:
-        count += len(item.layers)
-        if item.layers and (count <= MOST_LAYERS or not kept):
-            kept.append(item)
-    return kept
+    fused = [item for item in logs if item.layers]
+    counts = accumulate(len(item.layers) for item in fused)
+    return [item for item, count in zip(fused, counts, strict=True) if count <= MOST_LAYERS] or fused[:1]
 
 
 def chosen_predictions(summary: Summary, variant: Variant) -> dict[str, Predictions]:
     """Split → predictions of all seeds of a variant."""
-    found = {}
-    for split in ("val", "test"):
-        together = Predictions([], [], [])
-        for run in variant.scored:
-            part = read_predictions(summary.collection.directory.run(run.run_id).predictions, split)
-            together.ids.extend(part.ids)
-            together.targets.extend(part.targets)
-            together.predictions.extend(part.predictions)
-        found[split] = together
-    return found
+    paths = [summary.collection.directory.run(run.run_id).predictions for run in variant.scored]
+    return {split: joined([read_predictions(path, split) for path in paths]) for split in ("val", "test")}

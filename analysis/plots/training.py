@@ -6,17 +6,18 @@ from collections.abc import Sequence
 
 from analysis.collect.manifest import Select
 from analysis.collect.predictions import Predictions
+from analysis.formatting import shortened
 from analysis.plots.figure import (
     INK,
     RULE,
     Plot,
     canvas,
     colour,
+    draw_curve,
     finish,
     legend_beside,
     over_epochs,
     plain_log_labels,
-    shortened,
 )
 from analysis.rank.curves import VariantLogs
 from analysis.rank.ranking import Variant
@@ -26,50 +27,46 @@ MOST_NUMBERED = 20  # points that have room for a number
 
 
 def learning_curves(logs: Sequence[VariantLogs], select: Select) -> Plot | None:
-    """The selected metric by epoch, a line a variant with a band of one sd over its seeds."""
-    curves = [(item.name, item.metric(select.metric)) for item in logs]
-    curves = [(name, curve) for name, curve in curves if curve.epochs]
+    """The selected metric by epoch, one line for each variant with a band of one sd over its seeds."""
+    curves = [(item.name, curve) for item in logs if (curve := item.metric(select.metric)).epochs]
     if not curves:
         return None
     figure, (axes,) = canvas()
     for position, (name, curve) in enumerate(curves):
-        (label,) = shortened([name])
-        axes.plot(curve.epochs, curve.mean, color=colour(position), label=label)
-        low = [mean - sd for mean, sd in zip(curve.mean, curve.sd, strict=True)]
-        high = [mean + sd for mean, sd in zip(curve.mean, curve.sd, strict=True)]
-        axes.fill_between(curve.epochs, low, high, color=colour(position), alpha=0.18, linewidth=0)
+        draw_curve(axes, curve, curve.sd, color=colour(position), label=shortened([name])[0])
     axes.set_ylabel(select.metric)
     over_epochs(axes)
     if min(min(curve.mean) for _, curve in curves) > 0:
         axes.set_yscale("log")
         plain_log_labels(axes.yaxis)
     legend_beside(axes, len(curves))
-    return finish(
-        figure, "learning_curves", "Learning curves", f"{select.metric} by epoch; band: one sd over the seeds."
-    )
+    caption = f"{select.metric} by epoch; band: one sd over the seeds."
+    return finish(figure, "learning_curves", "Learning curves", caption)
 
 
 def errors_by_variant(variants: Sequence[Variant], select: Select, chosen: str | None) -> Plot | None:
     """Mean and sd over seeds of every ranked variant, validation and test."""
-    shown = [variant for variant in variants if variant.val][:MOST_VARIANTS]
+    scored = [variant for variant in variants if variant.val]
+    shown = scored[:MOST_VARIANTS]
     if not shown:
         return None
     figure, (axes,) = canvas(height=1.1 + 0.28 * len(shown))
-    for row, variant in enumerate(shown):
-        for value, mark, offset, face in ((variant.val, "o", -0.09, colour(0)), (variant.test, "s", 0.14, "none")):
-            if value:
-                axes.errorbar(
-                    value.mean, row + offset, xerr=value.sd or 0, fmt=mark, color=colour(0 if mark == "o" else 1),
-                    markerfacecolor=face, markersize=5, capsize=2, linewidth=1.2,
-                    label={"o": select.metric, "s": f"{select.test_metric} (not used)"}[mark] if row == 0 else None,
-                )  # fmt: skip
-    labels = [_label(variant, variant.name == chosen) for variant in shown]
-    axes.set_yticks(range(len(shown)), labels)
+    for name, mark, offset, values in (
+        (select.metric, "o", -0.09, [variant.val for variant in shown]),
+        (f"{select.test_metric} (not used)", "s", 0.14, [variant.test for variant in shown]),
+    ):
+        rows = [(row + offset, value) for row, value in enumerate(values) if value]
+        axes.errorbar(
+            [value.mean for _, value in rows], [row for row, _ in rows], xerr=[value.sd or 0 for _, value in rows],
+            fmt=mark, color=colour("os".index(mark)), markerfacecolor=colour(0) if mark == "o" else "none",
+            markersize=5, capsize=2, linewidth=1.2, label=name if rows else None,
+        )  # fmt: skip
+    axes.set_yticks(range(len(shown)), [_label(variant, variant.name == chosen) for variant in shown])
     axes.invert_yaxis()
     axes.set_xlabel("mean ± sd over the seeds; ▸ the choice")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.02), borderaxespad=0)
-    more = len([variant for variant in variants if variant.val]) - len(shown)
-    caption = "Validation ranks; the test split is shown beside." + (f" {more} more are in the table." if more else "")
+    more = f" {len(scored) - len(shown)} more are in the table." if len(scored) > len(shown) else ""
+    caption = f"Validation ranks; the test split is shown beside.{more}"
     return finish(figure, "variants", "Error by variant", caption)
 
 
@@ -80,21 +77,19 @@ def _label(variant: Variant, chosen: bool) -> str:
     return f"{'▸ ' if chosen else ''}{name}{seeds}"
 
 
-def parity(found: dict[str, Predictions], variant: str) -> Plot | None:
-    """Predicted against true values of the chosen variant, a panel a split."""
-    shown = {split: points for split, points in found.items() if len(points)}
+def parity(splits: dict[str, Predictions], variant: str) -> Plot | None:
+    """Predicted against true values of the chosen variant, one panel for each split."""
+    shown = {split: points for split, points in splits.items() if len(points)}
     if not shown:
         return None
     figure, panels = canvas(columns=len(shown), width=4.0 * len(shown), height=3.7)
     for axes, (split, points) in zip(panels, shown.items(), strict=True):
         values = points.targets + points.predictions
-        ends = [min(values), max(values)]
-        axes.plot(ends, ends, color=RULE, linewidth=1)
+        axes.plot([min(values), max(values)], [min(values), max(values)], color=RULE, linewidth=1)
         axes.scatter(points.targets, points.predictions, s=9, color=colour(0), alpha=0.55, linewidth=0)
         axes.set_aspect("equal", adjustable="datalim")
         axes.set(title=f"{split}, {len(points):,} points", xlabel="target", ylabel="prediction")
-    caption = f"{variant}, all seeds; on the line the prediction is right."
-    return finish(figure, "parity", "Parity", caption)
+    return finish(figure, "parity", "Parity", f"{variant}, all seeds; on the line the prediction is right.")
 
 
 def accuracy_and_cost(variants: Sequence[Variant], select: Select) -> Plot | None:
@@ -103,21 +98,22 @@ def accuracy_and_cost(variants: Sequence[Variant], select: Select) -> Plot | Non
     if len(shown) < 2:
         return None
     figure, panels = canvas(columns=2, height=3.2)
-    costs = (
-        ("parameters, millions", [(variant.parameters or 0) / 1e6 for variant in shown]),
-        ("GPU minutes a run", [variant.gpu_minutes or 0 for variant in shown])
-        if all(variant.gpus for variant in shown)
-        else ("minutes a run", [(variant.seconds or 0) / 60 for variant in shown]),
-    )
-    for axes, (label, cost) in zip(panels, costs, strict=True):
-        for x, variant in zip(cost, shown, strict=True):
-            assert variant.val is not None
-            axes.errorbar(x, variant.val.mean, yerr=variant.val.sd or 0, fmt="o", color=colour(0), markersize=4.5)
-            if variant.rank is not None and len(shown) <= MOST_NUMBERED:
-                at = (x, variant.val.mean)
-                axes.annotate(str(variant.rank), at, (4, 4), textcoords="offset points", fontsize=7.5, color=INK)
+    on_gpus = all(variant.gpus for variant in shown)
+    costs = {
+        "parameters, millions": [(variant.parameters or 0) / 1e6 for variant in shown],
+        "GPU minutes a run" if on_gpus else "minutes a run": [
+            (variant.gpu_minutes if on_gpus else (variant.seconds or 0) / 60) or 0 for variant in shown
+        ],
+    }
+    means = [variant.val.mean for variant in shown if variant.val]
+    spreads = [variant.val.sd or 0 for variant in shown if variant.val]
+    for axes, (label, cost) in zip(panels, costs.items(), strict=True):
+        axes.errorbar(cost, means, yerr=spreads, fmt="o", color=colour(0), markersize=4.5)
+        numbered = shown if len(shown) <= MOST_NUMBERED else []
+        for at, variant in zip(zip(cost, means, strict=True), numbered, strict=False):
+            axes.annotate(str(variant.rank or ""), at, (4, 4), textcoords="offset points", fontsize=7.5, color=INK)
         axes.set(xlabel=label, ylabel=select.metric)
         axes.margins(x=0.15)
     better = "Lower" if select.mode == "min" else "Upper"
-    says = f"Mean ± sd over the seeds; numbers: rank in the table. {better} left is better."
-    return finish(figure, "cost", "Accuracy against cost", says)
+    caption = f"Mean ± sd over the seeds; numbers: rank in the table. {better} left is better."
+    return finish(figure, "cost", "Accuracy against cost", caption)

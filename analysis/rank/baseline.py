@@ -8,10 +8,9 @@ from statistics import median
 
 from analysis.formatting import percent, plural
 from analysis.rank.choice import Choice
-from analysis.rank.claims import holm, is_beyond_noise, verdict
 from analysis.rank.comparison import Comparison
 from analysis.rank.ranking import Variant
-from analysis.rank.statistics import Interval
+from analysis.rank.statistics import Interval, holm
 
 LISTED = 5  # differences beyond the noise, besides those of the choice and the best
 
@@ -32,11 +31,11 @@ class BaselineComparison:
     def verdict(self) -> str:
         if self.interval is None or self.adjusted is None:
             return "no interval, because nothing pairs the two"
-        return verdict(self.interval, self.adjusted)
+        return self.interval.verdict(self.adjusted)
 
     @property
     def is_beyond_noise(self) -> bool:
-        return self.interval is not None and self.adjusted is not None and is_beyond_noise(self.interval, self.adjusted)
+        return self.interval is not None and self.adjusted is not None and self.interval.is_beyond_noise(self.adjusted)
 
     @property
     def sentence(self) -> str:
@@ -50,21 +49,17 @@ class BaselineComparison:
 
 def compared(variants: Sequence[Variant], baseline: Variant, comparison: Comparison) -> list[BaselineComparison]:
     """Each of `variants` but the baseline against it, in their order; the baseline has a metric that is not zero."""
+    means = {variant.name: variant.val.mean for variant in (baseline, *variants) if variant.val}
+    base = means[baseline.name]
     others = [variant for variant in variants if variant is not baseline]
-    intervals = [comparison.interval(variant, baseline) for variant in others]
-    adjusted = iter(holm([interval.p for interval in intervals if interval is not None]))
-    count = sum(interval is not None for interval in intervals)
-    assert baseline.val is not None
-    scale = abs(baseline.val.mean)
+    intervals = {variant.name: comparison.interval(variant, baseline) for variant in others}
+    known = {name: interval for name, interval in intervals.items() if interval is not None}
+    adjusted = dict(zip(known, holm([interval.p for interval in known.values()]), strict=True))
     comparisons = []
-    for variant, interval in zip(others, intervals, strict=True):
-        assert variant.val is not None
-        relative = (variant.val.mean - baseline.val.mean) / scale
-        if interval is None:
-            comparisons.append(BaselineComparison(variant.name, relative, None, None, None))
-            continue
-        low, high = interval.low / scale, interval.high / scale
-        comparisons.append(BaselineComparison(variant.name, relative, interval, low, high, next(adjusted), count))
+    for name, interval in intervals.items():
+        low, high = (interval.low / abs(base), interval.high / abs(base)) if interval else (None, None)
+        relative = (means[name] - base) / abs(base)
+        comparisons.append(BaselineComparison(name, relative, interval, low, high, adjusted.get(name), len(known)))
     return comparisons
 
 
@@ -97,6 +92,4 @@ def reference(variants: Sequence[Variant], name: str | None, metric: str) -> tup
     baseline = next((variant for variant in variants if variant.name == name), None)
     if baseline is None:
         return None, f"the baseline {name!r} is not a variant of this experiment"
-    if baseline.val is None:
-        return None, f"the baseline {name!r} has no {metric} yet ({baseline.state})"
-    return baseline, ""
+    return (baseline, "") if baseline.val else (None, f"the baseline {name!r} has no {metric} yet ({baseline.state})")

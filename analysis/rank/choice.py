@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.formatting import mean_with_sd, percent
@@ -34,7 +34,12 @@ class Choice:
     best: str  # the lowest validation error (or highest score)
     tie_set: tuple[str, ...]  # the best first
     excluded: dict[str, tuple[str, ...]]  # tied variants left out → their blocking findings
-    reason: str
+    reasons: tuple[str, ...]  # sentences, the most important first
+    one_seed: bool = False  # so that the noise of training is unknown
+
+    @property
+    def reason(self) -> str:
+        return " ".join(self.reasons)
 
 
 def choose(candidates: Sequence[Candidate], *, metric: str = "val_mae", mode: str = "min") -> Choice:
@@ -45,27 +50,25 @@ def choose(candidates: Sequence[Candidate], *, metric: str = "val_mae", mode: st
     if not candidates:
         raise ValueError("there is no complete variant to choose from")
     sign = 1 if mode == "min" else -1
-    ordered = sorted(candidates, key=lambda item: (item.val * sign, item.name))
-    best = ordered[0]
-    ties = [best] + [item for item in ordered[1:] if item.tied]
+    best, *others = sorted(candidates, key=lambda item: (item.val * sign, item.name))
+    ties = [best, *(item for item in others if item.tied)]
     healthy = [item for item in ties if not item.blocking]
     pool = healthy or ties
-    if len(ties) == 1:
-        chosen, excluded = best, {}
-    else:
-        chosen = min(pool, key=lambda item: (*_size(item), item.val * sign, item.name))
-        excluded = {item.name: item.blocking for item in ties if item.blocking} if healthy else {}
+    alone = len(ties) == 1
+    chosen = best if alone else min(pool, key=lambda item: (*_size(item), item.val * sign, item.name))
+    excluded = {item.name: item.blocking for item in ties if item.blocking} if healthy else {}
     sentences = [_opening(chosen, best, ties, metric)]
-    if len(ties) > 1:
-        sentences += _tie_sentences(chosen, best, ties, pool, excluded)
+    if not alone:
+        sentences += _tie_sentences(chosen, pool, excluded)
     elif best.blocking:
         sentences.append(f"It stands alone, so it is taken although unhealthy: {'; '.join(best.blocking)}.")
     if chosen.seeds == 1:
         sentences.append("Seed noise unknown: one seed.")
-    if len(candidates) > 1:
+    if others:
         optimism = "5 to 10 % where twelve are equal, docs/analysis.md"
         sentences.append(f"The best {metric} of {len(candidates)} is optimistic ({optimism}).")
-    return Choice(chosen.name, best.name, tuple(item.name for item in ties), excluded, " ".join(sentences))
+    names = tuple(item.name for item in ties)
+    return Choice(chosen.name, best.name, names, excluded, tuple(sentences), chosen.seeds == 1)
 
 
 def _size(item: Candidate) -> tuple[float, float]:
@@ -90,31 +93,22 @@ def _opening(chosen: Candidate, best: Candidate, ties: Sequence[Candidate], metr
     )
 
 
-def _tie_sentences(
-    chosen: Candidate,
-    best: Candidate,
-    ties: Sequence[Candidate],
-    pool: Sequence[Candidate],
-    excluded: dict[str, tuple[str, ...]],
-) -> list[str]:
+def _tie_sentences(chosen: Candidate, pool: Sequence[Candidate], excluded: Mapping[str, tuple[str, ...]]) -> list[str]:
     sentences = []
     if excluded:
         named = [f"{name} ({'; '.join(messages)})" for name, messages in excluded.items()]
         more = f"; and {len(named) - LISTED} more" if len(named) > LISTED else ""
         sentences.append(f"Left out as unhealthy: {'; '.join(named[:LISTED])}{more}.")
-    elif all(item.blocking for item in ties):
+    elif chosen.blocking:
         sentences.append("Every tied variant has a blocking finding, so none is left out.")
-    others = [item for item in pool if item is not chosen]
-    if not others:
-        sentences.append("It is the only healthy one among the tied.")
-        return sentences
+    if len(pool) == 1:
+        return [*sentences, "It is the only healthy one among the tied."]
     count = f"Among {len(pool)} {'healthy tied' if excluded else 'tied'} variants"
-    rivals = [item for item in others if _size(item)[0] == _size(chosen)[0]]
-    if not rivals and chosen.fused_layers is not None:
-        sentences.append(f"{count} it has the fewest fused layers ({chosen.fused_layers}).")
-    elif chosen.parameters is not None and all(_size(item)[1] != chosen.parameters for item in rivals):
-        layers = "" if chosen.fused_layers is None else f"the fewest fused layers ({chosen.fused_layers}) and "
-        sentences.append(f"{count} it has {layers}the fewest parameters ({chosen.parameters:,}).")
-    else:
-        sentences.append(f"{count} none is simpler, and it has the best metric of the simplest.")
-    return sentences
+    rivals = [item for item in pool if item is not chosen and _size(item)[0] == _size(chosen)[0]]
+    fewest = "" if chosen.fused_layers is None else f"the fewest fused layers ({chosen.fused_layers})"
+    if not rivals and fewest:
+        return [*sentences, f"{count} it has {fewest}."]
+    if chosen.parameters is not None and all(item.parameters != chosen.parameters for item in rivals):
+        also = f"{fewest} and " if fewest else ""
+        return [*sentences, f"{count} it has {also}the fewest parameters ({chosen.parameters:,})."]
+    return [*sentences, f"{count} none is simpler, and it has the best metric of the simplest."]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from analysis.collect.cache import Cache
 from analysis.collect.manifest import Select
 from analysis.collect.predictions import read_predictions
-from analysis.rank.interval_cache import IntervalCache
 from analysis.rank.ranking import Variant
 from analysis.rank.statistics import (
     CLAIM_SEEDS,
@@ -32,9 +33,12 @@ class SeedLosses:
     losses: Array  # (C,)
 
 
+SMALLEST = float(np.finfo(np.float64).tiny)  # of what a logarithm is taken of
+
+
 def loss_kind(metric: str) -> str | None:
-    """absolute, squared or root, for metrics that are a mean over items; None for others."""
-    kinds = {"mae": "absolute", "mse": "squared", "rmse": "root"}
+    """absolute, squared, root or log10, for metrics that are a mean over items; None for others."""
+    kinds = {"mae": "absolute", "mse": "squared", "rmse": "root", "log10": "log10"}
     return kinds.get(metric.rsplit("_", 1)[-1])
 
 
@@ -48,7 +52,7 @@ class Comparison:
         self.directory = directory
         self.select = select
         self.pooled = pooled_over(ranked, select.metric)
-        self.cache = IntervalCache(directory, select.metric)
+        self.cache = Cache(directory, "intervals.json", select.metric)
         self._reference: tuple[str, dict[int | None, SeedLosses]] | None = None
 
     def interval(self, variant: Variant, other: Variant) -> Interval | None:
@@ -59,13 +63,15 @@ class Comparison:
         mine, theirs = (item.values_by_seed(self.select.metric) for item in (variant, other))
         seeds = [seed for seed in mine if seed in theirs]
         pooled = self.pooled if SMALLEST_SAMPLE <= len(seeds) < CLAIM_SEEDS else None
-        key = self.cache.key((variant.scored, other.scored), pooled)
+        read_from = [[(run.run_id, run.plan.seed, run.signature) for run in side.scored] for side in (variant, other)]
+        key = hashlib.sha256(repr((read_from, pooled)).encode()).hexdigest()[:32]
         if key not in self.cache:
             interval = self._over_items(variant, other, pooled)
             if interval is None and len(seeds) >= SMALLEST_SAMPLE:
                 interval = paired_t([mine[seed] for seed in seeds], [theirs[seed] for seed in seeds], pooled)
-            self.cache.put(key, interval)
-        return self.cache.get(key)
+            self.cache[key] = interval and asdict(interval)
+        known = self.cache[key]
+        return known and Interval(**known)
 
     def _over_items(self, variant: Variant, other: Variant, pooled: SeedVariance | None) -> Interval | None:
         if self._reference is None or self._reference[0] != other.name:
@@ -76,14 +82,15 @@ class Comparison:
         return paired_interval(*paired, root=loss_kind(self.select.metric) == "root", pooled=pooled)
 
     def _losses(self, variant: Variant) -> dict[int | None, SeedLosses]:
-        """Seed → losses on the validation items, of the scored runs that have predictions."""
-        kind = loss_kind(self.select.metric)
+        """Seed → losses on the items of the split that the metric names, of the scored runs that have predictions."""
+        kind, split = loss_kind(self.select.metric), self.select.metric.partition("_")[0]
         by_seed: dict[int | None, SeedLosses] = {}
         for run in variant.scored if kind else ():
-            predictions = read_predictions(self.directory.run(run.run_id).predictions, "val")
-            error = np.abs(np.asarray(predictions.predictions) - np.asarray(predictions.targets))
+            predictions = read_predictions(self.directory.run(run.run_id).predictions, split)
+            pairs = np.array([predictions.predictions, predictions.targets])
+            error = np.abs(np.diff(np.log10(np.maximum(pairs, SMALLEST)) if kind == "log10" else pairs, axis=0)[0])
             if len(predictions) >= SMALLEST_SAMPLE:
-                by_seed[run.plan.seed] = SeedLosses(predictions.ids, error if kind == "absolute" else error**2)
+                by_seed[run.plan.seed] = SeedLosses(predictions.ids, error**2 if kind in ("squared", "root") else error)
         return by_seed
 
 

@@ -11,9 +11,11 @@ from analysis.collect.run_record import newest_epochs
 from analysis.formatting import natural
 from analysis.rank.ranking import Variant
 from analysis.rank.statistics import mean_sd
-from runner.files import as_count
+from runner.files import as_count, as_number
 from runner.health.judgement import by_layer
 from runner.rundir.layout import ExperimentDir
+
+Layers = dict[str, dict[int, dict[str, Any]]]  # layer → epoch → quantities
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,8 @@ class Curve:
 class RunLogs:
     """The logs of one run."""
 
-    seed: int | None
     history: Sequence[Mapping[str, Any]]  # records of metrics.jsonl
-    layers: Mapping[str, Mapping[int, Mapping[str, Any]]]  # layer → epoch → quantities of both fusion logs
+    layers: Layers  # of both fusion logs
 
 
 @dataclass(frozen=True)
@@ -48,58 +49,44 @@ class VariantLogs:
 
     def metric(self, name: str) -> Curve:
         """A metric of metrics.jsonl by epoch."""
-        return _curve(
-            (int(record["epoch"]), reading.finite(record.get(name))) for run in self.runs for record in run.history
-        )
+        return _curve((int(record["epoch"]), record.get(name)) for run in self.runs for record in run.history)
 
     def quantity(self, layer: str, name: str) -> Curve:
         """A quantity of a fused layer by epoch."""
-        return _curve(
-            (epoch, reading.finite(values.get(name)))
-            for run in self.runs
-            for epoch, values in run.layers.get(layer, {}).items()
-        )
+        logged = (values for run in self.runs for values in run.layers.get(layer, {}).items())
+        return _curve((epoch, values.get(name)) for epoch, values in logged)
 
     def latest(self, layer: str, name: str) -> list[Any]:
         """What every run logged last as `name`, of any type; runs without it are left out."""
-        found = []
-        for run in self.runs:
-            epochs = run.layers.get(layer, {})
-            logged = [epochs[epoch][name] for epoch in sorted(epochs) if name in epochs[epoch]]
-            found += logged[-1:]
-        return found
+        of_runs = (sorted(run.layers.get(layer, {}).items(), reverse=True) for run in self.runs)
+        newest = (next((values[name] for _, values in epochs if name in values), None) for epochs in of_runs)
+        return [value for value in newest if value is not None]
 
 
-def _curve(points: Iterable[tuple[int, float | None]]) -> Curve:
+def _curve(points: Iterable[tuple[int, Any]]) -> Curve:
     by_epoch: dict[int, list[float]] = {}
-    for epoch, value in points:
-        if value is not None:
+    for epoch, logged in points:
+        if (value := as_number(logged)) is not None:
             by_epoch.setdefault(epoch, []).append(value)
     epochs = sorted(by_epoch)
-    found = [mean_sd(by_epoch[epoch]) for epoch in epochs]
-    means = [value.mean for value in found if value]
-    return Curve(epochs, means, [value.sd or 0.0 for value in found if value])
+    means = [mean for epoch in epochs if (mean := mean_sd(by_epoch[epoch]))]
+    return Curve(epochs, [mean.mean for mean in means], [mean.sd or 0.0 for mean in means])
 
 
 def read_logs(directory: ExperimentDir, variant: Variant) -> VariantLogs:
     """The logs of `variant`; of its completed runs where there are any."""
     runs = variant.scored or variant.runs
-    return VariantLogs(variant.name, tuple(_run_logs(directory, run.run_id, run.plan.seed) for run in runs))
+    return VariantLogs(variant.name, tuple(_run_logs(directory, run.run_id) for run in runs))
 
 
-def _run_logs(directory: ExperimentDir, run_id: str, seed: int | None) -> RunLogs:
+def _run_logs(directory: ExperimentDir, run_id: str) -> RunLogs:
     run = directory.run(run_id)
     history, _ = reading.json_lines(reading.read_bytes(run.metrics))
     rows, _ = reading.table_rows(reading.read_bytes(run.fusion_weights))
     diagnostics, _ = reading.json_lines(reading.read_bytes(run.diagnostics))
-    layers: dict[str, dict[int, dict[str, Any]]] = {}
-    for record in diagnostics:
-        epoch = as_count(record.get("epoch"))
-        for layer, values in by_layer(record).items() if epoch is not None else ():
-            layers.setdefault(layer, {}).setdefault(epoch or 0, {}).update(values)
-    for row in rows:
-        epoch = as_count(row.get("epoch"))
-        if epoch is not None and "layer" in row:
-            layers.setdefault(str(row["layer"]), {}).setdefault(epoch, {}).update(row)
-    complete = [record for record in newest_epochs(history) if as_count(record.get("epoch")) is not None]
-    return RunLogs(seed, complete, layers)
+    of_layers = [(record, *item) for record in diagnostics for item in by_layer(record).items()]
+    layers: Layers = {}
+    for record, layer, values in [*of_layers, *((row, str(row["layer"]), row) for row in rows if "layer" in row)]:
+        if (epoch := as_count(record.get("epoch"))) is not None:
+            layers.setdefault(layer, {}).setdefault(epoch, {}).update(values)
+    return RunLogs([item for item in newest_epochs(history) if as_count(item.get("epoch")) is not None], layers)

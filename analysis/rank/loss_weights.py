@@ -48,9 +48,9 @@ class AxisEffect:
         return f"best at {self.best:g}" + (edge or f", inside {self.tried[0]:g} to {self.tried[-1]:g}")
 
     def sentence(self, metric: str) -> str:
-        noise = "noise unknown" if self.p is None else f"{'beyond' if self.beyond_noise else 'inside'} the noise"
-        p = "" if self.p is None else f", p = {self.p:.2g}"
-        return f"{self.axis} ({self.part}) moves {metric} by {self.effect:.1%}, {self.place} ({noise}{p})"
+        side = "beyond" if self.beyond_noise else "inside"
+        noise = "noise unknown" if self.p is None else f"{side} the noise, p = {self.p:.2g}"
+        return f"{self.axis} ({self.part}) moves {metric} by {self.effect:.1%}, {self.place} ({noise})"
 
 
 @dataclass(frozen=True)
@@ -63,17 +63,14 @@ class WeightVerdict:
 
     @property
     def sentences(self) -> list[str]:
-        said = {
+        unknown = all(effect.p is None for effect in self.effects)
+        why = "the noise is not known, so no weight can be shown to move the metric"
+        undecided = why if unknown else "no weight moves the metric beyond the noise"
+        first = {
             "balance-led": "balance-led: no weight moves the metric twice as much as another; search them together",
-            "undecided": f"undecided: {self._why_undecided}; more seeds, or leave them small",
+            "undecided": f"undecided: {undecided}; more seeds, or leave them small",
         }.get(self.verdict, f"{self.verdict}: {self.effects[0].axis} is the weight to search")
-        return [said, *(effect.sentence(self.metric) for effect in self.effects)]
-
-    @property
-    def _why_undecided(self) -> str:
-        if all(effect.p is None for effect in self.effects):
-            return "the noise is not known, so no weight can be shown to move the metric"
-        return "no weight moves the metric beyond the noise"
+        return [first, *(effect.sentence(self.metric) for effect in self.effects)]
 
     def as_dict(self) -> dict[str, Any]:
         keys = ("axis", "part", "tried", "best", "effect", "p", "place")
@@ -85,19 +82,15 @@ class WeightVerdict:
 
 def verdict(points: Sequence[Point], parts: Mapping[str, str], metric: str, mode: str) -> WeightVerdict | None:
     """The verdict on the axes that `parts` names; None where no two runs differ in one of them alone."""
-    found = [effect for axis, part in parts.items() if (effect := axis_effect(points, axis, part, mode))]
-    if not found:
-        return None
-    found.sort(key=lambda effect: -effect.effect)
-    beyond = [effect for effect in found if effect.beyond_noise]
-    if not beyond:
-        named = "undecided"
-    elif len(beyond) == 1 or beyond[0].effect >= LEADS * beyond[1].effect:
-        named = f"{beyond[0].part}-led"
-        found.sort(key=lambda effect: effect is not beyond[0])
-    else:
-        named = "balance-led"
-    return WeightVerdict(named, metric, tuple(found))
+    effects = [effect for axis, part in parts.items() if (effect := axis_effect(points, axis, part, mode))]
+    effects.sort(key=lambda effect: -effect.effect)
+    beyond = [effect for effect in effects if effect.beyond_noise]
+    word = "undecided"
+    if beyond:
+        leads = len(beyond) == 1 or beyond[0].effect >= LEADS * beyond[1].effect
+        word = f"{beyond[0].part}-led" if leads else "balance-led"
+        effects.sort(key=lambda effect: leads and effect is not beyond[0])
+    return WeightVerdict(word, metric, tuple(effects)) if effects else None
 
 
 def axis_effect(points: Sequence[Point], axis: str, part: str, mode: str) -> AxisEffect | None:
@@ -129,14 +122,11 @@ def _connected(blocks: Iterable[list[tuple[float, float]]]) -> list[list[tuple[f
     """The largest set of blocks whose levels can be compared with each other, directly or over others."""
     groups: list[tuple[set[float], list[list[tuple[float, float]]]]] = []
     for pairs in blocks:
-        levels, members = {level for level, _ in pairs}, [pairs]
-        apart = []
-        for group in groups:
-            if group[0] & levels:
-                levels, members = levels | group[0], group[1] + members
-            else:
-                apart.append(group)
-        groups = [*apart, (levels, members)]
+        levels = {level for level, _ in pairs}
+        touching = [group for group in groups if group[0] & levels]
+        members = [pairs, *(member for group in touching for member in group[1])]
+        joined = (levels.union(*(group[0] for group in touching)), members)
+        groups = [group for group in groups if not group[0] & levels] + [joined]
     return max((members for _, members in groups), key=lambda members: sum(map(len, members)), default=[])
 
 
@@ -145,18 +135,14 @@ def _fitted(rows: Sequence[tuple[int, int, float]], blocks: int, levels: int) ->
 
     rows: block, level, value.
     """
-    design = np.zeros((len(rows), blocks + levels - 1))
-    values = np.array([value for _, _, value in rows])
-    for row, (block, level, _) in enumerate(rows):
-        design[row, block] = 1.0
-        if level:
-            design[row, blocks + level - 1] = 1.0
-    found = np.linalg.lstsq(design, values, rcond=None)[0]
-    left = float(((values - design @ found) ** 2).sum())
-    without = design[:, :blocks]
-    before = float(((values - without @ np.linalg.lstsq(without, values, rcond=None)[0]) ** 2).sum())
+    block, level, value = (np.array(column) for column in zip(*rows, strict=True))
+    without = np.eye(blocks)[block.astype(int)]
+    design = np.hstack([without, np.eye(levels)[level.astype(int), 1:]])
+    solution = np.linalg.lstsq(design, value, rcond=None)[0]
+    left = float(((value - design @ solution) ** 2).sum())
+    before = float(((value - without @ np.linalg.lstsq(without, value, rcond=None)[0]) ** 2).sum())
     freedom = len(rows) - (blocks + levels - 1)
-    effects = np.concatenate([[0.0], found[blocks:]])
+    effects = np.concatenate([[0.0], solution[blocks:]])
     if freedom < 1 or left <= 1e-12 * max(before, 1e-300):
         return effects, None
     from scipy.stats import f  # a quarter of a second, and most experiments have no such axis

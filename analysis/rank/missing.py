@@ -12,18 +12,18 @@ from analysis.rank.significance import tie
 from runner.config.metric_names import named_mode
 
 
-def could_still_win(variants: Sequence[Variant], best: float, select: Select) -> list[Variant]:
+def could_still_win(variants: Sequence[Variant], best: float, select: Select, *, retried: bool) -> list[Variant]:
     """Variants whose missing runs may still come, and could then be the best or tied with it.
 
     A run that was cancelled, diverged or ended without the metric will not come. An error is at least 0 and a score at
-    most 1, so what the other seeds have may be too bad already.
+    most 1, so what the other seeds have may be too bad already. retried: whether failed runs are sent again at all.
     """
-    return [variant for variant in variants if not variant.complete and _could_win(variant, best, select)]
+    return [variant for variant in variants if not variant.complete and _could_win(variant, best, select, retried)]
 
 
-def _could_win(variant: Variant, best: float, select: Select) -> bool:
+def _could_win(variant: Variant, best: float, select: Select, retried: bool) -> bool:
     missing = [run for run in variant.runs if run not in variant.scored]
-    if any(_will_not_come(run) for run in missing):
+    if any(_will_not_come(run, retried) for run in missing):
         return False
     ideal = _ideal(best, select)
     if ideal is None or variant.val is None:
@@ -32,9 +32,9 @@ def _could_win(variant: Variant, best: float, select: Select) -> bool:
     return tie(value, best, select).tied
 
 
-def _will_not_come(run: CollectedRun) -> bool:
-    diverged = run.state == "failed" and (run.record.failure or {}).get("kind") == "diverged"
-    return diverged or run.state in ("completed", "cancelled", "dropped")
+def _will_not_come(run: CollectedRun, retried: bool) -> bool:
+    final = not retried or (run.record.failure or {}).get("kind") == "diverged"
+    return (run.state == "failed" and final) or run.state in ("completed", "cancelled", "dropped")
 
 
 def _ideal(best: float, select: Select) -> float | None:

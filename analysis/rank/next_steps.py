@@ -12,11 +12,11 @@ from analysis.collect.collection import Collection
 from analysis.rank.choice import Choice
 from analysis.rank.ranking import Variant
 from analysis.rank.statistics import CLAIM_SEEDS
+from analysis.task_definitions import FULL_TRAINING
 from runner.rundir import manifest as submitted
 from runner.submit.selection import root_directory
 
 PROMOTED = 3
-FULL_EPOCHS = 100
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,12 @@ def next_steps(collection: Collection, choice: Choice | None, *, provisional: bo
     name = shlex.quote(os.path.normpath(collection.directory.path))
     states = {run.state for run in collection.runs}
     steps = []
+    if manifest.adopted:
+        if states & {"incomplete", "failed"}:
+            steps.append(Step("read what has changed since", f"runner adopt {shlex.quote(str(manifest.config))}"))
+        if manifest.next_stage and choice is not None and not provisional:
+            steps.append(Step("write the next stage", f"runner promote {name}"))
+        return steps
     if "failed" in states:
         steps.append(Step("look at the failures", f"runner failures {name}"))
         steps.append(Step("send what failed again", f"runner resubmit {name}"))
@@ -57,14 +63,8 @@ def next_steps(collection: Collection, choice: Choice | None, *, provisional: bo
         steps.append(Step("train more seeds, before a difference is claimed", command))
     if manifest.next_stage:
         steps.append(Step("write the next stage", f"runner promote {name}"))
-    if manifest.task in (None, "crystal"):
-        changes = {
-            "experiment": f"{manifest.experiment}_full",
-            "params.train.epochs": str(FULL_EPOCHS),
-            "params.data.train": "null",
-            "params.data.val": "null",
-            "params.data.test": "null",
-        }
+    if manifest.task in FULL_TRAINING:
+        changes = {"experiment": f"{manifest.experiment}_full", **FULL_TRAINING[manifest.task]}
         steps.append(Step("train the best in full", _submit(collection, only=choice.variant, changes=changes)))
     if any(run.record.loss_weights for run in collection.runs):
         steps.append(Step("look closer around the best", f"analysis refine {name}"))

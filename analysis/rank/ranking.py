@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
+from statistics import fmean
 from typing import Any
 
 from analysis.collect.collection import CollectedRun, Collection
-from analysis.collect.manifest import Select, fused_layers
-from analysis.rank.comparability import Flag, RunFacts, flags, usual
+from analysis.collect.manifest import Select
+from analysis.rank.comparability import Flag, flags, usual
 from analysis.rank.statistics import MeanSd, mean_sd
+from analysis.task_definitions import fused_layers
 from runner.health.findings import Finding, by_severity, health_word, merged
 from runner.health.fusion import band, judged_ratio, ratio_findings
-from runner.health.quantities import quantity
 from runner.health.settings import settings_of
 from runner.health.thresholds import Thresholds
 from runner.health.verdicts import one_verdict_each
@@ -49,30 +52,21 @@ class Variant:
     @property
     def state(self) -> str:
         """One word: the state that all runs share, else `incomplete`; `no metric` when completed without one."""
-        states = self.states
-        if len(states) > 1:
+        if len(self.states) > 1:
             return "incomplete"
-        state = next(iter(states))
+        (state,) = self.states
         return "no metric" if state == "completed" and not self.complete else state
 
     @property
     def health(self) -> str:
         """ok, warning or blocking; blank while nothing is known. Information alone is ok."""
-        if not self.val and not self.findings:
-            return ""
-        return health_word(self.findings)
+        return health_word(self.findings) if self.val or self.findings else ""
 
-    @property
-    def reliance(self) -> float | None:
-        """Relative rise of the validation metric with shuffled texts, mean over seeds; None where not measured."""
-        values = list(self.values_by_seed("reliance").values())
-        return sum(values) / len(values) if values else None
-
-    @property
+    @cached_property
     def quantities(self) -> Mapping[str, float]:
         """Everything that its runs report by name, mean over seeds: metrics, and quantities of layers."""
         names = dict.fromkeys(name for run in self.scored for name in run.record.metrics)
-        means = {name: sum(values) / len(values) for name in names if (values := self.values_by_seed(name).values())}
+        means = {name: fmean(self.values_by_seed(name).values()) for name in names}
         return means | {name: value for values in self.fusion.values() for name, value in values.items()}
 
     @property
@@ -86,24 +80,22 @@ class Variant:
 
     @property
     def fused_layers(self) -> int | None:
-        return fused_layers(self.params)
+        return fused_layers(self.params, len(self.fusion))
 
     def values_by_seed(self, metric: str) -> dict[int | None, float]:
         """Seed → metric, of the scored runs that have it."""
         return {run.plan.seed: run.record.metrics[metric] for run in self.scored if metric in run.record.metrics}
 
-    def judged_layer(self, t: Thresholds) -> tuple[str, Mapping[str, float], float] | None:
-        """Layer, quantities and ratio of the fused layer farthest from the middle of the healthy band."""
+    def judged(self, t: Thresholds) -> Mapping[str, Any]:
+        """Quantities, ratio and band of the fused layer farthest from the middle of the healthy band; else empty."""
         ratios = {layer: ratio for layer, values in self.fusion.items() if (ratio := judged_ratio(values, t))}
-        if not ratios:
-            return None
         middle = t.ratio_middle
-        layer = max(ratios, key=lambda name: max(ratios[name] / middle, middle / ratios[name]))
-        return layer, self.fusion[layer], ratios[layer]
+        layer = max(ratios, key=lambda name: max(ratios[name] / middle, middle / ratios[name]), default=None)
+        return {} if layer is None else {**self.fusion[layer], "ratio": ratios[layer], "band": band(ratios[layer], t)}
 
-    def band(self, t: Thresholds) -> str:
-        judged = self.judged_layer(t)
-        return band(judged[2], t) if judged else ""
+    def best_run(self, select: Select) -> CollectedRun | None:
+        """The scored run whose seed gave the best metric; the test split has no say."""
+        return min(self.scored, key=lambda run: select.sign * run.record.metrics[select.metric], default=None)
 
 
 def rank(collection: Collection) -> list[Variant]:
@@ -115,9 +107,8 @@ def rank(collection: Collection) -> list[Variant]:
     grouped: dict[str, list[CollectedRun]] = {}
     for run in collection.runs:
         grouped.setdefault(run.plan.variant, []).append(run)
-    facts = {name: [_facts(run, select) for run in runs] for name, runs in grouped.items()}
-    common = usual(list(facts.values()))
-    variants = [_variant(name, runs, select, thresholds, flags(facts[name], common)) for name, runs in grouped.items()]
+    common = usual([*grouped.values()], select)
+    variants = [_variant(name, runs, select, thresholds, flags(runs, common, select)) for name, runs in grouped.items()]
     any_complete = any(variant.complete for variant in variants)
 
     def order(variant: Variant) -> tuple[bool, bool, float, str]:
@@ -130,35 +121,22 @@ def rank(collection: Collection) -> list[Variant]:
     return [replace(variant, rank=numbers.get(variant.name)) for variant in variants]
 
 
-def is_scored(run: CollectedRun, select: Select) -> bool:
-    """Completed, with a finite validation metric."""
-    return run.state == "completed" and select.metric in run.record.metrics
-
-
-def _facts(run: CollectedRun, select: Select) -> RunFacts:
-    schedule = settings_of(run.plan.params).value("train.schedule")
-    return RunFacts(run.state, is_scored(run, select), run.record, schedule if isinstance(schedule, str) else None)
-
-
 def _variant(
     name: str, runs: Sequence[CollectedRun], select: Select, t: Thresholds, flagged: Sequence[Flag]
 ) -> Variant:
-    scored = [run for run in runs if is_scored(run, select)]
+    scored = [run for run in runs if run.is_scored(select)]
     completed = [run.record for run in runs if run.state == "completed"]
     tests = [run.record.metrics[select.test_metric] for run in scored if select.test_metric in run.record.metrics]
     seconds = mean_sd([record.seconds for record in completed if record.seconds is not None])
     fusion = _mean_fusion([run.record.fusion for run in scored])
-    findings = _shared_findings([run.record.findings for run in (scored or runs)])
+    params, findings = runs[0].plan.params, _shared_findings([run.record.findings for run in (scored or runs)])
     if fusion:  # the weights are judged by their mean over the seeds
-        findings = [finding for finding in findings if not finding.rule.startswith("ratio_")]
-        params = runs[0].plan.params
-        findings += [
-            f for layer, values in fusion.items() for f in ratio_findings(values, t, settings_of(params, layer))
-        ]
+        judged = [ratio_findings(values, t, settings_of(params, layer)) for layer, values in fusion.items()]
+        findings = [item for item in findings if not item.rule.startswith("ratio_")] + [*chain(*judged)]
     return Variant(
         name=name,
         axes=runs[0].plan.axes,
-        params=runs[0].plan.params,
+        params=params,
         runs=tuple(runs),
         scored=tuple(scored),
         val=mean_sd([run.record.metrics[select.metric] for run in scored]),
@@ -174,13 +152,11 @@ def _variant(
 
 def _mean_fusion(fusions: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
     """Layer → mean over seeds of every quantity that was logged."""
-    layers = dict.fromkeys(layer for fusion in fusions for layer in fusion)
     means: dict[str, dict[str, float]] = {}
-    for layer in layers:
+    for layer in dict.fromkeys(layer for fusion in fusions for layer in fusion):
         logged = [fusion[layer] for fusion in fusions if layer in fusion]
         names = dict.fromkeys(name for values in logged for name in values)
-        found = {name: [value for item in logged if (value := quantity(item, name)) is not None] for name in names}
-        means[layer] = {name: sum(values) / len(values) for name, values in found.items() if values}
+        means[layer] = {name: fmean(values[name] for values in logged if name in values) for name in names}
     return means
 
 

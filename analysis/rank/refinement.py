@@ -1,15 +1,16 @@
-"""A finer grid around the best variant, as the matrix of a new experiment."""
+"""Experiment files around the best variant: a finer grid, and a full training of it alone."""
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.collect.reading import finite
 from analysis.rank.ranking import Variant
+from analysis.task_definitions import FULL_EPOCHS, FULL_PATIENCE
+from runner.config.yaml_output import dump
+from runner.files import as_number
 
 DECADE = 10.0  # positive values that span it are spaced by factors, others by differences
 
@@ -26,39 +27,30 @@ class FinerAxis:
 
 def finer_axes(variants: Sequence[Variant], best: Variant, points: int) -> list[FinerAxis]:
     """For every axis of at least two numbers, `points` values between the neighbours of the best one."""
-    found = []
+    finer_ones = []
     for axis, value in best.axes.items():
-        tried = [variant.axes[axis] for variant in variants if axis in variant.axes]
-        numbers = sorted({number for number in tried if _is_number(number)})
-        if len(numbers) >= 2 and _is_number(value):
-            found.append(finer(axis, numbers, value, points))
-    return found
+        numbers = sorted({variant.axes[axis] for variant in variants if as_number(variant.axes.get(axis)) is not None})
+        if len(numbers) >= 2 and as_number(value) is not None:
+            finer_ones.append(finer(axis, numbers, value, points))
+    return finer_ones
 
 
 def finer(axis: str, tried: Sequence[float], best: float, points: int) -> FinerAxis:
     """`tried`: ascending, with `best` among them. Whole numbers stay whole; none is below zero where none was tried."""
     by_factor = tried[0] > 0 and tried[-1] / tried[0] >= DECADE
-    there, back = (math.log, math.exp) if by_factor else (float, float)
+    scale, back = (math.log, math.exp) if by_factor else (float, float)
     place = list(tried).index(best)
-    centre = there(best)
-    steps = [there(tried[place + side]) - centre if 0 <= place + side < len(tried) else None for side in (-1, 1)]
-    low, high = steps
-    low = -high if low is None and high is not None else low
-    high = -low if high is None and low is not None else high
+    steps = [scale(tried[place + side]) - scale(best) if 0 <= place + side < len(tried) else None for side in (-1, 1)]
+    low, high = (step if step is not None else -(other or 0.0) for step, other in (steps, steps[::-1]))
     each = (points - 1) // 2
-    values = {best}
-    for step in (low or 0.0, high or 0.0):
-        values |= {_rounded(back(centre + step * number / (each + 1)), tried) for number in range(1, each + 1)}
-    kept = tuple(sorted(value for value in values if tried[0] < 0 or value > 0 or value == tried[0]))
-    return FinerAxis(axis, best, kept, None in steps)
+    shares = [number / (each + 1) for number in range(1, each + 1)]
+    around = [_rounded(back(scale(best) + step * share), tried) for step in (low, high) for share in shares]
+    kept = {value for value in (best, *around) if tried[0] < 0 or value > 0 or value == tried[0]}
+    return FinerAxis(axis, best, tuple(sorted(kept)), None in steps)
 
 
 def _rounded(value: float, tried: Sequence[float]) -> float:
     return round(value) if all(isinstance(number, int) for number in tried) else float(f"{value:.3g}")
-
-
-def _is_number(value: Any) -> bool:
-    return finite(value) is not None
 
 
 def refined(content: Mapping[str, Any], best: Variant, axes: Sequence[FinerAxis], name: str) -> dict[str, Any]:
@@ -66,11 +58,11 @@ def refined(content: Mapping[str, Any], best: Variant, axes: Sequence[FinerAxis]
 
     The best is the baseline of the new experiment.
     """
-    params = copy.deepcopy(dict(content.get("params") or {}))
+    params: dict[str, Any] = dict(content.get("params") or {})
     varied = {finer.axis for finer in axes}
     for key, value in sorted(best.axes.items(), key=lambda item: item[0].count(".")):
         if key not in varied:
-            _set(params, key.split("."), value)
+            params = _with(params, key.split("."), value)
     matrix: dict[str, Any] = {"axes": {finer.axis: list(finer.values) for finer in axes}}
     if "seeds" in (content.get("matrix") or {}):
         matrix["seeds"] = content["matrix"]["seeds"]
@@ -80,10 +72,28 @@ def refined(content: Mapping[str, Any], best: Variant, axes: Sequence[FinerAxis]
     return {**kept, **changed, "baseline": {finer.axis: finer.best for finer in axes}}
 
 
-def _set(params: dict[str, Any], path: Sequence[str], value: Any) -> None:
-    place = params
-    for part in path[:-1]:
-        inner = place.get(part)
-        place[part] = inner if isinstance(inner, dict) else {}
-        place = place[part]
-    place[path[-1]] = value
+def _with(params: Any, path: Sequence[str], value: Any) -> dict[str, Any]:
+    """A copy of `params` with the value at `path`."""
+    section = params if isinstance(params, dict) else {}
+    first, *rest = path
+    return {**section, first: _with(section.get(first), rest, value) if rest else value}
+
+
+def best_config(content: Mapping[str, Any], chosen: Variant) -> str:
+    """best_config.yaml: `content` with the parameters of `chosen` alone, all data, and epochs enough.
+
+    Seeds, cluster and resources stay.
+    """
+    name = str(content.get("experiment"))
+    best = refined(content, chosen, [], f"{name}_best")
+    params = best["params"]
+    train, data = dict(params.get("train") or {}), dict(params.get("data") or {})
+    train["epochs"] = max(FULL_EPOCHS, int(train.get("epochs") or 0))
+    if train.get("patience") is not None:
+        train["patience"] = max(FULL_PATIENCE, int(train["patience"]))
+    data |= dict.fromkeys(data.keys() & {"train", "val", "test"})
+    best["params"] = {**params, **({"data": data} if data else {}), "train": train}
+    best["matrix"].pop("axes")
+    best["description"] = f"The best of {name}, {chosen.name}, trained in full and tested once."
+    del best["baseline"]
+    return dump(best, f"Written by `analysis summarize {name}`: {chosen.name}, as its validation split chose it.")

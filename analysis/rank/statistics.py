@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 LEVEL = 0.95
+ALPHA = 0.05
 SMALLEST_SAMPLE = 2
 CLAIM_SEEDS = 3  # fewer seeds say too little of their own noise for a claim
 POOLED_VARIANTS = 6  # whose seeds together say enough of it
@@ -50,6 +51,18 @@ class Interval:
     def allows_claims(self) -> bool:
         """Whether it knows enough of the noise of training."""
         return self.seeds >= CLAIM_SEEDS or (self.seeds >= SMALLEST_SAMPLE and self.pooled)
+
+    def is_beyond_noise(self, adjusted: float) -> bool:
+        """Whether the difference may be claimed; adjusted: its p for the number of comparisons made."""
+        return self.allows_claims and adjusted < ALPHA
+
+    def verdict(self, adjusted: float) -> str:
+        """The words for the difference: a claim, an indication, or nothing."""
+        if self.allows_claims:
+            return "beyond the noise" if self.is_beyond_noise(adjusted) else "inside the noise"
+        if self.seeds == 1:
+            return "of the items alone: with one seed the noise of training is unknown"
+        return "indicative: with two seeds nothing is claimed"
 
 
 class SeedVariance(NamedTuple):
@@ -157,3 +170,11 @@ def pooled_seed_variance(values: Array) -> SeedVariance | None:
     residuals = values - values.mean(1, keepdims=True) - values.mean(0, keepdims=True) + values.mean()
     degrees = (variants - 1) * (seeds - 1)
     return SeedVariance(float((residuals**2).sum()) / degrees, degrees)
+
+
+def holm(by_chance: Sequence[float]) -> list[float]:
+    """p values adjusted for their number: rejecting those below α errs in at most α of all families (Holm, 1979)."""
+    p, order = np.array(by_chance), np.argsort(by_chance, kind="stable")
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.maximum.accumulate(np.minimum(1, p[order] * np.arange(len(p), 0, -1)))
+    return [float(value) for value in adjusted]

@@ -16,7 +16,7 @@ from analysis.rank.comparison import Comparison
 from analysis.rank.loss_weights import Point, WeightVerdict, verdict
 from analysis.rank.missing import could_still_win
 from analysis.rank.next_steps import PROMOTED, Step, next_steps, promoted
-from analysis.rank.ranking import Variant, is_scored, rank
+from analysis.rank.ranking import Variant, rank
 from analysis.rank.significance import Tie, tie_set
 from runner.health.findings import Finding
 from runner.health.training import alike_findings, weak_findings
@@ -33,7 +33,7 @@ class Summary:
     provisional: bool  # no variant is complete yet, or some that could still win are not
     waiting: tuple[str, ...]  # those variants
     findings: tuple[Finding, ...]  # about all variants together
-    baseline: tuple[BaselineComparison, ...]  # of every ranked variant; empty without a baseline
+    comparisons: tuple[BaselineComparison, ...]  # of every ranked variant with the baseline, without one with the best
     baseline_note: str  # why nothing is compared; empty otherwise
     visible_effect: float | None  # the smallest, as a share of what the variants are compared with
     promoted: tuple[str, ...]
@@ -41,6 +41,17 @@ class Summary:
     notes: tuple[str, ...]  # what could not be read or was left out
     moment: float  # seconds since 1970
     weights: WeightVerdict | None = None  # of a search over the weights of a loss
+
+    @property
+    def baseline(self) -> tuple[BaselineComparison, ...]:
+        """The comparisons where they are with a baseline; empty otherwise."""
+        return () if self.baseline_note else self.comparisons
+
+    @property
+    def effort(self) -> tuple[int, int, int]:
+        """Runs that stopped early, completed runs, and epochs of all of these together."""
+        done = [run.record for run in self.collection.runs if run.record.completed]
+        return sum(record.stopped_early for record in done), len(done), sum(record.epochs or 0 for record in done)
 
     @property
     def states(self) -> Counter[str]:
@@ -68,7 +79,14 @@ def summarize(path: Path, *, now: float | None = None, cache: bool = True) -> Su
     baseline, note = reference(variants, manifest.baseline, manifest.select.metric)
     comparisons = _comparisons(ranked, baseline, comparison)
     best = ranked[0].val if ranked else None
-    waiting = [variant.name for variant in could_still_win(variants, best.mean, manifest.select)] if best else []
+    waiting = (
+        [
+            variant.name
+            for variant in could_still_win(variants, best.mean, manifest.select, retried=not manifest.adopted)
+        ]
+        if best
+        else []
+    )
     provisional = bool(waiting) or (bool(ranked) and not any(variant.complete for variant in variants))
     notes = _notes(collection)
     problem = collection.cache_error or (comparison.cache.save() if cache else "")
@@ -83,7 +101,7 @@ def summarize(path: Path, *, now: float | None = None, cache: bool = True) -> Su
         provisional=provisional,
         waiting=tuple(waiting),
         findings=tuple(_findings(collection, ranked)),
-        baseline=tuple(comparisons) if baseline else (),
+        comparisons=tuple(comparisons),
         baseline_note=note,
         visible_effect=smallest_visible_effect(comparisons),
         promoted=tuple(promoted(ranked, top if isinstance(top, int) else PROMOTED)),
@@ -97,7 +115,7 @@ def summarize(path: Path, *, now: float | None = None, cache: bool = True) -> Su
 def _weights(collection: Collection) -> WeightVerdict | None:
     """The verdict on the axes that the task calls weights of its loss."""
     select = collection.manifest.select
-    scored = [run for run in collection.runs if is_scored(run, select)]
+    scored = [run for run in collection.runs if run.is_scored(select)]
     parts = {key: part for run in scored for key, part in run.record.loss_weights.items()}
     points = [Point(run.plan.axes, run.plan.seed, run.record.metrics[select.metric]) for run in scored]
     return verdict(points, parts, select.metric, select.mode) if parts else None

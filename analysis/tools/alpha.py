@@ -24,6 +24,10 @@ from runner.terminal import tell
 if TYPE_CHECKING:
     from jobs.tasks.crystal.tools.alpha import LayerAlpha
 
+LOGGED = {
+    "gate_mean": "mean", "gate_std": "sd", "gate_min": "min", "gate_max": "max",
+    "gate_share_below_0.1": "below_0.1", "gate_share_above_0.9": "above_0.9",
+}  # fmt: skip
 COLUMNS = ("material_id", "layer", "atom", "channel", "alpha")
 
 
@@ -53,8 +57,8 @@ def command(
     from jobs.tasks.crystal.tools.load_run import params_of
 
     layers = alpha(directory, cache_root(), split.value, samples, tell, checkpoint)
-    rows = [summary_row(its) for its in layers]
-    write_rows(rows, list(rows[0]), format)
+    rows = [summary_row(gates) for gates in layers]
+    write_rows(rows, format)
     if format is Format.table:
         t, console = thresholds_of(directory), stdout_console()
         params = params_of(directory).model_dump(mode="json")
@@ -67,17 +71,17 @@ def command(
     _save_csv(kept_inside(directory.of_checkpoint(directory.alpha, checkpoint), directory.path), layers)
     from analysis.plots.alpha import files
 
-    figures = files({its.layer: its.values for its in layers})
-    paths = {name: directory.of_checkpoint(directory.figure(name), checkpoint) for name in figures}
-    written({paths[name]: content for name, content in figures.items()}, inside=directory.path)
+    figures = files({gates.layer: gates.values for gates in layers})
+    paths = {directory.of_checkpoint(directory.figure(name), checkpoint): figures[name] for name in figures}
+    written(paths, inside=directory.path)
 
 
-def summary_row(its: LayerAlpha) -> dict[str, Any]:
+def summary_row(gates: LayerAlpha) -> dict[str, Any]:
     """sd, range and shares over the atoms, each by the mean of its channels, as health judges; and sd over all."""
-    atoms, every = its.values.mean(1, dtype=float), its.values
+    atoms, every = gates.values.mean(1, dtype=float), gates.values
     return {
-        "layer": its.layer,
-        "atoms" if its.layer != LATE else "crystals": len(atoms),
+        "layer": gates.layer,
+        "atoms" if gates.layer != LATE else "crystals": len(atoms),
         "channels": every.shape[1],
         "mean": float(atoms.mean()),
         "sd": float(atoms.std()),
@@ -93,14 +97,7 @@ def summary_row(its: LayerAlpha) -> dict[str, Any]:
 
 def logged_names(row: dict[str, Any]) -> dict[str, float]:
     """A summary under the names by which a run logs it."""
-    return {
-        "gate_mean": row["mean"],
-        "gate_std": row["sd"],
-        "gate_min": row["min"],
-        "gate_max": row["max"],
-        "gate_share_below_0.1": row["below_0.1"],
-        "gate_share_above_0.9": row["above_0.9"],
-    }
+    return {logged: row[name] for logged, name in LOGGED.items()}
 
 
 def _save_csv(path: Path, layers: list[LayerAlpha]) -> None:
@@ -108,8 +105,8 @@ def _save_csv(path: Path, layers: list[LayerAlpha]) -> None:
         with replacing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
-            for its in layers:
-                writer.writerows(its.lines())
+            for gates in layers:
+                writer.writerows(gates.lines())
     except OSError as error:
         raise CommandFailed(f"cannot write {path}: {error.strerror}") from None
     tell(f"wrote {path}")

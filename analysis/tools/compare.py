@@ -11,16 +11,20 @@ from typing import Annotated
 
 import typer
 
-from analysis.collect.predictions import Predictions
-from analysis.commands.options import DEFAULT_ROOT, Format, FormatOption, Root
+from analysis.collect.predictions import Predictions, read_predictions
+from analysis.collect.reading import fusion_layers, json_object
+from analysis.commands.options import DEFAULT_ROOT, Format, FormatOption, OfExperiment, Root
+from analysis.commands.selection import CHECKPOINT, is_run, run_of, variant_named
 from analysis.commands.tables import write_rows
 from analysis.formatting import percent, plural
 from analysis.output.writing import stdout_console
-from analysis.rank.claims import verdict
-from analysis.rank.pairing import Fusion, Pairing, pair_sides
-from analysis.tools.compare_targets import Sides
+from analysis.rank.pairing import Fusion, Pairing, Side, pair_sides, side_of
+from analysis.rank.summary import summarize
+from runner.errors import CommandFailed
 from runner.rundir.cache_root import cache_root
-from runner.rundir.layout import RunDir
+from runner.rundir.layout import ExperimentDir, RunDir
+from runner.submit.selection import experiment_directory
+from runner.terminal import tell
 
 SIDE_HELP = (
     "A variant, a run, the start of its id, a run's directory, a checkpoint in one, or an experiment: its choice."
@@ -38,10 +42,7 @@ class Split(StrEnum):
 def command(
     first: Annotated[str, typer.Argument(metavar="A", help=SIDE_HELP)],
     second: Annotated[str, typer.Argument(metavar="B", help="The same.")],
-    experiment: Annotated[
-        str | None,
-        typer.Option("--experiment", "-e", help="Directory, name or file; left out: the most recently submitted."),
-    ] = None,
+    experiment: OfExperiment = None,
     split: Annotated[Split, typer.Option(help="test is shown, never used to choose.")] = Split.val,
     root: Root = DEFAULT_ROOT,
     format: FormatOption = Format.table,
@@ -50,25 +51,46 @@ def command(
 
     A checkpoint predicts anew; everything else is read from predictions.csv.
     """
-    sides = Sides(experiment, root, split.value, _opened)
-    found = pair_sides(*sides.both(first, second), split.value)
-    rows = [dataclasses.asdict(item) for item in found.disagreements]
+    one, two = (side_named(word, experiment, root, split.value) for word in (first, second))
+    if one.name == two.name and first != second:
+        one, two = dataclasses.replace(one, name=first), dataclasses.replace(two, name=second)
+    pairing = pair_sides(one, two, split.value)
     if format is Format.json:
-        sys.stdout.write(json.dumps(dataclasses.asdict(found), indent=1) + "\n")
+        sys.stdout.write(json.dumps(dataclasses.asdict(pairing), indent=1) + "\n")
         return
-    if format is Format.csv:
-        write_rows(rows, ["id", "target", "first", "second"], format)
-        return
-    console = stdout_console()
-    for line in lines(found):
-        console.print(line, soft_wrap=True)
-    if found.fusion:
-        console.print("fused layers on the validation crystals (gate_mean is the mean of alpha):", soft_wrap=True)
-        write_rows(
-            [dataclasses.asdict(pair) for pair in found.fusion], ["layer", "quantity", "first", "second"], format
-        )
-    console.print("largest disagreements:", soft_wrap=True)
-    write_rows(rows, ["id", "target", "first", "second"], format)
+    disagreements, fusion = (
+        [dataclasses.asdict(row) for row in rows] for rows in (pairing.disagreements, pairing.fusion)
+    )
+    if format is Format.table:
+        console = stdout_console()
+        for line in lines(pairing):
+            console.print(line, soft_wrap=True)
+        if fusion:
+            console.print("fused layers on the validation crystals (gate_mean is the mean of alpha):", soft_wrap=True)
+            write_rows(fusion, format)
+        console.print("largest disagreements:", soft_wrap=True)
+    write_rows(disagreements, format)
+
+
+def side_named(word: str, experiment: str | None, root: Path, split: str) -> Side:
+    """A file *.pt, the directory of a run, an experiment (its choice), or a variant or run of `experiment`."""
+    path, run = Path(word), RunDir(Path(word))
+    if path.suffix == CHECKPOINT:
+        run = run_of(path)
+        predictions, fusion = _opened(run, path, split)
+        return Side(f"{run.path.resolve().name}/{path.name}", {None: predictions}, fusion)
+    if is_run(run):
+        predictions = read_predictions(run.predictions, split)
+        fusion = fusion_layers(json_object(run.result) or {})
+        return Side(run.path.resolve().name, {None: predictions} if len(predictions) else {}, fusion)
+    whole = ExperimentDir(path).manifest.is_file() or ExperimentDir(root / word).manifest.is_file()
+    summary = summarize(experiment_directory(word if whole else experiment, root).path)
+    name = summary.collection.manifest.experiment
+    if whole and summary.choice is None:
+        raise CommandFailed(f"no run of {name} has completed, so there is no choice to compare")
+    variant = summary.variant(summary.choice.variant) if whole and summary.choice else variant_named(summary, word)
+    side = side_of(summary.collection.directory, variant, split)
+    return dataclasses.replace(side, name=f"{name}: {side.name}") if whole else side
 
 
 def _opened(run: RunDir, checkpoint: Path, split: str) -> tuple[Predictions, Fusion]:
@@ -76,22 +98,23 @@ def _opened(run: RunDir, checkpoint: Path, split: str) -> tuple[Predictions, Fus
     from jobs.tasks.crystal.tools.inspection import quantities
     from jobs.tasks.crystal.tools.load_run import open_run
 
-    learner = open_run(run, cache_root(), log=lambda line: print(line, file=sys.stderr), weights=checkpoint)
+    learner = open_run(run, cache_root(), log=tell, weights=checkpoint)
     predictions, targets = learner.predict(split)
     ids = [learner.corpus.ids[place] for place in learner.corpus.places[split]]
     return Predictions(ids, targets.tolist(), predictions.tolist()), quantities(learner)["val"]
 
 
-def lines(found: Pairing) -> list[str]:
+def lines(pairing: Pairing) -> list[str]:
     """The comparison in words."""
-    interval, base = found.interval, found.mae[1] or 1.0
+    interval, base = pairing.interval, pairing.mae[1] or 1.0
+    (mae, other_mae), (rmse, other_rmse) = pairing.mae, pairing.rmse
     return [
-        f"A = {found.first}",
-        f"B = {found.second}",
-        f"{found.split} split: {found.crystals:,} items, {plural(found.seeds, 'paired seed')}",
-        f"MAE   A {found.mae[0]:.4g}   B {found.mae[1]:.4g}   RMSE   A {found.rmse[0]:.4g}   B {found.rmse[1]:.4g}",
+        f"A = {pairing.first}",
+        f"B = {pairing.second}",
+        f"{pairing.split} split: {pairing.crystals:,} items, {plural(pairing.seeds, 'paired seed')}",
+        f"MAE   A {mae:.4g}   B {other_mae:.4g}   RMSE   A {rmse:.4g}   B {other_rmse:.4g}",
         f"A − B {percent(interval.difference / base)} (95 % interval {percent(interval.low / base)} to "
-        f"{percent(interval.high / base)}, {interval.method}): {verdict(interval, interval.p)}",
-        f"A errs less on {found.first_better:.0%} of the items",
-        f"correlation of the predictions {found.agreement:.3f}, of the errors {found.shared_error:.3f}",
+        f"{percent(interval.high / base)}, {interval.method}): {interval.verdict(interval.p)}",
+        f"A errs less on {pairing.first_better:.0%} of the items",
+        f"correlation of the predictions {pairing.agreement:.3f}, of the errors {pairing.shared_error:.3f}",
     ]

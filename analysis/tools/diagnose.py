@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,25 +14,18 @@ from analysis.collect.reading import json_lines, read_bytes, table_rows
 from analysis.commands.options import CHECKPOINT_HELP, DEFAULT_ROOT, RUN_HELP, Format, FormatOption, OfExperiment, Root
 from analysis.commands.selection import CHECKPOINT, run_and_checkpoint, runs_meant, thresholds_of
 from analysis.commands.tables import write_rows
-from analysis.output.fusion_table import filled_columns
 from analysis.output.writing import stdout_console, written
-from analysis.tools.diagnosis import Diagnosis, diagnose, layer_rows
+from analysis.task_definitions import DIAGNOSED, DIAGNOSED_TITLES
+from analysis.tools.diagnosis import Diagnosis, diagnose
 from runner.errors import CommandFailed
 from runner.health.fusion import gate_instability
 from runner.health.judgement import late_gates, warm_epochs
-from runner.health.quantities import LATE
+from runner.health.quantities import LATE, quantity
 from runner.rundir.cache_root import cache_root
 from runner.rundir.layout import RunDir
 from runner.terminal import tell
 
-COLUMNS = {
-    "layer": "layer", "split": "split", "norm_ratio": "norm ratio", "t_norm": "‖t‖", "u_norm": "‖u‖",
-    "cosine": "cosine", "relative_change": "change", "gate_mean": "gate", "gate_std": "gate sd", "ratio": "ratio",
-    "contribution_ratio": "terms", "quality": "quality", "fusion_gate": "fusion gate", "modulated_gate": "modulated",
-    "instability": "instability", "mae": "MAE",
-}  # fmt: skip  # of the table for people; all quantities are in --format csv and in diagnosis.json
-
-Found = dict[str, dict[str, dict[str, float]]]  # split → layer → quantities
+Layers = dict[str, dict[str, dict[str, float]]]  # split → layer → quantities
 
 
 def command(
@@ -61,68 +54,66 @@ def command(
     runs = [run for run in meant if params_of(run).model.uses_text]
     if not runs:
         raise CommandFailed("no completed run here joins graph and text", next_command="analysis summarize")
-    rows: list[dict[str, Any]] = []
-    judged: list[tuple[RunDir, Diagnosis]] = []
-    for run in runs:
-        found, diagnosis = _diagnosed(run, samples, checkpoint)
-        rows += layer_rows(run.run_id, found)
-        judged.append((run, diagnosis))
-    verdicts = [{"run_id": run.run_id, **_verdict(diagnosis)} for run, diagnosis in judged]
+    judged = [(run.run_id, *_diagnosed(run, samples, checkpoint)) for run in runs]
+    rows = {run_id: layer_rows(run_id, layers) for run_id, layers, _ in judged}
+    every = [row for of_run in rows.values() for row in of_run]
     if format is Format.json:
-        sys.stdout.write(json.dumps({"layers": rows, "verdicts": verdicts}, indent=1) + "\n")
-        return
-    if format is Format.csv:
-        write_rows(rows, filled_columns(rows), format)
-        return
-    console = stdout_console()
-    for run, diagnosis in judged:
-        console.print(f"{run.run_id}: {diagnosis.verdict}", soft_wrap=True)
-        if diagnosis.next_step:
-            console.print(f"  next: {diagnosis.next_step}", soft_wrap=True)
-        its = [{title: row.get(name) for name, title in COLUMNS.items()} for row in rows if row["run"] == run.run_id]
-        write_rows(its, filled_columns(its), format)
-        console.print()
+        verdicts = [{"run_id": run_id, **_verdict(diagnosis)} for run_id, _, diagnosis in judged]
+        sys.stdout.write(json.dumps({"layers": every, "verdicts": verdicts}, indent=1) + "\n")
+    elif format is Format.csv:
+        write_rows(every, format)
+    else:
+        console = stdout_console()
+        for run_id, _, diagnosis in judged:
+            console.print(f"{run_id}: {diagnosis.verdict}", soft_wrap=True)
+            if diagnosis.next_step:
+                console.print(f"  next: {diagnosis.next_step}", soft_wrap=True)
+            titled = [{title: row.get(name) for name, title in DIAGNOSED_TITLES.items()} for row in rows[run_id]]
+            write_rows(titled, format)
+            console.print()
 
 
-def _diagnosed(run: RunDir, samples: int, checkpoint: Path | None) -> tuple[Found, Diagnosis]:
+def layer_rows(run_id: str, splits: Layers) -> list[dict[str, Any]]:
+    """One row for every layer and split."""
+    return [
+        {"run": run_id, "layer": layer, "split": split}
+        | {name: quantity(layers.get(layer, {}), name) for name in DIAGNOSED}
+        for layer in next(iter(splits.values()), {})
+        for split, layers in splits.items()
+    ]
+
+
+def _diagnosed(run: RunDir, samples: int, checkpoint: Path | None) -> tuple[Layers, Diagnosis]:
     """Look into one run and write its diagnosis.json and figure."""
     from analysis.plots.diagnosis import overview
     from analysis.plots.figure import styled
     from jobs.tasks.crystal.tools.inspection import quantities, sampled
     from jobs.tasks.crystal.tools.load_run import open_run, params_of
 
-    learner = open_run(run, cache_root(), log=_say, weights=checkpoint)
-    found, t = quantities(learner, samples), thresholds_of(run)
+    learner = open_run(run, cache_root(), log=tell, weights=checkpoint)
+    splits, t = quantities(learner, samples), thresholds_of(run)
     rows, _ = table_rows(read_bytes(run.fusion_weights))
     history, _ = json_lines(read_bytes(run.metrics))
     params = params_of(run).model_dump(mode="json")
     moved = gate_instability(late_gates(rows, warm_epochs(history, params)))
-    for layers in found.values():
+    for layers in splits.values():
         if moved is not None and LATE in layers:
             layers[LATE]["instability"] = moved
-    diagnosis = diagnose(found["val"], params, t, rows, history)
+    diagnosis = diagnose(splits["val"], params, t, rows, history)
     with styled():
-        plot = overview(found, run.run_id, t)
+        plot = overview(splits, run.run_id, t)
     content = {
         "run_id": run.run_id,
         "checkpoint": (checkpoint or run.best_checkpoint).name,
-        "crystals": {split: len(sampled(learner, split, samples)) for split in found},
-        "layers": found,
+        "crystals": {split: len(sampled(learner, split, samples)) for split in splits},
+        "layers": splits,
         **_verdict(diagnosis),
         "findings": [finding.as_dict() for finding in diagnosis.findings],
     }
     files = {run.diagnosis: json.dumps(content, indent=1) + "\n", run.figure("diagnosis.svg"): plot.svg}
     written({run.of_checkpoint(path, checkpoint): text for path, text in files.items()}, inside=run.path)
-    return found, diagnosis
+    return splits, diagnosis
 
 
 def _verdict(diagnosis: Diagnosis) -> dict[str, Any]:
-    return {
-        field.name: getattr(diagnosis, field.name)
-        for field in dataclasses.fields(diagnosis)
-        if field.name != "findings"
-    }
-
-
-def _say(line: str) -> None:
-    tell(f"{line}")
+    return {name: value for name, value in asdict(diagnosis).items() if name != "findings"}

@@ -17,12 +17,6 @@ from runner.health.settings import planned_steps, settings_of
 from runner.health.thresholds import Thresholds
 from runner.health.training import History
 
-SHOWN = (
-    "norm_ratio", "h_norm", "scaled_u_norm", "t_norm", "u_norm", "cosine", "relative_change",
-    "gate_mean", "gate_std", "gate_min", "gate_max", "w_graph", "w_text", "ratio", "contribution_ratio", "text_scale",
-    "node_scale", "quality", "fusion_gate", "modulated_gate", "beta", "importance", "instability", "mae",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -55,13 +49,9 @@ def diagnose(
     if not verdicts:
         return Diagnosis("healthy: no quantity is beyond its threshold", "ok", scale, proposed, findings)
     first = verdicts[0]
-    rest = [
-        f"{finding.rule} in {_place(finding)}"
-        for finding in findings
-        if finding.level != "info" and finding is not first
-    ]
-    also = f"; also {', '.join(rest)}" if rest else ""
-    verdict = f"{_place(first)}: {first.message}{also}"
+    others = [finding for finding in findings if finding.level != "info" and finding is not first]
+    rest = ", ".join(f"{finding.rule} in {_place(finding)}" for finding in others)
+    verdict = f"{_place(first)}: {first.message}{f'; also {rest}' if rest else ''}"
     return Diagnosis(verdict, health_word(findings), first.advice, proposed, findings)
 
 
@@ -74,18 +64,8 @@ def balancing_scale(layers: Mapping[str, Quantities], t: Thresholds) -> float | 
 
     None where every layer is balanced.
     """
-    ratios = {layer: quantity(values, "norm_ratio") for layer, values in layers.items()}
-    known: Sequence[str] = [layer for layer, ratio in ratios.items() if ratio]
-    if all(t.norm_ratio_low <= (ratios[layer] or 1.0) <= t.norm_ratio_high for layer in known):
+    sizes = [(quantity(values, "norm_ratio"), quantity(values, "text_scale")) for values in layers.values()]
+    known = [(ratio, abs(scale or 1.0)) for ratio, scale in sizes if ratio]
+    if all(t.norm_ratio_low <= ratio <= t.norm_ratio_high for ratio, _ in known):
         return None
-    wanted = [(ratios[layer] or 1.0) * abs(quantity(layers[layer], "text_scale") or 1.0) for layer in known]
-    return math.exp(sum(math.log(scale) for scale in wanted) / len(wanted))
-
-
-def layer_rows(run_id: str, found: Mapping[str, Mapping[str, Quantities]]) -> list[dict[str, object]]:
-    """A row for every layer and split; `found`: split → layer → quantities."""
-    return [
-        {"run": run_id, "layer": layer, "split": split, **{name: quantity(values, name) for name in SHOWN}}
-        for layer in next(iter(found.values()), {})
-        for split, values in ((split, layers.get(layer, {})) for split, layers in found.items())
-    ]
+    return math.exp(sum(math.log(ratio * scale) for ratio, scale in known) / len(known))

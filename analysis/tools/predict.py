@@ -14,6 +14,7 @@ from analysis.commands.tables import write_rows
 from analysis.output.writing import written
 from runner.rundir.cache_root import cache_root
 from runner.spreadsheet import csv_text
+from runner.terminal import tell
 
 MOST_UNREAD = 20  # named one by one
 
@@ -34,14 +35,15 @@ def command(
     from jobs.tasks.crystal.tools.prediction import predict, read_structures
 
     read = read_structures(structures)
-    found = predict(directory, read, cache_root(), lambda line: print(line, file=sys.stderr))
+    predicted = predict(directory, read, cache_root(), tell)
     target = params_of(directory).data.target
+    all_described = all(one.described for one in predicted)
     rows: list[dict[str, Any]] = [
-        {"id": its.material_id, "formula": its.formula, target: its.prediction} for its in found
+        {"id": one.material_id, "formula": one.formula, target: one.prediction}
+        | ({} if all_described else {"text": "yes" if one.described else "no"})
+        for one in predicted
     ]
-    if any(not its.described for its in found):
-        rows = [{**row, "text": "yes" if its.described else "no"} for row, its in zip(rows, found, strict=True)]
-    write_rows(rows, list(rows[0]), format)
+    write_rows(rows, format)
     if to is not None:
         written({to: csv_text(list(rows[0]), rows)})
     for place, why in list(read.unread.items())[:MOST_UNREAD]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from analysis.commands.options import DEFAULT_ROOT, Format, FormatOption, Root
+from analysis.commands.options import DEFAULT_ROOT, Format, FormatOption, OfExperiment, Root
 from analysis.commands.selection import variants_named
 from analysis.commands.tables import write_rows
 from analysis.rank.summary import summarize
@@ -21,10 +21,7 @@ def command(
         list[str] | None,
         typer.Argument(metavar="[NAME]...", help="Variants or runs; left out: every variant that reads a text."),
     ] = None,
-    experiment: Annotated[
-        str | None,
-        typer.Option("--experiment", "-e", help="Directory, name or file; left out: the most recently submitted."),
-    ] = None,
+    experiment: OfExperiment = None,
     root: Root = DEFAULT_ROOT,
     format: FormatOption = Format.table,
 ) -> None:
@@ -40,23 +37,16 @@ def command(
 
     rows: list[dict[str, Any]] = []
     metric, cache = manifest.select.metric, cache_root()
-    for name, its in runs.items():
-        if not names:
-            its = [run for run in its if params_of(run).model.uses_text]
-        if not its:
+    for name, completed in runs.items():
+        opened = completed if names else [run for run in completed if params_of(run).model.uses_text]
+        if not opened:
             continue
-        tell(f"{name}: {len(its)} completed runs")
-        found = robustness.means([robustness.robustness(run, cache, _say) for run in its])
-        for split, shown in (("val", metric), ("test", metric.replace("val_", "test_", 1))):
-            row: dict[str, Any] = {"variant": name, "seeds": len(its), "metric": shown}
-            row |= {kind: found[kind][shown] for kind in robustness.TEXTS}
-            if split == "val":
-                row["healthy"] = "yes" if robustness.reads_its_text(found, metric, manifest.select.mode) else "no"
-            rows.append(row)
+        tell(f"{name}: {len(opened)} completed runs")
+        errors = robustness.means([robustness.robustness(run, cache, lambda line: tell(f"  {line}")) for run in opened])
+        reads = "yes" if robustness.reads_its_text(errors, metric, manifest.select.mode) else "no"
+        for shown, healthy in ((metric, reads), (metric.replace("val_", "test_", 1), None)):
+            by_text = {kind: errors[kind][shown] for kind in robustness.TEXTS}
+            rows.append({"variant": name, "seeds": len(opened), "metric": shown, **by_text, "healthy": healthy})
     if not rows:
         raise CommandFailed(f"no completed run of {manifest.experiment} reads a text", next_command="runner status")
-    write_rows(rows, ["variant", "seeds", "metric", *robustness.TEXTS, "healthy"], format)
-
-
-def _say(line: str) -> None:
-    tell(f"  {line}")
+    write_rows(rows, format)

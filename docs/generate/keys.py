@@ -77,8 +77,9 @@ def _below(schema: Node, node: Node, prefix: str) -> Iterator[tuple[str, Node]]:
 
 def _members(schema: Node, field: Node) -> list[Node]:
     """The mappings that may stand at a key."""
-    kinds = [field, *field.get("anyOf", ()), *field.get("oneOf", ()), *field.get("allOf", ())]
-    return [_resolved(schema, kind) for kind in kinds if "$ref" in kind]
+    kinds = [*field.get("anyOf", ()), *field.get("oneOf", ()), *field.get("allOf", ())]
+    own = [_resolved(schema, field)] if "$ref" in field else []
+    return own + [member for kind in kinds for member in _members(schema, kind)]
 
 
 def _resolved(schema: Node, node: Node) -> Node:
@@ -104,6 +105,8 @@ def _allowed(schema: Node, field: Node) -> str:
 
 
 def _kind(node: Node) -> str:
+    if "const" in node:
+        return f"`{node['const']}`"
     if "enum" in node:
         return ", ".join(f"`{value}`" for value in node["enum"])
     if "examples" in node:

@@ -43,6 +43,7 @@ class Allocation:
     may_requeue: bool = False
     commands: SlurmCommands = field(default_factory=SlurmCommands)
     submitted: float = 0.0  # Unix seconds; failures before it do not count for the circuit breaker
+    in_turn: bool = False  # runs of this array task follow one another: each ends at its own time
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], now: float) -> Allocation:

@@ -22,6 +22,8 @@ from jobs.heartbeat import Heartbeat, interval_from_environment
 from jobs.log import say
 from jobs.node.attempt_log import seconds_before
 from jobs.node.disk_reserve import give_back, is_full_disk
+from jobs.node.exit_status import EXIT_FAILED, EXIT_STOPPED, EXIT_SUPERSEDED
+from jobs.node.memory import MIB, peak_bytes
 from jobs.node.provenance import write_provenance
 from jobs.node.run_health import health_of
 from jobs.patience import patiently
@@ -33,10 +35,6 @@ from runner.rundir.attempts import read_attempts
 from runner.rundir.layout import RunDir
 from runner.rundir.processes import host_name
 from runner.rundir.run_config import RunConfig, problems_of, read_run_config
-
-EXIT_FAILED = 1  # failure.json says why
-EXIT_STOPPED = 75  # asked to stop, checkpoint written
-EXIT_SUPERSEDED = 76  # another process has the run directory now; nothing was written any more
 
 _ORPHAN_S = 300.0  # a run whose parent is gone has so long for its checkpoint
 _LEAVE_S = 60.0  # an interpreter that cannot end (a thread that never returns) is ended
@@ -93,8 +91,10 @@ def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
         heartbeat.end()
     patiently(lambda: write_json(directory.result, result))  # last: from here on the run is completed
     context.say(f"{config.run_id}: completed")
-    if config.keep.checkpoints == "best" and directory.best_checkpoint.exists():
+    if config.keep.checkpoints == "none" or (config.keep.checkpoints == "best" and directory.best_checkpoint.exists()):
         directory.last_checkpoint.unlink(missing_ok=True)
+    if config.keep.checkpoints == "none":
+        directory.best_checkpoint.unlink(missing_ok=True)
     return 0
 
 
@@ -115,6 +115,7 @@ def result_of(outcome: Outcome, config: RunConfig, directory: RunDir, attempt: i
         shown = ", ".join(f"{name} = {value}" for name, value in wrong.items())
         raise RunFailure(Kind.DIVERGED, f"the task ended with {shown}")
     started = next((a.started for a in read_attempts(directory) if a.number == attempt), time.time())
+    took = time.time() - started
     return {
         "run_id": config.run_id,
         "variant": config.variant,
@@ -123,14 +124,28 @@ def result_of(outcome: Outcome, config: RunConfig, directory: RunDir, attempt: i
         "best_epoch": outcome.best_epoch,
         "epochs": outcome.epochs,
         "stopped_early": outcome.stopped_early,
-        "seconds": seconds_before(directory, attempt) + time.time() - started,
+        "seconds": seconds_before(directory, attempt) + took,
         "parameters": outcome.parameters,
         "attempts": attempt,
         "gpus": config.gpus,
+        "cost": cost_of(config, took),
         "adjustments": as_json(config.adjustments),  # what a retry changed
         "fusion": as_json(outcome.fusion),
         "health": health_of(outcome, config, directory),
         "extra": as_json(outcome.extra),
+    }
+
+
+def cost_of(config: RunConfig, seconds: float) -> dict[str, float | None]:
+    """What the last attempt was given, and what it used of it in `seconds`: memory at its peak, on the GPU too."""
+    torch = sys.modules.get("torch")
+    uses_gpu = torch is not None and config.gpus > 0 and torch.cuda.is_initialized()
+    return {
+        "asked_memory_mib": config.memory,
+        "asked_seconds": config.time,
+        "memory_mib": peak_bytes() / MIB,
+        "gpu_memory_mib": torch.cuda.max_memory_allocated() / MIB if torch is not None and uses_gpu else None,
+        "seconds": seconds,
     }
 
 

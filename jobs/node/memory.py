@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 NEAR = 0.9  # of the limit: the last sample before a kill is seldom exactly at it
 _UNLIMITED = 1 << 60  # cgroup v1 writes a number above this for "no limit"
-_MIB = 1 << 20
+MIB = 1 << 20
 _CGROUPS = Path("/sys/fs/cgroup")
 _OURS = Path("/proc/self/cgroup")  # which cgroups this process is in
 
@@ -17,22 +19,32 @@ def limit_bytes(environ: Mapping[str, str], cgroups: Path = _CGROUPS, ours: Path
     """The smallest limit that Slurm or a cgroup sets; None: there is none."""
     limits = []
     if environ.get("SLURM_MEM_PER_NODE", "0").isdecimal() and int(environ.get("SLURM_MEM_PER_NODE", "0")):
-        limits.append(int(environ["SLURM_MEM_PER_NODE"]) * _MIB)
+        limits.append(int(environ["SLURM_MEM_PER_NODE"]) * MIB)
     elif environ.get("SLURM_MEM_PER_CPU", "").isdecimal() and environ.get("SLURM_CPUS_ON_NODE", "").isdecimal():
-        limits.append(int(environ["SLURM_MEM_PER_CPU"]) * int(environ["SLURM_CPUS_ON_NODE"]) * _MIB)
+        limits.append(int(environ["SLURM_MEM_PER_CPU"]) * int(environ["SLURM_CPUS_ON_NODE"]) * MIB)
     for folder in _folders(cgroups, ours):
         for name in ("memory.max", "memory.limit_in_bytes"):
-            text = _text(folder / name).strip()
+            text = kernel_text(folder / name).strip()
             if text.isdecimal() and int(text) < _UNLIMITED:
                 limits.append(int(text))
     return min((limit for limit in limits if limit), default=None)
+
+
+def peak_of(usage: resource.struct_rusage) -> int:
+    """Bytes that the process of `usage` had resident at most; of a process and its children: of the largest one."""
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def peak_bytes() -> int:
+    """Bytes that this process and the largest one that it has started had at most."""
+    return sum(peak_of(resource.getrusage(who)) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def oom_kills(cgroups: Path = _CGROUPS, ours: Path = _OURS) -> int:
     """How many processes of our cgroup the kernel has killed for memory so far; 0 where it does not say."""
     for folder in _folders(cgroups, ours)[:1]:
         for name in ("memory.events", "memory.oom_control"):
-            for line in _text(folder / name).splitlines():
+            for line in kernel_text(folder / name).splitlines():
                 key, _, count = line.partition(" ")
                 if key == "oom_kill":
                     return int(count)
@@ -41,7 +53,7 @@ def oom_kills(cgroups: Path = _CGROUPS, ours: Path = _OURS) -> int:
 
 def resident_bytes(pid: int) -> int:
     """Memory that process `pid` has resident now; 0 when it is gone or the system does not say."""
-    fields = _text(Path(f"/proc/{pid}/statm")).split()
+    fields = kernel_text(Path(f"/proc/{pid}/statm")).split()
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") if fields else 0
 
 
@@ -54,13 +66,13 @@ def evidence(peak: int, others: int, limit: int | None, kills: int) -> str | Non
     if kills:
         return "the kernel's out-of-memory killer has ended a process of this job"
     if limit is not None and peak + others >= NEAR * limit:
-        return f"peak {peak / _MIB:.0f} MiB (and {others / _MIB:.0f} MiB beside it) of {limit / _MIB:.0f} MiB allowed"
+        return f"peak {peak / MIB:.0f} MiB (and {others / MIB:.0f} MiB beside it) of {limit / MIB:.0f} MiB allowed"
     return None
 
 
 def _folders(cgroups: Path, ours: Path) -> list[Path]:
     """Our memory cgroup and those around it, the innermost first."""
-    for line in _text(ours).splitlines():
+    for line in kernel_text(ours).splitlines():
         number, controllers, path = line.split(":", 2)
         if "memory" in controllers.split(","):
             root = cgroups / "memory"
@@ -74,7 +86,7 @@ def _folders(cgroups: Path, ours: Path) -> list[Path]:
     return []
 
 
-def _text(path: Path) -> str:
+def kernel_text(path: Path) -> str:
     """The content of a file of the kernel; empty where this system has no such file."""
     try:
         return path.read_text()

@@ -2,17 +2,20 @@
 
 It is small and free of torch, so that it survives what kills a run (memory, a fault in a driver) and can say what it
 was. Slurm starts `ArrayTask` through submitit, the local pool starts `python -m jobs.node.parent RUN_DIR [RUN_DIR …]`.
+Runs that are more than fit side by side follow in turn: the next one takes the slot of one that has ended.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jobs.failure import Kind
@@ -20,10 +23,11 @@ from jobs.heartbeat import interval_from_environment
 from jobs.log import say
 from jobs.node import memory
 from jobs.node.allocation import Allocation
-from jobs.node.child import EXIT_STOPPED
-from jobs.node.preflight import Refused, begin
+from jobs.node.exit_status import EXIT_STOPPED
+from jobs.node.preflight import Refused, StartConditions, begin
 from jobs.node.run_process import RunProcess
 from jobs.node.signals import Signals
+from jobs.node.slots import Slot, slots
 from runner.rundir.attempts import not_counting, read_attempts
 from runner.rundir.claim import Held
 from runner.rundir.layout import RunDir
@@ -38,21 +42,25 @@ _PATIENCE = 4  # heartbeats; a holder that dies is known to be dead after three
 
 @dataclass(frozen=True)
 class ArrayTask:
-    """What submitit pickles: the run directories of one array task, nothing else."""
+    """What submitit pickles: the run directories of one array task and how they share it, nothing else."""
 
     run_dirs: tuple[str, ...]
+    side_by_side: int | None = None  # None: all at once
+    in_turn: bool = False  # each run ends at its own time, since others may follow
 
     def __call__(self) -> None:
-        status = supervise(self.run_dirs)
+        status = supervise(self.run_dirs, self.side_by_side, self.in_turn)
         if status:
             sys.exit(status)  # Slurm shows the array task as failed; submitit writes no traceback of ours
 
 
-def supervise(run_dirs: Sequence[str]) -> int:
-    """Run all `run_dirs` side by side to their ends; 0 when each is completed or somebody else's, else 1."""
+def supervise(run_dirs: Sequence[str], side_by_side: int | None = None, in_turn: bool = False) -> int:
+    """Run all `run_dirs` to their ends; 0 when each is completed or somebody else's, else 1."""
     with Signals() as signals:
-        shift = Shift(signals)
-        shift.work([RunDir(Path(path).resolve()) for path in run_dirs])
+        allocation = replace(Allocation.from_environment(os.environ, time.time()), in_turn=in_turn)
+        free = slots(min(side_by_side or len(run_dirs), len(run_dirs)), os.environ)
+        shift = Shift(signals, allocation, free, deque(RunDir(Path(path).resolve()) for path in run_dirs))
+        shift.work()
         shift.requeue()
     return 1 if shift.failed else 0
 
@@ -71,7 +79,10 @@ class Shift:
     """One stay of a parent on a node."""
 
     signals: Signals
-    allocation: Allocation = field(default_factory=lambda: Allocation.from_environment(os.environ, time.time()))
+    allocation: Allocation
+    free: list[Slot]
+    pending: deque[RunDir]
+    begun: int = 0  # how many runs were started
     interval: float = field(default_factory=interval_from_environment)
     running: list[RunProcess] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
@@ -81,25 +92,22 @@ class Shift:
     wants_requeue: bool = False
     requeued: bool = False  # by Slurm itself, which will run this array task again
 
-    def work(self, directories: list[RunDir]) -> None:
-        """Until every run has ended or been left to somebody else."""
-        for directory in directories:
-            self._start(directory)
+    def work(self) -> None:
+        """Until every run has ended, been left to somebody else or been put off."""
         renewed = looked = time.monotonic()
-        while self.running or self.waiting:
+        self._fill()
+        while self.running or self.waiting or self.pending:
             for number in self.signals.wait(_POLL_S):
                 self._stop(number)
             self._reap()
             self._watch_memory()
-            again, self.waiting = self.waiting, []
-            for wait in again:
-                self._start(wait.directory, wait)
+            self._fill()
             if self.reason and time.time() > self.deadline:
                 for run in self.running:
                     run.kill("did not stop in time and was killed")
             if time.monotonic() - looked > _LOOK_S:
                 looked = time.monotonic()
-                self._look_for_cancelled()
+                self._look_for_own_ends()
             if time.monotonic() - renewed > self.interval:
                 renewed = time.monotonic()
                 for run in self.running:
@@ -116,14 +124,33 @@ class Shift:
             if problem:
                 say(f"not requeued: {problem}")
 
+    def _fill(self) -> None:
+        """Start those that wait for a holder, and the next ones, while there is room.
+
+        What is still pending when everything stops is put off last: checkpoints are more urgent.
+        """
+        again, self.waiting = self.waiting, []
+        for wait in again:
+            if self.free:
+                self._start(wait.directory, wait)
+            else:
+                self.waiting.append(wait)
+        while self.pending and self.free and not (self.reason and self.running):
+            self._start(self.pending.popleft())
+
     def _start(self, directory: RunDir, earlier: Waiting | None = None) -> None:
-        started = begin(directory, self.allocation, self.interval)
+        slot = self.free[0]
+        is_first = self.begun < slot.count
+        started = begin(directory, StartConditions(self.allocation, self.interval, slot, is_first, self.reason))
         if isinstance(started, RunProcess):
             say(f"{directory.run_id}: attempt {started.attempt.number} started, process {started.pid}")
             self.running.append(started)
+            self.free.remove(slot)
+            self.begun += 1
         elif isinstance(started, Refused):
             say(f"{directory.run_id}: {started.why}")
             self.failed |= started.failed
+            self.wants_requeue |= started.postponed
         elif self._is_worth_waiting(started, earlier):
             if earlier is None:
                 say(f"{directory.run_id}: held by {started.holder}; waiting to see whether it still lives")
@@ -172,11 +199,11 @@ class Shift:
         """Bytes of this parent and its runs, which one limit holds together."""
         return sum(memory.resident_bytes(pid) for pid in (os.getpid(), *(run.pid for run in self.running)))
 
-    def _look_for_cancelled(self) -> None:
-        """Those of several runs that were cancelled by themselves: Slurm cannot end them without the others."""
+    def _look_for_own_ends(self) -> None:
+        """Those of several runs that are cancelled or out of time alone: Slurm ends them only with the others."""
         for run in self.running:
             with _reported(run):
-                run.look_for_cancellation(_grace())
+                run.look_for_own_end(_grace())
 
     def _watch_memory(self) -> None:
         used = self._resident()
@@ -186,10 +213,11 @@ class Shift:
 
     def _reap(self) -> None:
         for run in [run for run in self.running if run.has_ended()]:
-            if run.status == EXIT_STOPPED and self.reason is None:
+            if run.status == EXIT_STOPPED and self.reason is None and run.own_reason is None:
                 for number in self.signals.wait(_SAME_SIGNAL_S):  # the child may have got the signal before us
                     self._stop(number)
             self.running.remove(run)
+            self.free.append(run.slot)
             try:
                 run.settle(self.reason, self._resident())
             except OSError as error:  # a full disk: the runs beside it may still be saved
@@ -218,5 +246,13 @@ def _reported(run: RunProcess) -> Iterator[None]:
         say(f"{run.directory.run_id}: {error}")
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m jobs.node.parent", description="Work through an array task.")
+    parser.add_argument("run_dirs", nargs="+")
+    parser.add_argument("--side-by-side", type=int)
+    parser.add_argument("--in-turn", action="store_true")
+    return supervise(**vars(parser.parse_args(arguments)))
+
+
 if __name__ == "__main__":
-    sys.exit(supervise(sys.argv[1:]))
+    sys.exit(main())

@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jobs.heartbeat import interval_from_environment
 from jobs.launch import module_command, python_path
 from jobs.node.signals import Signals
-from runner.errors import UserError
+from jobs.node.slots import Slot, bound_to, slots, visible_gpus
 from runner.files import read_json, read_mapping, write_json
-from runner.rundir.layout import ExperimentDir, RunDir
+from runner.rundir.layout import ExperimentDir
 from runner.rundir.processes import is_beating, this_process
-from runner.rundir.run_config import read_run_config
 
 _POLL_S = 1.0
 
@@ -35,22 +32,13 @@ def _has_pool(experiment: ExperimentDir, number: int) -> bool:
     return is_beating(read_mapping(experiment.pool_state(number)), time.time())
 
 
-def visible_gpus(environ: Mapping[str, str]) -> list[str]:
-    """The GPUs that may be used: CUDA_VISIBLE_DEVICES, else what nvidia-smi counts."""
-    if "CUDA_VISIBLE_DEVICES" in environ:
-        return [name for name in environ["CUDA_VISIBLE_DEVICES"].split(",") if name]
-    if shutil.which("nvidia-smi") is None:
-        return []
-    listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=60)
-    return [str(i) for i, line in enumerate(line for line in listed.stdout.splitlines() if line.startswith("GPU"))]
-
-
 @dataclass
 class Parent:
     """A parent process and what it was given."""
 
     run_ids: list[str]
     gpus: list[str]
+    slot: Slot
     process: subprocess.Popen[bytes]
 
 
@@ -63,9 +51,19 @@ class Pool:
     max_parallel: int
     pending: list[list[str]]  # run ids, a list a task
     gpus: list[str]
+    side_by_side: int = 1  # runs at once in each task
+    in_turn: bool = False  # others follow them
+    gpus_of_task: int = 0
     running: list[Parent] = field(default_factory=list)
+    free: list[Slot] = field(init=False)
     stopping: bool = False
     interval: float = field(default_factory=interval_from_environment)
+
+    def __post_init__(self) -> None:
+        """A run that is alone uses any core; runs side by side have their own, which their parents deal out."""
+        binds = self.side_by_side > 1
+        free = slots(self.max_parallel, os.environ)
+        self.free = free if binds else [replace(slot, all_cores=()) for slot in free]
 
     def work(self, signals: Signals) -> None:
         """Until nothing is left to do, or all parents have ended after a signal."""
@@ -79,6 +77,7 @@ class Pool:
                 self._stop(number)
             ended = [parent for parent in self.running if parent.process.poll() is not None]
             if ended:
+                self.free += [parent.slot for parent in ended]
                 self.running = [parent for parent in self.running if parent not in ended]
                 written = 0.0
         self.pending = []
@@ -98,7 +97,7 @@ class Pool:
     def _fill(self) -> bool:
         """Start parents while there is room; True when anything changed."""
         changed = False
-        while self.pending and len(self.running) < self.max_parallel and not self.stopping:
+        while self.pending and self.free and not self.stopping:
             task = self.pending.pop(0)
             wanted = [run_id for run_id in task if not self.experiment.run(run_id).cancelled.exists()]
             if wanted:
@@ -108,7 +107,7 @@ class Pool:
 
     def _start(self, run_ids: list[str]) -> Parent:
         directories = [self.experiment.run(run_id) for run_id in run_ids]
-        gpus = self._free_gpus(max((_gpus_of(directory) for directory in directories), default=0))
+        gpus, slot = self._free_gpus(self.gpus_of_task), self.free.pop(0)
         submitted = self.experiment.pool_tasks(self.number).stat().st_mtime
         environ = {
             **os.environ,
@@ -118,9 +117,11 @@ class Pool:
         }
         if gpus:
             environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-        command = module_command("jobs.node.parent", *(str(directory.path) for directory in directories))
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0, env=environ)
-        return Parent(run_ids, gpus, process)
+        words = ["--side-by-side", str(self.side_by_side), *(["--in-turn"] if self.in_turn else [])]
+        command = module_command("jobs.node.parent", *words, *(str(directory.path) for directory in directories))
+        with bound_to(slot.cores):
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0, env=environ)
+        return Parent(run_ids, gpus, slot, process)
 
     def _free_gpus(self, count: int) -> list[str]:
         """The `count` GPUs with the fewest parents on them; they are shared when there are not enough."""
@@ -131,13 +132,6 @@ class Pool:
         self.stopping = True
         for parent in self.running:
             parent.process.send_signal(number)
-
-
-def _gpus_of(directory: RunDir) -> int:
-    try:
-        return read_run_config(directory).gpus
-    except UserError:  # its parent says what is wrong with it
-        return 0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -155,7 +149,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"submission {options.number} has a pool already", file=sys.stderr)
         return 2
     with Signals() as signals:
-        pool = Pool(experiment, options.number, options.max_parallel, tasks["tasks"], visible_gpus(os.environ))
+        packing = (tasks.get("side_by_side", 1), tasks.get("in_turn", 1) > 1, tasks.get("gpus", 0))
+        gpus = visible_gpus(os.environ) if tasks.get("gpus") else []
+        pool = Pool(experiment, options.number, options.max_parallel, tasks["tasks"], gpus, *packing)
         pool.work(signals)
     return 0
 

@@ -11,6 +11,7 @@ from jobs.node.allocation import Allocation
 from jobs.node.attempt_log import begin_attempt, end_attempt
 from jobs.node.circuit_breaker import tripped
 from jobs.node.run_process import RunProcess, spawn
+from jobs.node.slots import Slot
 from runner.errors import CommandFailed, UserError
 from runner.files import refuse_links
 from runner.rundir.claim import Claim, Held, Holder, acquire
@@ -28,13 +29,31 @@ class Refused:
 
     why: str
     failed: bool
+    postponed: bool = False  # nothing is wrong with it: it goes back to the queue
 
 
-def begin(directory: RunDir, allocation: Allocation, interval: float) -> RunProcess | Refused | Held:
-    """Claim the run and start its child, unless it is completed, cancelled, held, or must not run.
+@dataclass(frozen=True)
+class StartConditions:
+    """When and where in its array task a run would start."""
 
-    interval: seconds between two heartbeats.
-    """
+    allocation: Allocation
+    interval: float  # seconds between two heartbeats
+    slot: Slot
+    is_first: bool = True  # in its slot: for such a run the array task was sent, however short its time is
+    stopping: str | None = None  # why the array task has to stop
+
+    def reason_to_postpone(self, seconds: int | None) -> str | None:
+        """Why a run that takes up to `seconds` is left to a later array task."""
+        if self.stopping:
+            return f"its array task was asked to stop ({self.stopping})"
+        end = self.allocation.end
+        if self.is_first or end is None or seconds is None or end - time.time() >= seconds:
+            return None
+        return f"its array task has {max(0.0, end - time.time()):.0f} s left, and the run may take {seconds} s"
+
+
+def begin(directory: RunDir, conditions: StartConditions) -> RunProcess | Refused | Held:
+    """Claim the run and start its child, unless it is completed, cancelled, held, or must not run."""
     if not directory.path.is_dir():
         return Refused(f"there is no directory {directory.path}", failed=True)
     try:
@@ -43,12 +62,12 @@ def begin(directory: RunDir, allocation: Allocation, interval: float) -> RunProc
             return Refused("completed already", failed=False)
         if directory.cancelled.exists():
             return Refused("cancelled before it started", failed=False)
-        claim = acquire(directory, Holder.here(allocation.job_id), interval)
+        claim = acquire(directory, Holder.here(conditions.allocation.job_id), conditions.interval)
         if isinstance(claim, Held):
             return claim
         started: RunProcess | Refused | None = None
         try:
-            started = _start(claim, allocation)
+            started = _start(claim, conditions)
         finally:
             if not isinstance(started, RunProcess):
                 claim.release()
@@ -57,8 +76,8 @@ def begin(directory: RunDir, allocation: Allocation, interval: float) -> RunProc
         return Refused(f"not started: {error}", failed=True)
 
 
-def _start(claim: Claim, allocation: Allocation) -> RunProcess | Refused:
-    directory = claim.directory
+def _start(claim: Claim, conditions: StartConditions) -> RunProcess | Refused:
+    directory, allocation = claim.directory, conditions.allocation
     if directory.result.exists():  # completed between the first look and the claim
         return Refused("completed already", failed=False)
     before = read_failure(directory)
@@ -71,10 +90,13 @@ def _start(claim: Claim, allocation: Allocation) -> RunProcess | Refused:
         failure_of_exception(error, attempt.number, allocation.job_id).write(directory)
         end_attempt(directory, attempt, "failed", kind=Kind.BAD_CONFIG)
         return Refused(str(error), failed=True)
+    if why := conditions.reason_to_postpone(config.time):
+        kind, message = Kind.CANCELLED if conditions.stopping == "cancelled" else Kind.PREEMPTED, f"not started: {why}"
+        Failure(kind, message, 0, time.time(), allocation.job_id, fingerprint="postponed").write(directory)
+        return Refused(message, failed=kind is Kind.CANCELLED, postponed=kind is Kind.PREEMPTED)
     limit = config.stop_after_same_error
-    stopped = tripped(directory.experiment, limit, allocation.submitted, config.retry.max_attempts) if limit else None
-    if stopped:
+    if limit and (stopped := tripped(directory.experiment, config, limit, allocation.submitted)):
         number = before.attempt if before else 0
         Failure(Kind.CANCELLED, stopped, number, time.time(), allocation.job_id, fingerprint="breaker").write(directory)
         return Refused(stopped, failed=True)
-    return spawn(claim, config, allocation)
+    return spawn(claim, config, allocation, conditions.slot)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import platform
 import re
@@ -10,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from runner.rundir.checkout import checkouts
 from runner.rundir.layout import RunDir
 from runner.rundir.processes import host_name
 
+FACTS = "RUNNER_FACTS"  # variable in which a parent gives its runs `machine_facts`
 _PACKAGES = (
     "array-runner", "torch", "numpy", "scipy", "pandas", "pydantic", "submitit", "transformers", "tokenizers",
     "safetensors", "jarvis-tools", "dgl", "alignn", "vesin", "matscipy", "ase", "spglib", "robocrys", "pymatgen",
@@ -39,16 +41,17 @@ def write_provenance(run: RunDir, code_path: Path | None = None) -> None:
 
     code_path: folder of the user's own modules.
     """
+    facts = json.loads(os.environ.pop(FACTS, "null")) or machine_facts()
     versions = checkouts(Path(jobs.__file__).resolve().parent.parent, code_path)
-    write_json(run.provenance, _provenance(versions.record))
+    start = {"time": time.time(), "command": [masked(word) for word in sys.argv]}
+    write_json(run.provenance, {**start, **versions.record, **facts})
     write_json(run.private, {"environment": shown_environment(os.environ), "diff": versions.diffs}, private=True)
 
 
-def _provenance(code: Mapping[str, Any]) -> dict[str, Any]:
+@functools.cache
+def machine_facts() -> dict[str, Any]:
+    """Interpreter, versions and machine: the same for all runs of a parent, which asks once for them."""
     return {
-        "time": time.time(),
-        "command": [masked(word) for word in sys.argv],
-        **code,
         "python": platform.python_version(),
         "executable": sys.executable,
         "versions": _versions(),
@@ -70,6 +73,8 @@ def shown_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version  # a run whose parent has asked does without
+
     found = {}
     for package in _PACKAGES:
         try:

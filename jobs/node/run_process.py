@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +25,9 @@ from jobs.launch import child_environment, module_command
 from jobs.node import disk_reserve, memory
 from jobs.node.allocation import Allocation
 from jobs.node.attempt_log import begin_attempt, end_attempt
-from jobs.node.child import EXIT_STOPPED, EXIT_SUPERSEDED
+from jobs.node.exit_status import EXIT_STOPPED, EXIT_SUPERSEDED
+from jobs.node.provenance import FACTS, machine_facts
+from jobs.node.slots import Slot, bound_to
 from jobs.patience import patiently
 from runner.files import append_line, open_to_append
 from runner.rundir.attempts import Attempt
@@ -36,7 +38,7 @@ from runner.rundir.run_config import RunConfig
 _OLD_S = 3600.0  # what lies about for so long belongs to a dead process
 
 
-def spawn(claim: Claim, config: RunConfig, allocation: Allocation) -> RunProcess:
+def spawn(claim: Claim, config: RunConfig, allocation: Allocation, slot: Slot) -> RunProcess:
     """Start the next attempt of a claimed run as a child process, in a process group of its own."""
     directory = claim.directory
     attempt = begin_attempt(directory, allocation.job_id, os.getpid(), config.checkpoints)
@@ -50,13 +52,14 @@ def spawn(claim: Claim, config: RunConfig, allocation: Allocation) -> RunProcess
         "--attempt": attempt.number, "--claim": claim.holder.token, "--lifeline": listen, "--job-id": allocation.job_id,
         "--array-task-id": allocation.array_task_id, "--memory-limit": limit,
     }  # fmt: skip
+    environment = child_environment(os.environ, config.threads) | {FACTS: json.dumps(machine_facts())}
     words = [str(word) for pair in options.items() if pair[1] is not None for word in pair]
     try:
-        with open_to_append(directory.log(attempt.number)) as log:
+        with open_to_append(directory.log(attempt.number)) as log, bound_to(slot.cores):
             process = subprocess.Popen(
-                module_command("jobs.node.child", str(directory.path), *words),
+                module_command("jobs.node.child", str(directory.path), *words, interpreter=config.interpreter),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, pass_fds=(listen,), process_group=0,
-                env=child_environment(os.environ, config.threads),
+                env=environment | slot.environment(os.environ, config.gpus),
             )  # fmt: skip
     except OSError as error:
         os.close(lifeline)
@@ -65,7 +68,7 @@ def spawn(claim: Claim, config: RunConfig, allocation: Allocation) -> RunProcess
         raise
     finally:
         os.close(listen)
-    return RunProcess(claim, config, attempt, allocation.job_id, process, lifeline, limit)
+    return RunProcess(claim, config, attempt, allocation, slot, process, lifeline, limit)
 
 
 def _sweep(directory: RunDir) -> None:
@@ -84,14 +87,16 @@ class RunProcess:
     claim: Claim
     config: RunConfig
     attempt: Attempt
-    job_id: str | None
+    allocation: Allocation
+    slot: Slot
     process: subprocess.Popen[bytes]
     lifeline: int  # its end tells the child that this parent is gone
     memory_limit: int | None  # bytes
     status: int = 0  # exit status, negative for a signal; valid once it has ended
     ending: str = ""  # how it ended, in a line
     failure: Failure | None = None  # when it has ended without completing
-    cancelled_by: float | None = None  # Unix seconds by which it must have ended, once it alone was cancelled
+    own_reason: str | None = None  # why it alone has to stop
+    _deadline: float = 0.0  # Unix seconds by which it must then have ended
     _peak: int = 0  # bytes
     _kills_before: int = field(default_factory=memory.oom_kills)
     _killed_for: str | None = None
@@ -117,14 +122,20 @@ class RunProcess:
         message = f"asked to stop ({reason}); it had not left yet when this was written"
         self._failure(kind, message, "asked", provisional=True).write(self.directory)
 
-    def look_for_cancellation(self, grace: float) -> None:
-        """Ask the run to stop when a person has cancelled it alone, and kill it when it has not within `grace` s."""
-        if self.cancelled_by is not None:
-            if time.time() > self.cancelled_by:
+    def look_for_own_end(self, grace: float) -> None:
+        """Ask the run to stop when a person has cancelled it alone, or its time is over and others wait for their turn.
+
+        Kill it when it has not within `grace` s.
+        """
+        now, time_is_over = time.time(), False
+        if self.allocation.in_turn and self.config.time:
+            time_is_over = now > self.attempt.started + self.config.time
+        if self.own_reason is not None:
+            if now > self._deadline:
                 self.kill("did not stop in time and was killed")
-        elif self.directory.cancelled.exists():
-            self.cancelled_by = time.time() + grace
-            self.ask_to_stop("cancelled")
+        elif time_is_over or self.directory.cancelled.exists():
+            self.own_reason, self._deadline = "timeout" if time_is_over else "cancelled", now + grace
+            self.ask_to_stop(self.own_reason)
 
     def note_memory(self, used: int) -> None:
         """Leave a failure.json when memory becomes scarce: where Slurm itself watches it, it kills us and the child.
@@ -154,7 +165,7 @@ class RunProcess:
         if pid == 0:
             return False
         self.status = self.process.returncode = os.waitstatus_to_exitcode(raw)
-        self._peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        self._peak = memory.peak_of(usage)
         os.close(self.lifeline)
         _kill_group(self.pid)  # workers that it left behind
         return True
@@ -168,7 +179,7 @@ class RunProcess:
         if self.status == EXIT_SUPERSEDED or not patiently(self.claim.is_ours):
             self.ending = "taken over by another process; nothing written"
             return
-        reason = reason if self.cancelled_by is None else "cancelled"
+        reason = self.own_reason or reason
         kills = memory.oom_kills() - self._kills_before
         disk_reserve.give_back(self.directory)
         evidence = memory.evidence(self._peak, beside, self.memory_limit, kills)
@@ -204,7 +215,7 @@ class RunProcess:
         if said and not (reason and self._stopped):
             return said
         if reason is None or (status > 0 and status != EXIT_STOPPED):
-            return failure_of_death(status, evidence, self.attempt.number, self.job_id)
+            return failure_of_death(status, evidence, self.attempt.number, self.allocation.job_id)
         kind = STOP_REASONS[reason]
         without = said.message.endswith(LEFT_WITHOUT) if said else not self.directory.last_checkpoint.exists()
         left = LEFT_WITHOUT if without else LEFT_WITH_CHECKPOINT
@@ -213,7 +224,7 @@ class RunProcess:
 
     def _failure(self, kind: Kind, message: str, what: str, *, provisional: bool = False) -> Failure:
         number, now = self.attempt.number, time.time()
-        return Failure(kind, message, number, now, self.job_id, "", f"{kind}:{what}", provisional)
+        return Failure(kind, message, number, now, self.allocation.job_id, "", f"{kind}:{what}", provisional)
 
 
 def _kill_group(group: int) -> None:

@@ -1,42 +1,99 @@
-"""The rows of a file that another program writes: JSON lines, CSV or JSON."""
+"""The rows of a file that another program writes: JSON, JSON lines, CSV, TensorBoard, or a log with a pattern.
+
+The files are somebody else's: only regular files of limited size are opened, and no link is followed.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
+import re
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
-from runner.files import read_bytes, read_json, read_json_lines
+from jobs.reading.schema import SourceParams
+from runner.config.template import flat
+from runner.files import read_bytes
+
+_MOST_FILES = 10_000  # that a pattern may mean
+Rows = list[Any]
 
 
-def rows_of(path: Path, file_format: str) -> list[Any] | None:
-    """The whole rows so far; None while the file is half written."""
-    return _READERS[file_format](path)
+def files_of(folder: Path, pattern: str, source: SourceParams) -> list[Path]:
+    """The files in `folder` that `pattern` means, in the order of the numbers in their names; no links."""
+    if source.ending == "tensorboard" and "tfevents" not in pattern:
+        pattern += "/**/*tfevents*"
+    real = folder.resolve()
+    paths = (path for path in folder.glob(pattern) if path.parent.resolve().is_relative_to(real))
+    regular = (path for path in paths if path.is_file() and not path.is_symlink())
+    return sorted(islice(regular, _MOST_FILES), key=natural)
 
 
-def _lines(path: Path) -> list[Any]:
-    return read_json_lines(path)
+def natural(path: Path) -> list[Any]:
+    """Sorts `version_10` behind `version_9`."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", str(path))]
 
 
-def _table(path: Path) -> list[Any]:
-    """Whole lines only: the last one may be half written."""
-    text = read_bytes(path, links=True).decode("utf-8", "replace")
-    return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
+def rows_of(path: Path, source: SourceParams) -> Rows | None:
+    """The whole rows so far; None while the file is half written. Raises OSError for what is no file of its size."""
+    if source.ending == "tensorboard":
+        from jobs.reading.tensorboard import rows_of_events
+
+        return rows_of_events(path)
+    data = read_bytes(path)
+    if source.pattern is not None:
+        return matches(source.pattern, data.decode("utf-8", "replace"))
+    if source.ending == "json":
+        return _whole(data, source.rows)
+    whole = data[: data.rfind(b"\n") + 1].decode("utf-8", "replace")  # the last line may be half written
+    return _table(whole) if source.ending == "csv" else json_rows(data.decode("utf-8", "replace").splitlines())
 
 
-def _whole(path: Path) -> list[Any] | None:
-    """A list of records, columns of equal length, or one record; None while the file is half written."""
-    content = read_json(path)
-    if isinstance(content, list):
-        return content
-    if not isinstance(content, dict):
+def matches(pattern: str, text: str) -> Rows:
+    """What the groups of `pattern` match; a progress bar, which rewrites its line, counts as lines."""
+    return [match.groupdict() for match in re.finditer(pattern, bare(text), re.MULTILINE)]
+
+
+def bare(text: str) -> str:
+    """Carriage returns as ends of lines, and no escape sequences."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def json_rows(lines: list[str]) -> Rows:
+    """The JSON objects among `lines`."""
+    return [row for line in lines if isinstance(row := _json(line), dict)]
+
+
+def _json(text: str) -> Any:
+    if text.lstrip()[:1] not in ("{", "["):
         return None
-    columns = {name: value for name, value in content.items() if isinstance(value, list)}
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _table(text: str) -> Rows:
+    """Rows of a CSV, with the blanks beside its commas taken away."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(text), skipinitialspace=True))
+    except csv.Error:  # a field of more than 128 KiB: no table of numbers
+        return []
+    return [{str(name).strip(): value for name, value in row.items()} for row in rows]
+
+
+def _whole(data: bytes, place: str | None) -> Rows | None:
+    """A list of records, columns of equal length (nested too), or one record; None while the file is half written."""
+    content = _json(data.decode("utf-8", "replace"))
+    for part in place.split(".") if place and content is not None else []:
+        content = content.get(part) if isinstance(content, dict) else []
+    if isinstance(content, list) or content is None:
+        return content
+    columns = {name: value for name, value in flat(content).items() if isinstance(value, list)}
     if not columns:
         return [content]
-    length = min(len(value) for value in columns.values())
-    return [{name: value[at] for name, value in columns.items()} for at in range(length)]
-
-
-_READERS = {"jsonl": _lines, "csv": _table, "json": _whole}
+    longest = max(map(len, columns.values()))  # a program that is writing may be one value ahead in some of them
+    columns = {name: value for name, value in columns.items() if len(value) >= longest - 1}
+    return [dict(zip(columns, row, strict=True)) for row in zip_longest(*columns.values())]

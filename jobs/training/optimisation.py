@@ -6,10 +6,11 @@ from typing import Literal
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 WARMUP_STEPS = 2000
 WARMUP_SHARE = 0.3  # of all steps, at most
+PLATEAU_FACTOR, PLATEAU_EPOCHS = 0.5, 5  # by how much `plateau` lowers the rate, and after how many epochs without gain
 
 
 def optimiser_for(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
@@ -33,18 +34,32 @@ def warmup_steps(wanted: int | None, total: int) -> int:
     return wanted
 
 
+class Plateau(ReduceLROnPlateau):
+    """Lowers the learning rate after epochs without a better validation metric; batches leave it alone."""
+
+    def step(self, metrics: object = None, epoch: int | None = None) -> None:  # type: ignore[override]
+        """Nothing: a batch has no validation metric."""
+
+    def end_epoch(self, metric: float) -> None:
+        super().step(metric)
+
+
 def schedule_for(
     optimiser: torch.optim.Optimizer,
-    kind: Literal["onecycle", "linear_warmup", "constant"],
+    kind: Literal["onecycle", "linear_warmup", "constant", "plateau"],
     total: int,
     *,
     pct_start: float = 0.3,
     warmup: int | None = None,
+    mode: str = "min",
 ) -> LRScheduler:
     """The learning rate of each of `total` steps; stepped after every batch.
 
-    onecycle: Smith & Topin, arXiv:1708.07120, in torch's form; linear_warmup: rises linearly, then stays.
+    onecycle: Smith & Topin, arXiv:1708.07120, in torch's form; linear_warmup: rises linearly, then stays; plateau: see
+    there, `mode` says which metric is better.
     """
+    if kind == "plateau":
+        return Plateau(optimiser, "min" if mode == "min" else "max", factor=PLATEAU_FACTOR, patience=PLATEAU_EPOCHS)
     if kind == "onecycle":
         return OneCycleLR(optimiser, max_lr=optimiser.param_groups[0]["lr"], total_steps=total, pct_start=pct_start)
     rise = warmup_steps(warmup, total) if kind == "linear_warmup" else 0

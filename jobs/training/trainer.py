@@ -17,7 +17,7 @@ from jobs.context import FUSION_COLUMNS, RunContext
 from jobs.failure import Kind, RunFailure, Stopped
 from jobs.training import checkpoint
 from jobs.training.health_monitor import Watch
-from jobs.training.optimisation import optimiser_for, schedule_for
+from jobs.training.optimisation import Plateau, optimiser_for, schedule_for
 from jobs.training.tensorboard_log import Board
 from runner.health.findings import Finding, sentence
 
@@ -122,6 +122,7 @@ class Fit:
             self.total_steps,
             pct_start=options.pct_start,
             warmup=options.warmup_steps,
+            mode=learner.mode,
         )
         self.progress = Progress()
         self.watch = Watch(context.thresholds, context.params)
@@ -180,6 +181,8 @@ class Fit:
             p.best_value, p.best_epoch = value, p.epoch
             p.best_metrics, p.best_fusion = metrics, found.fusion
         self._log(metrics, found, better)
+        if isinstance(self.schedule, Plateau):
+            self.schedule.end_epoch(value)
         p.epoch, p.batch, p.seconds = p.epoch + 1, 0, 0.0
         self.sums, self.items = {}, 0
         if better:

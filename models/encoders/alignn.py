@@ -23,7 +23,7 @@ from models.options import AlignnOptions
 BOND_BINS, LONGEST_BOND = 80, 8.0  # bins on [0, 8] Å
 COSINE_BINS = 40  # bins on [-1, 1]
 
-Fuse = Callable[[int, Tensor], Tensor]  # (ALIGNN layer, counted from 1; atoms (N, d)) → atoms (N, d)
+Fuse = Callable[[int, Tensor], Tensor]  # (layer, counted from 1, GCN after ALIGNN; atoms (N, d)) → atoms (N, d)
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class AlignnLayer(nn.Module):
 
     def __init__(self, options: AlignnOptions, convolution: type[EdgeGatedConvolution]) -> None:
         super().__init__()
-        self.on_bonds = convolution(options.hidden, options.norm)
-        self.on_pairs = convolution(options.hidden, options.norm)
+        self.on_bonds = convolution(options.hidden, options.norm, options.dropout)
+        self.on_pairs = convolution(options.hidden, options.norm, options.dropout)
 
     def forward(
         self,
@@ -125,11 +125,11 @@ class Alignn(nn.Module):
         self.cosine_embedding = ScalarEmbedding(-1.0, 1.0, COSINE_BINS, options)
         self.alignn_layers = nn.ModuleList(AlignnLayer(options, self.convolution) for _ in range(options.alignn_layers))
         self.gcn_layers = nn.ModuleList(
-            self.convolution(options.hidden, options.norm) for _ in range(options.gcn_layers)
+            self.convolution(options.hidden, options.norm, options.dropout) for _ in range(options.gcn_layers)
         )
 
     def forward(self, graph: GraphBatch, fuse: Fuse | None = None) -> Tensor:
-        """`fuse` is called after every ALIGNN layer with its number and the atoms, and returns the atoms."""
+        """`fuse` is called after every layer with its number and the atoms, and returns the atoms."""
         counts = Counts.of(graph) if self.options.norm == "batch" else Counts()
         atoms: Tensor = self.atom_embedding(self.atom_features(graph.atomic_number), counts.atoms)
         bonds = self.bond_embedding(graph.length.value, counts.lengths)
@@ -146,4 +146,6 @@ class Alignn(nn.Module):
             atoms, bonds = convolution(
                 graph.bonds, atoms, bonds, counts.atoms, counts.bonds, update_edges=number < len(self.gcn_layers)
             )
+            if fuse is not None:
+                atoms = fuse(len(self.alignn_layers) + number, atoms)
         return atoms

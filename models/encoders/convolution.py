@@ -4,6 +4,7 @@
     h' = h + SiLU(Norm(U·h + Σ σ(m) ⊙ V·h_start / (Σ σ(m) + 1e-6)))     sums over the edges that end at the node
     e' = e + SiLU(Norm(m))
 
+With dropout, SiLU(…) passes it before it is added.
 Choudhary & DeCost, npj Comput. Mater. 7, 185 (2021), after Bresson & Laurent, arXiv:1711.07553.
 """
 
@@ -25,7 +26,7 @@ class EdgeGatedConvolution(nn.Module):
 
     may_be_fused = True  # by models.encoders.cpp_convolution, where it is in use
 
-    def __init__(self, width: int, norm: str) -> None:
+    def __init__(self, width: int, norm: str, dropout: float = 0.0) -> None:
         super().__init__()
         # each one matrix product: what is read at an edge's start (A, V) and at its end (B, U)
         self.start = nn.Linear(width, 2 * width)
@@ -33,6 +34,7 @@ class EdgeGatedConvolution(nn.Module):
         self.edge = nn.Linear(width, width)  # C
         self.norm_edges = make_norm(norm, width)
         self.norm_nodes = make_norm(norm, width)
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
 
     def forward(
         self,
@@ -53,11 +55,11 @@ class EdgeGatedConvolution(nn.Module):
         if self.may_be_fused and cpp_convolution.applies(self, nodes, features):
             return cpp_convolution.convolve(self, edges, nodes, features, distinct, update_edges)
         gate, mean, update = self._pass_messages(edges, nodes, features, distinct)
-        new_nodes = nodes + F.silu(self.norm_nodes(update + mean, node_count))
+        new_nodes = nodes + self.dropout(F.silu(self.norm_nodes(update + mean, node_count)))
         if not update_edges:
             return new_nodes, None
         old = features if distinct is None else of_each(features, distinct)
-        return new_nodes, old + F.silu(self.norm_edges(gate, edge_count))
+        return new_nodes, old + self.dropout(F.silu(self.norm_edges(gate, edge_count)))
 
     def _pass_messages(
         self, edges: Edges, nodes: Tensor, features: Tensor, distinct: Distinct | None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.batch import Distinct, Edges
@@ -51,6 +51,7 @@ def applies(convolution: EdgeGatedConvolution, nodes: Tensor, features: Tensor) 
     return (
         _library is not None
         and isinstance(convolution.norm_nodes, LayerNorm)
+        and isinstance(convolution.dropout, nn.Identity)
         and all(its.device.type == "cpu" and its.dtype == torch.float32 for its in (nodes, features))
         and convolution.edge.weight.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")

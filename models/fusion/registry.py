@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import Field, create_model
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, create_model
 
 from models import options as o
 
@@ -77,5 +77,28 @@ def _union(entries: dict[str, Entry]) -> Any:
     return Annotated[Union[tuple(entry.options for entry in entries.values())], Field(discriminator="name")]  # noqa: UP007
 
 
-MiddleFusionOptions = _union(MIDDLE)
+def _only(value: Any) -> Any:
+    """A list of one fusion is that fusion."""
+    return value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value
+
+
+def _ordered(value: Any) -> Any:
+    """Several fusions by their layers, whatever the order in which they are given."""
+    if not isinstance(value, tuple):
+        return value
+    if not value or not all(isinstance(fusion, o.MiddleOptions) for fusion in value):
+        raise ValueError("a list of fusions holds no `none`, and is not empty; `{name: none}` alone is no fusion")
+    layers = [layer for fusion in value for layer in fusion.layers]
+    if twice := sorted({layer for layer in layers if layers.count(layer) > 1}):
+        raise ValueError(f"two fusions after layer {twice[0]}; each layer has one at most")
+    return tuple(sorted(value, key=lambda fusion: fusion.layers))
+
+
+def _one_or_several(fusion: Any) -> Any:
+    kinds = (Annotated[fusion, Tag("[one]")], Annotated[tuple[fusion, ...], Tag("[list]")])
+    which = Discriminator(lambda value: "[list]" if isinstance(value, (list, tuple)) else "[one]")
+    return Annotated[Union[kinds], which, BeforeValidator(_only), AfterValidator(_ordered)]  # noqa: UP007
+
+
+MiddleFusionOptions = _one_or_several(_union(MIDDLE))
 LateFusionOptions = _union(LATE)

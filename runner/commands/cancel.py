@@ -15,8 +15,8 @@ from runner.rundir.layout import ExperimentDir
 from runner.rundir.manifest import PlannedRun
 from runner.rundir.processes import is_alive, is_here
 from runner.slurm_commands import SlurmCommands
+from runner.submit.run_selection import filter_runs
 from runner.submit.schedulers import local, slurm
-from runner.submit.selection import filter_runs
 
 # A failed run has ended, and a new one was never sent; gone: from the experiment file, and still queued or running
 CANCELLABLE = ("queued", "running", "lost", "gone")

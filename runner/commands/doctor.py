@@ -20,7 +20,7 @@ from runner.files import read_json
 from runner.rundir.cache_root import cache_root
 from runner.slurm_commands import SlurmCommands, from_the_shell
 from runner.submit.schedulers import limits, slurm
-from runner.submit.submission import environment
+from runner.submit.submission import WHOLE_MEMORY, environment
 
 START_SECONDS = 120  # in a queue that is longer, the checks of the compute node are left out, and named
 SEE_SECONDS = 30  # for a file written on a node to be seen here
@@ -69,6 +69,8 @@ def _limits(cluster: SlurmCluster, resources: Resources) -> Iterator[Finding]:
     longest = human_seconds(found.seconds) if found.seconds else "no limit"
     at_once = f"{most:,} at once" if most else "no limit known at once"
     yield Finding("slurmctld", True, f"answers; {waiting} array tasks of yours in the queue")
+    if limits.takes_whole_memory(Resources(), cluster):
+        yield Finding("memory", None, f"where {WHOLE_MEMORY}")
     yield Finding("limits", None, f"arrays of up to {size:,} tasks, {at_once}; longest run {longest}")
 
 

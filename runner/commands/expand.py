@@ -16,6 +16,7 @@ from runner.matrix.expansion import Run
 from runner.matrix.resolution import Replaced, replaced
 from runner.matrix.run_id import value_label
 from runner.spreadsheet import csv_text
+from runner.submit.submission import array_tasks
 from runner.submit.survey import survey
 
 TABLE_ROWS = 50
@@ -146,8 +147,9 @@ def _costs(loaded: Loaded) -> Iterator[str]:
         total = sum(estimate(run.params) for run in looked_at) * len(runs) / len(looked_at)
         yield f"estimated disk: {total / 1e9:.1f} GB"
     if experiment.resources.time:
-        tasks = -(-len(runs) // experiment.array.runs_per_task)
-        hours = experiment.resources.time / 3600 * tasks * max(1, experiment.resources.gpus)
+        tasks = array_tasks(runs, experiment.array)
+        asked = [experiment.array.of_task(experiment.resources, len(task)) for task in tasks]
+        hours = sum((task.time or 0) * max(1, task.gpus) for task in asked) / 3600
         what = "GPU hours" if experiment.resources.gpus else "hours"
-        limit = human_seconds(experiment.resources.time)
-        yield f"at most {hours:,.1f} {what}: {counted(tasks, 'array task')} of {limit} each"
+        limit = human_seconds(max(task.time or 0 for task in asked))
+        yield f"at most {hours:,.1f} {what}: {counted(len(tasks), 'array task')} of {limit} each"

@@ -8,10 +8,11 @@ from runner.commands.logs import attempt_logs, cleaned, log_of_the_start, read
 from runner.commands.status import Status
 from runner.errors import CommandFailed
 from runner.files import read_mapping
-from runner.rundir.failures import kind_of
+from runner.rundir.failures import is_retried, kind_of
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.manifest import PlannedRun
 from runner.rundir.states import RunState
+from runner.submit.plan import tries
 
 LOG_BYTES = 64 << 10  # at the end of a log, in which the last lines are looked for
 LOG_LINES = 8
@@ -39,7 +40,7 @@ def _lines(status: Status, run: PlannedRun, state: RunState) -> list[str]:
     kind = kind_of(state.kind)
     if advice := (status.manifest.task in _WITH_OWN_KEYS and kind.keys) or kind.advice:
         lines.append(f"  advice: {advice}")
-    why = _held_back(status, state)
+    why = _held_back(status, target, state)
     if why:
         lines.append(f"  not sent again by itself: {why}")
     force = " --force" if why or not kind.retried else ""
@@ -48,16 +49,14 @@ def _lines(status: Status, run: PlannedRun, state: RunState) -> list[str]:
     return lines
 
 
-def _held_back(status: Status, state: RunState) -> str | None:
+def _held_back(status: Status, run: RunDir, state: RunState) -> str | None:
     """Why a kind of failure that the policy retries is not retried here."""
-    most = status.manifest.content["retry"].get("max_attempts")
-    if not kind_of(state.kind).retried:
+    most, kind = status.manifest.content["retry"].get("max_attempts"), kind_of(state.kind)
+    if not kind.retried:
         return None
-    if isinstance(most, int) and state.attempt >= most:
+    if isinstance(most, int) and tries(run, state, status.queue) >= most:
         return f"all {most} attempts are used (retry.max_attempts)"
-    if state.kind == "gpu_out_of_memory" and status.manifest.task == "command":
-        return "a command cannot be told to work in smaller pieces"
-    return None
+    return None if is_retried(kind, status.manifest.task) else "a command cannot be told to work in smaller pieces"
 
 
 def _tail(directory: ExperimentDir, run: RunDir, failure: dict[str, object]) -> list[str]:

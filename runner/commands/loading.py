@@ -63,7 +63,7 @@ def load(config: Path, root: Path, overrides: Sequence[str] = (), *, kept: bool 
     kept: it is the copy of an earlier submission, beside which the template of the next stage does not lie.
     """
     file, loaded, mistakes = _examine(config, root, overrides)
-    mistakes.problems += [] if kept else _next_problems(file)
+    mistakes.problems += [] if kept else next_problems(file)
     mistakes.refuse()
     assert loaded is not None  # without a task there is a mistake
     return loaded
@@ -74,7 +74,7 @@ def load_with_cluster(
 ) -> tuple[Loaded, Destination]:
     """The same with the cluster `name`, else the one that the file names; ConfigError with the mistakes of both."""
     file, loaded, mistakes = _examine(config, root, overrides)
-    mistakes.problems += _next_problems(file)
+    mistakes.problems += next_problems(file)
     found = None
     if name is not None or "cluster" not in file.spoilt:
         with mistakes.gathered():
@@ -110,17 +110,19 @@ def refuse_without_time(file: ExperimentFile, cluster: Cluster) -> None:
         raise ConfigError([file.source.problem(("resources", "time"), what, allowed="resources: {time: 30m}")])
 
 
-def _refuse_gpus_side_by_side(file: ExperimentFile, cluster: Cluster) -> None:
-    """Raise ConfigError where runs of one array task would all compute on its first GPU."""
-    gpus, beside = file.experiment.resources.gpus, file.experiment.array.runs_per_task
-    if isinstance(cluster, SlurmCluster) and gpus > 1 and beside > 1 and "array" not in file.spoilt:
-        what = f"found {beside} with resources.gpus {gpus}; runs side by side share one GPU"
-        allowed = "1, or resources: {gpus: 1}"
-        raise ConfigError([file.source.problem(("array", "runs_per_task"), what, allowed=allowed)])
+def _refuse_shared_gpus(file: ExperimentFile) -> None:
+    """Raise ConfigError where runs that share a GPU ask for several."""
+    gpus, array = file.experiment.resources.gpus, file.experiment.array
+    if gpus > 1 and array.share_gpu and array.side_by_side > 1 and "array" not in file.spoilt:
+        what = f"found {gpus} with {array.side_by_side} runs side by side that share one GPU (array.share_gpu)"
+        raise ConfigError([file.source.problem(("resources", "gpus"), what, allowed="1, or array: {share_gpu: false}")])
 
 
 def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[ExperimentFile, Loaded | None, Mistakes]:
     file = experiment.examine(config, list(overrides))
+    if "adopt" in file.source.value:
+        what = f"{config} describes finished runs of another program, which are adopted and never started"
+        raise UserError(what, next_command=f"runner adopt {config} --dry-run")
     mistakes = Mistakes()
     task = None
     if "task" not in file.spoilt:
@@ -138,13 +140,13 @@ def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[Experi
         file = replace(file, experiment=file.experiment.model_copy(update={"select": select}))
     quantities = quantities_of(task, [run.model for run in expansion.runs])
     with mistakes.gathered():
-        _refuse_unknown_thresholds(file, quantities)
+        refuse_unknown_thresholds(file, quantities)
     expansion = replace(expansion, file=file, quantities=quantities)
     directory = ExperimentDir(root / file.experiment.experiment)
     return file, Loaded(task, _with_known_names(expansion, directory), directory), mistakes
 
 
-def _next_problems(file: ExperimentFile) -> list[Problem]:
+def next_problems(file: ExperimentFile) -> list[Problem]:
     """A template that is missing would end the funnel only when this stage has been trained."""
     following = file.experiment.next
     if following is None or os.path.isfile(path := next_stage.template(following.config, file.path)):
@@ -199,7 +201,8 @@ def _at(file: ExperimentFile, key: Key, problem: Problem) -> Problem:
     return file.source.problem(key, problem.what, allowed=problem.allowed, nearest=problem.nearest)
 
 
-def _refuse_unknown_thresholds(file: ExperimentFile, quantities: Sequence[Quantity]) -> None:
+def refuse_unknown_thresholds(file: ExperimentFile, quantities: Sequence[Quantity]) -> None:
+    """Raise ConfigError where `health` names no threshold."""
     try:
         overridden(file.experiment.health, quantities=quantities)
     except ConfigError as error:
@@ -252,5 +255,5 @@ def _destination(file: ExperimentFile, name: str | None) -> Destination:
         ) from None
     if "resources" not in file.spoilt:
         refuse_without_time(file, cluster)
-        _refuse_gpus_side_by_side(file, cluster)
+        _refuse_shared_gpus(file)
     return Destination(cluster, clusters.text_of(wanted, file.path))

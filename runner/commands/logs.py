@@ -14,8 +14,8 @@ from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.manifest import Submission
 from runner.rundir.states import run_state
+from runner.submit.run_selection import choose_run
 from runner.submit.schedulers import slurm
-from runner.submit.selection import choose_run
 from runner.submit.survey import survey
 from runner.terminal import log_line, tell
 

@@ -112,7 +112,7 @@ class _End:
 
 def fill(directory: ExperimentDir, number: int, tell: Callable[[str], None]) -> bool:
     """Prepare the runs of a submission as it was sent; whether nothing is missing."""
-    origin = submission.Origin(**manifest.submission(directory, number).origin)
+    origin = submission.origin_of(directory, manifest.submission(directory, number))
     os.chdir(origin.folder)
     kept = directory.submission(number) / "experiment.yaml"
     loaded = load(kept, directory.path.parent, origin.overrides, kept=True)

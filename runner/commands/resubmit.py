@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.commands.loading import Loaded, load, load_cluster
-from runner.commands.submit import Outcome, submit
+from runner.commands.submit import Outcome, chosen, submit
 from runner.config import cluster as clusters
 from runner.errors import UserError, nearest
 from runner.rundir import manifest
@@ -30,22 +30,23 @@ class Again:
 def reload(directory: ExperimentDir, cluster: str | None) -> Again:
     """Load the experiment as it was last submitted, in the working directory of that submission."""
     path = ExperimentDir(directory.path.absolute())
+    manifest.refuse_adopted(directory)
     sent = manifest.submissions(path)
     if not sent:
         raise UserError(f"{directory.path} was never submitted", next_command="runner submit CONFIG")
-    origin = submission.Origin(**sent[-1].origin)
+    origin = submission.origin_of(path, sent[-1], cluster)
     other = (Path(cluster).absolute() if Path(cluster).exists() else cluster) if cluster else None
     os.chdir(origin.folder)
     kept = path.submission(sent[-1].number) / "experiment.yaml"
     loaded = load(kept, path.path.parent, origin.overrides, kept=True)
     if other:
-        chosen = load_cluster(loaded, str(other))
-        return Again(loaded, chosen.cluster, replace(origin, cluster=chosen.text, cluster_option=str(other)))
+        site = load_cluster(loaded, str(other))
+        return Again(loaded, site.cluster, replace(origin, cluster=site.text, cluster_option=str(other)))
     return Again(loaded, clusters.parse(origin.cluster, kept.with_name("cluster.yaml")), origin)
 
 
-def resubmit(again: Again, kinds: list[str], force: bool, dry_run: bool) -> Outcome:
-    """Send the runs that failed or were lost; with `force` also those that the policy would leave to a person."""
+def resubmit(again: Again, names: list[str], kinds: list[str], force: bool, dry_run: bool) -> Outcome:
+    """Send the runs that failed or were lost, of those that `names` mean; with `force` also what needs a person."""
     unknown = [kind for kind in kinds if kind not in list(Kind)]
     if unknown:
         guess = nearest(unknown[0], list(Kind))
@@ -53,5 +54,5 @@ def resubmit(again: Again, kinds: list[str], force: bool, dry_run: bool) -> Outc
         raise UserError(f"--kind {unknown[0]!r} is no kind of failure; allowed: {', '.join(Kind)}{hint}")
     directory = again.loaded.directory
     ended = ("failed", "cancelled", "lost")  # what of these Slurm still has is left alone by the plan
-    runs = [run for run in again.loaded.expansion.runs if run_state(directory.run(run.run_id)).state in ended]
+    runs = [run for run in chosen(again.loaded, names) if run_state(directory.run(run.run_id)).state in ended]
     return submit(again.loaded, again.cluster, again.origin, runs, Policy(force, tuple(kinds)), dry_run)

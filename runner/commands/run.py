@@ -14,7 +14,8 @@ from runner.files import open_text
 from runner.rundir import manifest
 from runner.rundir.layout import RunDir
 from runner.rundir.states import run_state
-from runner.submit.selection import choose_run
+from runner.submit.retry import Needs
+from runner.submit.run_selection import choose_run
 from runner.submit.submission import Origin, write_run
 
 POLL_SECONDS = 0.1
@@ -22,6 +23,7 @@ POLL_SECONDS = 0.1
 
 def prepare(loaded: Loaded, name: str) -> RunDir:
     """The directory of the run that `name` means, with its config.yaml and a manifest around it."""
+    manifest.refuse_adopted(loaded.directory)
     run = choose_run(loaded.expansion.runs, name)
     if not loaded.directory.manifest.exists():
         manifest.write(loaded.directory, loaded.expansion, loaded.experiment.task)
@@ -29,7 +31,7 @@ def prepare(loaded: Loaded, name: str) -> RunDir:
     if run_state(target).state not in ("completed", "running"):
         config = loaded.expansion.file.path.absolute()
         origin = Origin([], "local", str(Path.cwd()), config_dir=str(config.parent))
-        write_run(loaded.directory, loaded.expansion, run, {}, origin)
+        write_run(loaded.directory, loaded.expansion, run, Needs(loaded.experiment.resources), origin)
     return target
 
 

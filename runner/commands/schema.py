@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
+from jobs.adopt.schema import AdoptParams
 from jobs.tasks.registry import load_task
 from runner.config.cluster import LocalCluster, SlurmCluster
 from runner.config.experiment import Experiment
@@ -38,11 +39,14 @@ def schema_of(what: str) -> str:
 def experiment_schema(task: str) -> dict[str, Any]:
     """Of the whole file; `params` is the task's own, without required keys, since axes may set them."""
     whole: dict[str, Any] = Experiment.model_json_schema(schema_generator=Described)
-    params: dict[str, Any] = load_task(task, Path.cwd()).Params.model_json_schema(schema_generator=Described)
     definitions = whole.setdefault("$defs", {})
-    definitions |= params.pop("$defs", {})
-    definitions["Params"] = {key: value for key, value in params.items() if key != "required"}
-    whole["properties"]["params"] = {"$ref": "#/$defs/Params", **_description(whole["properties"]["params"])}
+    sections: dict[str, type[BaseModel]] = {"params": load_task(task, Path.cwd()).Params, "adopt": AdoptParams}
+    for name, model in sections.items():
+        section: dict[str, Any] = model.model_json_schema(schema_generator=Described)
+        definitions |= section.pop("$defs", {})
+        definitions[name.title()] = {key: value for key, value in section.items() if key != "required"}
+        field = whole["properties"][name]
+        whole["properties"][name] = {"$ref": f"#/$defs/{name.title()}", **_description(field)}
     return whole
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from runner.commands.tables import Column, fitted
 from runner.config.quantities import counted, human_seconds
 from runner.files import as_number
 from runner.rundir import manifest
+from runner.rundir.cost import cost_line
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.manifest import Manifest, PlannedRun
 from runner.rundir.states import STATES, RunState, counts
@@ -34,6 +35,7 @@ COLOURS = {
     "cancelled": "yellow",
     "unknown": "bold yellow",
     "lost": "magenta",
+    "incomplete": "yellow",
     "new": "dim",
 }
 HEALTH = {"ok": "green", "warning": "yellow", "blocking": "red"}
@@ -162,11 +164,13 @@ def lines(status: Status, limit: int = TABLE_ROWS) -> Iterator[str]:
     told: dict[str, list[str]] = {}
     for run, state in shown(status, limit):
         if state.message and state.state != "completed":
-            told.setdefault(f"{state.state}: {_first_line(state.message)}", []).append(f"#{run.number}")
+            told.setdefault(f"{state.state}: {_first_line(state.message)}", []).append(f":{run.number}")
     for note, numbers in list(told.items())[:NOTES]:
         yield f"{', '.join(numbers[:NUMBERS])}{', …' if len(numbers) > NUMBERS else ''} {note}"
     if len(told) > NOTES:
         yield f"… and {counted(len(told) - NOTES, 'note')} more; --format json lists all"
+    if cost := cost_line(_mapping(state.result, "cost") for _, state in status.rows):
+        yield cost
     if any(state.state == "failed" for _, state in status.rows):
         yield f"why in full: runner failures {status.manifest.experiment}"
     if supervision := _supervision(status):
@@ -210,11 +214,16 @@ def metric_name(status: Status) -> str:
 def value_of(state: RunState, metric: str) -> float | None:
     """The metric at the best epoch of a completed run, else at the last epoch of one that reports that metric."""
     if state.result is not None:
-        found = state.result.get("metrics")
-        value = found.get(metric) if isinstance(found, dict) else None
+        value = _mapping(state.result, "metrics").get(metric)
     else:
         value = state.value if state.metric == metric else None
     return as_number(value)
+
+
+def _mapping(result: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
+    """What result.json has under `name`; empty where that is no mapping."""
+    value = (result or {}).get(name)
+    return value if isinstance(value, dict) else {}
 
 
 def _word(state: RunState) -> Text:

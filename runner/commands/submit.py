@@ -8,23 +8,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from jobs.failure import Failure
 from jobs.node.parent import ArrayTask
 from runner.commands.loading import Loaded, refuse_without_time, units_in_words
 from runner.commands.prepare_job import PrepareJob
 from runner.commands.status import gone_line
+from runner.config import yaml_source
 from runner.config.cluster import Cluster, SlurmCluster
 from runner.config.quantities import counted
-from runner.errors import CommandFailed, ConfigError
+from runner.errors import CommandFailed, ConfigError, Problem, UserError
 from runner.files import write_json
 from runner.matrix.expansion import Run
 from runner.rundir import manifest
-from runner.rundir.failures import kind_of
+from runner.rundir.failures import Kind, kind_of
 from runner.slurm_commands import SlurmCommands, from_the_shell
 from runner.submit import submission
 from runner.submit.plan import Plan, Policy, plan
 from runner.submit.retry import Limits
+from runner.submit.run_selection import filter_runs
 from runner.submit.schedulers import limits, slurm
-from runner.submit.selection import filter_runs
 from runner.terminal import tell
 
 WORKERS = submission.Workers(task=ArrayTask, prepare=PrepareJob)
@@ -45,8 +47,9 @@ def submit(
 ) -> Outcome:
     """Plan and send `runs` under the experiment's lock; with `dry_run` nothing is written."""
     experiment = loaded.experiment
+    manifest.refuse_adopted(loaded.directory)
     own_code = _own_code(loaded, runs, origin)
-    policy = replace(policy, limits=_limits(loaded, cluster), shrink=getattr(loaded.task, "shrink", None))
+    policy = replace(policy, limits=_limits(loaded, cluster, origin), shrink=getattr(loaded.task, "shrink", None))
     if dry_run:
         planned = plan(loaded.directory, runs, experiment, policy)
         arrays, waiting = submission.within_limit(planned, experiment, cluster)
@@ -57,7 +60,7 @@ def submit(
         planned = plan(loaded.directory, runs, experiment, policy)
         if planned.queue.unanswered:
             raise _unanswered(planned.queue.unanswered)
-        _keep_cancelled(loaded, planned)
+        _keep_states(loaded, planned)
         manifest.write(loaded.directory, loaded.expansion, experiment.task)
         sent = None
         if planned.send:
@@ -70,8 +73,12 @@ def submit(
     return Outcome(planned, sent, sent.waiting if sent else 0, settled)
 
 
-def _keep_cancelled(loaded: Loaded, planned: Plan) -> None:
-    """Write down what was taken from Slurm's queue: when Slurm is started anew it can no longer be told."""
+def _keep_states(loaded: Loaded, planned: Plan) -> None:
+    """Write down what Slurm alone knows: what was taken from its queue, and what it ended for its memory."""
+    for run in planned.send:
+        state, target = planned.states[run.run_id], loaded.directory.run(run.run_id)
+        if state.state == "lost" and state.kind == Kind.OUT_OF_MEMORY and state.attempt:
+            Failure(Kind.OUT_OF_MEMORY, state.message or "", state.attempt, time.time()).write(target)
     for run in planned.held_back:
         target = loaded.directory.run(run.run_id)
         if planned.states[run.run_id].state == "cancelled" and not target.cancelled.exists():
@@ -96,20 +103,32 @@ def _own_code(loaded: Loaded, runs: Sequence[Run], origin: submission.Origin) ->
     return dict(files)
 
 
-def _limits(loaded: Loaded, cluster: Cluster) -> Limits:
+def _limits(loaded: Loaded, cluster: Cluster, origin: submission.Origin) -> Limits:
     if not isinstance(cluster, SlurmCluster):
         return Limits()
     refuse_without_time(loaded.expansion.file, cluster)
     slurm.check_commands(SlurmCommands(cluster.commands))
+    resources, source = loaded.experiment.resources, loaded.expansion.file.source
     try:
-        found = limits.limits(loaded.experiment.resources, cluster)
+        found = limits.limits(resources, cluster)
     except CommandFailed as error:
         raise _unanswered(error.message) from None
-    beside = loaded.experiment.array.runs_per_task
-    if found.mebibytes is not None:
-        found = replace(found, mebibytes=found.mebibytes // beside)
-    limits.refuse_beyond(found, loaded.experiment.resources, cluster)
-    return found
+    except UserError as error:  # no such partition
+        raise ConfigError([_partition_problem(loaded, cluster, origin, error.message)]) from None
+    beside = min(loaded.experiment.array.side_by_side, len(loaded.expansion.runs))
+    if mistakes := limits.beyond(found, resources, beside, cluster):
+        raise ConfigError(source.problem(("resources", key), what) for key, what in mistakes.items())
+    return found if found.mebibytes is None else replace(found, mebibytes=found.mebibytes // beside)
+
+
+def _partition_problem(loaded: Loaded, cluster: SlurmCluster, origin: submission.Origin, what: str) -> Problem:
+    """At the key that names the partition: of the experiment file, else of the cluster file, else of the shell."""
+    if loaded.experiment.resources.partition:
+        return loaded.expansion.file.source.problem(("resources", "partition"), what)
+    if cluster.partition:
+        name = Path(origin.cluster_option or loaded.experiment.cluster)
+        return yaml_source.parse(origin.cluster, name, strict=False).problem(("partition",), what)
+    return Problem(what, file="SBATCH_PARTITION")
 
 
 def _interrupted(loaded: Loaded, begun: Sequence[manifest.Submission]) -> str:
@@ -136,7 +155,7 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
     told = list(outcome.settled)
     if isinstance(cluster, SlurmCluster):
         resources = loaded.experiment.resources
-        told += submission.warnings(cluster, resources)
+        told += submission.warnings(cluster, loaded.experiment.array.of_task(resources, len(loaded.expansion.runs)))
         if dry_run and (kept := from_the_shell(os.environ, slurm.given(cluster, resources))):
             told.append(f"Slurm's commands get from your shell: {', '.join(kept)}")
     if sent is not None and sent.tasks:

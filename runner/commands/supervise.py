@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.commands.loading import Loaded, load
+from runner.commands.notify import notify
 from runner.commands.promote import promote, summarize
 from runner.commands.resubmit import reload
 from runner.commands.status import take
@@ -25,6 +26,7 @@ from runner.files import open_to_append, write_json
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.processes import this_process
+from runner.slurm_commands import SlurmCommands
 from runner.submit import submission
 from runner.submit.plan import Policy
 from runner.submit.scheduler_snapshot import look
@@ -92,14 +94,17 @@ def take_turn(directory: ExperimentDir, only: Sequence[str] = ()) -> ExperimentD
         return directory
     found = summarize(directory)
     _say(f"{directory.path.name}: {found['choice']['reason'] if found['choice'] else 'no variant can be ranked'}")
-    if again.loaded.experiment.next is None:
-        return None
-    if only and not take(directory).all_completed:
+    following = again.loaded.experiment.next
+    if following is not None and only and not take(directory).all_completed:
         _say(f"{directory.path.name}: no next stage, since --only left out runs that are not completed")
+        following = None
+    if following is None:
+        commands = SlurmCommands(getattr(again.cluster, "commands", {}))
+        for line in notify(directory, again.loaded.experiment.notify, commands):
+            _say(line)
         return None
     path = promote(directory, None, None, incomplete=False)
-    following = load(path.absolute(), directory.path.parent)
-    return start_stage(following, again.cluster, again.origin)
+    return start_stage(load(path.absolute(), directory.path.parent), again.cluster, again.origin)
 
 
 def start_stage(loaded: Loaded, cluster: Cluster, origin: submission.Origin) -> ExperimentDir:
@@ -141,6 +146,7 @@ def watch(directory: ExperimentDir, cluster: Cluster, only: Sequence[str] = (), 
 
 def follow(directory: ExperimentDir, only: Sequence[str] = ()) -> None:
     """Take turns in this process until the funnel has ended; `only` chooses runs of the first stage."""
+    manifest.refuse_adopted(directory)
     current: ExperimentDir | None = directory
     while current is not None:
         write_json(current.follower, this_process())

@@ -15,6 +15,7 @@ from runner.config.experiment import Mebibytes, Part, Seconds, Words
 from runner.config.validation import problems
 from runner.config.yaml_source import SUFFIXES
 from runner.errors import ConfigError, Mistakes, Problem, nearest
+from runner.masking import is_secret, masked
 from runner.slurm_commands import Name
 
 # sbatch options that must not be passed through, and why or where they are set instead
@@ -66,11 +67,21 @@ def _one_line(value: Any) -> Any:
     return value
 
 
+def _interpreter(value: str) -> str:
+    """With `~` as the home directory; the nodes start it without a shell that could know more."""
+    path = os.path.expanduser(value)
+    if not os.path.isabs(path) and not re.fullmatch(r"[\w.+-]+", path):
+        allowed = "a whole path, as /shared/env/bin/python, or a name on the PATH of the nodes, as python3.11"
+        raise ValueError(f"found {value!r}; write {allowed}; what has to be done before goes under `setup`")
+    return path
+
+
 def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
 Line = Annotated[str, AfterValidator(_one_line)]
+Interpreter = Annotated[Line, AfterValidator(_interpreter)]
 Option = Annotated[str, AfterValidator(_option)]
 OptionValue = Annotated[bool | int | str, BeforeValidator(_one_line)]
 Environment = dict[Annotated[str, AfterValidator(_variable)], Annotated[Line, BeforeValidator(_as_text)]]
@@ -127,12 +138,17 @@ class SlurmCluster(Part):
     max_parallel: int | None = Field(None, ge=1)  # array tasks that run at once, where the experiment says nothing
     supervisor: Supervisor = Supervisor()
     prepare: Annotated[Preparing | None, BeforeValidator(_switch)] = None  # null: each run computes what it lacks
-    python: Line | None = None  # interpreter on the compute nodes; null: the one in use here
+    python: Interpreter | None = None  # whole path, or name on the nodes' PATH; null: the one in use here
     cache: Line | None = None  # directory on the shared file system
     scratch: Line | None = None  # directory of each node, $TMPDIR too: what is read of the cache is copied there once
 
 
 Cluster = LocalCluster | SlurmCluster
+
+
+def has_secrets(cluster: Cluster, text: str) -> bool:
+    """Whether `text`, the cluster's file, holds what looks like a token, or a variable that is called so."""
+    return masked(text) != text or any(is_secret(*item) for item in cluster.environment.items())
 
 
 def worker_environment(cluster: Cluster, ours: Mapping[str, str]) -> dict[str, str]:

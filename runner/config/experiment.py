@@ -81,7 +81,7 @@ Share = Annotated[
 ]
 
 
-def _validation_metric(name: str | None) -> str | None:
+def validation_metric(name: str | None) -> str | None:
     if name is not None and not name.startswith("val_"):
         raise ValueError(
             f"found {name!r}; variants are ranked by a metric of the validation split (val_…): the test split never "
@@ -139,7 +139,7 @@ class Matrix(Part):
 
 
 class Resources(Part):
-    """What one run needs, the same on every cluster; a Slurm array task asks for `array.runs_per_task` times that."""
+    """What one run needs, the same on every cluster; a Slurm array task asks for `array.side_by_side` times that."""
 
     gpus: int = Field(0, ge=0)  # of one node
     cpus: int = Field(1, ge=1, le=1024)  # also the threads of each run, so that results do not depend on the allocation
@@ -157,7 +157,28 @@ class Array(Part):
     """How runs are packed into array tasks."""
 
     max_parallel: int | None = Field(None, ge=1)  # array tasks that run at once
-    runs_per_task: int = Field(1, ge=1)  # runs side by side in one array task; they share its one GPU
+    side_by_side: int = Field(1, ge=1)  # runs at once in one array task, each with its own cores, memory and GPUs
+    in_turn: int = Field(1, ge=1)  # runs that each of them is followed by, itself included; each ends at its own `time`
+    share_gpu: bool = False  # all runs of an array task compute on one GPU
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_name(cls, value: Any) -> Any:
+        """`runs_per_task: 4` of version 0.1 means `{side_by_side: 4, share_gpu: true}`."""
+        if not isinstance(value, dict) or "runs_per_task" not in value:
+            return value
+        if "side_by_side" in value:
+            raise ValueError("found side_by_side and its older name runs_per_task; write side_by_side alone")
+        rest = {key: item for key, item in value.items() if key != "runs_per_task"}
+        return {"share_gpu": True, **rest, "side_by_side": value["runs_per_task"]}
+
+    def of_task(self, run: Resources, runs: int) -> Resources:
+        """What Slurm is asked for an array task of `runs` runs that need `run` each."""
+        beside = min(self.side_by_side, runs)
+        changes = {"gpus": run.gpus if self.share_gpu else beside * run.gpus, "cpus": beside * run.cpus}
+        changes |= {"memory": beside * run.memory} if run.memory else {}
+        changes |= {"time": -(-runs // beside) * run.time} if run.time else {}
+        return run.model_copy(update=changes)
 
 
 class MemoryRaise(Part):
@@ -184,7 +205,7 @@ class Retry(Part):
 class Select(Part):
     """What ranks the variants."""
 
-    metric: Annotated[str | None, AfterValidator(_validation_metric)] = None  # val_…; null: what the task follows
+    metric: Annotated[str | None, AfterValidator(validation_metric)] = None  # val_…; null: what the task follows
     mode: Literal["min", "max"] | None = None  # which end of it is the good one; null: as the task says
     within: Share = 0.05  # share of the best that counts as equal; 5% works too
     ratio: Annotated[tuple[float, float], AfterValidator(_ascending)] = (3.0, 10.0)  # healthy band of the fusion ratio
@@ -207,7 +228,14 @@ class Next(Part):
 class Keep(Part):
     """What stays of a run when it is done."""
 
-    checkpoints: Literal["all", "best"] = "all"  # best: last.pt is removed when a run is done
+    checkpoints: Literal["all", "best", "none"] = "all"  # best: last.pt is removed when a run is done; none: all
+
+
+class Notify(Part):
+    """Who hears, once, that everything has ended; with --supervise."""
+
+    mail: bool = False  # Slurm writes an e-mail to whoever submitted
+    command: list[str] | None = Field(None, min_length=1)  # words of a program, which gets the summary on stdin
 
 
 class Experiment(Part):
@@ -224,11 +252,14 @@ class Experiment(Part):
     array: Array = Array()
     retry: Retry = Retry()
     stop_after_same_error: int | None = Field(3, ge=1)  # circuit breaker; null: none
+    interpreter: list[str] | None = Field(None, min_length=1)  # starts a run: [apptainer, exec, --nv, x.sif, python]
     select: Select = Select()
     health: dict[str, bool | float] = {}  # thresholds that replace the defaults
     target_mae: TargetMae | None = None
     keep: Keep = Keep()
+    notify: Notify = Notify()
     next: Next | None = None
+    adopt: dict[str, Any] | None = None  # finished runs of another program, which `runner adopt` reads; no matrix then
     promoted: dict[Name, dict[str, Any]] = {}  # variant → where it came from; written by `runner promote`
 
 

@@ -35,7 +35,7 @@ def _of_file(path: Path) -> dict[str, dict[str, str]]:
     for node in ast.parse(text).body:
         if isinstance(node, ast.ClassDef):
             found[node.name] = {
-                item.target.id: said
+                item.target.id.rstrip("_"): said  # a key that is a word of Python ends in _: from_
                 for item in node.body
                 if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
                 if (said := _behind(item, by_line))

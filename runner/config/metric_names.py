@@ -9,8 +9,8 @@ Mode = Literal["min", "max"]
 
 _ERROR = re.compile(r"(?<![a-z])(loss|error|err|mae|mse|rmse|mape|nll|bce|perplexity)(?![a-z])")
 _SCORE = re.compile(
-    r"accuracy|correlation|pearson|spearman|auroc|(?<![a-z])(roc)?auc(?![a-z])"
-    r"|(?<![a-z])(acc|corr)(?![a-z])|(?<![a-z])(f1|r2|r²)(score)?(?![a-z0-9])"
+    r"accuracy|correlation|pearson|spearman|auroc|average_precision|(?<![a-z])(roc)?auc(?![a-z])"
+    r"|(?<![a-z])(acc|corr|ap)(?![a-z])|(?<![a-z])(f1|r2|r²)(score)?(?![a-z0-9])"
 )
 
 

@@ -25,7 +25,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def names_in(template: Any) -> list[str]:
     """The names in a text, or in all texts of a list or mapping; ValueError for a brace that begins no name."""
     if isinstance(template, str):
-        return [name for _, name in _parts(template) if name is not None]
+        return [name for _, name in parts(template) if name is not None]
     if isinstance(template, Mapping):
         return [name for item in template.values() for name in names_in(item)]
     return [name for item in template for name in names_in(item)] if isinstance(template, list | tuple) else []
@@ -33,16 +33,16 @@ def names_in(template: Any) -> list[str]:
 
 def fill(template: str, values: Mapping[str, Any], quote: Callable[[str], str] = str) -> str:
     """`template` with every name replaced by its value as text, which goes through `quote`."""
-    pieces = (literal + ("" if name is None else quote(as_text(values[name]))) for literal, name in _parts(template))
+    pieces = (literal + ("" if name is None else quote(as_text(values[name]))) for literal, name in parts(template))
     return "".join(pieces)
 
 
 def fill_all(template: Any, values: Mapping[str, Any]) -> Any:
     """The same in lists and mappings; a text that is one name alone becomes the value itself, with its type."""
     if isinstance(template, str):
-        parts = list(_parts(template))
-        alone = len(parts) == 1 and parts[0][0] == "" and parts[0][1] is not None
-        return values[str(parts[0][1])] if alone else fill(template, values)
+        pieces = list(parts(template))
+        alone = len(pieces) == 1 and pieces[0][0] == "" and pieces[0][1] is not None
+        return values[str(pieces[0][1])] if alone else fill(template, values)
     if isinstance(template, Mapping):
         return {key: fill_all(item, values) for key, item in template.items()}
     return [fill_all(item, values) for item in template] if isinstance(template, list | tuple) else template
@@ -62,7 +62,7 @@ def as_text(value: Any) -> str:
     return json.dumps(value)
 
 
-def _parts(template: str) -> Iterator[tuple[str, str | None]]:
+def parts(template: str) -> Iterator[tuple[str, str | None]]:
     """(literal, name behind it); `{{` and `}}` are braces."""
     try:
         for literal, name, spec, conversion in Formatter().parse(template):

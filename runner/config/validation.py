@@ -123,7 +123,7 @@ def _plain(kind: str, found: Any, context: dict[str, Any], message: str) -> str:
 
 
 def _unknown_key(name: str, owners: list[type[BaseModel]], report: Report, where: Key) -> Problem:
-    names = sorted({field for owner in owners for field in owner.model_fields})
+    names = sorted({info.alias or field for owner in owners for field, info in owner.model_fields.items()})
     if slip := _punctuation(name):
         return report(where, f"{UNKNOWN_KEY}; {slip}", nearest=nearest(re.split(r"[^\w.]", name)[0], names))
     guess = nearest(name, names) or " or ".join(dict.fromkeys(_deeper(name, owners))) or None
@@ -159,7 +159,8 @@ class _Place:
     """The key that pydantic's `location` means in the file, and what stands there.
 
     Pydantic puts more into a location than the file has: the tag of a discriminated union, the member of a plain one
-    (kept as `label`), and "[key]" behind a key that is wrong itself.
+    (kept as `label`), "[key]" behind a key that is wrong itself, and tags in brackets that our schemas give to what is
+    no mapping.
     """
 
     def __init__(self, model: type[BaseModel], location: tuple[int | str, ...]) -> None:
@@ -172,7 +173,7 @@ class _Place:
             inner = [c.model_fields[part].annotation for c in found if part in c.model_fields]
             tagged = [c for c in found if part in tags(c)]
             items = [item for c in candidates for item in _items(c, part)]
-            if part == "[key]":
+            if isinstance(part, str) and part.startswith("["):
                 continue
             if _is_label(part, candidates):
                 self.label = str(part)

@@ -243,6 +243,19 @@ class _Builder:
         return values
 
 
+def scalar(text: str) -> Any:
+    """`text` as a plain value of YAML. What YAML would make another text of stays text: 1_2, of which it drops the
+    underscore, and numbers that are not finite or too large.
+    """
+    loader = PlainLoader("")
+    tag = loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+    if tag not in _PLAIN:
+        return text
+    value = loader.construct_object(yaml.ScalarNode(tag, text))
+    a_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return text if a_number and ("_" in text or not abs(value) <= _LARGEST_INTEGER) else value
+
+
 def _is_empty(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.value == ""
 

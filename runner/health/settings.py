@@ -60,8 +60,16 @@ def settings_of(params: Mapping[str, Any], layer: str | None = None, steps: int 
     """What `params` say about `layer`; of the training alone for None."""
     model, train = (_mapping(params.get(name)) for name in ("model", "train"))
     name = "" if layer is None else "middle_fusion" if layer.isdigit() else SECTIONS.get(layer, "")
-    options = _mapping(model.get(name))
+    options = _of_layer(model.get(name), layer)
     return Settings(layer, f"model.{name}" if options else "", options, train, steps)
+
+
+def _of_layer(fusion: Any, layer: str | None) -> Mapping[str, Any]:
+    """The options of a fusion; of several in a list, those of the one at `layer`."""
+    for one in map(_mapping, fusion if isinstance(fusion, (list, tuple)) else ()):
+        if layer in [str(number) for number in one.get("layers") or ()]:
+            return one
+    return _mapping(fusion)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

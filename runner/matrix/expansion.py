@@ -97,7 +97,7 @@ def examine(
     problems += [*resolved.problems, *_name_problems(file, resolved)]
     baseline = None
     if not ({"matrix", "baseline"} & file.spoilt or blocked):
-        baseline, more = _baseline(file, variants)
+        baseline, more = baseline_of(file, variants)
         problems += more
     runs = list(resolved.runs.values())
     if baseline is not None:  # the variant under which its runs are listed
@@ -280,7 +280,7 @@ def _repeated(names: Iterable[Any]) -> list[tuple[Any, int]]:
     return [(name, count) for name, count in Counter(names).items() if count > 1]
 
 
-def _baseline(file: ExperimentFile, variants: dict[str, Point]) -> tuple[str | None, list[Problem]]:
+def baseline_of(file: ExperimentFile, variants: dict[str, Point]) -> tuple[str | None, list[Problem]]:
     """The variant that `baseline` means."""
     wanted = file.experiment.baseline
     if wanted is None:

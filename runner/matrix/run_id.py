@@ -128,7 +128,7 @@ def value_label(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def short_form(overrides: Overrides) -> str:
+def short_form(overrides: Mapping[str, Any]) -> str:
     """The values of a point alone: `2,3` or `2,3 0.001`."""
     return " ".join(value_label(value) for value in overrides.values())
 

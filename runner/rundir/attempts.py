@@ -75,15 +75,19 @@ def exhausted(attempts: Iterable[Attempt]) -> Counter[Kind]:
 
 
 def marks(run: RunDir, names: Iterable[str]) -> dict[str, str]:
-    """Time and size of files of the run, which change when a checkpoint is written; empty where there is none."""
-    found = {}
-    for name in names:
-        try:
-            status = (run.path / name).stat()
-            found[name] = f"{status.st_mtime_ns}/{status.st_size}"
-        except OSError:
-            found[name] = ""
-    return found
+    """Time and size of files of the run, which change when a checkpoint is written; empty where there is none.
+
+    names: or patterns, of which the newest file counts.
+    """
+    return {name: max(map(_mark, run.path.glob(name)), default="") for name in names}
+
+
+def _mark(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError:  # gone in the meantime
+        return ""
+    return f"{status.st_mtime_ns}/{status.st_size}"
 
 
 def has_advanced(run: RunDir, attempt: Attempt) -> bool:

@@ -45,6 +45,11 @@ class Kind(StrEnum):
 CommandKind = Literal["diverged", "out_of_memory", "gpu_out_of_memory", "data_missing", "bad_config", "exception"]
 
 
+def is_retried(kind: Kind, task: str) -> bool:
+    """Whether the policy may retry `kind`; a command cannot be told to work in smaller pieces."""
+    return kind.retried and not (kind is Kind.GPU_OUT_OF_MEMORY and task == "command")
+
+
 def kind_of(word: object) -> Kind:
     """`word` of a file as a kind; `unknown` for what no version of ours writes there."""
     return Kind(word) if isinstance(word, str) and word in list(Kind) else Kind.UNKNOWN

@@ -92,8 +92,18 @@ class RunDir:
 
     @property
     def numbering(self) -> Path:
-        """Epochs before the first row of a command's history that began anew: {"offset": 5}."""
+        """Of histories of a command that began anew: epochs before the first row, and the rows of earlier ones."""
         return self.path / "numbering.json"
+
+    @property
+    def adopted(self) -> Path:
+        """What an adopted run was read from: {from, files: {name: {bytes, time, sha256}}, …}."""
+        return self.path / "adopted.json"
+
+    @property
+    def ended(self) -> Path:
+        """Written when a command has ended well: its words, and notes; `runner reread` completes such a run."""
+        return self.path / "ended.json"
 
     @property
     def result(self) -> Path:
@@ -181,6 +191,10 @@ class ExperimentDir:
 
     def submission(self, number: int) -> Path:
         return self.submissions / str(number)
+
+    def cluster_file(self, number: int) -> Path:
+        """The cluster file of a submission; with a token in it, for its sender alone to read."""
+        return self.submission(number) / "cluster.yaml"
 
     def pool_tasks(self, number: int) -> Path:
         """What the local pool has to do: {"tasks": [[run_id, …], …]}, one list an array task."""

@@ -56,6 +56,7 @@ def write(directory: ExperimentDir, expansion: Expansion, task_name: str) -> Non
             "experiment": experiment.experiment,
             "description": experiment.description,
             "task": task_name,
+            "adopted": experiment.adopt is not None,
             "created": created or time.time(),
             "updated": time.time(),
             "config": str(expansion.file.path),
@@ -95,6 +96,16 @@ def read(directory: ExperimentDir) -> Manifest:
     except ValueError as error:
         raise _damaged(directory, str(error)) from None
     return Manifest(*names, runs, {**content, **sections})
+
+
+def refuse_adopted(directory: ExperimentDir) -> None:
+    """Raise UserError where the runs of `directory` are another program's, which nothing of ours starts again."""
+    content = read_mapping(directory.manifest)
+    if content.get("adopted") is True:
+        raise UserError(
+            f"{directory.path} holds adopted runs of another program: they are read, and never submitted",
+            next_command=f"runner adopt {content.get('config')}, which reads what has changed",
+        )
 
 
 def _damaged(directory: ExperimentDir, what: str) -> UserError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from glob import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ class Keep(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    checkpoints: Literal["all", "best"] = "all"  # best: last.pt is removed
+    checkpoints: Literal["all", "best", "none"] = "all"  # best: last.pt is removed; none: all
 
 
 class Retry(BaseModel):
@@ -46,9 +47,12 @@ class RunConfig(BaseModel):
     params: dict[str, Any]
     threads: int = Field(1, ge=1)
     gpus: int = Field(0, ge=0)
+    memory: int | None = Field(None, ge=1)  # MiB that this run was sent with
+    time: int | None = Field(None, ge=1)  # seconds that this run was sent with
     keep: Keep = Keep()
     retry: Retry = Retry()
     stop_after_same_error: int | None = Field(None, ge=1)
+    interpreter: list[str] | None = Field(None, min_length=1)  # starts the child, in a container for one
     health: dict[str, Any] = {}  # thresholds that replace the defaults
     quantities: list[dict[str, Any]] = []  # that the task declares
     ratio: tuple[float, float] | None = None  # healthy band of the fusion ratio
@@ -64,13 +68,13 @@ class RunConfig(BaseModel):
 
     @property
     def checkpoints(self) -> list[str]:
-        """The file that holds the state of a command, below the run's directory; ours have their own names."""
+        """What holds the state of a command, a pattern below the run's directory; ours have their own names."""
         command, values = (self.params.get(key) for key in ("command", "values"))
         name = command.get("checkpoint") if isinstance(command, dict) else None
         known = {"run_id": self.run_id, "seed": self.seed, "threads": self.threads}
         known |= flat(values) if isinstance(values, dict) else {}
         try:
-            return [f"{RunDir(Path()).output.name}/{fill(name, known)}"] if isinstance(name, str) else []
+            return [f"{RunDir(Path()).output.name}/{fill(name, known, escape)}"] if isinstance(name, str) else []
         except (KeyError, ValueError):  # of a task of the user's that has other names
             return []
 

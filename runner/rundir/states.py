@@ -1,6 +1,7 @@
 """The state of a run, derived from its files and, as a hint, from the queue. Never stored.
 
-The first that holds: completed, running, queued, failed, cancelled, unknown (Slurm does not answer), lost, new.
+The first that holds: completed, running, queued, failed, cancelled, unknown (Slurm does not answer), lost,
+incomplete (adopted, without its end), new.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ from runner.rundir.failures import Kind, kind_of
 from runner.rundir.layout import RunDir
 from runner.rundir.processes import is_beating
 
-State = Literal["completed", "running", "queued", "failed", "cancelled", "unknown", "lost", "new"]
+State = Literal["completed", "running", "queued", "failed", "cancelled", "unknown", "lost", "incomplete", "new"]
 STATES: tuple[State, ...] = get_args(State)
+WITHOUT_END = "adopted from a program that has not come to its end, or has not said so"
 NEVER_STARTED = "it has left the queue without having been started; the log of its array task may say why"
 
 # Joined as text: ten thousand runs are seventy thousand paths, and pathlib takes longer over them than the disk
 _OF_A_RUN = RunDir(Path())
 _RESULT, _HEARTBEAT, _FAILURE = (path.name for path in (_OF_A_RUN.result, _OF_A_RUN.heartbeat, _OF_A_RUN.failure))
 _CANCELLED, _ATTEMPTS, _CONFIG = (path.name for path in (_OF_A_RUN.cancelled, _OF_A_RUN.attempts, _OF_A_RUN.config))
+_ADOPTED = _OF_A_RUN.adopted.name
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Signs:
     attempts: int = 0  # how often it was started, as far as it is not completed
     started: bool = False  # at some time
     written: bool = False  # its configuration, which is done before it is sent
+    adopted: bool = False  # made from what another program left
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,7 @@ def read_signs(folder: str) -> Signs:
         _starts(folder) if begun else 0,
         begun or _HEARTBEAT in names,
         _CONFIG in names,
+        _ADOPTED in names,
     )
 
 
@@ -157,6 +162,8 @@ def state_of(
         return RunState(state, _text(failure.get("kind")) or "unknown", _text(failure.get("message")), **facts)
     if signs.cancelled:
         return RunState("cancelled", "cancelled", "cancelled before it started", **facts)
+    if signs.adopted:
+        return RunState("incomplete", message=WITHOUT_END, **facts)
     if unasked is not None and (signs.started or signs.written):
         return RunState("unknown", message="Slurm, which has or had it, does not answer", **facts)
     if signs.started:
@@ -167,9 +174,12 @@ def state_of(
 
 
 def _failed_for_good(place: Place, failure: Mapping[str, Any]) -> bool:
-    """Whether a run has failed, although the scheduler still has its array task: other runs in it go on."""
+    """Whether a run has failed, although the scheduler still has its array task: other runs in it go on.
+
+    One that was preempted, or put off for lack of time, goes on with its array task.
+    """
     late = bool(failure) and (as_number(failure.get("time")) or 0) >= place.since
-    return late and place.started and place.final
+    return late and place.started and place.final and kind_of(failure.get("kind")) is not Kind.PREEMPTED
 
 
 def _may_go_on(failure: Mapping[str, Any], sent: float) -> bool:

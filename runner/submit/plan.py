@@ -27,6 +27,7 @@ class Plan:
     held_back: list[Run] = field(default_factory=list)  # failed or cancelled; need a person, or --force
     needs: dict[str, Needs] = field(default_factory=dict)  # run id → what it is sent with
     queue: Queue = field(default_factory=Queue)
+    limits: Limits = field(default_factory=Limits)  # of the site, for an array task
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Policy:
 def plan(directory: ExperimentDir, runs: Sequence[Run], experiment: Experiment, policy: Policy) -> Plan:
     """Sort `runs` by what is to be done with them: new and lost ones are sent, failed ones where the policy retries."""
     states, queue = survey(directory, (run.run_id for run in runs))
-    result = Plan([], states, queue=queue)
+    result = Plan([], states, queue=queue, limits=policy.limits)
     for run in runs:
         state = states[run.run_id]
         if state.state == "completed":
@@ -51,8 +52,9 @@ def plan(directory: ExperimentDir, runs: Sequence[Run], experiment: Experiment, 
             result.under_way.append(run)
         elif policy.kinds and state.kind not in policy.kinds:
             continue
-        elif policy.force or _may_send(directory.run(run.run_id), state, queue.sent[run.run_id], experiment):
-            found = needs(directory.run(run.run_id), run.params, experiment, policy.limits, policy.shrink)
+        elif policy.force or _may_send(directory.run(run.run_id), state, queue, experiment):
+            last = kind_of(state.kind) if state.state == "lost" else None
+            found = needs(directory.run(run.run_id), run.params, experiment, policy.limits, policy.shrink, last)
             result.needs[run.run_id] = found
             (result.held_back if found.refused and not policy.force else result.send).append(run)
         else:
@@ -60,11 +62,20 @@ def plan(directory: ExperimentDir, runs: Sequence[Run], experiment: Experiment, 
     return result
 
 
-def _may_send(run: RunDir, state: RunState, sent: int, experiment: Experiment) -> bool:
-    """sent: how often it was sent; what has never started, on a site where nothing starts, is not sent for ever."""
+def tries(run: RunDir, state: RunState, queue: Queue) -> int:
+    """How many attempts count towards `retry.max_attempts`.
+
+    Of a run that has never started, how often it was sent: on a site where nothing starts it is not sent for ever.
+    """
+    return state.attempt - not_counting(ended_attempts(run)) if state.attempt else queue.sent[run.run_id]
+
+
+def _may_send(run: RunDir, state: RunState, queue: Queue, experiment: Experiment) -> bool:
     if state.state == "new":
         return True
     if state.state == "cancelled":
         return False
-    tries = state.attempt - not_counting(ended_attempts(run)) if state.attempt else sent
-    return (state.state == "lost" or kind_of(state.kind).retried) and tries < experiment.retry.max_attempts
+    if not state.attempt and state.state == "failed":
+        return kind_of(state.kind).retried  # its array task had no time left for it
+    retried = state.state == "lost" or kind_of(state.kind).retried
+    return retried and tries(run, state, queue) < experiment.retry.max_attempts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runner.config.experiment import Experiment, Resources
@@ -35,10 +35,21 @@ class Needs:
 
 
 def needs(
-    run: RunDir, params: Mapping[str, Any], experiment: Experiment, limits: Limits, shrink: Shrink | None
+    run: RunDir,
+    params: Mapping[str, Any],
+    experiment: Experiment,
+    limits: Limits,
+    shrink: Shrink | None,
+    last: Kind | None = None,
 ) -> Needs:
-    """Raise what earlier attempts ran out of, once for each time they did, up to what the site allows."""
-    kinds, policy, asked = exhausted(ended_attempts(run)), experiment.retry, experiment.resources
+    """Raise what earlier attempts ran out of, once for each time they did, up to what the site allows.
+
+    last: how the last one ended, where Slurm tells more of it than the files of the run.
+    """
+    attempts = ended_attempts(run)
+    if last and attempts:
+        attempts[-1] = replace(attempts[-1], kind=last)
+    kinds, policy, asked = exhausted(attempts), experiment.retry, experiment.resources
     changes: dict[str, int] = {}
     if asked.memory and kinds[Kind.OUT_OF_MEMORY]:
         wanted = asked.memory * policy.out_of_memory.memory ** kinds[Kind.OUT_OF_MEMORY]

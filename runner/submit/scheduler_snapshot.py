@@ -7,22 +7,30 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from runner.errors import UserError
 from runner.rundir.layout import ExperimentDir
-from runner.rundir.manifest import Submission, submissions
+from runner.rundir.manifest import Chunk, Submission, submissions
 from runner.rundir.states import Place
 from runner.slurm_commands import SlurmCommands
 from runner.submit.schedulers import local, slurm
 
 
-@dataclass(frozen=True)
-class Sending:
+class Sending(NamedTuple):  # a tuple, since there is one for each of ten thousand runs
     """The last time that a run was sent."""
 
     remote: bool  # to Slurm
     time: float  # Unix seconds
-    log: Path | None  # of its array task; None where the array's id was never confirmed
+    logs: Path  # the folder of those of its submission
+    chunk: Chunk
+    element: int  # of the chunk: its array task
+
+    @property
+    def log(self) -> Path | None:
+        """Of its array task; None where the array's id was never confirmed."""
+        job_id = self.chunk.job_id if self.remote else None
+        return slurm.log(self.logs, job_id, self.element, self.chunk.count) if job_id else None
 
 
 @dataclass(frozen=True)
@@ -72,8 +80,7 @@ def _last_sendings(directory: ExperimentDir, submissions: list[Submission]) -> d
         remote, folder = s.kind == "slurm", directory.slurm_logs(s.number)
         for c in s.chunks:
             for index, task in enumerate(s.tasks[c.first : c.first + c.count]):
-                log = slurm.log(folder, c.job_id, index, c.count) if remote and c.job_id else None
-                last |= dict.fromkeys(task, Sending(remote, s.time, log))
+                last |= dict.fromkeys(task, Sending(remote, s.time, folder, c, index))
     return last
 
 

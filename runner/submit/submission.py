@@ -7,16 +7,18 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runner.config.cluster import Cluster, SlurmCluster, worker_environment
-from runner.config.experiment import Experiment, Resources
+from pydantic import TypeAdapter, ValidationError
+
+from runner.config.cluster import Cluster, SlurmCluster, has_secrets, worker_environment
+from runner.config.experiment import Array, Experiment, Resources
 from runner.config.quantities import human_seconds
 from runner.config.yaml_output import dump
 from runner.errors import CommandFailed
-from runner.files import refuse_links, write_json, write_text
+from runner.files import read_bytes, refuse_links, write_json, write_text
 from runner.health.quantities import as_data
 from runner.matrix.expansion import Expansion, Run
 from runner.rundir import manifest
@@ -25,26 +27,31 @@ from runner.rundir.layout import ExperimentDir
 from runner.slurm_commands import SlurmCommands
 from runner.submit import prepare_index, snapshot
 from runner.submit.plan import Plan
+from runner.submit.retry import Needs
 from runner.submit.schedulers import limits, local, slurm
 
+WHOLE_MEMORY = (
+    "resources.memory is not set, and this site has no default: each array task gets all memory of a node, "
+    "so only one runs on it; write `resources: {memory: 8G}`"
+)
 HELPERS = 2  # jobs beside the arrays, for which a site's limit must leave room
 WRITERS = 8  # at once: a shared file system takes its time for each file, and takes several
 
 
-def array_tasks(runs: Sequence[Run], runs_per_task: int) -> list[list[str]]:
-    """The run ids of each array task."""
-    ids = [run.run_id for run in runs]
-    return [ids[start : start + runs_per_task] for start in range(0, len(ids), runs_per_task)]
+def array_tasks(runs: Sequence[Run], array: Array) -> list[list[str]]:
+    """The run ids of each array task, in the order in which they start."""
+    ids, size = [run.run_id for run in runs], array.side_by_side * array.in_turn
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
 
 
-Arrays = list[tuple[Resources, list[list[str]]]]  # the array tasks of each resource class
+Arrays = list[tuple[Resources, list[list[str]]]]  # what an array task asks for, and the tasks of that class
 
 
 @dataclass(frozen=True)
 class Workers:
     """What Slurm is given to call."""
 
-    task: Callable[[tuple[str, ...]], Callable[[], Any]]  # absolute run directories → an array task
+    task: Callable[[tuple[str, ...], int, bool], Callable[[], Any]]  # absolute run directories, side by side, in turn
     prepare: Callable[[str, int], Callable[[], Any]]  # absolute experiment directory, submission → fills the caches
 
 
@@ -96,8 +103,15 @@ def send(
     folder = directory.submission(number)
     folder.mkdir(parents=True)
     write_text(folder / "experiment.yaml", expansion.file.source.text)
+    kept = directory.cluster_file(number)
+    if origin.cluster != "local":
+        write_text(kept, origin.cluster, private=has_secrets(cluster, origin.cluster))
+        origin = replace(origin, cluster=kept.name)
     code = snapshot.take(directory, experiment.task, Path(origin.folder), own_code)
-    write_json(folder / "tasks.json", {"tasks": tasks}, indent=None)
+    array = experiment.array
+    packing = {"side_by_side": array.side_by_side, "in_turn": array.in_turn}
+    packing["gpus"] = array.of_task(experiment.resources, array.side_by_side).gpus
+    write_json(folder / "tasks.json", {"tasks": tasks, **packing}, indent=None)
     begun = {"submission": number, "event": "begun", "kind": cluster.kind, "runs": len(ids), "code": code.name}
     if isinstance(cluster, SlurmCluster):
         begun |= {"user": os.getuid(), "commands": cluster.commands}
@@ -118,14 +132,21 @@ def _arrays(plan: Plan, experiment: Experiment) -> Arrays:
     classes: dict[Resources, list[Run]] = {}
     for run in plan.send:
         classes.setdefault(plan.needs[run.run_id].resources, []).append(run)
-    return [(needed, array_tasks(runs, experiment.array.runs_per_task)) for needed, runs in classes.items()]
+    found = []
+    for needed, runs in classes.items():
+        tasks = array_tasks(runs, experiment.array)
+        asked = experiment.array.of_task(needed, max(map(len, tasks)))
+        if asked.time and plan.limits.seconds:  # fewer runs start in a task, and the rest is sent again
+            asked = asked.model_copy(update={"time": min(asked.time, plan.limits.seconds)})
+        found.append((asked, tasks))
+    return found
 
 
 def _write_runs(directory: ExperimentDir, expansion: Expansion, plan: Plan, ids: set[str], origin: Origin) -> None:
     """Write many at once: flushing to disk is waiting, on a shared file system all the more."""
     with ThreadPoolExecutor(WRITERS) as pool:
         written = [
-            pool.submit(write_run, directory, expansion, run, plan.needs[run.run_id].adjustments, origin)
+            pool.submit(write_run, directory, expansion, run, plan.needs[run.run_id], origin)
             for run in plan.send
             if run.run_id in ids
         ]
@@ -143,6 +164,29 @@ def _take_back(directory: ExperimentDir, number: int, tasks: list[list[str]]) ->
             run.config.unlink(missing_ok=True)
         if not any(run.path.iterdir()):
             run.path.rmdir()
+
+
+def origin_of(directory: ExperimentDir, sent: manifest.Submission, other_cluster: str | None = None) -> Origin:
+    """Where a submission comes from, with the text of its cluster file where no other cluster takes its place.
+
+    Raises CommandFailed where the record is damaged, its folder is gone, or its cluster file may not be read.
+    """
+    try:
+        origin = TypeAdapter(Origin).validate_python(sent.origin)
+    except ValidationError:
+        what = f"{directory.submission_log}: the record of submission {sent.number} is damaged"
+        raise CommandFailed(what, next_command="runner submit CONFIG") from None
+    if not os.path.isdir(origin.folder):
+        what = f"{directory.path} was submitted from {origin.folder}, which is no folder any more"
+        raise CommandFailed(what, next_command="runner submit CONFIG")
+    kept = directory.cluster_file(sent.number)
+    if other_cluster or origin.cluster != kept.name:  # local, or the text of an older version
+        return origin
+    try:
+        return replace(origin, cluster=read_bytes(kept).decode())
+    except OSError as error:
+        what = f"{kept}: {error.strerror}; who has submitted it may read it alone, where it holds a token"
+        raise CommandFailed(what, next_command="the same with --cluster FILE, a cluster file of yours") from None
 
 
 def settle_orphans(directory: ExperimentDir) -> list[str]:
@@ -216,13 +260,15 @@ def environment(cluster: Cluster, resources: Resources, code: Path | None = None
 
 
 def warnings(cluster: SlurmCluster, resources: Resources) -> list[str]:
-    """What is allowed, and seldom meant."""
+    """What is allowed, and seldom meant. resources: of an array task."""
+    lines = [f"warning: {WHOLE_MEMORY}"] if limits.takes_whole_memory(resources, cluster) else []
     limit = slurm.time_limit_minutes(resources) * 60
     if not limit or 2 * cluster.signal_seconds < limit:
-        return []
+        return lines
     return [
+        *lines,
         f"warning: signal_seconds is {cluster.signal_seconds} of a time limit of {human_seconds(limit)}: each run is "
-        f"asked to stop at most {max(0, limit - cluster.signal_seconds)} s after its start"
+        f"asked to stop at most {max(0, limit - cluster.signal_seconds)} s after its start",
     ]
 
 
@@ -230,7 +276,7 @@ def _send_local(
     directory: ExperimentDir, number: int, tasks: int, experiment: Experiment, cluster: Any, code: Path
 ) -> list[str]:
     array = experiment.array
-    count = local.parallel(cluster.max_parallel, experiment.resources.cpus, array.runs_per_task, array.max_parallel)
+    count = local.parallel(cluster.max_parallel, experiment.resources.cpus * array.side_by_side, array.max_parallel)
     token = secrets.token_hex(8)
     chunk = {"submission": number, "token": token, "first": 0, "count": tasks}
     manifest.log_submission(directory, {"event": "sending", **chunk})
@@ -261,8 +307,7 @@ def _send_slurm(
         told = environment(cluster, resources, code)
         if preparing:
             told["RUNNER_CACHE_READ_ONLY"] = "1"
-        beside = max(map(len, part))
-        params = slurm.parameters(experiment.experiment, token, resources, experiment.array, cluster, told, beside)
+        params = slurm.parameters(experiment.experiment, token, resources, experiment.array, cluster, told)
         depends = [f"afterok:{preparing}"] if preparing else []
         if jobs and experiment.array.max_parallel:  # the limit holds over all chunks only when they take turns
             depends.append(f"afterany:{jobs[-1]}")
@@ -272,7 +317,8 @@ def _send_slurm(
         sending = {"event": "sending", "submission": number, "token": token, "first": first, "count": len(part)}
         manifest.log_submission(directory, sending)
         runs = directory.path.absolute() / directory.runs.name
-        callables = [workers.task(tuple(str(runs / run_id) for run_id in task)) for task in part]
+        packing = (experiment.array.side_by_side, experiment.array.in_turn > 1)
+        callables = [workers.task(tuple(str(runs / run_id) for run_id in task), *packing) for task in part]
         try:
             job_id = slurm.send(_slurm_folder(directory, number), callables, params, cluster)
         except CommandFailed as error:
@@ -326,7 +372,7 @@ def _send_preparation(
     return job
 
 
-def run_config(expansion: Expansion, run: Run, adjustments: Mapping[str, Any], origin: Origin) -> dict[str, Any]:
+def run_config(expansion: Expansion, run: Run, needed: Needs, origin: Origin) -> dict[str, Any]:
     """The content of a run's config.yaml."""
     experiment = expansion.file.experiment
     return {
@@ -338,9 +384,12 @@ def run_config(expansion: Expansion, run: Run, adjustments: Mapping[str, Any], o
         "task": experiment.task,
         "threads": experiment.resources.cpus,
         "gpus": experiment.resources.gpus,
+        "memory": needed.resources.memory,
+        "time": needed.resources.time,
         "keep": experiment.keep.model_dump(),
         "retry": {"max_attempts": experiment.retry.max_attempts},
         "stop_after_same_error": experiment.stop_after_same_error,
+        "interpreter": experiment.interpreter,
         "health": experiment.health,
         "quantities": as_data(each for each in expansion.quantities if each.is_judged),
         "ratio": list(experiment.select.ratio),
@@ -348,17 +397,15 @@ def run_config(expansion: Expansion, run: Run, adjustments: Mapping[str, Any], o
         "mode": experiment.select.mode,
         "code_path": origin.folder,
         "config_dir": origin.config_dir,
-        "adjustments": dict(adjustments),
+        "adjustments": dict(needed.adjustments),
         "params": run.params,
     }
 
 
-def write_run(
-    directory: ExperimentDir, expansion: Expansion, run: Run, adjustments: Mapping[str, Any], origin: Origin
-) -> None:
+def write_run(directory: ExperimentDir, expansion: Expansion, run: Run, needed: Needs, origin: Origin) -> None:
     """Make the directory of one run with its config.yaml."""
     target = directory.run(run.run_id)
     refuse_links(*target.folders)
     target.path.mkdir(parents=True, exist_ok=True)
-    write_text(target.config, dump(run_config(expansion, run, adjustments, origin)))
+    write_text(target.config, dump(run_config(expansion, run, needed, origin)))
     target.cancelled.unlink(missing_ok=True)

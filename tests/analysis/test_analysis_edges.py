@@ -13,7 +13,6 @@ import torch
 from analysis import cli
 from analysis_command import analysis_command
 from experiment_factory import Plan, PlannedVariant, write_experiment
-from runner.rundir.layout import ExperimentDir
 from trained_experiment import MIDDLE, train
 
 torch.set_num_threads(1)
@@ -161,15 +160,6 @@ def test_names_that_are_not_ascii(tmp_path, analysis, trained, tool) -> None:
     status, out, err = analysis(*arguments)
     assert status == 0, err
     assert "ä日" in out or "β→γ" in out or "日本" in out
-
-
-def test_one_completed_run_is_summarised(tmp_path, analysis, trained) -> None:
-    path = copied(trained, tmp_path / "one")
-    manifest = json.loads((path / "manifest.json").read_text())
-    (path / "manifest.json").write_text(json.dumps({**manifest, "runs": manifest["runs"][:1]}))
-    out = analysis("summarize", path)[1]
-    assert "There is only one variant, so nothing was compared." in out
-    assert ExperimentDir(path).report.is_file()
 
 
 def test_a_checkpoint_is_compared_with_its_own_predictions_and_with_a_rescaled_one(tmp_path, analysis, trained) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import false_alarms
 from benchmarks.__main__ import QUESTIONS, write
 from benchmarks.page import filled
 from benchmarks.performance import MEASURED, PAGE, tables
@@ -21,6 +22,12 @@ ROOT = Path(__file__).parents[2]
 def test_the_page_of_performance_shows_the_last_results() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert filled(page, tables(MEASURED)) == page, "python -m benchmarks.performance writes it anew"
+
+
+def test_no_healthy_run_was_called_unhealthy() -> None:
+    found = json.loads(false_alarms.MEASURED.read_text(encoding="utf-8"))
+    assert (len(found["runs"]), found["blocking"]) == (28, 0)
+    assert found["most_warnings"] <= 1
 
 
 def test_a_figure_that_misses_what_is_asked_says_so(tmp_path: Path) -> None:

@@ -10,14 +10,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from jobs.reading.schema import MetricsParams
+from jobs.reading.presets import PRESETS
+from jobs.reading.schema import FusionParams, MetricsParams, PredictionsParams
 from jobs.tasks.command.schema import CommandSection
 from jobs.tasks.command.task import OURS
 from runner.files import read_json, read_json_lines
 from tiny_experiment import environment, parent_command, wait_until, write_run
 
-PAGE = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "tasks.md").read_text(encoding="utf-8")
+READING = (DOCS / "your-program.md").read_text(encoding="utf-8")
 
 
 def block(language: str, containing: str) -> str:
@@ -61,6 +65,16 @@ def test_example_goes_on_after_a_stop_with_the_result_of_an_undisturbed_run(here
 
 
 def test_page_names_every_key_of_a_command() -> None:
-    keys = [*CommandSection.model_fields, *MetricsParams.model_fields]
-    assert [key for key in keys if not re.search(rf"\b{key}\b", PAGE)] == []
+    keys = [*MetricsParams.model_fields, *FusionParams.model_fields, *PredictionsParams.model_fields]
+    for page, fields in ((PAGE, [*CommandSection.model_fields]), (READING, keys)):
+        assert [key for key in fields if not re.search(rf"\b{key.rstrip('_')}\b", page)] == []
     assert [name for name in OURS if f"{{{name}}}" not in PAGE] == []
+
+
+def test_mappings_of_the_page_about_any_program_are_valid() -> None:
+    shown = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", READING, re.DOTALL)[0])
+    command = CommandSection.model_validate(shown["params"]["command"])
+    assert [place for place in command.metrics.places if place.is_given] == command.metrics.sources
+    for text in re.findall(r"\| `(\{.*?\})` \|\n", READING):
+        MetricsParams.model_validate({"follow": "val_mae", **yaml.safe_load(text)})
+    assert [name for name in PRESETS if f"`{name}`" not in READING] == []

@@ -125,7 +125,7 @@ def test_only_what_nobody_reads_has_no_gradient(gcn_layers: int) -> None:
     assert without == ({f"{last}.norm_edges", "gcn_layers.0.norm_edges"} if gcn_layers else last_layer | last_norms)
 
 
-def test_fuse_is_called_after_each_alignn_layer_counted_from_one() -> None:
+def test_fuse_is_called_after_each_layer_counted_from_one() -> None:
     seen = []
 
     def fuse(layer: int, atoms: torch.Tensor) -> torch.Tensor:
@@ -133,7 +133,7 @@ def test_fuse_is_called_after_each_alignn_layer_counted_from_one() -> None:
         return atoms
 
     encoder()(merged(2), fuse)
-    assert seen == [1, 2]
+    assert seen == [1, 2, 3]  # two ALIGNN layers, one GCN layer
 
 
 def test_bfloat16_autocast_stays_near_float32() -> None:
@@ -173,5 +173,5 @@ def test_element_outside_the_table_is_named(number: int, name: str) -> None:
 def test_default_options_are_the_published_size() -> None:
     assert AlignnOptions().model_dump() == {
         "name": "alignn", "alignn_layers": 4, "gcn_layers": 4, "embedding": 64, "hidden": 256,
-        "norm": "layer", "backend": "torch",
+        "norm": "layer", "dropout": 0.0, "backend": "torch",
     }  # fmt: skip

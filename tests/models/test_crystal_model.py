@@ -195,8 +195,8 @@ def test_improved_adds_less_than_a_twentieth_of_the_parameters() -> None:
 
 
 def test_parts_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"after layer 3: the encoder has ALIGNN layers 1 to 2 \(counted from 1\)"):
-        CrystalModel(SMALL, middle("middle", layers=[3]), late(), text_dim=WIDTH)
+    with pytest.raises(ValueError, match=r"after layer 4: the encoder has layers 1 to 2 \(model.*\), then to 3 \(gcn"):
+        CrystalModel(SMALL, middle("middle", layers=[4]), late(), text_dim=WIDTH)
     with pytest.raises(ValueError, match="text-only model has no graph to join: late"):
         CrystalModel(NoEncoder(), middle(), late("concat"), text_dim=WIDTH)
     with pytest.raises(ValueError, match="needs text_dim"):

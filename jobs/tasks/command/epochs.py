@@ -5,124 +5,178 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from jobs.context import RunContext
+from jobs.context import RunContext, as_json
 from jobs.failure import Kind, RunFailure
 from jobs.patience import patiently
-from jobs.reading.points import Record
-from jobs.reading.schema import MetricsParams
+from jobs.reading.files import Rows
+from jobs.reading.history import Epoch, Reading, no_followed
+from jobs.reading.predictions import Predictions
+from jobs.reading.recorded import log_epoch, outcome_of
 from jobs.reading.sources import Source
 from jobs.task import Outcome
 from jobs.training.health_monitor import Watch
-from runner.files import as_count, read_json_lines, read_mapping, write_json
+from jobs.training.predictions import write_predictions
+from runner.files import as_count, as_number, read_json_lines, read_mapping, write_json
+from runner.health.judgement import by_layer
+from runner.rundir.layout import RunDir
 
-_NO_METRICS = frozenset(("epoch", "attempt", "time", "step", "seconds", "learning_rate"))
+_OURS = frozenset(("epoch", "attempt", "time"))  # in a line of metrics.jsonl, no metric
+_TELLING = 2  # epochs after which a mapping that does not fit is named
 
 
 class Epochs:
-    """Takes records from a source to metrics.jsonl, with the health of each epoch."""
+    """Takes epochs from what was read to the logs of the run, with the health of each."""
 
-    def __init__(self, params: MetricsParams, source: Source, context: RunContext) -> None:
-        self._params, self._source, self._context = params, source, context
-        self._log = context.directory.metrics
+    def __init__(self, reading: Reading, context: RunContext) -> None:
+        self._reading, self._context, self._params = reading, context, reading.params
         self._watch = Watch(context.thresholds, context.params)
-        self._seen: list[Record] = []  # of the source
-        self._recorded: set[int] = set()  # epochs in metrics.jsonl
-        self._reported: list[Record] = []
-        self._may_begin_anew = False
+        self._logged: list[Epoch] = []
+        self._earlier: dict[int, Epoch] = {}  # logged by attempts before this one
+        self._before: dict[int, Epoch] = {}  # what the sources held when this attempt began
+        self._may_begin_anew: dict[Source, Rows] = {}  # with what they held when this attempt began
+        self._begins_after = 0  # the epoch of the checkpoint
+        self._versions: list[int] = []
+        self._warned: set[str] = set()
 
-    def begin(self, resumes: bool) -> None:
-        """Start with empty logs, or go on behind what an earlier attempt has recorded."""
+    def begin(self, resumes: bool, checkpoint_epoch: int | None = None) -> None:
+        """Start with empty logs, or go on behind what an earlier attempt has recorded.
+
+        checkpoint_epoch: of the checkpoint that is resumed from, as the command counts; None: not known.
+        """
         numbering = self._context.directory.numbering
         if not resumes:
             numbering.unlink(missing_ok=True)
             self._context.rewind(0)
             return
         self._watch.go_on(self._context.directory)
-        self._recorded = {line["epoch"] for line in read_json_lines(self._log) if "epoch" in line}
-        self._source.number_from(as_count(read_mapping(numbering).get("offset")) or 0)
-        last = max(self._recorded, default=0)
-        self._seen = [record for record in self._source.records() if record["epoch"] <= last]
-        self._may_begin_anew = last > 0 and self._params.restarts == "continue"
+        self._logged = logged_epochs(self._context.directory)
+        self._earlier = {epoch.number: epoch for epoch in self._logged}
+        number_sources(self._reading, self._context.directory)
+        self._reading.look(final=True)
+        self._before = {epoch.number: epoch for epoch in self._reading.epochs()}
+        last = max(self._earlier, default=0)
+        if last and self._params.restarts == "continue":
+            self._may_begin_anew = {source: source.rows for source in self._reading.sources}
+        done = None if checkpoint_epoch is None else checkpoint_epoch + 1 - self._params.first_epoch_of(self._params)
+        self._begins_after = done if done is not None and 0 < done <= last + 1 else last  # else it counts steps
 
     def record_new(self, ended: bool = False) -> bool:
         """Log what is new; whether anything was reported. An earlier epoch reported anew takes all after it along.
 
         The newest epoch waits for its followed metric, for the next epoch, or for the end of the command.
         """
-        news, self._reported = self._source.records() is not self._reported, self._source.records()
-        records = self._complete(ended)
-        same = _equal_at_the_beginning(records, self._seen)
-        if records and same == 0 and self._may_begin_anew and self._source.counts_rows:
-            self._number_on()
-            records = self._complete(ended)
-        if records and len(self._seen) > same:
-            self._rewind(self._seen[same]["epoch"] - 1)
-        for record in records[same:]:
-            self._record(record)
-        self._seen = records or self._seen
+        self._reading.look(final=ended)
+        versions = [source.version for source in self._reading.sources]
+        if versions == self._versions and not ended:
+            return False
+        news, self._versions = versions != self._versions, versions
+        self._number_on()
+        epochs = self._complete(ended)
+        same = _equal_at_the_beginning(epochs, self._logged)
+        if epochs and len(self._logged) > same:
+            self._rewind(self._logged[same].number - 1)
+        for epoch in epochs[same:]:
+            self._record(epoch)
+        self._logged = epochs or self._logged
+        if len(self._logged) >= _TELLING:
+            self._warn_once()
         return news
 
-    def _complete(self, ended: bool) -> list[Record]:
-        records = self._source.records()
-        under_way = bool(records) and not ended and self._params.follow not in records[-1]
-        return records[:-1] if under_way else list(records)
+    def _complete(self, ended: bool) -> list[Epoch]:
+        """What earlier attempts have logged, up to what is reported anew, and what the sources hold now."""
+        now = {epoch.number: epoch for epoch in self._reading.epochs()}
+        anew = min((number for number, epoch in now.items() if epoch != self._before.get(number)), default=math.inf)
+        whole = {number: epoch for number, epoch in self._earlier.items() if number < anew}
+        for number, epoch in now.items():
+            known = whole.get(number)
+            whole[number] = epoch if known is None else Epoch(
+                number, known.metrics | epoch.metrics, known.layers | epoch.layers
+            )  # fmt: skip
+        epochs = [whole[number] for number in sorted(whole)]
+        under_way = bool(epochs) and not ended and self._params.follow not in epochs[-1].metrics
+        return epochs[:-1] if under_way else epochs
 
     def _number_on(self) -> None:
         """A resumed command has begun a new history, and only the order of its rows says which epochs they are."""
-        last = max(self._recorded)
-        self._source.number_from(last)
-        patiently(lambda: write_json(self._context.directory.numbering, {"offset": last}))
-        self._seen, self._may_begin_anew = [], False
-        self._context.warn(
-            f"the command's history began anew and names no epochs: its first row is taken for epoch {last + 1}; "
-            "where it repeats epochs, let it write `epoch`, or set metrics.restarts: again"
-        )
+        for source, rows in list(self._may_begin_anew.items()):
+            if not source.rows or not source.counts_rows or repr(source.rows[:1]) == repr(rows[:1]):
+                continue
+            source.number_from(self._begins_after, [*source.earlier, (source.offset, rows)])
+            del self._may_begin_anew[source]
+            self._context.warn(
+                f"the command's history began anew and names no epochs ({source.params.place}): its first row is taken "
+                f"for epoch {self._begins_after + 1}; where it repeats epochs, let it write `epoch`, name the epoch in "
+                "`checkpoint`, or set metrics.restarts: again"
+            )
+            patiently(self._keep_numbering)
 
-    def outcome(self, words: list[str], notes: list[str]) -> Outcome:
+    def _keep_numbering(self) -> None:
+        numbers = [{"offset": one.offset, "earlier": as_json(one.earlier)} for one in self._reading.sources]
+        write_json(self._context.directory.numbering, {"sources": numbers}, indent=None)
+
+    def outcome(self, words: list[str], notes: list[str], predictions: Predictions) -> Outcome:
         """The epoch with the best followed metric; RunFailure where there is none. notes: for the summary to say."""
-        follow = self._params.follow
-        told = read_json_lines(self._log)
-        scored = [line for line in told if line.get(follow) is not None]
-        if not scored:
-            where = f"{{out}}/{self._params.file}" if self._params.file else "the output, with metrics.pattern"
-            known = sorted({name for line in told for name in line} - _NO_METRICS)
-            found = ", ".join(known) or "no record"
-            what = f"the command ended well but reported no {follow}; looked in {where}, found {found}"
-            raise RunFailure(Kind.EXCEPTION, what)
-        best = (min if self._params.mode == "min" else max)(scored, key=lambda line: line[follow])
-        metrics = {name: value for name, value in best.items() if name not in _NO_METRICS and _finite(value)}
-        return Outcome(
-            metrics, best_epoch=best["epoch"], epochs=told[-1]["epoch"], extra={"command": words, "notes": notes}
-        )
+        warnings = self._reading.warnings
+        outcome = outcome_of(self._logged, predictions, self._params, [*notes, *warnings], command=words)
+        if outcome is None:
+            what = no_followed(self._params, self._logged, warnings)
+            name = self._context.directory.experiment.path.name
+            again = f"after correcting `metrics` in the experiment file: runner reread {name}"
+            raise RunFailure(Kind.EXCEPTION, f"the command ended well but {what}; {again}")
+        if predictions.rows:
+            write_predictions(self._context.directory, predictions.rows)
+        return outcome
 
-    def _record(self, record: Record) -> None:
-        if record["epoch"] in self._recorded:  # a resumed command repeats what came after its checkpoint
-            self._rewind(record["epoch"] - 1)
-        found = self._watch.see(record, {})
+    def _record(self, epoch: Epoch) -> None:
+        record = {"epoch": epoch.number, **epoch.metrics}
+        findings = self._watch.see(record, epoch.layers)
         self._context.health = self._watch.level
-        self._context.record(record)
-        self._recorded.add(record["epoch"])
-        for finding in found:
+        log_epoch(self._context, epoch, findings)
+        for finding in findings:
             self._context.report(finding)
-        wrong = {name: value for name, value in record.items() if self._must_be_finite(name) and not _finite(value)}
+        wrong = {name: value for name, value in epoch.metrics.items() if self._must_be_finite(name, value)}
         if wrong:
             shown = ", ".join(f"{name} = {value}" for name, value in wrong.items())
-            raise RunFailure(Kind.DIVERGED, f"epoch {record['epoch']}: {shown}; the command was ended")
+            raise RunFailure(Kind.DIVERGED, f"epoch {epoch.number}: {shown}; the command was ended")
 
-    def _must_be_finite(self, name: str) -> bool:
-        return name == self._params.follow or "loss" in name
+    def _must_be_finite(self, name: str, value: float) -> bool:
+        return (name == self._params.follow or "loss" in name) and not math.isfinite(value)
 
     def _rewind(self, epoch: int) -> None:
         self._context.rewind(epoch)
         self._watch.rewind(epoch)
-        self._recorded = {other for other in self._recorded if other <= epoch}
+
+    def _warn_once(self) -> None:
+        for line in self._reading.warnings:
+            if line not in self._warned:
+                self._warned.add(line)
+                self._context.warn(line)
 
 
-def _equal_at_the_beginning(some: list[Record], others: list[Record]) -> int:
-    """How many records are the same in both, up to the first difference."""
+def number_sources(reading: Reading, run: RunDir) -> None:
+    """Number the histories that name no epochs as the attempts before this one have found."""
+    content = read_mapping(run.numbering)
+    known = content.get("sources")
+    for source, one in zip(reading.sources, known if isinstance(known, list) else [content], strict=False):
+        earlier = one.get("earlier") or []
+        source.number_from(as_count(one.get("offset")) or 0, [(as_count(at) or 0, rows) for at, rows in earlier])
+
+
+def logged_epochs(run: RunDir) -> list[Epoch]:
+    """The epochs that the logs of a run hold."""
+    layers: dict[Any, dict[str, dict[str, float]]] = {}
+    for line in read_json_lines(run.diagnostics):
+        layers[line.get("epoch")] = {name: _numbers(values) for name, values in by_layer(line).items()}
+    lines = [line for line in read_json_lines(run.metrics) if isinstance(line.get("epoch"), int)]
+    return [Epoch(line["epoch"], _numbers(line, _OURS), layers.get(line["epoch"], {})) for line in lines]
+
+
+def _numbers(values: dict[str, Any], without: frozenset[str] = frozenset()) -> dict[str, float]:
+    numbers = ((name, as_number(value)) for name, value in values.items() if name not in without)
+    return {name: number for name, number in numbers if number is not None}
+
+
+def _equal_at_the_beginning(some: list[Epoch], others: list[Epoch]) -> int:
+    """How many epochs are the same in both, up to the first difference."""
     pairs = enumerate(zip(some, others, strict=False))
     return next((at for at, (one, other) in pairs if one != other), min(len(some), len(others)))
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

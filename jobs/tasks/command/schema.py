@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from jobs.reading.schema import NO_RESULT, Inside, MetricsParams, Section, misfit
+from jobs.reading.schema import NO_RESULT, Inside, MetricsParams, PredictionsParams, Section, misfit
 from runner.config.experiment import Seconds
 from runner.config.template import words_of
 from runner.rundir.failures import CommandKind
@@ -17,12 +17,13 @@ class CommandSection(Section):
 
     run: str | list[str]  # a list is passed as it is; text is split at blanks, without a shell
     resume: str | list[str] | None = None  # instead of `run` where `checkpoint` exists; null: begin again
-    checkpoint: Inside | None = None  # file in {out} that a resumed command needs
+    checkpoint: Inside | None = None  # in {out}, what a resumed command needs; of a pattern (ckpt_*.pt) the newest
     shell: bool = False  # true: `run` and `resume` are text for bash; values are quoted
     directory: str = "{here}"  # where it is started; {here}: where `runner submit` was
     environment: dict[str, str] = {}  # variables beside those that the run has
     files: dict[Inside, Any] = {}  # written into {out} before it starts: text, or JSON where it is no text
-    metrics: MetricsParams
+    metrics: MetricsParams = Field(json_schema_extra=NO_RESULT)  # how its metrics and fusion weights are read
+    predictions: PredictionsParams | None = Field(None, json_schema_extra=NO_RESULT)  # tables that it leaves in {out}
     exit_codes: dict[CommandKind, int | list[int]] = {}  # kind of failure → exit status; any other is `exception`
     stop_signal: Literal["TERM", "INT", "USR1", "USR2"] = Field(
         "TERM", json_schema_extra=NO_RESULT

@@ -15,8 +15,10 @@ from typing import Any
 from jobs.context import RunContext
 from jobs.failure import Kind, RunFailure, Stopped
 from jobs.launch import CODE_ROOT
-from jobs.reading.sources import source_of
+from jobs.reading.history import Reading
+from jobs.reading.predictions import read_predictions
 from jobs.task import Outcome
+from jobs.tasks.command.checkpoints import epoch_of, newest_checkpoint
 from jobs.tasks.command.ending import ending, failure_of
 from jobs.tasks.command.epochs import Epochs
 from jobs.tasks.command.process import Command
@@ -38,22 +40,27 @@ class Session:
         self.command, self.context = params.command, context
         self.run_dir = context.directory
         self.out = context.directory.output.absolute()
-        self.values = flat(params.values) | self._ours(params)
-        self.checkpoint = self._inside(params.command.checkpoint)
-        self.source = source_of(params.command.metrics, self._inside(params.command.metrics.file))
-        self.epochs = Epochs(params.command.metrics, self.source, context)
+        write_json(self.run_dir.values, params.values)
+        self.values = names_of(params, context)
+        self.reading = Reading(params.command.metrics, self.out, self.values)
+        self.epochs = Epochs(self.reading, context)
 
     def run(self) -> Outcome:
-        resumes = self._has_checkpoint()
-        self._make_ready(resumes)
-        template = self.command.resume if resumes and self.command.resume is not None else self.command.run
+        checkpoint = self._checkpoint()
+        self._make_ready(checkpoint)
+        template = self.command.run
+        if checkpoint is not None and self.command.resume is not None:
+            template = self.command.resume
+            self.values |= {"checkpoint": str(checkpoint), "checkpoint_epoch": epoch_of(checkpoint) or 0}
         directory = Path(fill(self.command.directory, self.values))
         start = pinned(self._words(template), directory.absolute(), self.run_dir)
-        self.context.say(f"{'resuming' if resumes else 'starting'}: {shlex.join(start.words)}")
+        self.context.say(f"{'starting' if checkpoint is None else 'resuming'}: {shlex.join(start.words)}")
         process = self._start(start, directory)
         try:
             self._see_to_its_end(process)
-            return self.epochs.outcome(start.words, start.notes)
+            write_json(self.run_dir.ended, {"words": start.words, "notes": start.notes})
+            predictions = read_predictions(self.out, self.command.predictions, self.values)
+            return self.epochs.outcome(start.words, start.notes, predictions)
         except RunFailure as error:
             error.output = process.last_words()
             raise
@@ -66,32 +73,19 @@ class Session:
             _end(process)
         self._await_reason()
         if self.context.stop_reason is not None:
-            raise Stopped(self.context.stop_reason, self._has_checkpoint())
+            raise Stopped(self.context.stop_reason, self._checkpoint() is not None)
         if status:
             if status == -signal.SIGKILL:
                 self.context.say("the command was killed (SIGKILL); ending alike: the parent knows the memory")
                 os.kill(os.getpid(), signal.SIGKILL)
             raise failure_of(status, process.last, self.command.exit_codes)
 
-    def _ours(self, params: CommandParams) -> dict[str, Any]:
-        context = self.context
-        ours = {
-            "config_dir": str(context.config_dir or Path.cwd()), "here": str(Path.cwd()), "out": str(self.out),
-            "python": sys.executable, "run_dir": str(self.run_dir.path.absolute()), "run_id": context.run_id,
-            "threads": context.threads, "values_file": str(self.run_dir.values.absolute()),
-        }  # fmt: skip
-        write_json(self.run_dir.values, params.values)
-        return ours if "seed" in params.values else {**ours, "seed": context.seed}
-
-    def _inside(self, name: str | None) -> Path | None:
-        """A file in the folder of the command."""
-        return None if name is None else self.out / fill(name, self.values)
-
-    def _make_ready(self, resumes: bool) -> None:
+    def _make_ready(self, checkpoint: Path | None) -> None:
         """A run that begins again finds its folder empty; one that resumes finds what it left."""
-        if not resumes:
+        self.run_dir.ended.unlink(missing_ok=True)
+        if checkpoint is None:
             shutil.rmtree(self.out, ignore_errors=True)
-        self.epochs.begin(resumes)
+        self.epochs.begin(checkpoint is not None, None if checkpoint is None else epoch_of(checkpoint))
         for name, content in self.command.files.items():
             filled = fill_all(content, self.values)
             path = self.out / fill(name, self.values)
@@ -124,7 +118,7 @@ class Session:
         while status is None:
             status = process.wait(_POLL_S)
             for line in process.lines():
-                self.source.hear(line)
+                self.reading.hear(line)
             if self.epochs.record_new(ended=status is not None):
                 moved = time.monotonic()
             if status is None and self.context.stop_reason is not None:
@@ -143,13 +137,14 @@ class Session:
         process.send(getattr(signal, f"SIG{self.command.stop_signal}"))
         status = process.wait(_ORPHAN_S if reason == "parent_gone" else 1e6)
         for line in process.lines():
-            self.source.hear(line)
+            self.reading.hear(line)
         self.epochs.record_new(ended=True)
         self.context.say(f"the command ended with {ending(status)}")
-        raise Stopped(reason, self._has_checkpoint())
+        raise Stopped(reason, self._checkpoint() is not None)
 
-    def _has_checkpoint(self) -> bool:
-        return self.checkpoint is not None and self.checkpoint.exists()
+    def _checkpoint(self) -> Path | None:
+        name = self.command.checkpoint
+        return None if name is None else newest_checkpoint(self.out, name, self.values)
 
     def _await_reason(self) -> None:
         """Slurm signals the command as well as us and the parent: that it was stopped is known a moment later, also
@@ -157,6 +152,17 @@ class Session:
         end = time.monotonic() + _SAME_SIGNAL_S
         while self.context.stop_reason is None and time.monotonic() < end:
             time.sleep(0.05)
+
+
+def names_of(params: CommandParams, context: RunContext) -> dict[str, Any]:
+    """What the names in templates stand for in a run."""
+    run = context.directory
+    ours = {
+        "config_dir": str(context.config_dir or Path.cwd()), "here": str(Path.cwd()), "out": str(run.output.absolute()),
+        "python": sys.executable, "run_dir": str(run.path.absolute()), "run_id": context.run_id, "seed": context.seed,
+        "threads": context.threads, "values_file": str(run.values.absolute()),
+    }  # fmt: skip
+    return ours | flat(params.values)  # which may hold `seed`, and no other name of ours
 
 
 def _end(process: Command) -> None:

@@ -23,6 +23,7 @@ OURS = ("config_dir", "here", "out", "python", "run_dir", "run_id", "seed", "thr
 _STAND_INS = dict.fromkeys(OURS, "/") | {"run_id": "run", "seed": 0, "threads": 1}  # folders end no path in {out}
 
 
+OF_CHECKPOINT = ("checkpoint", "checkpoint_epoch")  # in `resume` alone
 _OF_A_RUN = "\0"  # no path has it
 _SCRIPT_PLACES = "a path from where the command is started ({here}, or `directory`), or {config_dir}/SCRIPT"
 
@@ -36,7 +37,7 @@ class CommandTask:
     def reported(self, params: CommandParams) -> Reported:
         """The followed metric with its mode; all names, where `names` or the groups of `pattern` list them."""
         metrics = params.command.metrics
-        return Reported(metrics.follow, ((metrics.follow, metrics.mode),), metrics.known)
+        return Reported(metrics.follow, ((metrics.follow, metrics.mode),), metrics.known_metrics)
 
     def check(self, params: Mapping[str, Any]) -> list[Problem]:
         """Names that do not exist, and values that no template uses: their runs would all be the same."""
@@ -51,14 +52,15 @@ class CommandTask:
                 problems.append(Problem(str(error), key=key))
                 continue
             used.update(names)
+            allowed = known | set(OF_CHECKPOINT) if key == "command.resume" else known
             for name in dict.fromkeys(names):
-                if name not in known:
+                if name not in allowed:
                     what = f"names {{{name}}}, which is no value"
-                    allowed = ", ".join(sorted(known))
-                    problems.append(Problem(what, key=key, allowed=allowed, nearest=nearest(name, known)))
+                    listed = ", ".join(sorted(allowed))
+                    problems.append(Problem(what, key=key, allowed=listed, nearest=nearest(name, allowed)))
         problems += [
             Problem("is a name of ours", key=f"values.{name}")
-            for name in OURS
+            for name in (*OURS, *OF_CHECKPOINT)
             if name in whole.values and name != "seed"
         ]
         if not problems:
@@ -89,7 +91,7 @@ class CommandTask:
         here, config_dir: what the names stand for. A script in a folder of the run itself is not looked for.
         """
         known = _STAND_INS | {"here": str(here), "config_dir": str(config_dir), "python": "python"}
-        known |= dict.fromkeys(("out", "run_dir"), _OF_A_RUN)
+        known |= dict.fromkeys(("out", "run_dir", *OF_CHECKPOINT), _OF_A_RUN)
         scripts: dict[Path, str] = {}
         for one in params:
             values = known | flat(one.values)
@@ -129,9 +131,12 @@ def _paths(params: CommandParams) -> Iterator[tuple[str, str]]:
     """Every path in {out}, a template too, with its key."""
     command = params.command
     yield from (("command.files", name) for name in command.files)
-    for key, path in (("checkpoint", command.checkpoint), ("metrics.file", command.metrics.file)):
-        if path is not None:
-            yield f"command.{key}", path
+    metrics, predictions = command.metrics, command.predictions
+    places = [("checkpoint", command.checkpoint), ("metrics.file", metrics.file)]
+    places += [(f"metrics.sources.{at}.file", source.file) for at, source in enumerate(metrics.sources)]
+    places += [("metrics.fusion.file", metrics.fusion.file)] if metrics.fusion else []
+    places += [("predictions.val", predictions.val), ("predictions.test", predictions.test)] if predictions else []
+    yield from ((f"command.{key}", path) for key, path in places if path is not None)
 
 
 def _misplaced(params: CommandParams) -> list[Problem]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from jobs.tasks.crystal.data import sources
 from jobs.tasks.crystal.data.crystals import Crystal
+from jobs.tasks.crystal.data.properties import refuse_without_logarithm
 from jobs.tasks.crystal.data.records import SPLITS
 from jobs.tasks.crystal.data.splits import choose
 from jobs.tasks.crystal.graphs.store import GraphStore
@@ -42,10 +43,11 @@ class Corpus:
     descriptions: list[str | None] | None  # what the texts say; None: the model reads no text
     texts: Embeddings | None  # the descriptions as the encoder sees them
     target: Tensor  # (C,) in the target's own unit; 0 or 1 where it is a class
-    mean: float  # of the train split's targets; 0 for classes
+    mean: float  # of the train split's targets, or of their logarithms; 0 for classes
     deviation: float  # their standard deviation; 1 for classes
     classes: bool  # two classes; predictions are logits
     notes: list[str]  # what a reader of the results must know
+    logarithm: bool = False  # the model learns the decimal logarithm of the target
 
     def items(self, positions: np.ndarray, hidden: Tensor | None = None, texts: np.ndarray | None = None) -> Items:
         """The crystals at `positions`; where `hidden` (B,) is true the text is treated as missing.
@@ -57,11 +59,20 @@ class Corpus:
         if text is not None and hidden is not None:
             text = TextBatch(text.vector, text.present & ~hidden, text.tokens, text.token_mask)
         graph = self.graphs.batch(positions) if self.graphs is not None else None
-        return Items(graph, text, (self.target[chosen] - self.mean) / self.deviation)
+        target = self.target[chosen].log10() if self.logarithm else self.target[chosen]
+        return Items(graph, text, (target - self.mean) / self.deviation)
 
     def original(self, normalised: Tensor) -> Tensor:
         """Predictions in the target's own unit; of classes the probability of 1."""
-        return torch.sigmoid(normalised) if self.classes else normalised * self.deviation + self.mean
+        if self.classes:
+            return torch.sigmoid(normalised)
+        scaled = normalised * self.deviation + self.mean
+        return 10**scaled if self.logarithm else scaled
+
+    @property
+    def typical(self) -> float:
+        """What predicts every crystal alike: the mean of the train targets, or ten to the mean of their logarithms."""
+        return float(10**self.mean if self.logarithm else self.mean)
 
 
 def gather(
@@ -83,7 +94,10 @@ def gather(
     classify = params.data.classify
     if classify is not None:
         target = two_classes(target, classify.threshold, places)
+    refuse_without_logarithm(crystals, params.data.target, params.data.scale)
+    logarithm = params.data.scale == "log10"
     train = target[places["train"].start : places["train"].stop]
+    train = np.log10(train) if logarithm else train
     descriptions = describe(crystals, params.text.describe, cache_root, log) if params.reads_text else None
     return Corpus(
         ids=[crystal.material_id for crystal in crystals],
@@ -95,7 +109,12 @@ def gather(
         mean=0.0 if classify else float(train.mean()),
         deviation=1.0 if classify else float(train.std()) or 1.0,  # all targets equal: nothing to scale
         classes=classify is not None,
-        notes=[*data.notes, *split.notes, *([] if classify else far_targets(target, params.data.target))],
+        notes=[
+            *data.notes,
+            *split.notes,
+            *(rare_class(train) if classify else far_targets(target, params.data.target)),
+        ],
+        logarithm=logarithm,
     )
 
 
@@ -111,6 +130,20 @@ def two_classes(values: NDArray[np.float64], threshold: float, places: dict[str,
                 f"{lowest:.4g} to {highest:.4g} with median {median:.4g}: choose another threshold, or more crystals"
             )
     return classes
+
+
+RARE = 3.0  # of one class to one of the other
+
+
+def rare_class(classes: NDArray[np.float64]) -> list[str]:
+    """A note where one class is so rare that answering with the other has a high accuracy."""
+    majority = max(classes.mean(), 1 - classes.mean())
+    if majority <= RARE * (1 - majority):
+        return []
+    return [
+        f"{1 - majority:.1%} of the train crystals are of the rarer class: accuracy is {majority:.3f} without a model; "
+        "val_ap and val_f1 say more, and train.positive_weight: auto gives both classes the same weight"
+    ]
 
 
 FAR = 20.0  # interquartile ranges

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 from jobs.tasks.crystal.batching import Positions, balanced, cut
 from jobs.tasks.crystal.dataset import Corpus, Items
-from jobs.tasks.crystal.metrics import errors, scores
+from jobs.tasks.crystal.metrics import errors, errors_of_logarithms, scores
 from jobs.tasks.crystal.schema import TrainParams
 from jobs.training.trainer import Validation
 from models.crystal_model import CrystalModel, Output
@@ -27,9 +28,12 @@ class CrystalLearner:
 
     def __init__(self, model: CrystalModel, corpus: Corpus, train: TrainParams) -> None:
         self.model, self.corpus, self.train = model, corpus, train
-        self.metric = "val_bce" if corpus.classes else "val_mae"  # the error that the loss makes small, smooth in both
+        self.error = "mae_log10" if corpus.logarithm else "mae"
+        self.metric = "val_bce" if corpus.classes else f"val_{self.error}"  # what the loss makes small, smooth in both
         self.mode = "min"
         self.masked = self._masked()
+        weight = self._positive_weight()
+        self.loss = LOSSES[train.loss] if weight is None else partial(LOSSES[train.loss], pos_weight=weight)
 
     def batches(self, epoch: int) -> list[Positions]:
         """The train positions of an epoch in an order drawn from seed and epoch, in batches."""
@@ -67,7 +71,8 @@ class CrystalLearner:
 
     def metrics(self, split: str, predictions: NDArray[np.float64], targets: NDArray[np.float64]) -> dict[str, float]:
         """Errors in the target's unit, or scores of two classes."""
-        return (scores if self.corpus.classes else errors)(split, predictions, targets)
+        regression = errors_of_logarithms if self.corpus.logarithm else errors
+        return (scores if self.corpus.classes else regression)(split, predictions, targets)
 
     def predict(self, split: str, records: Records | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Predictions and targets of a split, in the order of the corpus: in the target's unit, or probabilities."""
@@ -108,7 +113,7 @@ class CrystalLearner:
         return shuffled / right - 1 if right > 0 and len(owners) > 1 else None
 
     def _loss(self, output: Output, items: Items) -> Tensor:
-        loss = LOSSES[self.train.loss](output.prediction.float(), items.target)
+        loss = self.loss(output.prediction.float(), items.target)
         if self.train.contrastive_weight:
             assert output.graph_vector is not None
             assert output.text_vector is not None
@@ -120,11 +125,11 @@ class CrystalLearner:
         return loss
 
     def _error(self, output: Output, items: Items) -> tuple[str, Tensor]:
-        """How far off the batch is, by name: in the target's unit, or as the share of right classes."""
+        """How far off the batch is, by name: in the unit that is learned, or as the share of right classes."""
         prediction = output.prediction.detach().float()
         if self.corpus.classes:
             return "accuracy", ((prediction > 0) == (items.target > 0.5)).float().mean()
-        return "mae", F.l1_loss(prediction, items.target) * self.corpus.deviation
+        return self.error, F.l1_loss(prediction, items.target) * self.corpus.deviation
 
     def _hidden(self, positions: Positions) -> Tensor | None:
         """Which crystals of a training batch go without their text: masked for good, or dropped this time."""
@@ -143,6 +148,14 @@ class CrystalLearner:
         masked = torch.zeros(count, dtype=torch.bool)
         masked[torch.randperm(count, generator=generator)[: round(self.train.text_mask * count)]] = True
         return masked
+
+    def _positive_weight(self) -> Tensor | None:
+        """How often the loss counts a positive crystal; `auto`: as many times as there are negatives for each."""
+        weight, places = self.train.positive_weight, self.corpus.places["train"]
+        if weight != "auto":
+            return None if weight is None else torch.tensor(weight, device=self.corpus.target.device)
+        positives = self.corpus.target[places.start : places.stop].mean()
+        return (1 - positives) / positives
 
     def _autocast(self) -> torch.autocast:
         device = self.corpus.target.device.type

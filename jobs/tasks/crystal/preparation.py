@@ -11,9 +11,11 @@ from jobs.task import Preparation
 from jobs.tasks.crystal.compiled_kernel import NoKernels, build_kernels
 from jobs.tasks.crystal.data import sources
 from jobs.tasks.crystal.data.crystals import Crystal
+from jobs.tasks.crystal.data.params import DataParams
+from jobs.tasks.crystal.data.properties import refuse_without_logarithm
 from jobs.tasks.crystal.data.splits import choose
 from jobs.tasks.crystal.graphs.store import GraphStore
-from jobs.tasks.crystal.schema import CrystalParams, DataParams
+from jobs.tasks.crystal.schema import CrystalParams
 from jobs.tasks.crystal.text.descriptions import describe
 from jobs.tasks.crystal.text.embeddings import embed
 from runner.errors import CommandFailed, UserError
@@ -27,12 +29,11 @@ def prepare(params: Sequence[CrystalParams], cache_root: Path, log: Log) -> list
     for data in _distinct(p.data for p in params):
         wanted = [p for p in params if p.data == data]
         try:
-            crystals, notes = _crystals(data, cache_root)
+            crystals, details = _crystals(data, cache_root)
         except UserError as error:
             found.append(Preparation(f"data set {data.dataset}", False, error.message))
             continue
-        size = f"{len(crystals):,} crystals"
-        found.append(Preparation(f"data set {data.dataset}, {data.target}", True, "; ".join([size, *notes])))
+        found.append(Preparation(f"data set {data.dataset}, {data.target}", True, details))
         found += _graphs(wanted, crystals, cache_root, log)
         found += _texts(wanted, crystals, cache_root, log)
     if any(p.may_be_compiled for p in params):
@@ -53,12 +54,15 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
     return list(dict.fromkeys(values))
 
 
-def _crystals(data: DataParams, cache_root: Path) -> tuple[list[Crystal], list[str]]:
-    """The crystals that some run will read, and what a reader of the results must know of them."""
+def _crystals(data: DataParams, cache_root: Path) -> tuple[list[Crystal], str]:
+    """The crystals that some run will read; how many, notes on them, and each row that has no readable structure."""
     whole = sources.load(data.dataset, data.target, cache_root)
+    refuse_without_logarithm(whole.crystals, data.target, data.scale)
     split = choose(whole.crystals, data, data.dataset)
     wanted = set(split.all_ids)
-    return [crystal for crystal in whole.crystals if crystal.material_id in wanted], [*whole.notes, *split.notes]
+    crystals = [crystal for crystal in whole.crystals if crystal.material_id in wanted]
+    details = "; ".join([f"{len(crystals):,} crystals", *whole.notes, *split.notes])
+    return crystals, "\n    ".join([details, *whole.unread.values()])
 
 
 def _graphs(params: Sequence[CrystalParams], crystals: list[Crystal], root: Path, log: Log) -> list[Preparation]:

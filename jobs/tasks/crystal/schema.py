@@ -7,43 +7,12 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from jobs.section import Section, misfit
+from jobs.tasks.crystal.data.params import DataParams
 from models.fusion.registry import LateFusionOptions, MiddleFusionOptions
-from models.options import AlignnOptions, NoEncoder
-
-
-class Section(BaseModel):
-    """One part of the parameters: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def misfit(key: tuple[str, ...], what: str, allowed: str) -> PydanticCustomError:
-    """The error of parts that do not fit each other, raised at `key` below the model that found it."""
-    return PydanticCustomError("misfit", "{what}", {"key": key, "what": what, "allowed": allowed})
-
-
-class Classes(Section):
-    """Makes a question of two classes from a property: is it above the threshold?"""
-
-    threshold: float  # in the target's unit; above it a crystal is positive (1), otherwise negative (0)
-
-
-class DataParams(Section):
-    """Which crystals, which property."""
-
-    dataset: str = "mp6k"  # a shipped set, a JARVIS set (dft_3d, …), a folder with id_prop.csv, or a table
-    target: str = "formation_energy_peratom"  # a property or column of the data set
-    train: int | None = Field(None, ge=1)  # crystals; null: all
-    val: int | None = Field(None, ge=1)  # crystals that rank the variants; null: all
-    test: int | None = Field(None, ge=1)  # crystals looked at once, at the best epoch; null: all
-    seed: int = Field(0, ge=0)  # chooses the subset; subsets are nested
-    split: Literal["official", "random", "formula"] = "official"  # formula: one formula never on both sides
-    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)  # train, val, test of `random` and `formula`
-    classify: Classes | None = Field(None, json_schema_extra={"neutral": None})  # null: regression
-
+from models.options import AlignnOptions, NoEncoder, as_fusions
 
 PROMOTED = "promoted"  # as a warm start in the template of a next stage
 RADIUS_CUTOFF = 5.0  # Å
@@ -93,7 +62,9 @@ class ModelParams(Section):
     """Encoder, fusions, head."""
 
     encoder: Annotated[AlignnOptions | NoEncoder, Field(discriminator="name")] = AlignnOptions()  # of the graph
-    middle_fusion: MiddleFusionOptions = Field({"name": "none"}, validate_default=True)  # the text enters the encoder
+    middle_fusion: MiddleFusionOptions = Field(
+        {"name": "none"}, validate_default=True
+    )  # the text enters the encoder; or a list of fusions at different layers
     late_fusion: LateFusionOptions = Field(
         {"name": "none"}, validate_default=True
     )  # graph and text join before the head
@@ -102,18 +73,20 @@ class ModelParams(Section):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> ModelParams:
-        layers = getattr(self.middle_fusion, "layers", ())
+        last = max((layer for fusion in self.middle_fusions for layer in getattr(fusion, "layers", ())), default=0)
         if isinstance(self.encoder, NoEncoder):
-            for part in ("middle_fusion", "late_fusion"):
-                if getattr(self, part).name != "none":
+            for part, fusion in (("middle_fusion", self.middle_fusions[0]), ("late_fusion", self.late_fusion)):
+                if fusion.name != "none":
                     raise misfit((part, "name"), f"{part} needs a graph encoder; this model has none", "none")
-        elif layers and max(layers) > self.encoder.alignn_layers:
-            raise misfit(
-                ("middle_fusion", "layers"),
-                f"there is no layer {max(layers)}; layers count from 1",
-                f"1 to {self.encoder.alignn_layers} (model.encoder.alignn_layers)",
-            )
+        elif last > self.encoder.num_layers:
+            key = ("middle_fusion", "layers")[: 2 if len(self.middle_fusions) == 1 else 1]
+            raise misfit(key, f"there is no layer {last}; layers count from 1", self.encoder.layer_range)
         return self
+
+    @property
+    def middle_fusions(self) -> tuple[Any, ...]:
+        """The middle fusions by their layers; a single `none` where the model has none."""
+        return as_fusions(self.middle_fusion)
 
     @property
     def uses_graph(self) -> bool:
@@ -121,12 +94,12 @@ class ModelParams(Section):
 
     @property
     def uses_text(self) -> bool:
-        return not self.uses_graph or self.middle_fusion.name != "none" or self.late_fusion.name != "none"
+        return not self.uses_graph or any(fusion.name != "none" for fusion in (*self.middle_fusions, self.late_fusion))
 
     @property
     def reads_tokens(self) -> bool:
         """Whether a fusion attends to the tokens of the texts."""
-        return any(getattr(part, "reads_tokens", False) for part in (self.middle_fusion, self.late_fusion))
+        return any(fusion.reads_tokens for fusion in (*self.middle_fusions, self.late_fusion))
 
 
 def _as_checkpoint(value: Any) -> Any:
@@ -164,10 +137,15 @@ class TrainParams(Section):
     micro_batch: int | None = Field(None, ge=1)  # crystals in memory at once; gradients are accumulated
     learning_rate: float = Field(1e-3, gt=0)  # the highest of the schedule
     weight_decay: float = Field(1e-5, ge=0)  # not applied to biases and norms
-    schedule: Literal["onecycle", "linear_warmup", "constant"] = "onecycle"  # of the learning rate
+    schedule: Literal["onecycle", "linear_warmup", "constant", "plateau"] = (
+        "onecycle"  # of the learning rate; plateau: halved after 5 epochs without a better validation metric
+    )
     pct_start: float = Field(0.3, gt=0, lt=1)  # share of the steps in which OneCycle rises
     warmup_steps: int | None = Field(None, ge=0)  # linear_warmup; null: 2,000, at most 30 % of all steps
     loss: Literal["l1", "mse", "bce"] = "l1"  # bce: of the two classes that data.classify makes
+    positive_weight: Literal["auto"] | Annotated[float, Field(gt=0)] | None = Field(
+        None, json_schema_extra={"neutral": None}
+    )  # of crystals above the threshold in the bce loss; auto: negatives per positive of the train split; null: 1
     contrastive_weight: float = Field(0.0, ge=0)  # of the symmetric InfoNCE loss between g and t
     temperature: float = Field(0.1, gt=0)  # of the InfoNCE loss
     modality_dropout: float = Field(0.0, ge=0, lt=1)  # share of training crystals whose text is replaced by a null text
@@ -220,6 +198,12 @@ class CrystalParams(Section):
             loss, wants = self.train.loss, "data.classify, which makes two classes of the target"
             what = f"{loss} needs {wants}" if loss == "bce" else f"{loss} does not fit the classes of data.classify"
             raise misfit(("train", "loss"), what, "l1, mse" if loss == "bce" else "bce")
+        if self.data.classify is not None and self.data.scale != "linear":
+            raise misfit(
+                ("data", "scale"), "classes have no logarithm; the threshold is in the target's unit", "linear"
+            )
+        if self.data.classify is None and self.train.positive_weight is not None:
+            raise misfit(("train", "positive_weight"), "weighs one of the two classes of data.classify", "null")
         return self
 
     @model_validator(mode="after")
@@ -240,10 +224,12 @@ class CrystalParams(Section):
 
     @property
     def may_be_compiled(self) -> bool:
-        """Whether compiled convolutions can compute this run on a CPU: they do ALIGNN 2.0 in float32."""
-        encoder = self.model.encoder
-        fits = isinstance(encoder, AlignnOptions) and (encoder.norm, encoder.backend) == ("layer", "torch")
-        return fits and (self.train.precision, self.train.kernels) == ("float32", "auto")
+        """Whether compiled convolutions can compute this run on a CPU: ALIGNN 2.0 in float32, no dropout."""
+        encoder, train = self.model.encoder, self.train
+        if not isinstance(encoder, AlignnOptions) or encoder.dropout:
+            return False
+        wanted = (encoder.norm, encoder.backend, train.precision, train.kernels)
+        return wanted == ("layer", "torch", "float32", "auto")
 
     @property
     def reads_text(self) -> bool:

@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     from jobs.tasks.crystal.dataset import Corpus
     from jobs.tasks.crystal.learner import CrystalLearner
 
-REGRESSION = Reported("val_mae", (("val_mae", "min"), ("val_rmse", "min")), frozenset(("val_mae", "val_rmse")))
-_SCORES: tuple[tuple[str, Mode], ...] = (
-    ("val_bce", "min"), ("val_accuracy", "max"), ("val_f1", "max"), ("val_auc", "max"),
-)  # fmt: skip
-CLASSIFICATION = Reported("val_bce", _SCORES, frozenset(dict(_SCORES)))
+
+def _reported(**modes: Mode) -> Reported:
+    """The first is followed."""
+    return Reported(next(iter(modes)), tuple(modes.items()), frozenset(modes))
+
+
+REGRESSION = _reported(val_mae="min", val_rmse="min")
+OF_LOGARITHMS = _reported(val_mae_log10="min", val_mae="min", val_rmse="min")
+CLASSIFICATION = _reported(val_bce="min", val_accuracy="max", val_f1="max", val_ap="max", val_auc="max")
 
 
 class CrystalTask:
@@ -39,7 +43,9 @@ class CrystalTask:
 
     def reported(self, params: CrystalParams) -> Reported:
         """The metrics of a regression or of a classification."""
-        return CLASSIFICATION if params.data.classify else REGRESSION
+        if params.data.classify:
+            return CLASSIFICATION
+        return OF_LOGARITHMS if params.data.scale == "log10" else REGRESSION
 
     def quantities(self, params: Sequence[CrystalParams]) -> Sequence[Quantity]:
         """The unit of the errors, where all runs learn one property of a published set."""
@@ -207,7 +213,8 @@ def banner(params: CrystalParams, corpus: Corpus, learner: CrystalLearner, devic
 def _of_targets(params: CrystalParams, corpus: Corpus) -> str:
     classify = params.data.classify
     if classify is None:
-        return f"train mean {corpus.mean:.4g}, standard deviation {corpus.deviation:.4g}"
+        of = " of log10" if corpus.logarithm else ""
+        return f"train mean{of} {corpus.mean:.4g}, standard deviation {corpus.deviation:.4g}"
     positive = float(corpus.target[corpus.places["train"].start : corpus.places["train"].stop].mean())
     return f"{positive:.1%} of train above {classify.threshold:g}"
 
@@ -229,7 +236,7 @@ def evaluate(learner: CrystalLearner, context: RunContext) -> dict[str, float]:
         if learner.corpus.classes:
             metrics[f"{split}_accuracy_of_majority"] = float(max(targets.mean(), 1 - targets.mean()))
         else:
-            metrics[f"{split}_mae_of_mean"] = float(abs(targets - learner.corpus.mean).mean())
+            metrics[f"{split}_mae_of_mean"] = float(abs(targets - learner.corpus.typical).mean())
     write_predictions(context.directory, rows)
     return metrics
 

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from jobs.section import Section
 from models.sentiment.options import SentimentModelOptions
 
 GENERATED = "generated"
 GUIDANCE = "guidance"  # the name under which the weights of modalities stand in diagnostics.jsonl and result.json
-
-
-class Section(BaseModel):
-    """One part of the parameters: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Importance(Section):

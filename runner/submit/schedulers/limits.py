@@ -115,18 +115,38 @@ def _partition(resources: Resources, cluster: SlurmCluster) -> str | None:
     return resources.partition or cluster.partition or choices(os.environ, given(cluster, resources)).get("partition")
 
 
-def refuse_beyond(limits: Limits, resources: Resources, cluster: SlurmCluster) -> None:
-    """Raise UserError where `resources` ask for more than `limits`: Slurm would let such a job wait for ever."""
+def beyond(limits: Limits, resources: Resources, side_by_side: int, cluster: SlurmCluster) -> dict[str, str]:
+    """Key of `resources` → what is wrong where an array task asks for more than `limits`: it would wait for ever.
+
+    resources: of one run.
+    """
     where = f"partition {_partition(resources, cluster) or '(the default)'}"
-    if limits.seconds is not None and (resources.time or 0) > limits.seconds:
-        asked, allowed = human_seconds(resources.time or 0), human_seconds(limits.seconds)
-        raise UserError(f"resources.time: found {asked}, and {where} allows {allowed}")
-    if limits.mebibytes is not None and (resources.memory or 0) > limits.mebibytes:
-        raise UserError(
-            f"resources.memory: found {resources.memory} MiB, and {where} allows {limits.mebibytes} MiB a node"
-        )
-    if limits.cpus is not None and resources.cpus > limits.cpus:
-        raise UserError(f"resources.cpus: found {resources.cpus}, and the largest node of {where} has {limits.cpus}")
+    times = f" × {side_by_side} (array.side_by_side)" if side_by_side > 1 else ""
+    asked_time, memory, mistakes = resources.time or 0, resources.memory or 0, {}
+    if limits.seconds is not None and asked_time > limits.seconds:
+        allowed = human_seconds(limits.seconds)
+        mistakes["time"] = f"found {human_seconds(asked_time)}, and {where} allows {allowed}"
+    if limits.mebibytes is not None and memory * side_by_side > limits.mebibytes:
+        mistakes["memory"] = f"found {memory} MiB{times}, and {where} allows {limits.mebibytes} MiB a node"
+    if limits.cpus is not None and resources.cpus * side_by_side > limits.cpus:
+        mistakes["cpus"] = f"found {resources.cpus}{times}, and the largest node of {where} has {limits.cpus}"
+    return mistakes
+
+
+def takes_whole_memory(resources: Resources, cluster: SlurmCluster) -> bool:
+    """Whether a job gets all memory of its node, since neither the files nor the site say how much it needs."""
+    if resources.memory is not None or {"mem-per-cpu", "mem-per-gpu"} & set(cluster.sbatch):
+        return False
+    commands, names = SlurmCommands(cluster.commands), _partition(resources, cluster)
+    chosen = [f"PartitionName={name} " for name in names.split(",")] if names else ["Default=YES"]
+    try:
+        config = commands.call("scontrol", "show", "config").splitlines()
+        partitions = commands.call("scontrol", "--oneliner", "show", "partition").splitlines()
+    except CommandFailed:
+        return False  # it does not tell
+    shown = [line for line in config if line.startswith("DefMem")]
+    shown += [line for line in partitions if any(words in line for words in chosen)]
+    return not any(re.search(r"\bDefMemPer(?:CPU|GPU|Node)\s*=\s*\d", line) for line in shown)
 
 
 def _no_partition(name: str, known: list[str]) -> str:

@@ -19,10 +19,10 @@ START_SECONDS = 30
 LARGEST = 1e12  # no process id or Unix time is larger
 
 
-def parallel(limit: int | None, cpus: int, runs_per_task: int, asked: int | None) -> int:
-    """How many array tasks run at once: the machine's limit, else as many as its cores allow; fewer if asked."""
+def parallel(limit: int | None, cpus: int, asked: int | None) -> int:
+    """How many array tasks of `cpus` run at once: the machine's limit, else as its cores allow; fewer if asked."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    most = limit or max(1, cores // (cpus * runs_per_task))
+    most = limit or max(1, cores // cpus)
     return min(most, asked or most)
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
 from runner.errors import CommandFailed, UserError
 from runner.slurm_commands import SlurmCommands, clean
@@ -65,14 +64,14 @@ def boot_time(commands: SlurmCommands) -> float:
     return datetime.fromisoformat(shown[1]).timestamp() if shown else 0.0
 
 
-def ended_elements(commands: SlurmCommands, job_ids: Collection[str]) -> set[str]:
-    """Those array tasks (12, 12_3) of which the accounting knows an end that is no cancellation; none without it."""
+def accounting(commands: SlurmCommands, job_ids: Collection[str]) -> dict[str, str]:
+    """Array task (12, 12_3) → the state that the accounting has of it; empty without it."""
     words = ("-n", "-X", "-P", "--allusers", "-j", ",".join(sorted(job_ids)), "-o", "JobID,State")
     try:
         rows = [line.split("|") for line in commands.call("sacct", *words).splitlines()]
     except UserError:
-        return set()
-    return {row[0] for row in rows if len(row) == 2 and not row[1].startswith(("CANCELLED", "PENDING"))}
+        return {}
+    return {row[0]: row[1] for row in rows if len(row) == 2}
 
 
 def cancel(commands: SlurmCommands, job_ids: list[str]) -> None:
@@ -99,12 +98,8 @@ def parameters(
     array: Array | None,
     cluster: SlurmCluster,
     environment: dict[str, str],
-    side_by_side: int = 1,
 ) -> dict[str, Any]:
-    """The parameters of submitit's SlurmExecutor for one array.
-
-    resources: of one run. side_by_side: how many share an array task; each has its own cores and memory, all one GPU.
-    """
+    """The parameters of submitit's SlurmExecutor for one array. resources: of one array task."""
     from runner.config.cluster import worker_environment
 
     exports = [f"export {key}={shlex.quote(value)}" for key, value in worker_environment(cluster, environment).items()]
@@ -123,8 +118,8 @@ def parameters(
         "qos": cluster.qos,
         "constraint": cluster.constraint,
         "time": time_limit_minutes(resources),
-        "cpus_per_task": side_by_side * resources.cpus,
-        "mem": f"{side_by_side * resources.memory}M" if resources.memory else None,
+        "cpus_per_task": resources.cpus,
+        "mem": f"{resources.memory}M" if resources.memory else None,
         "gpus_per_node": resources.gpus if resources.gpus and cluster.gpus_option == "gpus-per-node" else None,
         "array_parallelism": (array.max_parallel if array else None) or cluster.max_parallel or 10**6,
         "signal_delay_s": cluster.signal_seconds,
@@ -162,6 +157,8 @@ def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], c
 
     Nothing but the callables is pickled; they hold run directories only.
     """
+    from unittest.mock import patch  # it imports asyncio, which who only looks need not wait for
+
     from submitit.core import utils
     from submitit.slurm import slurm as of_submitit
 
@@ -175,6 +172,7 @@ def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], c
             return -1 if commands.missing() else 2
 
         def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+            submission_file_path.chmod(0o600)  # the variables of the cluster file may be tokens
             return [commands.path("sbatch"), str(submission_file_path)]
 
         @property

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
+from analysis.collect.cache import cache_file
 from analysis.collect.collection import collect
 from analysis.collect.reading import json_lines, read_tail
-from analysis.collect.record_cache import cache_file
 from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
 from runner.errors import CommandFailed, ConfigError
 from runner.files import write_json

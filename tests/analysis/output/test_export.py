@@ -57,4 +57,4 @@ def test_nothing_to_export_is_said(tmp_path, analysis):
     path = write_experiment(tmp_path, Plan([PlannedVariant("2", states={0: "new"})], seeds=[0]))
     status, _, err = analysis("export", path)
     assert status == 1
-    assert "no run has completed" in err
+    assert " has completed: nothing to choose" in err

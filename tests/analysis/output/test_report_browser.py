@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,9 @@ def test_page_opens_without_a_complaint_and_asks_the_network_for_nothing(browser
     browser.show(page, dark=dark)
     assert browser.complaints == []
     assert browser.requests == [page.resolve().as_uri()]
-    assert browser.evaluate("document.querySelectorAll('figure svg').length") >= 6
+    assert browser.evaluate("document.querySelectorAll('figure svg').length") >= 4
+    browser.evaluate("dispatchEvent(new Event('beforeprint')) && 1")  # draws what has not been near the window
+    assert browser.evaluate("document.querySelectorAll('#curves svg, #layers svg, #parallel svg').length") >= 4
 
 
 def test_columns_are_sorted_by_a_click_and_back_by_another(browser, page) -> None:
@@ -86,9 +89,9 @@ def test_dark_mode_follows_the_reader(browser, page) -> None:
     browser.show(page)
     assert browser.evaluate(PAPER) == "rgb(255, 255, 255)"
     browser.show(page, dark=True)
-    assert browser.evaluate(PAPER) == "rgb(21, 24, 28)"
+    assert browser.evaluate(PAPER) == "rgb(20, 23, 27)"
     ink = browser.evaluate("getComputedStyle(document.querySelector('figure svg text')).fill")
-    assert ink == browser.evaluate("getComputedStyle(document.body).color") == "rgb(228, 230, 233)"
+    assert ink == browser.evaluate("getComputedStyle(document.body).color") == "rgb(230, 232, 235)"
 
 
 @pytest.mark.parametrize("width", [320, 400, 768, 1600])
@@ -100,8 +103,67 @@ def test_nothing_wider_than_the_window_moves_the_page(browser, page, width) -> N
 
 def test_a_wide_table_can_be_scrolled_in_its_own_box(browser, page) -> None:
     browser.show(page, width=400)
-    box = "document.querySelector('.scroll')"
+    box = "document.querySelector('#variants .box')"
     assert browser.evaluate(f"{box}.scrollWidth > {box}.clientWidth && getComputedStyle({box}).overflowX") == "auto"
+
+
+@pytest.mark.parametrize(("width", "top"), [(1280, 900), (390, 1200)])
+def test_the_first_figure_is_seen_at_once(browser, page, width, top) -> None:
+    browser.show(page, width=width)
+    assert browser.evaluate("document.querySelector('#forest').getBoundingClientRect().top") < top
+
+
+def test_a_variant_is_selected_by_keyboard_alone_and_stays_after_a_reload(browser, page) -> None:
+    browser.show(page)
+    rows = browser.evaluate("[...document.querySelectorAll('#forest [data-variant]')].map(row => row.dataset.variant)")
+    browser.evaluate("document.querySelector('#forest tr[data-variant] button').focus()")
+    selected = int(browser.evaluate("document.querySelector('#forest tr.on').dataset.variant"))
+    step = "ArrowDown" if str(selected) != rows[-1] else "ArrowUp"
+    browser.evaluate(
+        f"document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {{key: '{step}', bubbles: true}}))"
+    )
+    name = browser.evaluate("document.querySelector('#card h3').textContent")
+    assert browser.evaluate("document.querySelector('#forest tr.on button').textContent") == name
+    assert browser.evaluate("document.activeElement.textContent") == name
+    assert browser.evaluate("document.querySelector('#forest tr.on').dataset.variant") != str(selected)
+    browser.evaluate("location.reload()")
+    time.sleep(1)
+    assert browser.evaluate("document.querySelector('#card h3').textContent") == name
+
+
+def test_the_switch_shows_the_test_split_with_intervals_of_its_own(browser, page) -> None:
+    browser.show(page)
+    texts = "[...document.querySelectorAll('#forest td.text')].map(cell => cell.textContent).join()"
+    before = browser.evaluate(texts)
+    browser.evaluate("document.getElementById('split-test').click()")
+    assert browser.evaluate(texts) != before
+    assert browser.evaluate("document.querySelector('#forest thead').textContent").endswith("test_mae")
+
+
+def test_the_filter_leaves_what_matches_and_the_csv_has_just_that(browser, page) -> None:
+    browser.show(page)
+    browser.evaluate(
+        "(box => { box.value = 'layers=1 rate=0.01'; box.dispatchEvent(new Event('input')) })"
+        "(document.getElementById('filter'))"
+    )
+    rows = browser.evaluate("csv(document.querySelector('table.sortable')).trim().split('\\n').length")
+    assert rows == 2
+
+
+def test_a_name_is_text_in_script_and_page(browser, tmp_path) -> None:
+    evil = "<img src=x onerror=console.error(1)>"
+    variants = [PlannedVariant(evil, axes={"a.b": 1}), PlannedVariant("=1+1", 0.2, axes={"a.b": 2})]
+    summary = summarize(
+        write_experiment(tmp_path, Plan(variants, seeds=[0, 1], manifest={"baseline": "=1+1"})), now=NOW
+    )
+    path = tmp_path / "evil.html"
+    path.write_text(to_html(summary, [], "k"), encoding="utf-8")
+    browser.show(path)
+    assert browser.complaints == []
+    assert browser.evaluate("document.images.length") == 0
+    for place in ("#forest", "table.sortable"):
+        assert evil in browser.evaluate(f"document.querySelector('{place}').textContent")
+    assert "'=1+1" in browser.evaluate("csv(document.querySelector('table.sortable'))")
 
 
 def test_a_page_with_a_fault_is_noticed(browser, tmp_path) -> None:

@@ -2,8 +2,7 @@ import pytest
 
 from analysis.rank.baseline import BaselineComparison, few_seeds, shown_lines, smallest_visible_effect
 from analysis.rank.choice import Choice
-from analysis.rank.claims import holm, verdict
-from analysis.rank.statistics import Interval
+from analysis.rank.statistics import Interval, holm
 
 
 def interval(p=0.01, seeds=3, pooled=False, low=-0.02, high=-0.01):
@@ -26,16 +25,16 @@ def test_one_comparison_is_not_corrected():
 
 @pytest.mark.parametrize(("adjusted", "words"), [(0.049, "beyond the noise"), (0.05, "inside the noise")])
 def test_three_seeds_claim_below_5_percent(adjusted, words):
-    assert verdict(interval(), adjusted) == words
+    assert interval().verdict(adjusted) == words
 
 
 def test_two_seeds_are_indicative_unless_pooled():
-    assert verdict(interval(seeds=2), 1e-9).startswith("indicative")
-    assert verdict(interval(seeds=2, pooled=True), 1e-9) == "beyond the noise"
+    assert interval(seeds=2).verdict(1e-9).startswith("indicative")
+    assert interval(seeds=2, pooled=True).verdict(1e-9) == "beyond the noise"
 
 
 def test_one_seed_is_of_the_items_alone():
-    assert "items alone" in verdict(interval(seeds=1), 1e-9)
+    assert "items alone" in interval(seeds=1).verdict(1e-9)
 
 
 def test_a_difference_is_judged_by_its_corrected_p():

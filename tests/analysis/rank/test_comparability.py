@@ -3,9 +3,10 @@ import json
 import pytest
 
 from analysis.collect.code_version import code_version, same_code, shown_code
-from analysis.output.latex import to_latex
-from analysis.output.summary_records import csv_rows, to_json
-from analysis.output.summary_table import choice_lines, columns, flag_lines
+from analysis.output.columns import EVERYWHERE, filled
+from analysis.output.documents import to_latex
+from analysis.output.records import csv_rows, to_json
+from analysis.output.sections import choice, flags
 from analysis.rank.summary import summarize
 from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
 
@@ -26,17 +27,16 @@ def flagged(tmp_path, **changes):
 
 def test_equal_runs_have_no_flag_and_no_column(tmp_path):
     summary = summary_of(tmp_path, SIMPLE)
-    assert flag_lines(summary) == []
-    (column,) = [column for column in columns(summary) if column.title == "flags"]
-    assert column.cell(summary.variants[0]) == ""
+    assert flags(summary) == []
+    assert "flags" not in [column.name for column in filled(summary, EVERYWHERE, summary.variants)]
 
 
 def test_unequal_epochs_are_flagged(tmp_path):
     summary, found = flagged(tmp_path, results={1: {"epochs": 6}})
     assert found["epochs"].mark == "epochs 6"
     assert found["epochs"].message == "1 of 3 seeds trained 6 epochs where most runs trained 12"
-    assert flag_lines(summary) == [f"3: {found['epochs'].message} → train.epochs alike for all"]
-    assert "unequal in epochs" in choice_lines(summary)[-1]
+    assert [str(line) for line in flags(summary)] == [f"3: {found['epochs'].message} → train.epochs alike for all"]
+    assert "unequal in epochs" in choice(summary)[-1].text
 
 
 def test_early_stopping_is_said_but_does_not_say_what_is_usual(tmp_path):

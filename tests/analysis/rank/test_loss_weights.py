@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import yaml
 
-from analysis.output.best_config import best_config
-from analysis.output.summary_records import csv_rows
+from analysis.output.records import csv_rows
 from analysis.rank.loss_weights import Point, axis_effect, verdict
+from analysis.rank.refinement import best_config
 from analysis.rank.summary import summarize
 from analysis_command import analysis_command
 from experiment_factory import Plan, PlannedVariant, write_experiment
@@ -167,7 +167,7 @@ def analysis(monkeypatch, capsys):
 
 def test_the_summary_says_verdict_early_stops_guidance_and_what_to_do_next(tmp_path: Path, analysis) -> None:
     path = search(tmp_path)
-    status, out, _ = analysis("summarize", path, "--no-report")
+    status, out, _ = analysis("summarize", path, "--all", "--no-report")
     said = re.sub(r"\s+", " ", out)
     assert status == 0
     assert "distillation-led: loss.delta_va is the weight to search" in said
@@ -231,8 +231,8 @@ def test_the_report_shows_guidance_by_epoch(tmp_path: Path, analysis) -> None:
     path = search(tmp_path)
     assert analysis("summarize", path)[0] == 0
     page = ExperimentDir(path).report.read_text()
-    assert 'figure id="guidance"' in page
-    assert "Guidance by epoch" in page
+    assert '"name":"guidance_text","low":0.05,"high":0.9' in page
+    assert (ExperimentDir(path).figures / "guidance.svg").read_text().startswith("<svg")
     assert "Weights of the loss" in page
 
 

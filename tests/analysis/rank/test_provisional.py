@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from analysis.output.summary_table import choice_lines
+from analysis.output.sections import choice
 from analysis.rank.summary import summarize
 from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
 
@@ -15,6 +15,10 @@ def summary_of(tmp_path, *variants, **plan):
     return summarize(write_experiment(tmp_path, Plan(variants, **plan)), now=NOW)
 
 
+def said(summary):
+    return [line.text for line in choice(summary)]
+
+
 def purposes(summary):
     return [step.purpose for step in summary.steps]
 
@@ -23,7 +27,7 @@ def purposes(summary):
 def test_a_missing_run_that_could_win_makes_the_choice_provisional(tmp_path, state):
     summary = summary_of(tmp_path, DONE, PlannedVariant("3", error=0.12, states={1: state}))
     assert summary.provisional
-    assert choice_lines(summary)[0] == "Provisional: runs are missing of variants that could still win (3)."
+    assert said(summary)[0] == "Provisional: runs are missing of variants that could still win (3)."
     assert "train the best in full" not in purposes(summary)
 
 
@@ -38,7 +42,7 @@ def test_a_complete_experiment_is_not_provisional(tmp_path):
     summary = summary_of(tmp_path, DONE, PlannedVariant("3", error=0.2))
     assert not summary.provisional
     assert "train the best in full" in purposes(summary)
-    assert choice_lines(summary)[0].startswith("Take 2")
+    assert said(summary)[0].startswith("Take 2")
 
 
 @pytest.mark.parametrize(("error", "could_win"), [(0.15, True), (0.1574, True), (0.1576, False)])
@@ -46,7 +50,7 @@ def test_seeds_that_are_too_bad_already_are_not_waited_for(tmp_path, error, coul
     """Two seeds of three with 0.1575 and a perfect third make 0.105: 5 % above the best."""
     summary = summary_of(tmp_path, DONE, PlannedVariant("3", error=error, states={1: "running"}))
     assert summary.provisional == could_win
-    assert ("Not considered, because seeds are missing: 3." in choice_lines(summary)) != could_win
+    assert ("Not considered, because seeds are missing: 3." in said(summary)) != could_win
 
 
 def test_a_metric_without_a_bound_is_waited_for(tmp_path):

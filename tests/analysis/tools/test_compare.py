@@ -81,6 +81,23 @@ def test_an_ambiguous_start_of_a_run_is_refused(path, analysis):
     assert "'goo' is the start of 3 runs" in err
 
 
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [(":1", "good-s0-"), ("good@1", "good-s1-"), ("good*", "good"), ("good-s2*", "good-s2-")],
+)
+def test_runs_are_named_as_everywhere(path, analysis, word, shown):
+    status, out, err = analysis("compare", word, "bad", "-e", path)
+    assert status == 0, err
+    assert f"A = {shown}" in out
+
+
+def test_runs_of_several_variants_are_refused(path, analysis):
+    status, _, err = analysis("compare", "@1", "bad", "-e", path)
+    assert status == 2
+    assert "'@1' means runs of " in err
+    assert "; name one" in err
+
+
 def test_experiments_are_compared_by_their_choices(tmp_path, analysis):
     for name, error in (("one", 0.05), ("two", 0.2)):
         write_experiment(tmp_path, Plan([PlannedVariant("v", error)], name=name, crystal_noise=0.02))

@@ -133,7 +133,9 @@ def test_a_bad_row_leaves_the_other_rows_of_a_table_or_folder(tmp_path) -> None:
     (folder / "b.vasp").write_text(ROCK_SALT.replace("4.2", "0.0"))
     read = read_structures([tmp_path / "t.json", folder])
     assert [it.material_id for it in read.crystals] == ["good", "a"]
-    assert [place.rpartition("/")[2] for place in read.unread] == ["t.json, flat", "id_prop.csv:2", "id_prop.csv:3"]
+    assert [place.rpartition("/")[2] for place in read.unread] == [
+        "t.json, flat", "id_prop.csv:2, b", "id_prop.csv:3, nowhere",
+    ]  # fmt: skip
 
 
 def test_no_structure_at_all_is_an_error_that_names_them(experiment, analysis, tmp_path) -> None:

@@ -102,3 +102,22 @@ def test_half_written_failure_is_none_and_unknown_fields_are_ignored(tmp_path: P
 def test_stop_reason_must_be_known() -> None:
     with pytest.raises(ValueError, match="allowed: preempted, timeout, cancelled, parent_gone"):
         Stopped("tired")
+
+
+TRACEBACK = 'Traceback (most recent call last):\n  File "/a/{}/train.py", line {}, in {}\n    fail()\nValueError: {}\n'
+
+
+@pytest.mark.parametrize(
+    ("output", "place"),
+    [
+        (TRACEBACK.format("r1", 3, "load", "no 7"), "ValueError:train.py:load"),
+        (TRACEBACK.format("r2", 9, "step", "x") + "job ended", "ValueError:train.py:step"),
+        ("a\nbash: line 1: /data/r1/train.py: No such file or directory\n", "bash: line No such file or directory"),
+        ("error: lr=0.1 is wrong for sample 12 of /data/x", "error: is wrong for sample of"),
+        ("", ""),
+    ],
+)
+def test_fingerprint_of_a_program_is_its_own_place_without_what_varies(output: str, place: str) -> None:
+    error = RunFailure(Kind.EXCEPTION, "the command ended with exit status 1")
+    error.output = output
+    assert failure_of_exception(error, 1, None).fingerprint == f"exception:{place}"

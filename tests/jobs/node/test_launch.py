@@ -89,3 +89,14 @@ def test_run_says_what_it_was_made_with_and_no_secret(tmp_path: Path) -> None:
     assert "MY_VARIABLE" not in shown
     assert provenance["versions"]["torch"]
     assert provenance["host"]
+
+
+def test_interpreter_of_an_experiment_starts_the_run_alone(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/started\nshift\nexec {sys.executable} "$@"\n')
+    image.chmod(0o755)
+    directory = write_run(tmp_path / "exp", config={"interpreter": [str(image), "python"]})
+    done = subprocess.run(parent_command(directory), env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (line,) = (tmp_path / "started").read_text().splitlines()
+    assert line.startswith("python -P -u -m jobs.node.child ")

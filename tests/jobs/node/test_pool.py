@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from jobs.failure import Kind, read_failure
-from jobs.node.pool import Pool, visible_gpus
+from jobs.node.pool import Pool
+from jobs.node.slots import visible_gpus
 from runner.errors import CommandFailed
 from runner.files import read_json, write_json
 from runner.rundir.layout import ExperimentDir
@@ -132,7 +133,7 @@ def test_gpus_are_dealt_to_the_least_loaded_first(experiment: ExperimentDir) -> 
         write_run(experiment.path, f"r{i}", config={"gpus": 1})
     tasks = [[f"r{i}"] for i in range(4)]
     write_tasks(experiment, tasks)
-    pool = Pool(experiment, 1, max_parallel=4, pending=tasks, gpus=["2", "5"])
+    pool = Pool(experiment, 1, max_parallel=4, pending=tasks, gpus=["2", "5"], gpus_of_task=1)
     assert pool._fill()
     assert [parent.gpus for parent in pool.running] == [["2"], ["5"], ["2"], ["5"]]
     for parent in pool.running:

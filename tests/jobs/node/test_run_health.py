@@ -12,7 +12,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from analysis.output.summary_table import columns, findings, goal_line
+from analysis.output import sections
+from analysis.output.columns import Where, columns
+from analysis.output.sections import health
 from analysis.rank.summary import summarize
 from experiment_factory import Plan, PlannedVariant, write_experiment
 from jobs.tasks.crystal.schema import CrystalParams
@@ -84,7 +86,7 @@ def test_reliance_is_logged_of_models_that_read_text_and_shown_beside_the_ratio(
     assert metrics["reliance"] > -1
     assert "reliance" not in json.loads(experiment.run("graph-s0-00000000").result.read_text())["metrics"]
     summary = summarize(experiment.path, cache=False)
-    (column,) = (column for column in columns(summary) if column.title == "reliance")
+    (column,) = (column for column in columns(summary, Where.DATA) if column.name == "reliance")
     assert column.cell(summary.variant("dynamic")).endswith(" %")
     assert column.cell(summary.variant("graph")) == ""
 
@@ -175,8 +177,8 @@ def test_shell_width_is_of_shells_alone() -> None:
 
 def test_information_is_shown_on_request_alone(experiment: ExperimentDir) -> None:
     summary = summarize(experiment.path, cache=False)
-    assert not any(line.startswith("info: dynamic") for line in findings(summary))
-    assert any(line.startswith("info: dynamic") for line in findings(summary, verbose=True))
+    assert not any(str(line).startswith("info: dynamic") for line in health(summary))
+    assert any(str(line).startswith("info: dynamic") for line in health(summary, verbose=True))
 
 
 def test_schedules_that_differ_within_a_ranking_are_flagged(tmp_path: Path) -> None:
@@ -195,4 +197,4 @@ def test_schedules_that_differ_within_a_ranking_are_flagged(tmp_path: Path) -> N
 )
 def test_after_the_goal_comes_what_to_do(tmp_path: Path, goal: dict[str, float], advice: str) -> None:
     path = write_experiment(tmp_path, Plan([PlannedVariant("1")], manifest={"target_mae": goal}))
-    assert advice in goal_line(summarize(path, cache=False))
+    assert advice in sections.goal(summarize(path, cache=False))[0].advice

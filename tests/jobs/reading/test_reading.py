@@ -15,7 +15,8 @@ NAMED = MetricsParams(file="h.json")
 
 
 def read(rows: list[Any], params: MetricsParams = NAMED, offset: int = 0) -> list[dict[str, Any]]:
-    return merged(points(rows, params, offset))
+    records = merged(points(rows, params, params.first_epoch_of(params), offset))
+    return [{"epoch": epoch, **record} for epoch, record in records.items()]
 
 
 def test_train_and_validation_rows_of_one_epoch_are_merged() -> None:
@@ -40,8 +41,8 @@ def test_nan_and_numbers_beyond_the_floats_are_reported() -> None:
 
 def test_going_back_replaces_what_came_after_and_a_late_metric_does_not() -> None:
     reported = [Point(1, "val_mae", 3), Point(2, "val_mae", 2), Point(3, "val_mae", 1)]
-    assert [line["epoch"] for line in merged([*reported, Point(2, "test_mae", 5)])] == [1, 2, 3]
-    assert merged([*reported, Point(2, "val_mae", 5)]) == [{"epoch": 1, "val_mae": 3}, {"epoch": 2, "val_mae": 5}]
+    assert list(merged([*reported, Point(2, "test_mae", 5)])) == [1, 2, 3]
+    assert merged([*reported, Point(2, "val_mae", 5)]) == {1: {"val_mae": 3}, 2: {"val_mae": 5}}
 
 
 def test_a_row_without_an_epoch_belongs_to_the_one_before_it() -> None:

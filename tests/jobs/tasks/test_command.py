@@ -218,7 +218,7 @@ def test_changed_command_is_a_new_run_and_patience_is_not(here: Path) -> None:
         (params(), {"seeds": [0, 1]}, r"matrix.seeds: is used by nothing in `command`"),
         (params(run=[*RUN, "{"]), {}, r"command.run: '\{': .*a brace itself is \{\{ or \}\}"),
         (params(run=[*RUN, "{rate.__class__}"]), {}, r"names \{rate.__class__\}, which is no value"),
-        (params(metrics={}), {}, r"metrics come from a file or from a pattern"),
+        (params(metrics={}), {}, r"metrics come from a file, a pattern or `from: stdout`, or from several `sources`"),
         (params(metrics={"pattern": "(x"}), {}, r"metrics.pattern: is not a regular expression"),
         (params(metrics={"file": "../x.csv"}), {}, r"a path inside the command's own folder"),
         *(

@@ -64,7 +64,7 @@ def test_script_edited_while_runs_wait_runs_as_it_was_submitted(tmp_path: Path) 
     for done in results(tmp_path, 2):
         assert read_json(done.result)["metrics"] == {"val_mae": 11}
         assert read_json(done.provenance)["script"]["pinned"] is True
-    assert "no copy was kept" not in call(tmp_path, "analysis.cli", "summarize", "e").stdout
+    assert "no copy was kept" not in call(tmp_path, "analysis.cli", "summarize", "e", "--all").stdout
 
 
 def test_script_that_needs_its_folder_runs_there_and_the_summary_says_so(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_script_that_needs_its_folder_runs_there_and_the_summary_says_so(tmp_pat
     (done,) = results(tmp_path, 1)
     assert read_json(done.provenance)["script"]["why"] == "train.py uses __file__, so it needs its own folder"
     assert f"{tmp_path}/train.py" in done.log(1).read_text()
-    shown = call(tmp_path, "analysis.cli", "summarize", "e").stdout
+    shown = call(tmp_path, "analysis.cli", "summarize", "e", "--all").stdout
     assert "no copy was kept: train.py uses __file__" in " ".join(shown.split())
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from jobs.tasks.crystal.batching import balanced, cut
-from jobs.tasks.crystal.dataset import Corpus, gather, two_classes
+from jobs.tasks.crystal.dataset import Corpus, gather, rare_class, two_classes
 from jobs.tasks.crystal.learner import CrystalLearner
 from jobs.tasks.crystal.schema import CrystalParams
 from jobs.tasks.crystal.task import build_model
@@ -173,7 +173,7 @@ def test_classes_are_learned_from_the_side_of_the_threshold(root: Path) -> None:
 
 def test_classes_are_judged_by_scores(root: Path) -> None:
     its = CLASSES(root)
-    assert set(its.validate().metrics) == {"val_bce", "val_accuracy", "val_f1", "val_auc"}
+    assert set(its.validate().metrics) == {"val_bce", "val_accuracy", "val_f1", "val_ap", "val_auc"}
     assert (its.metric, its.mode) == ("val_bce", "min")
 
 
@@ -207,3 +207,20 @@ def test_balanced_batches_mix_other_crystals_in_every_epoch(root: Path) -> None:
     its = learner(root, train={"batches": "balanced"})
     partners = [{frozenset(batch.tolist()) for batch in its.batches(epoch)} for epoch in (1, 2, 3)]
     assert not partners[0] & partners[1] & partners[2]
+
+
+def test_automatic_weight_counts_each_positive_as_often_as_there_are_negatives(root: Path) -> None:
+    classes = {"data": {"classify": {"threshold": -1.5}}, "train": {"batch_size": TRAIN, "loss": "bce"}}
+    weighed = {**classes, "train": {**classes["train"], "positive_weight": "auto"}}
+    plain, auto = learner(root, **classes), learner(root, **weighed)
+    share = float(plain.corpus.target[:TRAIN].mean())
+    prediction, target = torch.tensor([0.3, -0.2]).double(), torch.tensor([1.0, 0.0]).double()
+    each = torch.nn.functional.binary_cross_entropy_with_logits(prediction, target, reduction="none")
+    assert auto.loss(prediction, target).item() == pytest.approx(float(each[0] * (1 - share) / share + each[1]) / 2)
+    assert plain.loss(prediction, target).item() == pytest.approx(float(each.mean()))
+
+
+def test_accuracy_of_classes_rarer_than_three_to_one_is_warned_of() -> None:
+    assert rare_class(np.array([1.0, 0, 0, 0])) == []
+    (note,) = rare_class(np.array([1.0, 0, 0, 0, 0]))
+    assert note.startswith("20.0% of the train crystals are of the rarer class: accuracy is 0.800 without a model")

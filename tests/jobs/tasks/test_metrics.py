@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from jobs.tasks.crystal.metrics import errors, scores
+from jobs.tasks.crystal.metrics import errors, errors_of_logarithms, scores
 
 PROBABILITIES = np.array([0.9, 0.8, 0.6, 0.6, 0.4, 0.2])
 CLASSES = np.array([1.0, 0.0, 1.0, 0.0, 1.0, 0.0])
@@ -45,3 +45,14 @@ def test_perfect_and_reversed_predictions_have_finite_scores() -> None:
     assert math.isfinite(reverse["val_bce"])
     nothing_found = scores("val", np.zeros(6), CLASSES)
     assert (nothing_found["val_f1"], nothing_found["val_auc"]) == (0, 0.5)
+
+
+def test_average_precision_sums_precision_over_the_steps_of_recall() -> None:
+    # by hand: 0.9 hit (1/1), 0.8 miss, 0.6 one of two (2/4), 0.4 hit (3/5)
+    assert scores("val", PROBABILITIES, CLASSES)["val_ap"] == pytest.approx((1 / 1 + 2 / 4 + 3 / 5) / 3)
+    assert scores("val", np.full(6, 0.3), CLASSES)["val_ap"] == 0.5
+
+
+def test_errors_of_logarithms_keep_the_unit_and_say_so() -> None:
+    found = errors_of_logarithms("val", np.array([10.0, 1.0]), np.array([100.0, 1.0]))
+    assert found == pytest.approx({"val_mae": 45.0, "val_rmse": math.sqrt(4050), "val_mae_log10": 0.5})

@@ -16,9 +16,10 @@ from jarvis.db import figshare
 
 from jobs.content_cache import builds
 from jobs.tasks.crystal.data import jarvis_sets, shipped_sets
+from jobs.tasks.crystal.data.location import located
 from jobs.tasks.crystal.data.official_splits import official_split
 from jobs.tasks.crystal.data.records import SPLITS
-from jobs.tasks.crystal.data.sources import kind_of, load, summary_of
+from jobs.tasks.crystal.data.sources import load, summary_of
 from jobs.tasks.crystal.data.summary import summarize
 from runner.errors import CommandFailed, ConfigError, UserError
 
@@ -76,7 +77,7 @@ def test_a_missing_target_names_those_there_are() -> None:
 
 def test_an_unknown_data_set_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"no data set, folder or file 'mp_6k'[\s\S]*did you mean: mp6k"):
-        kind_of("mp_6k")
+        located("mp_6k")
 
 
 # folder
@@ -115,7 +116,7 @@ def test_a_folder_with_header_missing_values_and_descriptions(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("id_prop", "message"),
     [
-        ("a,1\nnowhere,2\n", r"id_prop\.csv:1: no structure file for 'a'; looked for the name itself, and with \.vasp"),
+        ("x,1\nnowhere,2\n", r"id_prop\.csv:1: no structure file for 'x'; looked for the name itself, and with \.vasp"),
         ("id,gap\nb,1,2\n", r"id_prop\.csv:2: 3 columns; expected an id and 1 target values"),
         ("", "is empty"),
         ("b\nc\n", "no target column"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -96,6 +97,18 @@ def test_stopped_and_resumed_training_equals_an_undisturbed_one(tmp_path: Path, 
     first, second = (torch.load(tmp_path / name / "last.pt", weights_only=True) for name in ("whole", "stopped"))
     for name, value in first["model"].items():
         assert torch.equal(value, second["model"][name]), name
+
+
+def test_plateau_halves_the_rate_and_is_resumed_bit_for_bit(tmp_path: Path) -> None:
+    options = {"epochs": 25, "schedule": "plateau", "learning_rate": 0.5}
+    whole = fit(tmp_path / "whole", **options)
+    rates = [line["learning_rate"] for line in comparable(tmp_path / "whole")]
+    assert {new / old for old, new in itertools.pairwise(rates)} == {1.0, 0.5}
+    context = context_at(tmp_path / "stopped")
+    with pytest.raises(Stopped):
+        Fit(LineLearner((context, 70)), SimpleNamespace(**{**OPTIONS, **options}), context).run()
+    assert fit(tmp_path / "stopped", **options) == whole
+    assert comparable(tmp_path / "stopped") == comparable(tmp_path / "whole")
 
 
 def test_truncated_last_checkpoint_falls_back_to_the_best(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

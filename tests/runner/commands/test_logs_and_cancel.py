@@ -127,7 +127,7 @@ def test_following_a_log_ends_with_the_run(planned: list[str], tmp_path: Path) -
     [
         ("99", "no run '99' among 3\n    allowed: an id or its start, axis values"),
         ("at-epoch", "'at-epoch' means 3 runs: at-epoch-1-s0-"),
-        ("at-epoch-1-s0-00000000", "no run 'at-epoch-1-s0-00000000' among 3; did you mean at-epoch-1-s0-"),
+        ("at-epoch-1-s0-00000000", "did you mean: at-epoch-1-s0-"),
     ],
 )
 def test_a_run_that_is_not_clear_is_asked_for(name: str, message: str) -> None:

@@ -74,9 +74,9 @@ def test_wide_table_shows_jobs_and_run_ids_too(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.usefixtures("directory")
 def test_reasons_stand_below_the_table_alike_ones_once(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "\n".join(shown(monkeypatch, 80))
-    assert "#4, #5 failed: alike" in text
+    assert ":4, :5 failed: alike" in text
     assert "second line" not in text
-    assert "#7 lost: its process is gone and left no word" in text
+    assert ":7 lost: its process is gone and left no word" in text
     assert "why in full: runner failures e" in text
 
 

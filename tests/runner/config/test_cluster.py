@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,11 @@ environment: {OMP_PLACES: cores, N: 4, _x: "1"}
     assert found.sbatch["nice"] == 5
 
 
+@pytest.mark.parametrize("python", ["~/env/bin/python", "python3.11", "/my apps/bin/python"])
+def test_an_interpreter_is_a_whole_path_or_a_name(tmp_path: Path, python: str) -> None:
+    assert site(tmp_path, f"python: {python}").python == os.path.expanduser(python)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -97,6 +103,12 @@ environment: {OMP_PLACES: cores, N: 4, _x: "1"}
         ("environment: {A: true}", r"environment\.A: must be text; found True, which quotation marks make text"),
         ("environment: {RUNNER_CACHE: /x}", r"environment\.RUNNER_CACHE: .*write `cache` at this file's top level"),
         ("environment: {RUNNER_REQUEUE: 1}", r"environment\.RUNNER_REQUEUE: .*set by runner itself"),
+        ("python: env/bin/python", r"site\.yaml:2: python: found 'env/bin/python'; write a whole path, as /shared"),
+        (
+            "python: conda run -n env python",
+            r"python: found 'conda run .*; what has to be done before goes under `setup`",
+        ),
+        ("python: $HOME/env/bin/python", r"python: found '\$HOME/env/bin/python'; write a whole path"),
         ("signal_seconds: 5", r"signal_seconds: must be 10 or more; found 5"),
         ("gpus_option: gpu", r"gpus_option: found 'gpu'\n    allowed: gpus-per-node, gres"),
     ],

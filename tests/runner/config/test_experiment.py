@@ -65,7 +65,7 @@ def test_names_that_leave_the_directory_or_need_quotes_are_refused(name: str) ->
         ("description: x", "experiment: missing; it must be given"),
         (
             "experiment: e\nmatrxi: {}",
-            r"e\.yaml:2: matrxi: unknown key\n    allowed: array, .*\n    did you mean: matrix",
+            r"e\.yaml:2: matrxi: unknown key\n    allowed: adopt, array, .*\n    did you mean: matrix",
         ),
         ("experiment: e\nmatrix: {seeds: 3}", r"matrix\.seeds: must be a list; found 3"),
         ("experiment: e\nmatrix: {seeds: [-1]}", r"matrix\.seeds\[0\]: must be 0 or more; found -1"),

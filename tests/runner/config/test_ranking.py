@@ -108,7 +108,7 @@ def test_the_crystal_task_says_which_end_of_its_metrics_is_good(tmp_path: Path, 
     [
         ("", "{metric: val_mse}", r"e.yaml:3: select.metric: found 'val_mse', which the task never reports"),
         ("", "{mode: max}", r"e.yaml:3: select.mode: found max, but the task says that val_mae is better the smaller"),
-        (CLASSES, "{metric: val_mae}", r"allowed: val_accuracy, val_auc, val_bce, val_f1"),
+        (CLASSES, "{metric: val_mae}", r"allowed: val_accuracy, val_ap, val_auc, val_bce, val_f1"),
         (CLASSES, "{metric: val_f1, mode: min}", r"found min, but the task says that val_f1 is better the larger"),
     ],
 )

@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from jobs.failure import Failure
 from jobs.node.attempt_log import begin_attempt, end_attempt
 from jobs.node.circuit_breaker import tripped
+from runner.config.experiment import Experiment
 from runner.files import append_json, read_json_lines, write_json
 from runner.rundir import manifest
 from runner.rundir.attempts import ended_attempts, exhausted, not_counting, read_attempts
 from runner.rundir.failures import Kind
 from runner.rundir.layout import ExperimentDir, RunDir
+from runner.rundir.run_config import RunConfig
 from runner.rundir.states import STATES
+from runner.submit.retry import Limits, needs
 from runner.submit.survey import survey
 
 KILLED = "slurmstepd: error: StepId=12.0 exceeded memory limit (1024000 > 512000), being killed\n"
@@ -91,14 +95,56 @@ def killed_for_memory(experiment: ExperimentDir, run_id: str, line: str) -> RunD
     return run
 
 
+def starting(most: int, task: str = "crystal") -> RunConfig:
+    """The configuration of a run that is to start."""
+    facts = {"experiment": "e", "run_id": "d", "variant": "d", "seed": 0, "task": task, "params": {}}
+    return RunConfig(**facts, retry={"max_attempts": most})  # type: ignore[arg-type]
+
+
 def test_the_breaker_sees_runs_that_memory_has_ended_for_good(tmp_path: Path) -> None:
     experiment = ExperimentDir(tmp_path)
     for name in "abc":
         killed_for_memory(experiment, name, KILLED)
-    assert tripped(experiment, 3, since=0.0, max_attempts=2) is None  # they get more memory first
+    assert tripped(experiment, starting(2), 3, since=0.0) is None  # they get more memory first
     assert "3 runs of this experiment failed in the same way (out_of_memory" in str(
-        tripped(experiment, 3, since=0.0, max_attempts=1)
+        tripped(experiment, starting(1), 3, since=0.0)
     )
+
+
+def test_the_breaker_sees_that_more_memory_did_not_help_before_the_attempts_are_used_up(tmp_path: Path) -> None:
+    experiment = ExperimentDir(tmp_path)
+    for name in "abc":
+        attempted(experiment.run(name), Kind.OUT_OF_MEMORY, advanced=False)
+    assert tripped(experiment, starting(9), 3, since=0.0) is None
+    for name in "abc":
+        attempted(experiment.run(name), Kind.OUT_OF_MEMORY, advanced=True)
+    assert "(out_of_memory)" in str(tripped(experiment, starting(9), 3, since=0.0))
+    assert tripped(experiment, starting(9), 3, since=time.time() + 1) is None
+
+
+def test_the_breaker_counts_gpu_memory_of_commands_at_once(tmp_path: Path) -> None:
+    for name in "abc":
+        run = ExperimentDir(tmp_path).run(name)
+        attempted(run, Kind.GPU_OUT_OF_MEMORY, advanced=False)
+        Failure(Kind.GPU_OUT_OF_MEMORY, "CUDA", 1, time.time(), fingerprint="gpu_out_of_memory:x").write(run)
+    assert tripped(ExperimentDir(tmp_path), starting(9), 3, since=0.0) is None
+    assert tripped(ExperimentDir(tmp_path), starting(9, "command"), 3, since=0.0) is not None
+
+
+def test_what_the_accounting_calls_out_of_memory_gets_more_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.submit.scheduler_snapshot.slurm.queue", lambda *_: [])
+    monkeypatch.setattr("runner.submit.survey.slurm.accounting", lambda *_: {"12": "OUT_OF_MEMORY"})
+    directory = ExperimentDir(tmp_path)
+    sent(directory, log="r: attempt 1 started, process 7\n")
+    begin_attempt(directory.run("r"), "12", 1)
+    state = survey(directory, ["r"])[0]["r"]
+    assert (state.state, state.kind) == ("lost", "out_of_memory")
+    assert "Slurm's accounting says OUT_OF_MEMORY" in str(state.message)
+    experiment = Experiment(experiment="e", task="crystal", params={}, resources={"memory": "1G"})  # type: ignore
+    needed = needs(directory.run("r"), {}, experiment, Limits(), None, Kind.OUT_OF_MEMORY)
+    assert needed.resources.memory == 1536
 
 
 def sent(directory: ExperimentDir, *, log: str | None) -> None:
@@ -131,7 +177,7 @@ def test_a_run_that_somebody_took_from_the_queue_is_cancelled_and_not_lost(
 ) -> None:
     monkeypatch.setattr("runner.submit.scheduler_snapshot.slurm.queue", lambda *_: [])
     monkeypatch.setattr("runner.submit.survey.slurm.boot_time", lambda _: 0.0)
-    monkeypatch.setattr("runner.submit.survey.slurm.ended_elements", lambda *_: set())
+    monkeypatch.setattr("runner.submit.survey.slurm.accounting", lambda *_: {})
     sent(ExperimentDir(tmp_path), log=log)
     assert survey(ExperimentDir(tmp_path), ["r"])[0]["r"].state == state
 
@@ -139,7 +185,7 @@ def test_a_run_that_somebody_took_from_the_queue_is_cancelled_and_not_lost(
 def test_a_run_whose_node_could_not_start_it_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runner.submit.scheduler_snapshot.slurm.queue", lambda *_: [])
     monkeypatch.setattr("runner.submit.survey.slurm.boot_time", lambda _: 0.0)
-    monkeypatch.setattr("runner.submit.survey.slurm.ended_elements", lambda *_: {"12"})
+    monkeypatch.setattr("runner.submit.survey.slurm.accounting", lambda *_: {"12": "NODE_FAIL"})
     sent(ExperimentDir(tmp_path), log=None)
     assert survey(ExperimentDir(tmp_path), ["r"])[0]["r"].state == "lost"
 

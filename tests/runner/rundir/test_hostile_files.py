@@ -102,7 +102,7 @@ def _asked(path: Path, name: str) -> str:
         ("runner", ("status", path)),
         ("runner", ("failures", path)),
         ("runner", ("logs", path, Path(RUN).name)),
-        ("analysis", ("summarize", path, "--no-report")),
+        ("analysis", ("summarize", path, "--all", "--no-report")),
     ):
         began = time.monotonic()
         status, out, err = answer(program, *arguments)

@@ -11,7 +11,8 @@ import pytest
 
 from damaged_runs import answer
 from jobs.node.allocation import Allocation
-from jobs.node.preflight import Refused, begin
+from jobs.node.preflight import Refused, StartConditions, begin
+from jobs.node.slots import Slot
 from runner.errors import CommandFailed
 from runner.files import append_line, read_json, refuse_links
 from runner.rundir.layout import ExperimentDir, RunDir
@@ -69,7 +70,7 @@ def test_a_worker_starts_no_run_whose_folder_is_a_link(tmp_path: Path) -> None:
     (tmp_path / "e" / "runs").mkdir(parents=True)
     run = RunDir(tmp_path / "e" / "runs" / "a-s0-00000000")
     run.path.symlink_to(tmp_path / "outside")
-    refused = begin(run, Allocation.from_environment({}, 0.0), 1.0)
+    refused = begin(run, StartConditions(Allocation.from_environment({}, 0.0), 1.0, Slot()))
     assert isinstance(refused, Refused)
     assert "is a link" in refused.why
     assert list((tmp_path / "outside").iterdir()) == []
@@ -115,7 +116,7 @@ def test_files_of_a_run_are_opened_in_one_module() -> None:
                     module = ast.unparse(node.func).partition(".")[0]
                     if called in OPENING and not ours and module not in ("files", "reading", "os"):
                         plain.add(name)
-    replaced = {"runner/commands/prepare_job.py"}  # text written to a path that `replacing` yields
+    replaced = {"runner/commands/prepare_job.py", "runner/commands/bundle.py"}  # write to what `replacing` yields
     assert plain - PLAIN - replaced <= {
         "analysis/tools/alpha.py", "jobs/training/predictions.py",  # the same
     }  # fmt: skip
@@ -130,7 +131,7 @@ def test_planted_pipes_do_not_keep_status_and_summarize(tmp_path: Path) -> None:
             os.mkfifo(run.path / name)
     began = time.monotonic()
     for program, words in (
-        ("runner", ("status",)), ("runner", ("failures",)), ("analysis", ("summarize", "--no-report"))
+        ("runner", ("status",)), ("runner", ("failures",)), ("analysis", ("summarize", "--all", "--no-report"))
     ):  # fmt: skip
         status, out, err = answer(program, words[0], directory.path, *words[1:])
         assert status in (0, 1), err

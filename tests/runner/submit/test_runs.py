@@ -13,7 +13,8 @@ from jobs.tasks.crystal.schema import CrystalParams
 from runner.config.experiment import load
 from runner.errors import UserError
 from runner.matrix.expansion import Expansion, Run, expand
-from runner.submit.selection import choose_run, filter_runs, runs_named
+from runner.rundir.manifest import PlannedRun
+from runner.submit.run_selection import choose_run, filter_runs, runs_named
 
 LAYERS = "model.middle_fusion.layers"
 
@@ -114,7 +115,7 @@ def test_ambiguous_and_unknown_runs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"'2,3' means 2 runs(.|\n)*2,3@0"):
         choose_run(runs, "2,3")
     with pytest.raises(
-        UserError, match=r"no run 'layer=1' among 4; did you mean layers=1\?\n    allowed: an id or its"
+        UserError, match=r"no run 'layer=1' among 4\n    allowed: an id or its .*\n    did you mean: layers=1"
     ):
         choose_run(runs, "layer=1")
     with pytest.raises(UserError, match=r"'layers-2' is the start of 2 runs: .*; write 'layers-2\*' for all of them"):
@@ -131,3 +132,8 @@ def test_ten_thousand_runs_are_distinct(tmp_path: Path) -> None:
     runs = expansion(tmp_path, {"axes": axes}).runs
     assert len({run.run_id for run in runs}) == len(runs) == 10_000
     assert json.dumps(runs[0].params)
+
+
+def test_the_name_of_a_variant_means_all_its_seeds_although_their_ids_begin_with_it() -> None:
+    runs = [PlannedRun(seed, f"narrow-s{seed}-0", "narrow", seed, {}, {}) for seed in (0, 1)]
+    assert filter_runs(runs, ["narrow"]) == runs

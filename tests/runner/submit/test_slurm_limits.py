@@ -15,6 +15,7 @@ from runner.errors import CommandFailed, UserError
 from runner.submit.retry import Limits
 from runner.submit.schedulers import limits as site_limits
 from runner.submit.schedulers import slurm
+from runner_main import run
 
 ANSWER = """\
 PartitionName=gpu AllowGroups=ALL Default=YES MaxNodes=UNLIMITED MaxTime=1-00:00:00 State=UP MaxMemPerNode=UNLIMITED
@@ -51,6 +52,26 @@ def limits(partition: str | None, wanted: str | None = None) -> Limits:
 )
 def test_limits_are_those_of_the_partition(site: str | None, asked: str | None, expected: Limits) -> None:
     assert limits(site, asked) == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "resources", "site", "whole"),
+    [
+        (ANSWER, {}, {}, True),
+        (ANSWER, {"memory": "1G"}, {}, False),
+        (ANSWER, {}, {"sbatch": {"mem-per-cpu": "2G"}}, False),
+        (ANSWER + "DefMemPerNode           = 4096\n", {}, {}, False),
+        (ANSWER.replace("MaxTime=12", "DefMemPerCPU=2000 MaxTime=12"), {}, {"partition": "fat"}, False),
+        (ANSWER.replace("MaxTime=12", "DefMemPerCPU=2000 MaxTime=12"), {}, {"partition": "short"}, True),
+        (ANSWER + "DefMemPerNode           = UNLIMITED\n", {}, {}, True),
+    ],
+)
+def test_a_job_that_would_take_a_whole_nodes_memory_is_known(
+    scontrol: Path, answer: str, resources: dict[str, Any], site: dict[str, Any], whole: bool
+) -> None:
+    scontrol.write_text(answer)
+    asked, cluster = Resources.model_validate(resources), SlurmCluster.model_validate({"kind": "slurm", **site})
+    assert site_limits.takes_whole_memory(asked, cluster) is whole
 
 
 def test_largest_node_of_the_partition_is_known(scontrol: Path) -> None:
@@ -130,15 +151,56 @@ def test_a_site_without_limits_or_without_accounting_has_no_limit(accounting: Pa
 
 @pytest.mark.parametrize(
     ("asked", "words"),
-    [({"time": "2h"}, r"resources\.time: found 2h00m, and partition short allows 30m00s"),
-     ({"memory": "70G"}, r"resources\.memory: found 71680 MiB, and partition short allows 64000 MiB a node"),
-     ({"cpus": "200"}, r"resources\.cpus: found 200, and the largest node of partition short has 128")],
+    [({"time": "2h"}, "found 2h00m, and partition short allows 30m00s"),
+     ({"memory": "70G"}, "found 71680 MiB, and partition short allows 64000 MiB a node"),
+     ({"cpus": "200"}, "found 200, and the largest node of partition short has 128")],
 )  # fmt: skip
 def test_what_would_wait_for_ever_is_refused(asked: dict[str, str], words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        site_limits.refuse_beyond(
-            Limits(1800, 64000, 128), Resources(**asked), SlurmCluster(kind="slurm", partition="short")
-        )
+    site = SlurmCluster(kind="slurm", partition="short")
+    assert site_limits.beyond(Limits(1800, 64000, 128), Resources(**asked), 1, site) == {next(iter(asked)): words}
+
+
+COMMAND = """\
+experiment: e
+task: command
+params: {command: {run: "true", metrics: {pattern: "(?P<val_mae>x)"}}}
+resources: {cpus: 1, time: 2h, memory: 70G}
+"""
+
+
+@pytest.mark.parametrize(
+    ("site", "asked", "places"),
+    [
+        (
+            "partition: short",
+            "",
+            ["experiment.yaml:4: resources.time: found 2h", "experiment.yaml:4: resources.memory"],
+        ),
+        ("partition: shrot", "", ["site.yaml:2: partition: Slurm has no partition 'shrot'", "did you mean: short"]),
+        ("", "partition: shrot", ["experiment.yaml:5: resources.partition: Slurm has no partition 'shrot'"]),
+    ],
+)
+def test_what_the_site_does_not_allow_names_file_line_and_key(
+    tmp_path: Path, scontrol: Path, monkeypatch: pytest.MonkeyPatch, site: str, asked: str, places: list[str]
+) -> None:
+    for name in ("sbatch", "squeue", "scancel"):
+        (scontrol.parent / name).symlink_to("/bin/true")
+    monkeypatch.chdir(tmp_path)
+    Path("site.yaml").write_text(f"kind: slurm\n{site}\n")
+    Path("experiment.yaml").write_text(COMMAND.replace("70G}", f"70G,\n  {asked}}}") if asked else COMMAND)
+    answer = run("submit", "experiment.yaml", "--cluster", "site.yaml", "--dry-run")
+    assert answer.status == 2
+    assert all(place in answer.err for place in places), answer.err
+
+
+@pytest.mark.parametrize("asked", [{"memory": "20G"}, {"cpus": 40}])
+def test_runs_side_by_side_are_counted_together(asked: dict[str, Any]) -> None:
+    site, resources = SlurmCluster(kind="slurm", partition="short"), Resources(**asked)
+    limits = Limits(1800, 64000, 128)
+    assert site_limits.beyond(limits, resources, 3, site) == {}
+    ((key, what),) = site_limits.beyond(limits, resources, 4, site).items()
+    assert key == next(iter(asked))
+    assert re.match(r"found (20480 MiB|40) × 4 \(array\.side_by_side\), and", what)
 
 
 @pytest.mark.parametrize(

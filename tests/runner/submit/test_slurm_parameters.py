@@ -150,10 +150,19 @@ def test_values_with_blanks_and_quotes_stay_one_value() -> None:
     assert found["mail-user"] == """'a b'"'"'c'"""
 
 
-def test_runs_side_by_side_have_their_own_cores_and_memory_and_share_one_gpu() -> None:
-    cluster, asked = SlurmCluster(kind="slurm"), Resources.model_validate({"gpus": 1, "cpus": 4, "memory": "6G"})
-    params = slurm.parameters("x", "t", asked, Array(runs_per_task=3), cluster, {}, side_by_side=3)
-    assert (params["cpus_per_task"], params["mem"], params["gpus_per_node"]) == (12, f"{3 * 6144}M", 1)
+@pytest.mark.parametrize(
+    ("array", "gpus"),
+    [({"side_by_side": 3}, 3), ({"side_by_side": 3, "share_gpu": True}, 1), ({"runs_per_task": 3}, 1)],
+)
+def test_an_array_task_asks_for_all_that_its_runs_need(array: dict[str, Any], gpus: int) -> None:
+    asked = Resources.model_validate({"gpus": 1, "cpus": 4, "memory": "6G", "time": "10m"})
+    packing = Array.model_validate({**array, "in_turn": 5})
+    of_task = packing.of_task(asked, runs=14)
+    params = slurm.parameters("x", "t", of_task, packing, SlurmCluster(kind="slurm"), {})
+    assert (params["cpus_per_task"], params["mem"], params["time"]) == (12, f"{3 * 6144}M", 50)
+    assert params["gpus_per_node"] == gpus
+    assert packing.of_task(asked, runs=2).cpus == 8
+    assert packing.of_task(asked, runs=2).time == 600
 
 
 def test_an_interpreter_with_blanks_in_its_path_is_one_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

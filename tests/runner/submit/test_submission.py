@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,9 @@ from jobs.failure import Kind
 from runner.commands.loading import Loaded
 from runner.commands.submit import WORKERS, lines, submit
 from runner.commands.supervise import watch
+from runner.config import cluster as clusters
 from runner.config.cluster import Cluster, LocalCluster, SlurmCluster
-from runner.config.experiment import load
+from runner.config.experiment import Array, load
 from runner.errors import CommandFailed
 from runner.files import read_mapping, write_json
 from runner.matrix.expansion import Expansion, expand
@@ -26,7 +29,7 @@ from runner.rundir.states import run_state
 from runner.submit.plan import Plan, Policy, plan
 from runner.submit.retry import Limits
 from runner.submit.schedulers import limits, slurm
-from runner.submit.submission import Origin, Sent, array_tasks, send
+from runner.submit.submission import Origin, Sent, array_tasks, origin_of, send
 from runner_main import run
 from tiny_experiment import TESTS
 from tiny_task import TinyTask
@@ -116,7 +119,8 @@ def test_runs_under_way_are_left_alone(tmp_path: Path, directory: ExperimentDir)
 
 @pytest.mark.parametrize(("together", "expected"), [(1, [1, 1, 1, 1, 1, 1]), (4, [4, 2]), (10, [6])])
 def test_runs_are_packed_into_array_tasks(tmp_path: Path, together: int, expected: list[int]) -> None:
-    tasks = array_tasks(expansion(tmp_path).runs, together)
+    tasks = array_tasks(expansion(tmp_path).runs, Array(side_by_side=together))
+    assert tasks == array_tasks(expansion(tmp_path).runs, Array(in_turn=together))
     assert [len(task) for task in tasks] == expected
     assert [run_id for task in tasks for run_id in task] == [run.run_id for run in expansion(tmp_path).runs]
 
@@ -157,13 +161,61 @@ def test_a_submission_keeps_what_it_was_made_from(tmp_path: Path, directory: Exp
     folder = directory.submission(1)
     assert (folder / "experiment.yaml").read_text() == (tmp_path / "e.yaml").read_text()
     ids = [run.run_id for run in found.runs]
-    assert read_mapping(directory.pool_tasks(1)) == {"tasks": [ids[:4], ids[4:]]}
+    packing = {"side_by_side": 4, "in_turn": 1, "gpus": 1}
+    assert read_mapping(directory.pool_tasks(1)) == {"tasks": [ids[:4], ids[4:]], **packing}
     (submission,) = manifest.submissions(directory)
     assert submission.origin == {
         "overrides": ["a=1"], "cluster": "local", "folder": str(TESTS), "cluster_option": None, "config_dir": None,
     }  # fmt: skip
     assert [(chunk.count, chunk.job_id) for chunk in submission.chunks] == [(2, "11")]
     assert f"--comment=runner:{submission.chunks[0].token}" in (tmp_path / "script-0").read_text()
+
+
+@pytest.mark.usefixtures("commands")
+@pytest.mark.parametrize("variable", ["HF_TOKEN", "wandb_api_key"])
+def test_a_token_of_a_cluster_file_is_for_its_owner_alone_to_read(
+    tmp_path: Path, directory: ExperimentDir, variable: str
+) -> None:
+    secret = secrets.token_hex(16)
+    text = f"kind: slurm\nenvironment: {{{variable}: x{secret}}}\n"
+    origin, found = Origin([], text, str(TESTS)), expansion(tmp_path)
+    send(directory, found, clusters.parse(text, Path("site.yaml")), planned(directory, found), WORKERS, origin)
+    holders = [path for path in directory.path.rglob("*") if path.is_file() and secret in path.read_text("latin-1")]
+    assert {path.suffix for path in holders} == {".sh", ".yaml"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in holders} == {0o600}
+    assert origin_of(directory, manifest.submissions(directory)[0]) == origin  # resubmit sends it again
+
+
+@pytest.mark.usefixtures("commands")
+def test_a_cluster_file_without_a_token_is_for_colleagues_to_read(tmp_path: Path, directory: ExperimentDir) -> None:
+    found = expansion(tmp_path)
+    origin = Origin([], "kind: slurm\n", str(TESTS))
+    send(directory, found, site(), planned(directory, found), WORKERS, origin)
+    assert directory.cluster_file(1).stat().st_mode & 0o044
+    directory.cluster_file(1).unlink()
+    directory.cluster_file(1).symlink_to("/etc/passwd")
+    with pytest.raises(CommandFailed, match=r"cluster\.yaml: .*link.*\n  next: the same with --cluster FILE"):
+        origin_of(directory, manifest.submissions(directory)[0])
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ({"cluster": None}, "submissions.jsonl: the record of submission 1 is damaged"),
+        ({"folder": 3}, "the record of submission 1 is damaged"),
+        ({"overrides": "a=1"}, "the record of submission 1 is damaged"),
+        ({"folder": "/gone"}, "was submitted from /gone, which is no folder any more"),
+    ],
+)
+def test_a_submission_that_cannot_be_repeated_is_said(
+    directory: ExperimentDir, record: dict[str, Any], words: str
+) -> None:
+    directory.path.mkdir(parents=True)
+    begun = {"submission": 1, "event": "begun", "kind": "local", "overrides": [], "cluster": "local", "folder": "/"}
+    manifest.log_submission(directory, begun | record)
+    with pytest.raises(CommandFailed, match=words):
+        origin_of(directory, manifest.submissions(directory)[0])
+    assert run("resubmit", directory.path).status == 1
 
 
 @pytest.mark.usefixtures("commands")
@@ -179,6 +231,7 @@ def test_a_run_directory_holds_what_the_worker_needs(tmp_path: Path, directory: 
         "tiny_task:TinyTask",
     )
     assert (config.threads, config.gpus, config.stop_after_same_error) == (2, 1, 5)
+    assert (config.memory, config.time) == (1024, 1800)
     assert (config.keep.checkpoints, config.retry.max_attempts) == ("best", 3)
     assert config.code_path == TESTS
     assert config.params == run.params

@@ -8,9 +8,10 @@ from typing import Protocol
 
 from jobs.tasks.crystal.data import sources
 from jobs.tasks.crystal.data.folder import UNNAMED
-from jobs.tasks.crystal.data.properties import column_of, missing_target
+from jobs.tasks.crystal.data.location import located
+from jobs.tasks.crystal.data.properties import column_of, missing_target, refuse_without_logarithm
 from jobs.tasks.crystal.data.records import SPLITS
-from jobs.tasks.crystal.data.splits import SplitChoice, choose, sizes
+from jobs.tasks.crystal.data.splits import SplitChoice, alignn_sizes, choose, sizes
 from jobs.tasks.crystal.data.summary import UNSPLIT, Summary
 from runner.errors import CommandFailed, ConfigError, Problem, UserError, nearest
 from runner.rundir.cache_root import cache_root
@@ -25,6 +26,8 @@ class DataChoice(SplitChoice, Protocol):
     def dataset(self) -> str: ...
     @property
     def target(self) -> str: ...
+    @property
+    def scale(self) -> str: ...
 
 
 def check_data(data: DataChoice, describe: str | None = None, root: Path | None = None) -> list[Problem]:
@@ -74,12 +77,14 @@ def check_crystals(data: DataChoice, describe: str | None = None, root: Path | N
     """What is wrong with the crystals of a folder or table that a run will read, and with their texts.
 
     Reads all of them, and keeps them below `root`, so that nobody reads them again. Data that ship or are downloaded
-    were checked by others.
+    were checked by others, but for targets of which a logarithm is wanted.
     """
-    if sources.kind_of(data.dataset) in ("shipped", "jarvis"):
+    kind, _ = located(data.dataset)
+    if kind == "jarvis" or (kind == "shipped" and data.scale == "linear"):
         return []
     try:
         crystals = _kept(data, root or cache_root()).crystals
+        refuse_without_logarithm(crystals, data.target, data.scale)
         chosen = set(choose(crystals, data, data.dataset).ids["train"])
     except ConfigError as error:
         return error.problems
@@ -127,9 +132,18 @@ def _check_sizes(data: DataChoice, summary: Summary, column: str) -> list[Proble
     if data.split == "official" and not set(counts) - {UNSPLIT}:
         return [
             Problem(
-                f"{data.dataset} has no official split for {data.target}", key="data.split", allowed="random, formula"
+                f"{data.dataset} has no official split for {data.target}",
+                key="data.split",
+                allowed="random, formula, alignn",
             )
         ]
+    if data.split == "alignn":
+        try:
+            alignn_sizes(sum(counts.values()), data)
+        except UserError as error:
+            key, _, what = error.message.partition(": ")
+            return [Problem(what, key=key)]
+        return []
     present = counts if data.split == "official" else sizes(sum(counts.values()), data.fractions)
     problems = []
     for name in SPLITS:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 from pathlib import Path
 
 from jobs.content_cache import content_key
 from jobs.tasks.crystal.data.crystals import Crystal
-from jobs.tasks.crystal.data.crystals import crystal as checked_crystal
 from jobs.tasks.crystal.data.file_content import content as content_of
 from jobs.tasks.crystal.data.parsed_cache import VERSION
 from jobs.tasks.crystal.data.records import (
     SUFFIXES,
+    crystal_from,
     no_number,
     number,
-    read_structure,
     refuse_twice,
     separated_otherwise,
     skipping,
 )
+from jobs.tasks.crystal.data.structure_files import StructureFiles
 from jobs.tasks.crystal.data.summary import UNSPLIT, Summary
 from runner.errors import UserError
 
@@ -40,28 +39,23 @@ def load(folder: Path, unread: dict[str, str] | None = None) -> list[Crystal]:
     """
     names, rows, _ = _id_prop(folder)
     texts = _descriptions(folder)
+    files = StructureFiles(folder)
     crystals = []
     for line, entry, values in rows:
         material_id = _material_id(entry)
         targets = {name: value for name, value in zip(names, values, strict=True) if value is not None}
         described = texts.get(material_id, texts.get(entry, {}))
         where = str(folder / ID_PROP)
-        with skipping(unread, f"{where}:{line}"):
-            path = _structure_file(folder, entry, line)
-            lattice, fractional, symbols = read_structure(path, material_id)
-            crystals.append(
-                checked_crystal(
-                    material_id, lattice, symbols, fractional, targets=targets, texts=described, where=where
-                )
-            )
+        with skipping(unread, f"{where}:{line}, {material_id}"):
+            file = files.find(entry, f"{where}:{line}")
+            crystals.append(crystal_from(material_id, file, targets=targets, texts=described, where=where))
     return crystals
 
 
 def content(folder: Path) -> str:
     """A key that changes with the two CSV files and with the size or time of any structure file."""
     _, rows, _ = _id_prop(folder)
-    files = [_structure_file(folder, entry, line) for line, entry, _ in rows]
-    stats = [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    stats = StructureFiles(folder).stats(entry for _, entry, _ in rows)
     tables = [content_of(path) for path in (folder / ID_PROP, folder / DESCRIPTION) if path.is_file()]
     return content_key(VERSION, stats, *tables)
 
@@ -108,18 +102,6 @@ def _id_prop(folder: Path) -> tuple[list[str], list[tuple[int, str, list[float |
                 no_numbers.setdefault(name, f"{cell.strip()[:40]!r} in line {line}")
         rows.append((line, row[0].strip(), [number(cell) for cell in row[1:]]))
     return names, rows, no_numbers
-
-
-def _structure_file(folder: Path, entry: str, line: int) -> Path:
-    """The file an id_prop.csv entry names: itself, or with one of the usual suffixes."""
-    candidates = [folder / entry, *(folder / f"{entry}{suffix}" for suffix in SUFFIXES), folder / f"POSCAR-{entry}"]
-    for candidate in candidates:
-        if os.path.isfile(candidate):  # unlike Path.is_file false for a name that no file can have
-            return candidate
-    raise UserError(
-        f"{folder / ID_PROP}:{line}: no structure file for {entry!r}; looked for the name itself, and with "
-        f"{', '.join(SUFFIXES)}"
-    )
 
 
 def _descriptions(folder: Path) -> dict[str, dict[str, str]]:

@@ -8,7 +8,7 @@ import json
 import os
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from jobs.content_cache import content_key
 from jobs.tasks.crystal.data.crystals import Crystal
 from jobs.tasks.crystal.data.official_splits import official_split
-from jobs.tasks.crystal.data.parsed_cache import VERSION, parsed
+from jobs.tasks.crystal.data.parsed_cache import VERSION, Parsed, parsed
 from jobs.tasks.crystal.data.records import crystal_from, number
 from jobs.tasks.crystal.data.summary import UNSPLIT, Summary, summarize
 from runner.errors import CommandFailed, UserError
@@ -49,7 +49,7 @@ def load(name: str, root: Path) -> tuple[list[Crystal], list[str]]:
     Every column of numbers is a target. A few ids stand twice in these files; the first row of each is kept. Raises
     CommandFailed where the file is missing and cannot be fetched.
     """
-    crystals = parsed(name, content_key(VERSION, _file(name)), root, lambda: _read(name, root))
+    crystals = parsed(name, content_key(VERSION, _file(name)), root, lambda: Parsed(_read(name, root))).crystals
     unique = _first_of_each_id(crystals)
     twice = len(crystals) - len(unique)
     return unique, [f"{twice} rows of {name} repeat an id; the first of each was kept"] if twice else []
@@ -61,7 +61,7 @@ def _read(name: str, root: Path) -> list[Crystal]:
     return crystals
 
 
-def _first_of_each_id(crystals: list[Crystal]) -> list[Crystal]:
+def _first_of_each_id(crystals: Sequence[Crystal]) -> list[Crystal]:
     first: dict[str, Crystal] = {}
     for it in crystals:
         first.setdefault(it.material_id, it)
@@ -126,7 +126,8 @@ def _fetch(name: str, archive: Path) -> None:
     except (requests.RequestException, zipfile.BadZipFile, OSError) as error:
         raise CommandFailed(
             f"data.dataset: {name} is not in the cache ({archive.parent}) and cannot be fetched from here: "
-            f"{type(error).__name__}; compute nodes often have no internet",
+            f"{type(error).__name__}; compute nodes often have no internet\n    by hand: download "
+            f"{figshare.get_db_info()[name][0]} elsewhere and put it as {archive}",
             next_command="runner prepare CONFIG, on the login node",
         ) from error
 

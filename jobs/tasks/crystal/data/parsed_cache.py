@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,28 @@ from jobs.tasks.crystal.data.crystals import Crystal
 from runner.files import write_json
 
 VERSION = 1  # of the arrays; part of every key
-WORDS = "words.json"  # ids, splits, names of targets, texts
+WORDS = "words.json"  # ids, splits, names of targets, texts, rows left out
 
 
-def parsed(name: str, key: str, root: Path, read: Callable[[], Sequence[Crystal]]) -> list[Crystal]:
-    """The crystals of the data set `name` with the content `key`: from the cache, else by `read`, and then kept."""
+@dataclass(frozen=True)
+class Parsed:
+    """What the rows of a data set hold."""
+
+    crystals: Sequence[Crystal]
+    unread: Mapping[str, str] = field(default_factory=dict)  # place of a row without a readable structure → why
+
+
+def parsed(name: str, key: str, root: Path, read: Callable[[], Parsed]) -> Parsed:
+    """The data set `name` with the content `key`: from the cache, else by `read`, and then kept."""
     directory = root / "datasets" / f"{name}-{key}"
     if not directory.is_dir():
-        crystals = read()
-        publish(directory, root, f"crystals of {name}", len(crystals), lambda beside: _save(crystals, beside))
+        rows = read()
+        publish(directory, root, f"crystals of {name}", len(rows.crystals), lambda beside: _save(rows, beside))
     return _load(directory)
 
 
-def _save(crystals: Sequence[Crystal], directory: Path) -> None:
+def _save(rows: Parsed, directory: Path) -> None:
+    crystals = rows.crystals
     targets = sorted({target for crystal in crystals for target in crystal.targets})
     columns = sorted({column for crystal in crystals for column in crystal.texts})
     save_arrays(
@@ -46,18 +56,19 @@ def _save(crystals: Sequence[Crystal], directory: Path) -> None:
         "splits": [crystal.split for crystal in crystals],
         "targets": targets,
         "texts": {column: [crystal.texts.get(column) for crystal in crystals] for column in columns},
+        **({"unread": dict(rows.unread)} if rows.unread else {}),
     }
     write_json(directory / WORDS, words, indent=None)
 
 
-def _load(directory: Path) -> list[Crystal]:
+def _load(directory: Path) -> Parsed:
     words: dict[str, Any] = json.loads((directory / WORDS).read_bytes())
     ends = np.cumsum(load_array(directory, "atoms"))[:-1]
     lattice = np.array(load_array(directory, "lattice"))
     fractional = np.split(np.array(load_array(directory, "fractional")), ends)
     numbers = np.split(np.array(load_array(directory, "atomic_numbers")), ends)
     values = load_array(directory, "targets").tolist()
-    return [
+    crystals = [
         Crystal(
             material_id=material_id,
             lattice=lattice[row],
@@ -69,3 +80,4 @@ def _load(directory: Path) -> list[Crystal]:
         )
         for row, material_id in enumerate(words["ids"])
     ]
+    return Parsed(crystals, words.get("unread", {}))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
-from runner.errors import Problem, nearest
+from jobs.tasks.crystal.data.crystals import Crystal
+from runner.errors import Problem, UserError, nearest
 
 OLDER_NAMES: Mapping[str, tuple[str, ...]] = {  # name in a configuration → names it may have in a data set
     "formation_energy": ("formation_energy_peratom",),
@@ -60,3 +61,12 @@ def missing_target(dataset: str, target: str, available: Mapping[str, int]) -> P
         allowed=", ".join(f"{name} ({available[name]:,})" for name in sorted(available)) or "none found",
         nearest=nearest_target(target, available),
     )
+
+
+def refuse_without_logarithm(crystals: Sequence[Crystal], target: str, scale: str) -> None:
+    """Raise UserError for targets that are not above 0 where `scale` is log10."""
+    below = [crystal for crystal in crystals if scale == "log10" and crystal.targets[target] <= 0]
+    if below:
+        first = f"{below[0].material_id} has {below[0].targets[target]:g}"
+        what = f"log10 needs a {target} above 0; {len(below):,} of {len(crystals):,} crystals have none: {first}"
+        raise UserError(f"data.scale: {what}\n    allowed: linear, or a data set without these crystals")

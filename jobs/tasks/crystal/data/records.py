@@ -76,6 +76,23 @@ def skipping(unread: dict[str, str] | None, place: str) -> Iterator[None]:
         unread[place] = error.message
 
 
+MOST_UNREAD = 0.1  # of the rows of a data set
+
+
+def refuse_many_unread(unread: Mapping[str, str], read: int, path: Path) -> None:
+    """Raise UserError where more than a tenth of the rows at `path` has no readable structure; `read` rows have one."""
+    rows = len(unread) + read
+    if len(unread) > MOST_UNREAD * rows:
+        what = f"{len(unread):,} of {rows:,} rows have no readable structure; at most {MOST_UNREAD:.0%} are left out"
+        raise UserError(f"data.dataset: {next(iter(unread.values()))}\n    {what}: {names_of(unread)}")
+
+
+def names_of(unread: Mapping[str, str], most: int = 20) -> str:
+    """The ids of the rows that cannot be read, from the places that `skipping` was given (`…, ID`)."""
+    names = [place.rpartition(", ")[2] for place in unread]
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
 def split_name(value: Any, where: str) -> str | None:
     """train, val or test; None for no value. Raises UserError for another name."""
     if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
@@ -98,7 +115,7 @@ def crystal_from(
     """A crystal from a structure in any accepted layout.
 
     Accepted: a jarvis-tools dict (`lattice_mat`, `coords`, `elements`, `cartesian`), a pymatgen dict (`lattice`,
-    `sites`), and the text of a CIF or POSCAR. Raises UserError for anything else.
+    `sites`), the text of a CIF or POSCAR, and the path of a structure file. Raises UserError for anything else.
     """
     if isinstance(structure, str) and structure.lstrip().startswith("{"):  # as a cell of a CSV holds it
         structure = _from_json(structure, material_id, where)
@@ -107,6 +124,9 @@ def crystal_from(
         symbols, cartesian = structure.get("elements", []), bool(structure.get("cartesian", False))
     elif isinstance(structure, Mapping) and "sites" in structure:
         lattice, coordinates, symbols = _pymatgen_dict(structure, material_id, where)
+        cartesian = False
+    elif isinstance(structure, Path):
+        lattice, coordinates, symbols = read_structure(structure, material_id)
         cartesian = False
     elif isinstance(structure, str) and structure.strip():
         lattice, coordinates, symbols = parse_text(structure, material_id, where)

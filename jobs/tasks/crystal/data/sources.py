@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jobs.tasks.crystal.data import folder, jarvis_sets, shipped_sets, table
 from jobs.tasks.crystal.data.crystals import Crystal
+from jobs.tasks.crystal.data.location import located
 from jobs.tasks.crystal.data.official_splits import official_split
-from jobs.tasks.crystal.data.parsed_cache import parsed
+from jobs.tasks.crystal.data.parsed_cache import Parsed, parsed
 from jobs.tasks.crystal.data.properties import column_of, missing_target
-from jobs.tasks.crystal.data.records import refuse_twice
+from jobs.tasks.crystal.data.records import names_of, refuse_many_unread, refuse_twice
 from jobs.tasks.crystal.data.summary import Summary
-from runner.errors import ConfigError, Problem, UserError, nearest
+from runner.errors import ConfigError, UserError
 from runner.rundir.cache_root import cache_root
 
 
@@ -26,6 +27,7 @@ class Dataset:
     target: str | None  # as the configuration names it; the key in every crystal's targets
     crystals: list[Crystal]
     notes: list[str]  # what a reader of the results must know: rows left out, older names
+    unread: Mapping[str, str] = field(default_factory=dict)  # place of a row without a readable structure → why
 
 
 def load(dataset: str, target: str | None, root: Path | None = None) -> Dataset:
@@ -35,70 +37,47 @@ def load(dataset: str, target: str | None, root: Path | None = None) -> Dataset:
     anew). Raises UserError for an unknown data set or target, a file that is missing or cannot be read, and an id that
     stands twice.
     """
-    kind = kind_of(dataset)
+    kind, path = located(dataset)
     notes: list[str] = []
     if kind == "shipped":
-        crystals = shipped_sets.load(dataset)
+        rows = Parsed(shipped_sets.load(dataset))
     elif kind == "jarvis":
         crystals, notes = jarvis_sets.load(dataset, root or cache_root())
+        rows = Parsed(crystals)
     else:
-        crystals = _from_files(kind, Path(os.path.expanduser(dataset)), root)
-    if not crystals:
+        rows = _from_files(kind, path, root)
+    if not rows.crystals:
         raise UserError(f"data.dataset: {dataset} holds no crystal")
-    if target is None:
-        return Dataset(dataset, target, crystals, notes)
-    return _with_target(Dataset(dataset, target, crystals, notes), target)
+    if rows.unread:
+        total = len(rows.crystals) + len(rows.unread)
+        what = f"{len(rows.unread):,} of {total:,} rows of {dataset} have no readable structure and were left out"
+        notes.append(f"{what}: {names_of(rows.unread)}")
+    data = Dataset(dataset, target, list(rows.crystals), notes, rows.unread)
+    return data if target is None else _with_target(data, target)
 
 
 def summary_of(dataset: str, root: Path | None = None) -> Summary | None:
     """Targets, text columns and splits with their sizes, without reading structures; None before a download."""
-    kind = kind_of(dataset)
+    kind, path = located(dataset)
     if kind == "shipped":
         return shipped_sets.summary(dataset)
     if kind == "jarvis":
         return jarvis_sets.summary(dataset, root or cache_root())
-    path = Path(os.path.expanduser(dataset))
     return folder.summary(path) if kind == "folder" else table.summary(path)
 
 
-def kind_of(dataset: str) -> str:
-    """`shipped`, `jarvis`, `folder` or `table`; raises UserError for a name that is none of them."""
-    if dataset in shipped_sets.NAMES:
-        return "shipped"
-    if dataset in jarvis_sets.NAMES:
-        return "jarvis"
-    path = Path(os.path.expanduser(dataset))
-    if os.path.isdir(path):  # unlike Path.is_dir false for a name that no file can have
-        if not (path / folder.ID_PROP).is_file():
-            raise UserError(f"data.dataset: the folder {dataset} has no {folder.ID_PROP}")
-        return "folder"
-    if os.path.isfile(path):
-        if not table.readable(path):
-            raise UserError(f"data.dataset: {dataset} is not a table; allowed: {', '.join(table.SUFFIXES)}")
-        return "table"
-    names = [*shipped_sets.NAMES, *jarvis_sets.NAMES]
-    unknown = Problem(
-        f"there is no data set, folder or file {dataset!r}",
-        key="data.dataset",
-        allowed=f"{', '.join(names)}, a folder with {folder.ID_PROP}, a table ({', '.join(table.SUFFIXES)})",
-        nearest=nearest(dataset, names),
-    )
-    raise ConfigError([unknown])
+def _from_files(kind: str, path: Path, root: Path | None) -> Parsed:
+    """The rows of a folder or table, checked for ids that stand twice and for too many without a structure."""
+    layout = folder if kind == "folder" else table
 
+    def read() -> Parsed:
+        unread: dict[str, str] = {}
+        crystals = layout.load(path, unread)
+        refuse_many_unread(unread, len(crystals), path)
+        refuse_twice((crystal.material_id for crystal in crystals), path)
+        return Parsed(crystals, unread)
 
-def _from_files(kind: str, path: Path, root: Path | None) -> list[Crystal]:
-    """The crystals of a folder or table, checked for ids that stand twice."""
-    is_folder = kind == "folder"
-
-    def read() -> list[Crystal]:
-        crystals = folder.load(path) if is_folder else table.load(path)
-        refuse_twice((it.material_id for it in crystals), path)
-        return crystals
-
-    if root is None:
-        return read()
-    key = folder.content(path) if is_folder else table.content(path)
-    return parsed(path.name.split(".")[0], key, root, read)
+    return read() if root is None else parsed(path.name.split(".")[0], layout.content(path), root, read)
 
 
 def _with_target(data: Dataset, target: str) -> Dataset:
@@ -118,4 +97,4 @@ def _with_target(data: Dataset, target: str) -> Dataset:
             notes.append(f"target {target} is called {column} in {dataset}")
     if len(kept) < len(crystals):
         notes.append(f"{len(crystals) - len(kept):,} of {len(crystals):,} crystals have no {target} and were left out")
-    return Dataset(dataset, target, kept, notes)
+    return replace(data, target=target, crystals=kept, notes=notes)

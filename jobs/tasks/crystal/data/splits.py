@@ -7,16 +7,16 @@ its first 2,000, in whatever order the file lists them, and a smaller stage of a
 from __future__ import annotations
 
 import hashlib
+import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from jobs.tasks.crystal.data.crystals import Crystal
+from jobs.tasks.crystal.data.params import ALIGNN_SEED
 from jobs.tasks.crystal.data.records import SPLITS
 from runner.errors import UserError
-
-METHODS = ("official", "random", "formula")
 
 
 class SplitChoice(Protocol):
@@ -51,11 +51,12 @@ class Split:
 def choose(crystals: Sequence[Crystal], choice: SplitChoice, dataset: str = "the data set") -> Split:
     """Assign crystals to train, val and test by `choice.split`, then take the wanted number of each.
 
-    Raises UserError where the data set has no official split, where more crystals are wanted than there are, and
-    where a split would be empty.
+    `alignn` takes the numbers from an order of its own. Raises UserError where the data set has no official split,
+    where more crystals are wanted than there are, and where a split would be empty.
     """
+    if choice.split == "alignn":
+        return _as_alignn(crystals, choice)
     whole = _official(crystals, dataset) if choice.split == "official" else _divided(crystals, choice)
-    notes: list[str] = []
     ids: dict[str, list[str]] = {}
     for name in SPLITS:
         wanted: int | None = getattr(choice, name)
@@ -69,9 +70,35 @@ def choose(crystals: Sequence[Crystal], choice: SplitChoice, dataset: str = "the
             )
         whole[name] = ordered[:wanted]
         ids[name] = [crystal.material_id for crystal in whole[name]]
-    if choice.split != "formula" and (note := _shared_formulas(choice.split, whole)):
-        notes.append(note)
-    return Split(ids, notes)
+    return Split(ids, _shared_formulas(choice.split, whole))
+
+
+def _as_alignn(crystals: Sequence[Crystal], choice: SplitChoice) -> Split:
+    """The order of the list shuffled as `alignn.data.get_id_train_val_test` does: first train; val and test at its end.
+
+    Raises UserError where the list is too short.
+    """
+    count = alignn_sizes(len(crystals), choice)
+    shuffled = list(crystals)
+    random.Random(ALIGNN_SEED).shuffle(shuffled)
+    test = len(shuffled) - count["test"]
+    parts = {"train": shuffled[: count["train"]], "val": shuffled[test - count["val"] : test], "test": shuffled[test:]}
+    ids = {name: [crystal.material_id for crystal in part] for name, part in parts.items()}
+    return Split(ids, _shared_formulas(choice.split, parts))
+
+
+def alignn_sizes(total: int, choice: SplitChoice) -> dict[str, int]:
+    """How many crystals `alignn` gives each split: the wanted number, else its share, rounded down.
+
+    Raises UserError where one would be empty, and where they are more than `total`.
+    """
+    shares = dict(zip(SPLITS, choice.fractions, strict=True))
+    count = {name: getattr(choice, name) or int(share * total) for name, share in shares.items()}
+    for name in SPLITS:
+        if not count[name] or sum(count.values()) > total:
+            what = f"data.{name}: the alignn split takes {', '.join(f'{part} {n:,}' for part, n in count.items())}"
+            raise UserError(f"{what} of {total:,} crystals; allowed: 1 or more each, {total:,} together")
+    return count
 
 
 def sizes(total: int, fractions: tuple[float, float, float]) -> dict[str, int]:
@@ -87,7 +114,9 @@ def _official(crystals: Sequence[Crystal], dataset: str) -> dict[str, list[Cryst
         if crystal.split is not None:
             whole[crystal.split].append(crystal)
     if not any(whole.values()):
-        raise UserError(f"data.split: {dataset} has no official split for this target; allowed: random, formula")
+        raise UserError(
+            f"data.split: {dataset} has no official split for this target; allowed: random, formula, alignn"
+        )
     return whole
 
 
@@ -112,18 +141,18 @@ def _divided(crystals: Sequence[Crystal], choice: SplitChoice) -> dict[str, list
     return whole
 
 
-def _shared_formulas(method: str, whole: Mapping[str, Sequence[Crystal]]) -> str | None:
-    """A warning where the same formula trains and is judged."""
+def _shared_formulas(method: str, whole: Mapping[str, Sequence[Crystal]]) -> list[str]:
+    """A warning where the same formula trains and is judged; none of the split that keeps them apart."""
     trained = {crystal.formula for crystal in whole["train"]}
     shared = {name: [it.formula for it in whole[name] if it.formula in trained] for name in ("val", "test")}
-    if not any(shared.values()):
-        return None
+    if method == "formula" or not any(shared.values()):
+        return []
     shares = " and ".join(f"{len(formulas) / len(whole[name]):.0%} of {name}" for name, formulas in shared.items())
     examples = ", ".join(sorted({formula for formulas in shared.values() for formula in formulas})[:3])
-    return (
+    return [
         f"split: {method}: {shares} crystals have a formula that also trains ({examples}, …), so their errors look "
         "smaller than on new formulas; `split: formula` keeps each formula on one side"
-    )
+    ]
 
 
 def _rank(seed: int, key: str) -> bytes:

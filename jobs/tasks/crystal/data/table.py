@@ -1,10 +1,14 @@
-"""A table with a row a crystal: CSV, JSON, JSON lines (also .gz), Parquet."""
+"""A table with a row a crystal: CSV, JSON, JSON lines (also .gz), Parquet.
+
+The structures stand in a column, or in files that a column `file`, or else the ids, name.
+"""
 
 from __future__ import annotations
 
 import io
 import json
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +25,7 @@ from jobs.tasks.crystal.data.records import (
     skipping,
     split_name,
 )
+from jobs.tasks.crystal.data.structure_files import StructureFiles
 from jobs.tasks.crystal.data.summary import UNSPLIT, Summary
 from runner.errors import UserError
 
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".csv", ".csv.gz", ".json", ".json.gz", ".jsonl", ".jsonl.gz", ".parquet")
 ID_COLUMNS = ("id", "material_id", "jid")
 STRUCTURE_COLUMNS = ("structure", "atoms", "cif", "poscar")
+FILE_COLUMN = "file"  # of a structure file; without it, and without a structure column, files are named by the ids
 SPLIT_COLUMN = "split"
 
 
@@ -41,31 +47,32 @@ def readable(path: Path) -> bool:
 def load(path: Path, unread: dict[str, str] | None = None) -> list[Crystal]:
     """Every row as a crystal. Columns of numbers are targets, columns of words are texts.
 
-    Needs a column `id` (or material_id, jid) and `structure` (or atoms, cif, poscar); `split` is optional. Raises
-    UserError for a file that cannot be read and for what a row lacks; with `unread` such rows are left out, and why
-    stands there.
+    Needs a column `id` (or material_id, jid), and `structure` (or atoms, cif, poscar) or structure files; `split` is
+    optional. Raises UserError for a file that cannot be read and for what a row lacks; with `unread` rows without a
+    readable structure are left out, and why stands there.
     """
-    frame = _frame(path)
-    identifier, structure, targets, texts = _columns(frame, path)
-    splits = frame[SPLIT_COLUMN].tolist() if SPLIT_COLUMN in frame else [None] * len(frame)
+    sheet = _sheet(path)
+    frame = sheet.frame
+    splits = _splits(frame, path)
     values = [
-        {name: found for name, value in zip(targets, row, strict=True) if (found := number(value)) is not None}
-        for row in frame[targets].itertuples(index=False, name=None)
+        {name: cell for name, value in zip(sheet.targets, row, strict=True) if (cell := number(value)) is not None}
+        for row in frame[sheet.targets].itertuples(index=False, name=None)
     ]
     words = [
-        {name: word for name, word in zip(texts, row, strict=True) if isinstance(word, str) and word.strip()}
-        for row in frame[texts].itertuples(index=False, name=None)
+        {name: word for name, word in zip(sheet.texts, row, strict=True) if isinstance(word, str) and word.strip()}
+        for row in frame[sheet.texts].itertuples(index=False, name=None)
     ]
     crystals = []
-    for row, (material_id, layout) in enumerate(zip(frame[identifier], frame[structure], strict=True)):
-        with skipping(unread, f"{path}, {material_id}"):
+    for row, (material_id, entry) in enumerate(zip(sheet.ids, frame[sheet.structure], strict=True)):
+        place = f"{path}, {material_id}"
+        with skipping(unread, place):
             crystals.append(
                 crystal_from(
-                    str(material_id),
-                    layout,
+                    material_id,
+                    entry if sheet.files is None else sheet.files.find(str(entry), place),
                     targets=values[row],
                     texts=words[row],
-                    split=split_name(splits[row], str(path)),
+                    split=splits[row],
                     where=str(path),
                 )
             )
@@ -73,22 +80,38 @@ def load(path: Path, unread: dict[str, str] | None = None) -> list[Crystal]:
 
 
 def content(path: Path) -> str:
-    """A key that changes with the file."""
-    return content_key(VERSION, _bytes(path))
+    """A key that changes with the table, and with the size or time of any structure file that it names."""
+    data = _bytes(path)
+    if _begins_with_structures(path, data):  # a gigabyte of them is not parsed for a key
+        return content_key(VERSION, data)
+    sheet = _sheet(path)
+    stats = [] if sheet.files is None else [sheet.files.stats(map(str, sheet.frame[sheet.structure]))]
+    return content_key(VERSION, *stats, data)
+
+
+def _begins_with_structures(path: Path, data: bytes) -> bool:
+    """Whether the first line of a CSV, or the beginning of a JSON file, names a column of structures."""
+    if ".csv" in path.name.lower():
+        names = data.partition(b"\n")[0].replace(b'"', b"").replace(b"\r", b"").split(b",")
+        return any(name.strip().decode(errors="replace") in STRUCTURE_COLUMNS for name in names)
+    return any(f'"{name}"'.encode() in data[: 1 << 16] for name in STRUCTURE_COLUMNS)
 
 
 def summary(path: Path) -> Summary:
     """Targets, text columns and splits; reads the table but no structure."""
-    frame = _frame(path)
-    identifier, _, targets, texts = _columns(frame, path)
-    refuse_twice(map(str, frame[identifier]), path)
-    splits = frame[SPLIT_COLUMN].tolist() if SPLIT_COLUMN in frame else [None] * len(frame)
-    keys = [split_name(value, str(path)) or UNSPLIT for value in splits]
+    sheet = _sheet(path)
+    refuse_twice(sheet.ids, path)
+    keys = [split or UNSPLIT for split in _splits(sheet.frame, path)]
     counts = {
-        name: Counter(key for key, value in zip(keys, frame[name], strict=True) if number(value) is not None)
-        for name in targets
+        name: Counter(key for key, value in zip(keys, sheet.frame[name], strict=True) if number(value) is not None)
+        for name in sheet.targets
     }
-    return Summary(len(frame), counts, tuple(texts), _no_numbers(frame))
+    return Summary(len(sheet.frame), counts, tuple(sheet.texts), _no_numbers(sheet.frame))
+
+
+def _splits(frame: pd.DataFrame, path: Path) -> list[str | None]:
+    cells = frame[SPLIT_COLUMN].tolist() if SPLIT_COLUMN in frame else [None] * len(frame)
+    return [split_name(cell, str(path)) for cell in cells]
 
 
 def _no_numbers(frame: pd.DataFrame) -> dict[str, str]:
@@ -112,7 +135,8 @@ def _frame(path: Path) -> pd.DataFrame:
     data = _bytes(path)
     try:
         if name.endswith(".csv"):
-            return pd.read_csv(io.BytesIO(data), dtype=dict.fromkeys(ID_COLUMNS, str))
+            words = dict.fromkeys((*ID_COLUMNS, FILE_COLUMN), str)
+            return pd.read_csv(io.BytesIO(data), dtype=words).rename(columns=str.strip)
         if name.endswith(".parquet"):
             return pd.read_parquet(io.BytesIO(data))
         return pd.DataFrame(_json_rows(data, lines=name.endswith(".jsonl")))
@@ -140,12 +164,29 @@ def _json_rows(data: bytes, *, lines: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def _columns(frame: pd.DataFrame, path: Path) -> tuple[str, str, list[str], list[str]]:
-    """The id column, the structure column, the targets and the texts."""
+@dataclass(frozen=True)
+class _Sheet:
+    """A table, and which of its columns are what."""
+
+    frame: pd.DataFrame
+    ids: list[str]
+    structure: str  # the column of structures, or of what names their files
+    files: StructureFiles | None  # None: the structures stand in the table
+    targets: list[str]
+    texts: list[str]
+
+
+def _sheet(path: Path) -> _Sheet:
+    frame = _frame(path)
     identifier = _one_of(ID_COLUMNS, frame, path)
-    structure = _one_of(STRUCTURE_COLUMNS, frame, path)
     if frame[identifier].isna().any():
         raise UserError(f"data.dataset: {path}: {int(frame[identifier].isna().sum())} rows have no {identifier}")
+    column = next((name for name in STRUCTURE_COLUMNS if name in frame), None)
+    structure = column or (FILE_COLUMN if FILE_COLUMN in frame else identifier)
+    files = None if column else StructureFiles(path.parent)
+    if files is not None and not any(files.stats(map(str, frame[structure]))):
+        by = f"; or structure files that the column {structure} names; looked {files.places}"
+        raise _missing(STRUCTURE_COLUMNS, frame, path, by)
     rest = [str(name) for name in frame.columns if name not in {identifier, structure, SPLIT_COLUMN}]
     targets = [name for name in rest if any(number(value) is not None for value in frame[name])]
     texts = [
@@ -153,15 +194,19 @@ def _columns(frame: pd.DataFrame, path: Path) -> tuple[str, str, list[str], list
         for name in rest
         if name not in targets and any(isinstance(word, str) and word.strip() for word in frame[name])
     ]
-    return identifier, structure, targets, texts
+    return _Sheet(frame, [str(name) for name in frame[identifier]], structure, files, targets, texts)
 
 
 def _one_of(names: tuple[str, ...], frame: pd.DataFrame, path: Path) -> str:
     for name in names:
         if name in frame:
             return name
-    raise UserError(
-        f"data.dataset: {path} has no column {names[0]!r}\n    allowed: {', '.join(names)}\n"
-        f"    found: {', '.join(map(str, frame.columns))}"[:500]
+    raise _missing(names, frame, path)
+
+
+def _missing(names: tuple[str, ...], frame: pd.DataFrame, path: Path, otherwise: str = "") -> UserError:
+    return UserError(
+        f"data.dataset: {path} has no column {names[0]!r}\n    allowed: {', '.join(names)}{otherwise}\n"
+        f"    found: {', '.join(map(str, frame.columns))}"[:800]
         + separated_otherwise(",".join(map(str, frame.columns[:1])))
     )

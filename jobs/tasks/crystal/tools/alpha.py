@@ -54,8 +54,8 @@ def alpha(
     positions = sampled(learner, split, samples)
     found = gates(learner, positions)
     if not found:
-        fusions = f"{params.model.middle_fusion.name} and {params.model.late_fusion.name}"
-        raise UserError(f"{run.run_id}: neither of its fusions ({fusions}) has a gate or weights")
+        fusions = " and ".join(fusion.name for fusion in (*params.model.middle_fusions, params.model.late_fusion))
+        raise UserError(f"{run.run_id}: none of its fusions ({fusions}) has a gate or weights")
     ids = [learner.corpus.ids[position] for position in positions]
     classes = _classes(ids, params, cache_root) if any(its.of_atoms for its in found) else []
     layers = []

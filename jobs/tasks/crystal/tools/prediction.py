@@ -114,6 +114,7 @@ def predict(run: RunDir, structures: Structures, cache_root: Path, log: Log = la
         deviation=extra["train_deviation"],
         classes=params.data.classify is not None,
         notes=[],
+        logarithm=params.data.scale == "log10",
     )
     model = build_model(params, corpus.texts.width if corpus.texts is not None else None)
     load_weights(model, run.best_checkpoint)

@@ -1,0 +1,59 @@
+"""What completed runs were given and what they used of it, and what to ask for the next time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from statistics import median
+from typing import Any
+
+from runner.files import as_number
+
+ROOM_OF_MEMORY, ROOM_OF_TIME = 1.25, 1.3  # how much more than the most that was used is proposed
+FIT = 0.8  # a proposal above this share of what was asked for is not worth a change
+
+
+def cost_line(costs: Iterable[Mapping[str, Any]]) -> str | None:
+    """`asked for 16G, 30m a run; used at most 4.2G, 18m: ask for 6G, 25m`; None where no run told what it used.
+
+    costs: `cost` of each result.json: asked_memory_mib, asked_seconds, memory_mib, seconds, gpu_memory_mib.
+    """
+    told = [cost for cost in costs if as_number(cost.get("memory_mib"))]
+    if not told:
+        return None
+
+    def all_of(name: str) -> list[float]:
+        return [as_number(cost.get(name)) or 0.0 for cost in told]
+
+    memory, seconds = max(all_of("memory_mib")), max(all_of("seconds"))
+    asked = [max(all_of("asked_memory_mib")), max(all_of("asked_seconds"))]
+    proposed = [_round_memory(ROOM_OF_MEMORY * memory), _round_time(ROOM_OF_TIME * seconds)]
+    shown = (shown_memory, shown_time)
+    given = ", ".join(show(value) if value else "any" for show, value in zip(shown, asked, strict=True))
+    line = f"asked for {given} a run; used at most {shown_memory(memory)}, {shown_time(seconds)}"
+    line += f" (half of them {shown_time(median(all_of('seconds')))} or less)" if len(told) > 2 else ""
+    if gpu := max(all_of("gpu_memory_mib")):
+        line += f", {shown_memory(gpu)} of GPU memory"
+    if any(not was or not FIT * was < now <= was for was, now in zip(asked, proposed, strict=True)):
+        line += ": ask for " + ", ".join(show(value) for show, value in zip(shown, proposed, strict=True))
+    return line
+
+
+def shown_memory(mebibytes: float) -> str:
+    """As a file asks for it: 300M, 4.2G."""
+    return f"{mebibytes / 1024:.3g}G" if mebibytes >= 1024 else f"{mebibytes:.0f}M"
+
+
+def shown_time(seconds: float) -> str:
+    """As a file asks for it: 20s, 25m, 3.5h."""
+    return f"{seconds:.0f}s" if seconds < 60 else f"{seconds / 60:.0f}m" if seconds < 7200 else f"{seconds / 3600:.3g}h"
+
+
+def _round_memory(mebibytes: float) -> float:
+    step = 128 if mebibytes < 1024 else 1024
+    return step * math.ceil(mebibytes / step)
+
+
+def _round_time(seconds: float) -> float:
+    step = 60 if seconds < 300 else 300 if seconds < 7200 else 1800
+    return step * math.ceil(max(seconds, 1) / step)
