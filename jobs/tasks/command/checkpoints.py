@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,31 @@ from runner.config.template import fill
 
 
 def newest_checkpoint(folder: Path, name: str, values: Mapping[str, Any]) -> Path | None:
-    """The one with the largest numbers in its name, and the latest where they are equal; None where there is none."""
-    present = [path for path in folder.glob(fill(name, values, escape)) if path.exists()]
-    return max(present, key=lambda path: (_numbers(path), path.stat().st_mtime_ns), default=None)
+    """The whole one with the largest numbers in its name, the latest where they are equal; None where there is none."""
+    whole = [path for path in _present(folder, name, values) if not _is_torn(path)]
+    return max(whole, key=lambda path: (_numbers(path), path.stat().st_mtime_ns), default=None)
+
+
+def half_written(folder: Path, name: str, values: Mapping[str, Any]) -> list[Path]:
+    """What a program that ends now would leave torn: checkpoints, and files beside them with the same ending."""
+    beside = {other for path in _present(folder, name, values) for other in path.parent.glob(f"*{path.suffix}")}
+    return [path for path in sorted(beside) if _is_torn(path)]
+
+
+def _present(folder: Path, name: str, values: Mapping[str, Any]) -> Iterator[Path]:
+    return (path for path in folder.glob(fill(name, values, escape)) if path.exists())
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether a file is empty, or it or one of a folder is an archive, as torch writes them, without its end."""
+    if path.is_dir():
+        return any(_has_no_end(file) for file in path.rglob("*") if file.is_file())
+    return path.is_file() and (path.stat().st_size == 0 or _has_no_end(path))
+
+
+def _has_no_end(file: Path) -> bool:
+    with file.open("rb") as content:
+        return content.read(4) == b"PK\3\4" and not zipfile.is_zipfile(file)
 
 
 def epoch_of(checkpoint: Path) -> int | None:

@@ -18,7 +18,7 @@ from jobs.launch import CODE_ROOT
 from jobs.reading.history import Reading
 from jobs.reading.predictions import read_predictions
 from jobs.task import Outcome
-from jobs.tasks.command.checkpoints import epoch_of, newest_checkpoint
+from jobs.tasks.command.checkpoints import epoch_of, half_written, newest_checkpoint
 from jobs.tasks.command.ending import ending, failure_of
 from jobs.tasks.command.epochs import Epochs
 from jobs.tasks.command.process import Command
@@ -30,6 +30,7 @@ from runner.files import write_json, write_text
 
 _POLL_S = 0.2
 _SAME_SIGNAL_S = 0.5
+_WRITE_S = 10.0  # for the checkpoint that the command is writing when it is to stop
 _ORPHAN_S = 240.0  # for the checkpoint of a command whose parent is gone; this process itself is ended after 300
 
 
@@ -47,6 +48,8 @@ class Session:
 
     def run(self) -> Outcome:
         checkpoint = self._checkpoint()
+        for path in self._half_written():
+            self.context.warn(f"{path.relative_to(self.out)} is half-written; the command was killed meanwhile")
         self._make_ready(checkpoint)
         template = self.command.run
         if checkpoint is not None and self.command.resume is not None:
@@ -134,7 +137,9 @@ class Session:
         reason = self.context.stop_reason
         assert reason is not None
         self.context.say(f"asked to stop ({reason}): SIG{self.command.stop_signal} to the command")
+        self._pause(process)
         process.send(getattr(signal, f"SIG{self.command.stop_signal}"))
+        process.send(signal.SIGCONT)
         status = process.wait(_ORPHAN_S if reason == "parent_gone" else 1e6)
         for line in process.lines():
             self.reading.hear(line)
@@ -142,9 +147,22 @@ class Session:
         self.context.say(f"the command ended with {ending(status)}")
         raise Stopped(reason, self._checkpoint() is not None)
 
+    def _pause(self, process: Command) -> None:
+        """Hold the command where none of its checkpoints is half-written: most programs end at once on a signal."""
+        process.send(signal.SIGSTOP)
+        end = time.monotonic() + _WRITE_S
+        while self._half_written() and time.monotonic() < end:
+            process.send(signal.SIGCONT)
+            time.sleep(0.05)
+            process.send(signal.SIGSTOP)
+
     def _checkpoint(self) -> Path | None:
         name = self.command.checkpoint
         return None if name is None else newest_checkpoint(self.out, name, self.values)
+
+    def _half_written(self) -> list[Path]:
+        name = self.command.checkpoint
+        return [] if name is None else half_written(self.out, name, self.values)
 
     def _await_reason(self) -> None:
         """Slurm signals the command as well as us and the parent: that it was stopped is known a moment later, also

@@ -7,9 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -163,6 +165,54 @@ def test_stopped_command_resumes_and_every_epoch_is_logged_once(here: Path) -> N
     lines = read_json_lines(directory.metrics)
     assert [(line["epoch"], line["attempt"]) for line in lines] == [(1, 1), (2, 1), (3, 2)]
     assert read_json(directory.result)["attempts"] == 2
+
+
+# Writes its checkpoint in place, for most of the time that an epoch takes
+SLOW_WRITER = """\
+import io, pathlib, sys, time, zipfile
+out, resume = pathlib.Path(sys.argv[1]), len(sys.argv) > 2
+place = out / "state.pt"
+first = int(zipfile.ZipFile(place).read("epoch")) if resume else 0
+for epoch in range(first + 1, 16):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file: file.writestr("epoch", str(epoch))
+    with place.open("wb", buffering=0) as file:
+        file.write(archive.getvalue()[:30])
+        time.sleep(0.18)
+        file.write(archive.getvalue()[30:])
+    print(f"epoch {epoch}: mae {1 / epoch}", flush=True)
+    time.sleep(0.02)
+"""
+SLOW = {
+    "run": ["{python}", "{here}/slow_writer.py", "{out}"],
+    "resume": ["{python}", "{here}/slow_writer.py", "{out}", "--resume"],
+    "checkpoint": "state.pt",
+    "metrics": {"pattern": r"epoch (?P<epoch>\d+): mae (?P<val_mae>\S+)"},
+}
+
+
+@pytest.mark.parametrize("signalled", ["parent", "command"])
+def test_a_checkpoint_that_a_stop_would_tear_is_awaited_and_a_torn_one_is_not_resumed(
+    here: Path, signalled: str
+) -> None:
+    (here / "slow_writer.py").write_text(SLOW_WRITER)
+    directory = write_run(here / "exp", config={"task": "command"}, command=SLOW, values={})
+    parent = subprocess.Popen(parent_command(directory), env=environment())
+    wait_until(lambda: len(read_json_lines(directory.metrics)) > 2, what="three epochs")
+    state = directory.output / "state.pt"
+    if signalled == "parent":
+        parent.send_signal(signal.SIGTERM)
+    else:
+        wait_until(lambda: state.stat().st_size == 30, what="half a checkpoint")
+        (child,) = psutil.Process(read_json(directory.heartbeat)["pid"]).children()
+        child.kill()
+    parent.wait(30)
+    assert zipfile.is_zipfile(state) == (signalled == "parent")
+    subprocess.run(parent_command(directory), env=environment(), check=True)
+    said = directory.log(2).read_text()
+    assert ("resuming: " in said) == (signalled == "parent")
+    assert ("state.pt is half-written" in said) == (signalled == "command")
+    assert [line["epoch"] for line in read_json_lines(directory.metrics)] == list(range(1, 16))
 
 
 def test_cancelled_command_without_a_checkpoint_claims_none(here: Path) -> None:
