@@ -100,7 +100,9 @@ def test_alignns_own_histories_give_one_table_as_runs_and_adopted(tmp_path: Path
 
     def ended(attempt: int) -> list[str]:
         return [
-            line["outcome"] for line in read_json_lines(run.attempts) if "ended" in line and line["attempt"] == attempt
+            line.get("kind") or line["outcome"]
+            for line in read_json_lines(run.attempts)
+            if "ended" in line and line["attempt"] == attempt
         ]
 
     stop(1, "pid", signal.SIGKILL)
@@ -110,7 +112,7 @@ def test_alignns_own_histories_give_one_table_as_runs_and_adopted(tmp_path: Path
         stop(attempt, "parent_pid", number)
         parent.wait(60)
     subprocess.run(parent_command(run), env=environment(), cwd=tmp_path, check=True, capture_output=True)
-    assert [*map(ended, (1, 2, 3, 4))] == [["failed"], ["cancelled"], ["timeout"], ["completed"]]
+    assert [*map(ended, (1, 2, 3, 4))] == [["killed"], ["cancelled"], ["timeout"], ["completed"]]
     assert len(losses(calm)) == 2 * EPOCHS
     # It writes an epoch into its history after it has saved it: each stop can lose the row of one
     assert 2 * EPOCHS - 3 <= len(losses(run)) <= 2 * EPOCHS
