@@ -62,7 +62,7 @@ def train(directory: ExperimentDir) -> None:
             run.path.mkdir(parents=True, exist_ok=True)
             run.config.write_text(yaml.safe_dump({"experiment": "false_alarms", "task": "crystal", **shared}))
             context = RunContext(run, variant=variant, params=shared["params"])
-            write_json(run.result, result_of(CrystalTask().run(params, context), read_run_config(run), run, 1))
+            result_of(CrystalTask().run(params, context), read_run_config(run), run, 1).write(run)
     write_json(directory.manifest, {"experiment": "false_alarms", "task": "crystal", "runs": planned})
 
 

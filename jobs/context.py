@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.failure import STOP_REASONS, Stopped
-from jobs.heartbeat import Heartbeat
+from jobs.heartbeat import HeartbeatThread
 from jobs.log import say
 from jobs.patience import patiently
 from runner.files import append_json, append_line, content, read_json_lines, write_text
@@ -45,7 +45,7 @@ class RunContext:
         threads: int = 1,
         gpus: int = 0,
         cache_root: Path | None = None,
-        heartbeat: Heartbeat | None = None,
+        heartbeat: HeartbeatThread | None = None,
         thresholds: Thresholds = DEFAULT,
         params: Mapping[str, Any] | None = None,
         config_dir: Path | None = None,

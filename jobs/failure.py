@@ -1,4 +1,4 @@
-"""Why a run did not complete: the exceptions, and failure.json. The kinds are those of `runner.rundir.failures`."""
+"""Why a run did not complete: the exceptions, and the failure that an ending stands for."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ import signal
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from runner.errors import UserError
-from runner.files import read_json, write_json
+from runner.rundir.failures import Failure
 from runner.rundir.failures import Kind as Kind
-from runner.rundir.layout import RunDir
 
 # What `RunContext.stop_reason` may say, and the kind a run then fails with.
 STOP_REASONS = {
@@ -44,33 +42,6 @@ class Stopped(Exception):
             raise ValueError(f"stop reason {reason!r}; allowed: {', '.join(STOP_REASONS)}")
         self.reason, self.checkpoint = reason, checkpoint
         super().__init__(reason)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """The content of failure.json."""
-
-    kind: Kind
-    message: str
-    attempt: int
-    time: float  # Unix seconds
-    job_id: str | None = None  # as Slurm writes it: 123 or 123_4
-    traceback: str = ""
-    fingerprint: str = ""  # equal for failures that have the same cause, for the circuit breaker
-    provisional: bool = False  # written by the parent when the run was asked to stop and had not left yet
-
-    def write(self, directory: RunDir) -> None:
-        write_json(directory.failure, asdict(self))
-
-
-def read_failure(directory: RunDir) -> Failure | None:
-    """The failure of the last attempt, or None; fields that a newer version may have added are left out."""
-    found = read_json(directory.failure)
-    if not isinstance(found, dict) or found.get("kind") not in list(Kind):
-        return None
-    known = {name: found[name] for name in Failure.__dataclass_fields__ if name in found}
-    known.update(kind=Kind(found["kind"]), attempt=found.get("attempt", 0), time=found.get("time", 0.0))
-    return Failure(**{"message": "", **known})
 
 
 def failure_of_exception(error: BaseException, attempt: int, job_id: str | None) -> Failure:

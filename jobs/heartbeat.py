@@ -8,14 +8,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from jobs.log import say
 from runner.files import write_json
 from runner.rundir.layout import RunDir
-from runner.rundir.processes import HEARTBEAT_SECONDS, this_process
-
-PROGRESS = ("epoch", "epochs", "metric", "value", "health")  # health: ok, warning or blocking
+from runner.rundir.processes import HEARTBEAT_SECONDS, Heartbeat
 
 
 def interval_from_environment() -> float:
@@ -29,7 +28,7 @@ def peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
 
 
-class Heartbeat:
+class HeartbeatThread:
     """Replaces heartbeat.json every `interval` seconds from a thread of its own, and whenever `beat` is called.
 
     facts: what stays the same (job_id, array_task_id, attempt, memory_limit_bytes).
@@ -44,8 +43,7 @@ class Heartbeat:
         self._interval = interval
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._progress: dict[str, Any] = dict.fromkeys(PROGRESS)
-        self._facts = {**this_process(), "parent_pid": os.getppid(), **facts, "interval": interval}
+        self._last = Heartbeat.this(parent_pid=os.getppid(), interval=interval, **facts)
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -53,12 +51,12 @@ class Heartbeat:
         self._thread.start()
 
     def beat(self, **progress: Any) -> None:
-        """Write now. progress: any of PROGRESS; kept for the beats that follow."""
+        """Write now. progress: epoch, epochs, metric, value, health; kept for the beats that follow."""
         with self._lock:
             self._check()
-            self._progress.update(progress)
-            now = {"time": time.time(), "ended": self._ended.is_set(), "peak_memory_bytes": peak_memory_bytes()}
-            write_json(self._directory.heartbeat, {**self._facts, **self._progress, **now})
+            now, ended = time.time(), self._ended.is_set()
+            self._last = replace(self._last, time=now, ended=ended, peak_memory_bytes=peak_memory_bytes(), **progress)
+            write_json(self._directory.heartbeat, vars(self._last))
 
     def end(self) -> None:
         """Write the last one."""

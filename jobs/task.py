@@ -47,6 +47,7 @@ class Task(Protocol):
     # Optional: reported(params) -> runner.config.ranking.Reported: the metrics of a run, and the good end of each;
     # quantities(all_params) -> Sequence[runner.health.quantities.Quantity]: units, healthy borders and advice of what
     # the runs log. `submit` keeps them as data: columns, figures and health rules follow, here and without this class.
+    # advice: ClassVar[Mapping[Kind, str]]: what to do about a failure, where its keys are the task's own.
 
     def prepare(self, params: Sequence[BaseModel], cache_root: Path, log: Callable[[str], None]) -> list[Preparation]:
         """Fetch data and fill the caches for all `params`; runs on a node with internet."""

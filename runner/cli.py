@@ -5,22 +5,33 @@ Modules are imported inside the commands, so that `runner --help` answers at onc
 
 from __future__ import annotations
 
-import gc
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from runner import terminal
+from runner.commands.options import (
+    ClusterName,
+    Config,
+    Experiment,
+    Format,
+    Names,
+    Only,
+    Root,
+    Set,
+    StatusFormat,
+    collector_paused,
+    directory_of,
+    opened,
+    opened_with_cluster,
+)
 from runner.errors import EXIT_FAILED, CommandFailed, UserError
 from runner.terminal import RUN_SYNTAX, Voice, tell
 
 if TYPE_CHECKING:
-    from runner.commands.loading import Destination, Loaded
+    from runner.commands.loading import Loaded
 
 app = typer.Typer(
     name="runner",
@@ -30,30 +41,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-class Format(StrEnum):
-    table = "table"
-    json = "json"
-    csv = "csv"
-
-
-class StatusFormat(StrEnum):
-    table = "table"
-    json = "json"
-
-
-Config = Annotated[Path, typer.Argument(help="Experiment file.", metavar="CONFIG")]
-Experiment = Annotated[
-    str | None, typer.Argument(help="Directory, name or config; else the last submitted.", metavar="EXPERIMENT")
-]
-Root = Annotated[Path | None, typer.Option("--root", help="Directory of all experiments; else RUNNER_ROOT, else runs.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="Override a key: --set train.epochs=5 (may be repeated).")]
-Only = Annotated[
-    list[str] | None, typer.Option("--only", help=f"These runs: {RUN_SYNTAX} (may be repeated).", metavar="RUN")
-]
-Names = Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="These runs, as --only.")]
-ClusterName = Annotated[str | None, typer.Option("--cluster", help="local, or a cluster file.")]
 
 
 @app.callback()
@@ -90,7 +77,7 @@ def expand(
     from runner.commands import expand as command
     from runner.console import console as console_of
 
-    loaded = _load(config, root, set_)
+    loaded = opened(config, root, set_)
     if format_ is Format.table:
         console = console_of()
         console.print(command.as_table(loaded, console.width))
@@ -106,7 +93,7 @@ def prepare(config: Config, root: Root = None, set_: Set = None, cluster: Cluste
     """Fetch data and encoders and fill the caches, on a machine with internet; or say what is missing."""
     from runner.commands import prepare as command
 
-    loaded, destination = _load_with_cluster(config, root, set_, cluster)
+    loaded, destination = opened_with_cluster(config, root, set_, cluster)
     found = command.prepare(loaded, destination.cluster, tell)
     for item in found:
         print(f"{'ready  ' if item.ready else 'MISSING'}  {item.what}" + (f": {item.detail}" if item.detail else ""))
@@ -135,7 +122,7 @@ def submit(
     from runner.submit.plan import Policy
     from runner.submit.submission import Origin
 
-    loaded, destination = _load_with_cluster(config, root, set_, cluster)
+    loaded, destination = opened_with_cluster(config, root, set_, cluster)
     runs = command.chosen(loaded, only or [])
     chosen = destination.cluster
     refuse_bad_data(loaded, runs)
@@ -167,9 +154,8 @@ def resubmit(
     from runner.commands import resubmit as command
     from runner.commands.submit import lines
     from runner.commands.watch import wait as wait_for
-    from runner.submit.selection import experiment_directory, root_directory
 
-    again = command.reload(experiment_directory(experiment, root_directory(root)), cluster)
+    again = command.reload(directory_of(experiment, root), cluster)
     outcome = command.resubmit(again, [*(name or []), *(only or [])], kind or [], force, dry_run)
     for line in lines(outcome, again.loaded, again.cluster, dry_run):
         tell(line)
@@ -182,9 +168,8 @@ def reread(experiment: Experiment = None, root: Root = None) -> None:
     """Read the metrics of a command anew, after their mapping was corrected in the experiment file."""
     from runner.commands import reread as command
     from runner.config.quantities import counted
-    from runner.submit.selection import experiment_directory, root_directory
 
-    directory = experiment_directory(experiment, root_directory(root))
+    directory = directory_of(experiment, root)
     config = Path(experiment) if experiment is not None and Path(experiment).is_file() else None
     unread = 0
     for run_id, outcome in command.reread(directory, config):
@@ -202,9 +187,8 @@ def failures(experiment: Experiment = None, root: Root = None) -> None:
     """Say of each failed run why it failed, with its last lines and the next command."""
     from runner.commands import failures as command
     from runner.commands.status import take
-    from runner.submit.selection import experiment_directory, root_directory
 
-    found = list(command.blocks(take(experiment_directory(experiment, root_directory(root)))))
+    found = list(command.blocks(take(directory_of(experiment, root))))
     print("\n\n".join(found) if found else "no run has failed")
 
 
@@ -218,7 +202,7 @@ def run(
     """Train one run here, in the foreground."""
     from runner.commands import run as command
 
-    status = command.execute(command.prepare(_load(config, root, set_), name))
+    status = command.execute(command.prepare(opened(config, root, set_), name))
     raise typer.Exit(EXIT_FAILED if status else 0)
 
 
@@ -234,15 +218,14 @@ def status(
     """Say how far an experiment is: counts, and a row a run."""
     from runner.commands import status as command
     from runner.console import console as console_of
-    from runner.submit.selection import experiment_directory, root_directory
 
-    directory = experiment_directory(experiment, root_directory(root))
+    directory = directory_of(experiment, root)
     if watch:
         from runner.commands.watch import watch as look_again
 
         look_again(lambda: command.take(directory))
         return
-    with _collector_paused():
+    with collector_paused():
         taken = command.take(directory)
     if format_ is StatusFormat.json:
         print(command.as_json(taken))
@@ -263,10 +246,9 @@ def logs(
 ) -> None:
     """Print the log of a run."""
     from runner.commands import logs as command
-    from runner.submit.selection import experiment_directory, root_directory
 
     look = command.awaited if follow else command.find
-    found, log = look(experiment_directory(experiment, root_directory(root)), name, attempt)
+    found, log = look(directory_of(experiment, root), name, attempt)
     parts = command.follow(found, log) if follow else [command.read(log)]
     stdout = terminal.original(sys.stdout)
     for text in parts if raw else command.cleaned(parts):
@@ -288,9 +270,8 @@ def cancel(
     """Stop runs that are queued or running."""
     from runner.commands import cancel as command
     from runner.config.quantities import counted
-    from runner.submit.selection import experiment_directory, root_directory
 
-    directory = experiment_directory(experiment, root_directory(root))
+    directory = directory_of(experiment, root)
     chosen = command.cancel(directory, [*(name or []), *(only or [])], state or command.USUAL)
     for planned in chosen:
         print(planned.run_id)
@@ -307,9 +288,8 @@ def promote(
 ) -> None:
     """Write the next stage's experiment file from the variants that the summary promotes."""
     from runner.commands import promote as command
-    from runner.submit.selection import experiment_directory, root_directory
 
-    path = command.promote(experiment_directory(experiment, root_directory(root)), next_, top, incomplete)
+    path = command.promote(directory_of(experiment, root), next_, top, incomplete)
     print(path)
     tell(f"next: runner submit {path}")
 
@@ -326,10 +306,9 @@ def clean(
     """Free disk space; never touch a run that is queued or running."""
     from runner.commands import clean as command
     from runner.config.quantities import counted
-    from runner.submit.selection import experiment_directory, root_directory
 
     kinds = command.checked({"checkpoints": checkpoints, "failed": failed, "gone": gone})
-    directory = experiment_directory(experiment, root_directory(root))
+    directory = directory_of(experiment, root)
     found = command.find(directory, kinds) if dry_run else []
     sizes = {waste.run: waste.bytes for waste in found} if dry_run else dict(command.clean(directory, kinds))
     for cleaned, size in sizes.items():
@@ -347,9 +326,8 @@ def bundle(
     """Pack an experiment into one archive without checkpoints, for a colleague or the end of a project."""
     from runner.commands import bundle as command
     from runner.config.quantities import counted
-    from runner.submit.selection import experiment_directory, root_directory
 
-    directory = experiment_directory(experiment, root_directory(root))
+    directory = directory_of(experiment, root)
     archive = output or Path(f"{directory.path.resolve().name}.tar.gz")
     packed = command.bundle(directory, archive)
     print(archive)
@@ -363,9 +341,8 @@ def bundle(
 def supervise(experiment: Experiment = None, root: Root = None, only: Only = None) -> None:
     """Look after an experiment in this process: wait, retry, summarise, go on to the next stage."""
     from runner.commands.supervise import follow
-    from runner.submit.selection import experiment_directory, root_directory
 
-    follow(experiment_directory(experiment, root_directory(root)), only or [])
+    follow(directory_of(experiment, root), only or [])
 
 
 @app.command()
@@ -402,9 +379,10 @@ def doctor(
     from runner.commands.doctor import examine
     from runner.config import cluster as clusters
     from runner.config.quantities import counted
+    from runner.rundir.layout import ExperimentDir
     from runner.submit.selection import root_directory
 
-    site = clusters.load(cluster, Path.cwd() / "experiment.yaml")
+    site = clusters.load(cluster, Path.cwd() / ExperimentDir.experiment_file.name)
     if not isinstance(site, clusters.SlurmCluster):
         raise UserError(f"{cluster} is no Slurm site", next_command="runner doctor configs/clusters/slurm.yaml")
     ill = 0
@@ -437,36 +415,7 @@ def _supervise(loaded: Loaded, cluster: Any, only: list[str]) -> None:
         watch(loaded.directory, cluster, only)
     else:
         process = start_following(loaded.directory, only)
-        tell(f"supervised by process {process}; log: {loaded.directory.path}/supervisor.log")
-
-
-def _load(config: Path, root: Path | None, overrides: list[str] | None) -> Loaded:
-    from runner.commands.loading import load
-    from runner.submit.selection import root_directory
-
-    with _collector_paused():
-        return load(config, root_directory(root), overrides or [])
-
-
-def _load_with_cluster(
-    config: Path, root: Path | None, overrides: list[str] | None, cluster: str | None
-) -> tuple[Loaded, Destination]:
-    from runner.commands.loading import load_with_cluster
-    from runner.submit.selection import root_directory
-
-    with _collector_paused():
-        return load_with_cluster(config, root_directory(root), overrides or [], cluster)
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Without Python's cycle collector, which would walk 100,000 runs again and again; they stay to the end anyway."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
+        tell(f"supervised by process {process}; log: {loaded.directory.supervisor_log}")
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ def train(folder: Path, cache: Path, models: Mapping[str, Mapping[str, Any]], **
         shared = {"run_id": run.run_id, "variant": variant, "seed": 0, "params": params.model_dump(mode="json")}
         run.config.write_text(yaml.safe_dump({"experiment": "small", "task": "crystal", **shared}))
         outcome = CrystalTask().run(params, RunContext(run, variant=variant, cache_root=cache))
-        write_json(run.result, result_of(outcome, read_run_config(run), run, 1))
+        result_of(outcome, read_run_config(run), run, 1).write(run)
         planned.append({**shared, "axes": {"model": variant}})
     write_json(directory.manifest, {"experiment": "small", "task": "crystal", "runs": planned})
     return directory

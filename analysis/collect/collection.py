@@ -15,21 +15,15 @@ from analysis.collect.manifest import Manifest, PlannedRun, Select, read_manifes
 from analysis.collect.run_record import ReadingOptions, RunRecord, read_run
 from runner.files import LARGEST_FILE
 from runner.health.findings import Finding
-from runner.rundir.layout import ExperimentDir
+from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.states import run_state
 from runner.submit.survey import survey
 
-WATCHED = frozenset(
-    {
-        "result.json",
-        "failure.json",
-        "metrics.jsonl",
-        "fusion_weights.csv",
-        "diagnostics.jsonl",
-        "predictions.csv",
-        "provenance.json",
-    }
-)
+_READ = (
+    RunDir.result, RunDir.failure, RunDir.metrics, RunDir.fusion_weights, RunDir.diagnostics, RunDir.predictions,
+    RunDir.provenance,
+)  # fmt: skip
+WATCHED = frozenset(file.name for file in _READ)
 Signature = str  # "name mtime_ns size inode" of every file that is read, joined by "/"; empty: no such run directory
 UNREADABLE = "?"  # in a signature
 PARALLEL_FROM = 200  # runs to read; below, starting a process costs more than it saves
@@ -74,7 +68,7 @@ def collect(path: Path, *, now: float | None = None, cache: bool = True) -> Coll
     present = _names(directory.runs)
     folder = str(directory.runs)
     signatures = {run.run_id: _signature(folder, run.run_id) if run.run_id in present else "" for run in manifest.runs}
-    unfinished = {run_id for run_id, signature in signatures.items() if "result.json" not in _files(signature)}
+    unfinished = {run_id for run_id, signature in signatures.items() if RunDir.result.name not in _files(signature)}
     states, queue = survey(directory, unfinished, now)
     for run_id in unfinished & present:  # again: what the queue no longer has may have ended since
         signatures[run_id] = _signature(folder, run_id)

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from runner import files
-from runner.files import as_number
+from runner.record import finite_items as finite_items
 
 UNREADABLE = files.NO_FILE | {errno.EACCES, errno.EPERM}  # the last two: somebody else's file
 TAIL = 8 * 1024  # bytes; holds the last line of most logs
@@ -116,17 +116,3 @@ def cell_value(name: str, cell: str) -> Any:
         return float(cell)
     except ValueError:
         return cell
-
-
-def finite_items(value: Any) -> dict[str, float]:
-    """The finite numbers of a mapping, by name."""
-    if not isinstance(value, dict):
-        return {}
-    return {str(name): number for name, item in value.items() if (number := as_number(item)) is not None}
-
-
-def fusion_layers(result: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Layer → quantities at the best epoch, of a run's result.json."""
-    fusion = result.get("fusion")
-    layers = fusion.items() if isinstance(fusion, dict) else ()
-    return {str(layer): finite_items(values) for layer, values in layers}

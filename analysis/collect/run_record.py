@@ -15,7 +15,9 @@ from runner.health.findings import Finding
 from runner.health.judgement import Ending, Logs, finished_findings, live_findings
 from runner.health.quantities import LATE
 from runner.health.thresholds import Thresholds
+from runner.rundir.failures import Failure
 from runner.rundir.layout import RunDir
+from runner.rundir.result import Result
 
 UNKNOWN_SPREAD = Spread(None, None, None)
 MOST_NOTES = 10  # of a run
@@ -81,39 +83,28 @@ def read_run(
 def _read_result(record: RunRecord, run: RunDir, files: frozenset[str], options: ReadingOptions) -> None:
     if run.result.name not in files:
         return
-    result = reading.json_object(run.result)
+    result = Result.of(reading.json_object(run.result))
     if result is None:
         record.problems.append("result.json is not readable")
         return
-    if result.get("run_id", run.run_id) != run.run_id:
-        record.problems.append(f"result.json belongs to another run ({result['run_id']})")
+    if result.run_id not in (None, run.run_id):
+        record.problems.append(f"result.json belongs to another run ({result.run_id})")
         return
     record.completed = True
-    metrics = result.get("metrics")
-    record.metrics = reading.finite_items(metrics)
-    unusable = sorted(set(metrics) - set(record.metrics)) if isinstance(metrics, dict) else []
-    if unusable:
-        record.problems.append(f"result.json: {', '.join(unusable)} not a finite number")
-    numbers = reading.finite_items(result)
-    record.best_epoch, record.epochs = as_count(numbers.get("best_epoch")), as_count(numbers.get("epochs"))
-    record.parameters, record.attempts = as_count(numbers.get("parameters")), as_count(numbers.get("attempts"))
-    record.seconds = numbers.get("seconds")
-    record.gpus, record.cost = as_count(numbers.get("gpus")), reading.finite_items(result.get("cost"))
-    record.stopped_early = result.get("stopped_early") is True
-    adjustments = result.get("adjustments")
-    record.adjustments = adjustments if isinstance(adjustments, dict) else {}
+    if result.unusable:
+        record.problems.append(f"result.json: {', '.join(result.unusable)} not a finite number")
+    for name in ("metrics", "best_epoch", "epochs", "stopped_early", "seconds", "parameters", "attempts", "gpus",
+                 "cost", "adjustments", "fusion"):  # fmt: skip
+        setattr(record, name, getattr(result, name))
     if run.provenance.name in files:
         made_with = reading.json_object(run.provenance)
         record.problems += [] if made_with else ["provenance.json cannot be read, so its code is not compared"]
         record.code = code_version(made_with or {}, user_code=options.user_code)
-    record.fusion = reading.fusion_layers(result)
-    _read_extra(record, result.get("extra"))
+    _read_extra(record, result.extra)
 
 
-def _read_extra(record: RunRecord, extra: Any) -> None:
+def _read_extra(record: RunRecord, extra: Mapping[str, Any]) -> None:
     """What a task may say beyond the common fields, as far as the summary knows it."""
-    if not isinstance(extra, dict):
-        return
     weights, notes = extra.get("loss_weights"), extra.get("notes")
     if isinstance(weights, dict):
         record.loss_weights = {str(key): str(part) for key, part in weights.items()}
@@ -124,15 +115,12 @@ def _read_extra(record: RunRecord, extra: Any) -> None:
 def _read_failure(record: RunRecord, run: RunDir, files: frozenset[str]) -> None:
     if run.failure.name not in files:
         return
-    failure = reading.json_object(run.failure)
+    failure = Failure.of(reading.json_object(run.failure))
     if failure is None:
         record.problems.append("failure.json is not readable")
-        failure = {}
-    message = str(failure.get("message") or "").strip()
-    record.failure = {
-        "kind": str(failure.get("kind") or "unknown"),
-        "message": message.splitlines()[0][:300] if message else "",
-    }
+        failure = Failure()
+    message = failure.message.strip()
+    record.failure = {"kind": failure.kind.value, "message": message.splitlines()[0][:300] if message else ""}
 
 
 def _read_logs(

@@ -14,10 +14,11 @@ from runner.rundir.layout import ExperimentDir
 def submitted_file(directory: ExperimentDir) -> Source:
     """With its --set; CommandFailed where there is neither a copy of it nor the file itself."""
     sent = manifest.submissions(directory)
-    copy = directory.submission(sent[-1].number) / "experiment.yaml" if sent else None
+    copy = directory.experiment_copy(sent[-1].number) if sent else None
     if copy is not None and copy.is_file():
-        return experiment_file.load(copy, sent[-1].origin.get("overrides") or []).source
-    config = Path(str(manifest.read(directory).content.get("config")))
+        origin = sent[-1].origin
+        return experiment_file.load(copy, origin.overrides if origin else []).source
+    config = Path(str(manifest.read(directory).config))
     if not config.is_file():
         raise CommandFailed(f"{directory.submissions} holds no experiment file, and {config} is not here")
     return experiment_file.load(config).source

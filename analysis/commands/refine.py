@@ -18,6 +18,7 @@ from runner.config import experiment as experiment_file
 from runner.config.experiment import checked_name
 from runner.config.yaml_output import dump
 from runner.errors import CommandFailed, UserError
+from runner.rundir.layout import ExperimentDir
 from runner.submit.selection import experiment_directory
 from runner.terminal import tell
 
@@ -48,7 +49,7 @@ def command(
         note = "; the best was at the edge, so the grid goes beyond it" if finer.at_edge else ""
         tell(f"{finer.axis}: {shown}{note}")
     content = refined(submitted_file(directory).value, best, axes, name or f"{directory.path.resolve().name}_refined")
-    path = directory.path.parent / str(content["experiment"]) / "experiment.yaml"
+    path = ExperimentDir(directory.path.parent / str(content["experiment"])).experiment_file
     if path.exists():
         raise CommandFailed(f"{path} exists; nothing is overwritten", next_command="another --name")
     head = f"Written by `analysis refine {summary.collection.manifest.experiment}` around {best.name}."

@@ -44,7 +44,7 @@ def command(
 ) -> None:
     """Rank the variants, judge their health, choose one, and say what to do next."""
     summary = summarize(experiment_directory(experiment, root).path)
-    console, directory = stdout_console(), summary.collection.directory
+    console = stdout_console()
     if format is Format.json:
         sys.stdout.write(json.dumps(to_json(summary), indent=1) + "\n")
     elif format is Format.csv:
@@ -52,6 +52,16 @@ def command(
     else:
         show(summary, console, everything or verbose, verbose)
     sys.stdout.flush()  # before the files: a pipe sees the result at once
+    save(summary, report)
+    if report and format is Format.table:
+        show_report(summary.collection.directory, console)
+    else:
+        tell(f"wrote {summary.collection.directory.analysis}")
+
+
+def save(summary: Summary, report: bool = True) -> None:
+    """Write the files of analysis/."""
+    directory = summary.collection.directory
     written(
         {
             directory.summary_csv: to_csv(summary),
@@ -64,10 +74,6 @@ def command(
     )
     if report:
         save_report(summary)
-        if format is Format.table:
-            show_report(directory, console)
-            return
-    tell(f"wrote {directory.analysis}")
 
 
 def search_files(summary: Summary) -> dict[Path, str]:

@@ -188,7 +188,9 @@ def goal(summary: Summary) -> list[Line]:
     value = variant.test or variant.val
     assert value is not None  # it was ranked
     name = manifest.select.test_metric if variant.test else manifest.select.metric
-    borders = {word: manifest.target_mae[word] for word in ("good", "acceptable") if word in manifest.target_mae}
+    borders: dict[str, float] = {
+        word: manifest.target_mae[word] for word in ("good", "acceptable") if word in manifest.target_mae
+    }
     reached = next((word for word, border in borders.items() if value.mean <= border), "")
     wanted = ", ".join(f"{word} {border:g}" for word, border in borders.items())
     verdict = f"{reached} (at most {borders[reached]:g})" if reached else f"not reached: {wanted}"

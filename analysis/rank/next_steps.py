@@ -14,6 +14,7 @@ from analysis.rank.ranking import Variant
 from analysis.rank.statistics import CLAIM_SEEDS
 from analysis.task_definitions import FULL_TRAINING
 from runner.rundir import manifest as submitted
+from runner.rundir.layout import ExperimentDir
 from runner.submit.selection import root_directory
 
 PROMOTED = 3
@@ -44,7 +45,7 @@ def next_steps(collection: Collection, choice: Choice | None, *, provisional: bo
     if manifest.adopted:
         if states & {"incomplete", "failed"}:
             steps.append(Step("read what has changed since", f"runner adopt {shlex.quote(str(manifest.config))}"))
-        if manifest.next_stage and choice is not None and not provisional:
+        if manifest.next and choice is not None and not provisional:
             steps.append(Step("write the next stage", f"runner promote {name}"))
         return steps
     if "failed" in states:
@@ -61,7 +62,7 @@ def next_steps(collection: Collection, choice: Choice | None, *, provisional: bo
     if few_seeds and (seeds := _more_seeds(collection)):
         command = _submit(collection, changes={"matrix.seeds": str(seeds)})
         steps.append(Step("train more seeds, before a difference is claimed", command))
-    if manifest.next_stage:
+    if manifest.next:
         steps.append(Step("write the next stage", f"runner promote {name}"))
     if manifest.task in FULL_TRAINING:
         changes = {"experiment": f"{manifest.experiment}_full", **FULL_TRAINING[manifest.task]}
@@ -85,11 +86,11 @@ def _more_seeds(collection: Collection) -> list[int]:
 def _submit(collection: Collection, only: str | None = None, changes: Mapping[str, str] | None = None) -> str:
     """`runner submit` of the same file with the options that it was submitted with, and with `changes` after them."""
     sent = submitted.submissions(collection.directory)
-    origin = sent[-1].origin if sent else {}
-    options = [("--set", str(text)) for text in origin.get("overrides") or []]
+    origin = sent[-1].origin if sent else None
+    options = [("--set", text) for text in (origin.overrides if origin else [])]
     options += [("--set", f"{key}={value}") for key, value in (changes or {}).items()]
-    if origin.get("cluster_option"):
-        options.append(("--cluster", str(origin["cluster_option"])))
+    if origin and origin.cluster_option:
+        options.append(("--cluster", origin.cluster_option))
     root = collection.directory.path.parent
     if root.resolve() != root_directory(None).resolve():
         options.append(("--root", os.path.normpath(root)))
@@ -103,6 +104,6 @@ def _config(collection: Collection) -> str:
     if named and Path(named).is_file():
         return named
     folder = collection.directory.submissions
-    copies = [path for path in folder.glob("*/experiment.yaml") if path.parent.name.isdigit()]
+    copies = [path for path in folder.glob(f"*/{ExperimentDir.experiment_file.name}") if path.parent.name.isdigit()]
     newest = max(copies, key=lambda path: int(path.parent.name), default=None)
     return str(newest or named or f"configs/{collection.manifest.experiment}.yaml")

@@ -9,6 +9,7 @@ from typing import Any
 
 from analysis.rank.ranking import Variant
 from analysis.task_definitions import FULL_EPOCHS, FULL_PATIENCE
+from runner.config.dotted import with_value
 from runner.config.yaml_output import dump
 from runner.files import as_number
 
@@ -58,11 +59,11 @@ def refined(content: Mapping[str, Any], best: Variant, axes: Sequence[FinerAxis]
 
     The best is the baseline of the new experiment.
     """
-    params: dict[str, Any] = dict(content.get("params") or {})
+    params = dict(content.get("params") or {})
     varied = {finer.axis for finer in axes}
     for key, value in sorted(best.axes.items(), key=lambda item: item[0].count(".")):
         if key not in varied:
-            params = _with(params, key.split("."), value)
+            params = with_value(params, key.split("."), value)
     matrix: dict[str, Any] = {"axes": {finer.axis: list(finer.values) for finer in axes}}
     if "seeds" in (content.get("matrix") or {}):
         matrix["seeds"] = content["matrix"]["seeds"]
@@ -70,13 +71,6 @@ def refined(content: Mapping[str, Any], best: Variant, axes: Sequence[FinerAxis]
     described = f"A finer grid around {best.name} of {content.get('experiment')}."
     changed = {"experiment": name, "description": described, "params": params, "matrix": matrix}
     return {**kept, **changed, "baseline": {finer.axis: finer.best for finer in axes}}
-
-
-def _with(params: Any, path: Sequence[str], value: Any) -> dict[str, Any]:
-    """A copy of `params` with the value at `path`."""
-    section = params if isinstance(params, dict) else {}
-    first, *rest = path
-    return {**section, first: _with(section.get(first), rest, value) if rest else value}
 
 
 def best_config(content: Mapping[str, Any], chosen: Variant) -> str:

@@ -92,7 +92,7 @@ def summarize(path: Path, *, now: float | None = None, cache: bool = True) -> Su
     problem = collection.cache_error or (comparison.cache.save() if cache else "")
     if problem:
         notes.append(f"nothing was cached, so the next call is as slow: {problem}")
-    top = manifest.next_stage.get("top", PROMOTED)
+    top = manifest.next.get("top", PROMOTED)
     return Summary(
         collection=collection,
         variants=tuple(variants),

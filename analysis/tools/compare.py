@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from analysis.collect.predictions import Predictions, read_predictions
-from analysis.collect.reading import fusion_layers, json_object
+from analysis.collect.reading import json_object
 from analysis.commands.options import DEFAULT_ROOT, Format, FormatOption, OfExperiment, Root
 from analysis.commands.selection import CHECKPOINT, is_run, run_of, variant_named
 from analysis.commands.tables import write_rows
@@ -23,6 +23,7 @@ from analysis.rank.summary import summarize
 from runner.errors import CommandFailed
 from runner.rundir.cache_root import cache_root
 from runner.rundir.layout import ExperimentDir, RunDir
+from runner.rundir.result import Result
 from runner.submit.selection import experiment_directory
 from runner.terminal import tell
 
@@ -81,7 +82,8 @@ def side_named(word: str, experiment: str | None, root: Path, split: str) -> Sid
         return Side(f"{run.path.resolve().name}/{path.name}", {None: predictions}, fusion)
     if is_run(run):
         predictions = read_predictions(run.predictions, split)
-        fusion = fusion_layers(json_object(run.result) or {})
+        result = Result.of(json_object(run.result))
+        fusion = result.fusion if result else {}
         return Side(run.path.resolve().name, {None: predictions} if len(predictions) else {}, fusion)
     whole = ExperimentDir(path).manifest.is_file() or ExperimentDir(root / word).manifest.is_file()
     summary = summarize(experiment_directory(word if whole else experiment, root).path)

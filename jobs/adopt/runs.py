@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ class AdoptedRun:
                     sign["sha256"] = sha256(read_bytes(self.folder / name)).hexdigest()
             if (outcome := self.read(context)) is not None:
                 result = result_of(outcome, config, directory, 1)
-                write_json(directory.result, result | {"seconds": self.seconds, "attempts": None})
+                replace(result, seconds=self.seconds, attempts=None).write(directory)
                 context.notes += outcome.extra.get("notes", [])
         except RunFailure as error:
             error.output = ""  # no traceback of ours

@@ -12,15 +12,13 @@ import threading
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from pydantic import ValidationError
 
 from jobs.context import RunContext, as_json
 from jobs.failure import Kind, RunFailure, Stopped, failure_of_exception
-from jobs.heartbeat import Heartbeat, interval_from_environment
+from jobs.heartbeat import HeartbeatThread, interval_from_environment
 from jobs.log import say
-from jobs.node.attempt_log import seconds_before
 from jobs.node.disk_reserve import give_back, is_full_disk
 from jobs.node.exit_status import EXIT_FAILED, EXIT_STOPPED, EXIT_SUPERSEDED
 from jobs.node.memory import MIB, peak_bytes
@@ -30,10 +28,12 @@ from jobs.patience import patiently
 from jobs.task import Outcome
 from jobs.tasks.registry import load_task
 from runner.errors import ConfigError
-from runner.files import read_json, write_json
-from runner.rundir.attempts import read_attempts
+from runner.record import finite_items
+from runner.rundir.attempts import read_attempts, seconds_before
 from runner.rundir.layout import RunDir
+from runner.rundir.lock import Holder
 from runner.rundir.processes import host_name
+from runner.rundir.result import Result
 from runner.rundir.run_config import RunConfig, problems_of, read_run_config
 
 _ORPHAN_S = 300.0  # a run whose parent is gone has so long for its checkpoint
@@ -75,7 +75,9 @@ def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
         "attempt": options.attempt,
         "memory_limit_bytes": options.memory_limit,
     }
-    heartbeat = Heartbeat(directory, facts, interval_from_environment(), lambda: _leave_if_taken(directory, options))
+    heartbeat = HeartbeatThread(
+        directory, facts, interval_from_environment(), lambda: _leave_if_taken(directory, options)
+    )
     context = RunContext(
         directory, variant=config.variant, seed=config.seed, attempt=options.attempt, threads=config.threads,
         gpus=config.gpus, heartbeat=heartbeat, thresholds=config.thresholds(),
@@ -89,7 +91,7 @@ def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
         result = result_of(outcome, config, directory, options.attempt)
     finally:
         heartbeat.end()
-    patiently(lambda: write_json(directory.result, result))  # last: from here on the run is completed
+    patiently(lambda: result.write(directory))  # last: from here on the run is completed
     context.say(f"{config.run_id}: completed")
     if config.keep.checkpoints == "none" or (config.keep.checkpoints == "best" and directory.best_checkpoint.exists()):
         directory.last_checkpoint.unlink(missing_ok=True)
@@ -108,45 +110,46 @@ def _run(directory: RunDir, config: RunConfig, context: RunContext) -> Outcome:
     return task.run(params, context)
 
 
-def result_of(outcome: Outcome, config: RunConfig, directory: RunDir, attempt: int) -> dict[str, Any]:
-    """The content of result.json; a metric that is not finite raises RunFailure(diverged)."""
+def result_of(outcome: Outcome, config: RunConfig, directory: RunDir, attempt: int) -> Result:
+    """What a completed run reports; a metric that is not finite raises RunFailure(diverged)."""
     wrong = {name: value for name, value in outcome.metrics.items() if not math.isfinite(value)}
     if wrong:
         shown = ", ".join(f"{name} = {value}" for name, value in wrong.items())
         raise RunFailure(Kind.DIVERGED, f"the task ended with {shown}")
     started = next((a.started for a in read_attempts(directory) if a.number == attempt), time.time())
     took = time.time() - started
-    return {
-        "run_id": config.run_id,
-        "variant": config.variant,
-        "seed": config.seed,
-        "metrics": {name: float(value) for name, value in outcome.metrics.items()},
-        "best_epoch": outcome.best_epoch,
-        "epochs": outcome.epochs,
-        "stopped_early": outcome.stopped_early,
-        "seconds": seconds_before(directory, attempt) + took,
-        "parameters": outcome.parameters,
-        "attempts": attempt,
-        "gpus": config.gpus,
-        "cost": cost_of(config, took),
-        "adjustments": as_json(config.adjustments),  # what a retry changed
-        "fusion": as_json(outcome.fusion),
-        "health": health_of(outcome, config, directory),
-        "extra": as_json(outcome.extra),
-    }
+    return Result(
+        run_id=config.run_id,
+        variant=config.variant,
+        seed=config.seed,
+        metrics={name: float(value) for name, value in outcome.metrics.items()},
+        best_epoch=outcome.best_epoch,
+        epochs=outcome.epochs,
+        stopped_early=outcome.stopped_early,
+        seconds=seconds_before(directory, attempt) + took,
+        parameters=outcome.parameters,
+        attempts=attempt,
+        gpus=config.gpus,
+        cost=cost_of(config, took),
+        adjustments=as_json(config.adjustments),
+        fusion=as_json(outcome.fusion),
+        health=health_of(outcome, config, directory),
+        extra=as_json(outcome.extra),
+    )
 
 
-def cost_of(config: RunConfig, seconds: float) -> dict[str, float | None]:
+def cost_of(config: RunConfig, seconds: float) -> dict[str, float]:
     """What the last attempt was given, and what it used of it in `seconds`: memory at its peak, on the GPU too."""
     torch = sys.modules.get("torch")
     uses_gpu = torch is not None and config.gpus > 0 and torch.cuda.is_initialized()
-    return {
+    figures = {
         "asked_memory_mib": config.memory,
         "asked_seconds": config.time,
         "memory_mib": peak_bytes() / MIB,
         "gpu_memory_mib": torch.cuda.max_memory_allocated() / MIB if torch is not None and uses_gpu else None,
         "seconds": seconds,
     }
+    return finite_items(figures)
 
 
 def _listen(context: RunContext, lifeline: int | None) -> None:
@@ -181,9 +184,9 @@ def _leave_if_taken(directory: RunDir, options: argparse.Namespace) -> None:
     """End this process at once when another has taken the run directory over: two must not write to it."""
     if options.claim is None:
         return
-    claim = read_json(directory.claim)
-    if claim is not None and claim.get("token") != options.claim:
-        say(f"taken over by process {claim.get('pid')} on {claim.get('host')}: leaving")
+    holder = Holder.read(directory.claim)
+    if holder is not None and holder.token != options.claim:
+        say(f"taken over by {holder}: leaving")
         os._exit(EXIT_SUPERSEDED)
 
 

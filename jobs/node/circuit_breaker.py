@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from jobs.failure import Failure, Kind, read_failure
 from runner.rundir.attempts import ended_attempts, exhausted, not_counting
-from runner.rundir.failures import is_retried
+from runner.rundir.failures import Failure, Kind, is_retried, read_failure
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.run_config import RunConfig
 

@@ -20,16 +20,17 @@ from jobs.heartbeat import interval_from_environment
 from jobs.launch import module_command, python_path
 from jobs.node.signals import Signals
 from jobs.node.slots import Slot, bound_to, slots, visible_gpus
-from runner.files import read_json, read_mapping, write_json
+from runner.files import read_json, write_json
 from runner.rundir.layout import ExperimentDir
-from runner.rundir.processes import is_beating, this_process
+from runner.rundir.processes import PoolState
 
 _POLL_S = 1.0
 
 
 def _has_pool(experiment: ExperimentDir, number: int) -> bool:
     """Does the pool of submission `number` work?"""
-    return is_beating(read_mapping(experiment.pool_state(number)), time.time())
+    state = PoolState.read(experiment.pool_state(number))
+    return state is not None and state.is_beating(time.time())
 
 
 @dataclass
@@ -84,15 +85,14 @@ class Pool:
         self.write_state(ended=True)
 
     def write_state(self, ended: bool = False) -> None:
-        state = {
-            **this_process(),
-            "time": time.time(),
-            "interval": self.interval,
-            "ended": ended,
-            "pending": [run_id for task in self.pending for run_id in task],
-            "running": [run_id for parent in self.running for run_id in parent.run_ids],
-        }
-        write_json(self.experiment.pool_state(self.number), state)
+        state = PoolState.this(
+            time=time.time(),
+            interval=self.interval,
+            ended=ended,
+            pending=[run_id for task in self.pending for run_id in task],
+            running=[run_id for parent in self.running for run_id in parent.run_ids],
+        )
+        write_json(self.experiment.pool_state(self.number), vars(state))
 
     def _fill(self) -> bool:
         """Start parents while there is room; True when anything changed."""

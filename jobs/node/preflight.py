@@ -6,16 +6,18 @@ import os
 import time
 from dataclasses import dataclass
 
-from jobs.failure import Failure, Kind, failure_of_exception, read_failure
+from jobs.failure import failure_of_exception
 from jobs.node.allocation import Allocation
-from jobs.node.attempt_log import begin_attempt, end_attempt
 from jobs.node.circuit_breaker import tripped
 from jobs.node.run_process import RunProcess, spawn
 from jobs.node.slots import Slot
 from runner.errors import CommandFailed, UserError
 from runner.files import refuse_links
-from runner.rundir.claim import Claim, Held, Holder, acquire
+from runner.rundir.attempts import begin_attempt, end_attempt
+from runner.rundir.claim import Claim, Held, acquire
+from runner.rundir.failures import Failure, Kind, read_failure
 from runner.rundir.layout import RunDir
+from runner.rundir.lock import Holder
 from runner.rundir.run_config import read_run_config
 
 # A run that ended so goes on when Slurm runs its array task again; other failures of the same job stand. A job that is

@@ -15,23 +15,20 @@ from jobs.failure import (
     LEFT_WITH_CHECKPOINT,
     LEFT_WITHOUT,
     STOP_REASONS,
-    Failure,
-    Kind,
     failure_of_death,
     failure_of_exception,
-    read_failure,
 )
 from jobs.launch import child_environment, module_command
 from jobs.node import disk_reserve, memory
 from jobs.node.allocation import Allocation
-from jobs.node.attempt_log import begin_attempt, end_attempt
 from jobs.node.exit_status import EXIT_STOPPED, EXIT_SUPERSEDED
 from jobs.node.provenance import FACTS, machine_facts
 from jobs.node.slots import Slot, bound_to
 from jobs.patience import patiently
 from runner.files import append_line, open_to_append
-from runner.rundir.attempts import Attempt
+from runner.rundir.attempts import Attempt, begin_attempt, end_attempt
 from runner.rundir.claim import Claim
+from runner.rundir.failures import Failure, Kind, read_failure
 from runner.rundir.layout import RunDir
 from runner.rundir.run_config import RunConfig
 

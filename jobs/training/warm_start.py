@@ -14,8 +14,9 @@ from jobs.context import RunContext
 from jobs.failure import Kind, RunFailure
 from jobs.training import checkpoint
 from runner.errors import UserError
-from runner.files import open_file, read_mapping, replacing
+from runner.files import open_file, replacing
 from runner.rundir.layout import RunDir
+from runner.rundir.result import Result
 from runner.rundir.run_config import read_run_config
 
 _FREE = ("epochs", "continue_finished")  # of `train`: what a longer run has different
@@ -62,7 +63,7 @@ def continue_finished(context: RunContext) -> None:
     shorter: list[tuple[int, RunDir]] = []
     for path in sorted(ours.path.parent.iterdir()):
         run = RunDir(path)
-        if path != ours.path and run.last_checkpoint.exists() and read_mapping(run.result):
+        if path != ours.path and run.last_checkpoint.exists() and Result.read(run.result):
             epochs, rest = _described(run)
             if rest == wanted[1] and epochs < wanted[0]:
                 shorter.append((epochs, run))

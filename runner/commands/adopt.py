@@ -32,10 +32,11 @@ from runner.matrix.points import Point
 from runner.matrix.run_id import axis_names, canonical_json, digest, run_id, slug, variant_label
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
+from runner.rundir.manifest import Origin
 from runner.rundir.run_config import read_run_config
 from runner.rundir.states import RunState, counts, run_state
 from runner.submit.retry import Needs
-from runner.submit.submission import Origin, write_run
+from runner.submit.run_files import write_run
 
 TASK, SEED_KEY = "command", "values.seed"  # axes are values.NAME: an adopted table reads as that of a command
 _OF_STARTED_RUNS = ("task", "params", "matrix")
@@ -83,7 +84,7 @@ def adopt(config: Path, root: Path, overrides: Sequence[str], dry_run: bool) -> 
         adoptable = trial_runs(section.optuna) if section.optuna else folder_runs(section)
     expansion = _expansion(file, section, adoptable)
     directory = ExperimentDir(root / file.experiment.experiment)
-    if directory.manifest.exists() and manifest.read(directory).content.get("adopted") is not True:
+    if directory.manifest.exists() and not manifest.read(directory).adopted:
         what = f"{directory.path} holds runs that were submitted; what is adopted needs an experiment of its own"
         raise CommandFailed(what, next_command=f"another name at `experiment` of {config}")
     if dry_run:

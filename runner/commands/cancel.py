@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from runner.commands.status import Status, take
 from runner.errors import CommandFailed, UserError, nearest
-from runner.files import read_mapping, refuse_links, write_json
+from runner.files import refuse_links, write_json
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
-from runner.rundir.manifest import PlannedRun
-from runner.rundir.processes import is_alive, is_here
+from runner.rundir.planned import PlannedRun
+from runner.rundir.processes import Process
 from runner.slurm_commands import SlurmCommands
 from runner.submit.run_selection import filter_runs
 from runner.submit.schedulers import local, slurm
@@ -64,9 +64,9 @@ def _end_helpers(directory: ExperimentDir, commands: SlurmCommands) -> None:
     jobs = set(manifest.helper_jobs(directory))
     if living := sorted(jobs & {element.job_id for element in slurm.queue(commands)}) if jobs else []:
         slurm.cancel(commands, living)
-    follower = read_mapping(directory.follower)
-    if is_here(follower) and is_alive(follower, 0, 0):
-        os.kill(int(follower["pid"]), signal.SIGTERM)
+    follower = Process.read(directory.follower)
+    if follower is not None and follower.pid is not None and follower.is_here and follower.is_alive():
+        os.kill(follower.pid, signal.SIGTERM)
 
 
 def _take_from_slurm(directory: ExperimentDir, status: Status, chosen: set[str]) -> None:

@@ -12,8 +12,9 @@ from runner.commands.status import take
 from runner.errors import CommandFailed, UserError
 from runner.files import refuse_links
 from runner.rundir import manifest
-from runner.rundir.claim import Claim, Holder, acquire
+from runner.rundir.claim import Claim, acquire
 from runner.rundir.layout import ExperimentDir, RunDir
+from runner.rundir.lock import Holder
 
 KINDS = {
     "checkpoints": "last.pt and best.pt of completed runs; results and logs stay",

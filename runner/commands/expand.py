@@ -11,10 +11,10 @@ from rich.table import Table
 from runner.commands.loading import Loaded, units_in_words
 from runner.commands.tables import Column, fitted
 from runner.config.quantities import counted, human_seconds
-from runner.files import read_mapping
 from runner.matrix.expansion import Run
 from runner.matrix.resolution import Replaced, replaced
 from runner.matrix.run_id import value_label
+from runner.rundir.manifest import run_ids
 from runner.spreadsheet import csv_text
 from runner.submit.submission import array_tasks
 from runner.submit.survey import survey
@@ -122,7 +122,7 @@ def _counts(loaded: Loaded) -> str:
     there = set()
     if loaded.directory.runs.is_dir():
         there = {entry.name for entry in loaded.directory.runs.iterdir() if entry.is_dir()}
-    planned = {run["run_id"] for run in read_mapping(loaded.directory.manifest).get("runs", [])}
+    planned = run_ids(loaded.directory)
     of = f"{counted(len(expansion.variants), 'variant')} × {counted(len(seeds), 'seed')}"
     return (
         f"{counted(len(here), 'run')} ({of}): {len(here - there):,} new, {len(here & there):,} unchanged; "

@@ -7,16 +7,15 @@ from collections.abc import Iterator
 from runner.commands.logs import attempt_logs, cleaned, log_of_the_start, read
 from runner.commands.status import Status
 from runner.errors import CommandFailed
-from runner.files import read_mapping
-from runner.rundir.failures import is_retried, kind_of
+from runner.files import as_count
+from runner.rundir.failures import Failure, Kind, is_retried, read_failure
 from runner.rundir.layout import ExperimentDir, RunDir
-from runner.rundir.manifest import PlannedRun
+from runner.rundir.planned import PlannedRun
 from runner.rundir.states import RunState
 from runner.submit.plan import tries
 
 LOG_BYTES = 64 << 10  # at the end of a log, in which the last lines are looked for
 LOG_LINES = 8
-_WITH_OWN_KEYS = ("crystal", "sentiment")  # tasks that have the keys which advice names
 
 
 def blocks(status: Status) -> Iterator[str]:
@@ -28,7 +27,6 @@ def blocks(status: Status) -> Iterator[str]:
 
 def _lines(status: Status, run: PlannedRun, state: RunState) -> list[str]:
     name, target = status.manifest.experiment, status.directory.run(run.run_id)
-    failure = read_mapping(target.failure)
     tries = f"attempt {state.attempt}" if state.attempt else "never started"
     lines = [
         f"{run.run_id}: {state.state} ({state.kind}), {tries}",
@@ -36,9 +34,9 @@ def _lines(status: Status, run: PlannedRun, state: RunState) -> list[str]:
     ]
     if run.axes:
         lines.append(f"  {run.variant}, seed {run.seed}")
-    lines += [f"  | {line}" for line in _tail(status.directory, target, failure)]
-    kind = kind_of(state.kind)
-    if advice := (status.manifest.task in _WITH_OWN_KEYS and kind.keys) or kind.advice:
+    lines += [f"  | {line}" for line in _tail(status.directory, target, read_failure(target))]
+    kind = state.kind or Kind.UNKNOWN
+    if advice := status.manifest.advice.get(kind) or kind.advice:
         lines.append(f"  advice: {advice}")
     why = _held_back(status, target, state)
     if why:
@@ -51,18 +49,19 @@ def _lines(status: Status, run: PlannedRun, state: RunState) -> list[str]:
 
 def _held_back(status: Status, run: RunDir, state: RunState) -> str | None:
     """Why a kind of failure that the policy retries is not retried here."""
-    most, kind = status.manifest.content["retry"].get("max_attempts"), kind_of(state.kind)
-    if not kind.retried:
+    most = as_count(status.manifest.retry.get("max_attempts"))
+    if state.kind is None or not state.kind.retried:
         return None
-    if isinstance(most, int) and tries(run, state, status.queue) >= most:
+    if most is not None and tries(run, state, status.queue) >= most:
         return f"all {most} attempts are used (retry.max_attempts)"
-    return None if is_retried(kind, status.manifest.task) else "a command cannot be told to work in smaller pieces"
+    again = is_retried(state.kind, status.manifest.task)
+    return None if again else "a command cannot be told to work in smaller pieces"
 
 
-def _tail(directory: ExperimentDir, run: RunDir, failure: dict[str, object]) -> list[str]:
+def _tail(directory: ExperimentDir, run: RunDir, failure: Failure | None) -> list[str]:
     """The last lines of the traceback, else of the log, else of what should have started the run."""
-    if text := str(failure.get("traceback") or ""):
-        return text.rstrip().splitlines()[-LOG_LINES:]
+    if failure and failure.traceback:
+        return failure.traceback.rstrip().splitlines()[-LOG_LINES:]
     logs = attempt_logs(run)
     last = logs[max(logs)] if logs else log_of_the_start(directory, run.run_id)
     if last is None:

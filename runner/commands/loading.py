@@ -38,6 +38,11 @@ class Loaded:
     def experiment(self) -> Experiment:
         return self.expansion.file.experiment
 
+    @property
+    def advice(self) -> dict[str, str]:
+        """Kind of failure → what the task says to do about it, where it knows more than the kind does."""
+        return dict(getattr(self.task, "advice", {}))
+
     def models(self, runs: Sequence[Run]) -> list[Any]:
         """The parameters of `runs` as the task's own objects."""
         return [run.model for run in runs]

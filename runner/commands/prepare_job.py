@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jobs.failure import Failure, Kind
 from jobs.launch import child_environment, module_command
 from jobs.log import say
 from jobs.node.allocation import Allocation
@@ -26,6 +25,7 @@ from runner.config import cluster as clusters
 from runner.errors import UserError
 from runner.files import content, open_to_append
 from runner.rundir import manifest
+from runner.rundir.failures import Failure, Kind
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.submit import submission
 
@@ -114,7 +114,7 @@ def fill(directory: ExperimentDir, number: int, tell: Callable[[str], None]) -> 
     """Prepare the runs of a submission as it was sent; whether nothing is missing."""
     origin = submission.origin_of(directory, manifest.submission(directory, number))
     os.chdir(origin.folder)
-    kept = directory.submission(number) / "experiment.yaml"
+    kept = directory.experiment_copy(number)
     loaded = load(kept, directory.path.parent, origin.overrides, kept=True)
     found = prepare(loaded, clusters.parse(origin.cluster, kept.with_name("cluster.yaml")), tell)
     for item in found:

@@ -56,7 +56,7 @@ def best(status: Status) -> str:
     found = [(value, run) for run, state in status.rows if (value := value_of(state, name)) is not None]
     if not found:
         return ""
-    highest = status.manifest.content.get("select", {}).get("mode") == "max"
-    value, run = (max if highest else min)(found, key=lambda pair: pair[0])
+    sign = status.manifest.select.sign
+    value, run = min(found, key=lambda pair: sign * pair[0])
     several = len({planned.seed for planned, _ in status.rows}) > 1
     return f"best {name} so far {value:.4g} ({run.variant}{f', seed {run.seed}' if several else ''})"

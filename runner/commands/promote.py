@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from analysis.commands import summarize as summary_command
+from analysis.rank.ranking import Variant
+from analysis.rank.summary import Summary
+from analysis.rank.summary import summarize as summary_of
 from runner.commands import next_stage
 from runner.commands.status import take
 from runner.config import yaml_source
 from runner.config.experiment import load
 from runner.config.yaml_output import dump
-from runner.errors import CommandFailed, UserError
-from runner.files import read_mapping, write_text
+from runner.errors import UserError
+from runner.files import as_count, write_text
 from runner.matrix.run_id import value_label
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
 
 
-@dataclass(frozen=True)
-class Promoted:
+class Promoted(NamedTuple):
     """A variant that goes on, and where it came from."""
 
     variant: str
@@ -37,18 +36,17 @@ def promote(directory: ExperimentDir, config: str | None, top: int | None, incom
     summary promotes nothing.
     """
     plan = manifest.read(directory)
-    following = plan.content.get("next") or {}
-    template = config or following.get("config")
+    template = config or plan.next.get("config")
     if template is None:
         raise UserError(
             f"{plan.experiment} names no next stage",
             next_command="runner promote EXPERIMENT --next configs/stage2.yaml",
         )
     _refuse_incomplete(directory, incomplete)
-    promoted = _promoted(directory, plan, top or int(following.get("top", 3)))
-    source = yaml_source.read(next_stage.template(template, plan.content.get("config")))
-    content, left_out = next_stage.content(source, [(its.variant, its.axes, its.origin) for its in promoted])
-    path = directory.path.parent / str(content["experiment"]) / "experiment.yaml"
+    promoted = _promoted(summarize(directory), top or as_count(plan.next.get("top")) or 3)
+    source = yaml_source.read(next_stage.template(template, plan.config))
+    content, left_out = next_stage.content(source, promoted)
+    path = ExperimentDir(directory.path.parent / str(content["experiment"])).experiment_file
     write_text(path, _text(plan.experiment, template, promoted, left_out, content))
     load(path)  # a template that does not fit shows now
     return path
@@ -65,45 +63,41 @@ def _refuse_incomplete(directory: ExperimentDir, allowed: bool) -> None:
         )
 
 
-def _promoted(directory: ExperimentDir, plan: manifest.Manifest, top: int) -> list[Promoted]:
+def _promoted(summary: Summary, top: int) -> list[Promoted]:
     """The first `top` of the ranking of `analysis summarize`."""
-    summary = summarize(directory)
-    found = []
-    for variant in [variant for variant in summary["variants"] if variant["rank"] is not None][:top]:
-        name = variant["variant"]
-        origin = {
-            "experiment": summary["experiment"],
-            "variant": name,
-            "rank": variant["rank"],
-            summary["metric"]: variant["val"]["mean"],
-            "checkpoint": _checkpoint(directory, plan, name, summary["metric"]),
-        }
-        found.append(Promoted(name, variant["axes"], origin))
-    if not found:
-        raise UserError(f"the summary of {directory.path.name} ranks no variant", next_command="analysis summarize")
-    return found
+    manifest = summary.collection.manifest
+    ranked = [variant for variant in summary.variants if variant.rank is not None][:top]
+    if not ranked:
+        raise UserError(f"the summary of {manifest.experiment} ranks no variant", next_command="analysis summarize")
+    return [
+        Promoted(
+            variant.name,
+            dict(variant.axes),
+            {
+                "experiment": manifest.experiment,
+                "variant": variant.name,
+                "rank": variant.rank,
+                manifest.select.metric: variant.val and variant.val.mean,
+                "checkpoint": _checkpoint(summary, variant),
+            },
+        )
+        for variant in ranked
+    ]
 
 
-def _checkpoint(directory: ExperimentDir, plan: manifest.Manifest, variant: str, metric: str) -> str | None:
+def _checkpoint(summary: Summary, variant: Variant) -> str | None:
     """The best epoch of the variant's best seed; None where it is not kept."""
-    sign = -1 if plan.content.get("select", {}).get("mode") == "max" else 1
-    found: list[tuple[float, str]] = []
-    for planned in plan.runs:
-        run = directory.run(planned.run_id)
-        value = read_mapping(run.result).get("metrics", {}).get(metric)
-        if planned.variant == variant and value is not None and run.best_checkpoint.exists():
-            found.append((sign * value, str(run.best_checkpoint)))
-    return min(found)[1] if found else None
+    select, directory = summary.collection.manifest.select, summary.collection.directory
+    best_first = sorted(variant.scored, key=lambda run: select.sign * run.record.metrics[select.metric])
+    kept = (directory.run(run.run_id).best_checkpoint for run in best_first)
+    return next((str(path) for path in kept if path.exists()), None)
 
 
-def summarize(directory: ExperimentDir) -> dict[str, Any]:
-    """What `analysis summarize --format json` says; it writes the summary files as well."""
-    command = [sys.executable, "-P", "-m", "analysis.cli", "summarize", str(directory.path), "--format", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if done.returncode:
-        raise CommandFailed(f"analysis summarize failed: {done.stderr.strip()}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+def summarize(directory: ExperimentDir) -> Summary:
+    """What `analysis summarize` says; it writes the summary files as well."""
+    summary = summary_of(directory.path)
+    summary_command.save(summary)
+    return summary
 
 
 def _text(previous: str, template: str, promoted: list[Promoted], left_out: list[str], content: dict[str, Any]) -> str:

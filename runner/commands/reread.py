@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from jobs.context import RunContext
 from jobs.heartbeat import interval_from_environment
-from jobs.node.attempt_log import seconds_before
 from jobs.node.child import result_of
 from jobs.reading.files import natural
 from jobs.reading.history import Reading, no_followed, read_all
@@ -17,15 +17,15 @@ from jobs.tasks.command.epochs import number_sources
 from jobs.tasks.command.schema import CommandParams
 from jobs.tasks.command.session import names_of
 from runner.commands.loading import Loaded, load
-from runner.config import yaml_source
-from runner.config.yaml_output import dump
 from runner.errors import CommandFailed, UserError
-from runner.files import read_mapping, write_json, write_text
+from runner.files import read_mapping, write_text
 from runner.rundir import manifest
-from runner.rundir.attempts import read_attempts
-from runner.rundir.claim import Claim, Holder, acquire
+from runner.rundir.attempts import read_attempts, seconds_before
+from runner.rundir.claim import Claim, acquire
 from runner.rundir.layout import ExperimentDir, RunDir
-from runner.rundir.run_config import RunConfig
+from runner.rundir.lock import Holder
+from runner.rundir.result import Result
+from runner.rundir.run_config import RunConfig, read_run_config
 
 
 def reread(directory: ExperimentDir, config: Path | None) -> Iterator[tuple[str, list[str] | str]]:
@@ -39,9 +39,9 @@ def reread(directory: ExperimentDir, config: Path | None) -> Iterator[tuple[str,
         sent = manifest.submissions(directory)
         loaded = load(config or _submitted_file(directory, sent), directory.path.parent, _overrides(sent))
         _refuse_other_changes(directory, loaded)
-        manifest.write(directory, loaded.expansion, loaded.experiment.task)
+        manifest.write(directory, loaded.expansion, loaded.experiment.task, loaded.advice)
         if sent:  # what `resubmit` reads
-            write_text(directory.submission(sent[-1].number) / "experiment.yaml", loaded.expansion.file.source.text)
+            write_text(directory.experiment_copy(sent[-1].number), loaded.expansion.file.source.text)
         for run in loaded.expansion.runs:
             target = directory.run(run.run_id)
             if target.output.is_dir() and not target.path.is_symlink():
@@ -53,12 +53,12 @@ def _claimed(run: RunDir, params: object, loaded: Loaded) -> list[str] | str:
     if not isinstance(claim, Claim):
         return f"{claim.holder} is at work; its next attempt reads by the corrected mapping"
     try:
-        before = yaml_source.read(run.config).value
         select = loaded.experiment.select
-        new = {"params": params, "metric": select.metric, "mode": select.mode, "ratio": list(select.ratio)}
-        content = {**before, **new, "health": loaded.experiment.health}
-        warnings = _read_anew(run, RunConfig.model_validate(content))
-        write_text(run.config, dump(content))
+        new = {"params": params, "metric": select.metric, "mode": select.mode, "ratio": select.ratio}
+        changes = {**new, "health": loaded.experiment.health}
+        config = RunConfig.model_validate(read_run_config(run).model_dump() | changes)
+        warnings = _read_anew(run, config)
+        config.write(run)
         return warnings
     except CommandFailed as error:
         return error.message
@@ -83,26 +83,28 @@ def _read_anew(run: RunDir, config: RunConfig) -> list[str]:
     number_sources(reading, run)
     history = read_all(reading, sorted(run.logs.glob("attempt-*.log"), key=natural))
     predictions = read_predictions(run.output.absolute(), command.predictions, values)
-    before, ended = read_mapping(run.result), read_mapping(run.ended)
-    words, notes = ended.get("words", (before.get("extra") or {}).get("command")), ended.get("notes", [])
+    before, ended = Result.read(run.result), read_mapping(run.ended)
+    words, notes = ended.get("words", before.extra.get("command") if before else None), ended.get("notes", [])
     outcome = outcome_of(history.epochs, predictions, command.metrics, [*notes, *history.warnings], command=words)
     if outcome is None and (before or ended):
         raise CommandFailed(no_followed(command.metrics, history.epochs, history.warnings))
     log_all(context, history.epochs, predictions)
     if outcome is not None and (before or ended):
-        seconds = before.get("seconds", seconds_before(run, attempt + 1))
-        write_json(run.result, result_of(outcome, config, run, attempt) | {"seconds": seconds})
+        seconds = before.seconds if before else None
+        result = result_of(outcome, config, run, attempt)
+        replace(result, seconds=seconds_before(run, attempt + 1) if seconds is None else seconds).write(run)
         run.failure.unlink(missing_ok=True)
     return [*history.warnings, *predictions.warnings]
 
 
 def _overrides(sent: list[manifest.Submission]) -> list[str]:
-    return list(sent[-1].origin.get("overrides") or []) if sent else []
+    origin = sent[-1].origin if sent else None
+    return origin.overrides if origin else []
 
 
 def _submitted_file(directory: ExperimentDir, sent: list[manifest.Submission]) -> Path:
-    name = str(manifest.read(directory).content.get("config"))
-    places = [Path(name), *(Path(str(one.origin.get("folder"))) / name for one in sent[-1:])]
+    name = str(manifest.read(directory).config)
+    places = [Path(name), *(Path(one.origin.folder) / name for one in sent[-1:] if one.origin)]
     for place in places:
         if place.is_file():
             return place

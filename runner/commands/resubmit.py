@@ -37,7 +37,7 @@ def reload(directory: ExperimentDir, cluster: str | None) -> Again:
     origin = submission.origin_of(path, sent[-1], cluster)
     other = (Path(cluster).absolute() if Path(cluster).exists() else cluster) if cluster else None
     os.chdir(origin.folder)
-    kept = path.submission(sent[-1].number) / "experiment.yaml"
+    kept = path.experiment_copy(sent[-1].number)
     loaded = load(kept, path.path.parent, origin.overrides, kept=True)
     if other:
         site = load_cluster(loaded, str(other))

@@ -13,10 +13,11 @@ from runner.commands.logs import cleaned
 from runner.files import open_text
 from runner.rundir import manifest
 from runner.rundir.layout import RunDir
+from runner.rundir.manifest import Origin
 from runner.rundir.states import run_state
 from runner.submit.retry import Needs
+from runner.submit.run_files import write_run
 from runner.submit.run_selection import choose_run
-from runner.submit.submission import Origin, write_run
 
 POLL_SECONDS = 0.1
 
@@ -26,7 +27,7 @@ def prepare(loaded: Loaded, name: str) -> RunDir:
     manifest.refuse_adopted(loaded.directory)
     run = choose_run(loaded.expansion.runs, name)
     if not loaded.directory.manifest.exists():
-        manifest.write(loaded.directory, loaded.expansion, loaded.experiment.task)
+        manifest.write(loaded.directory, loaded.expansion, loaded.experiment.task, loaded.advice)
     target = loaded.directory.run(run.run_id)
     if run_state(target).state not in ("completed", "running"):
         config = loaded.expansion.file.path.absolute()

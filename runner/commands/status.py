@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
@@ -13,11 +13,11 @@ from rich.text import Text
 
 from runner.commands.tables import Column, fitted
 from runner.config.quantities import counted, human_seconds
-from runner.files import as_number
 from runner.rundir import manifest
 from runner.rundir.cost import cost_line
 from runner.rundir.layout import ExperimentDir
-from runner.rundir.manifest import Manifest, PlannedRun
+from runner.rundir.manifest import Entry
+from runner.rundir.planned import Manifest, PlannedRun
 from runner.rundir.states import STATES, RunState, counts
 from runner.submit.scheduler_snapshot import Queue
 from runner.submit.survey import survey
@@ -49,13 +49,13 @@ class Status:
     manifest: Manifest
     rows: list[tuple[PlannedRun, RunState]]
     queue: Queue
-    supervision: dict[str, Any] = field(default_factory=dict)  # as the manifest module gives it
+    supervision: Entry | None = None  # the last word about it
 
     @property
     def gone(self) -> list[PlannedRun]:
         """Runs that a scheduler still has, although the experiment file no longer has them."""
         known = {run.run_id for run in self.manifest.runs}
-        return [PlannedRun(0, run_id, run_id, 0, {}, {}) for run_id in sorted(self.queue.places) if run_id not in known]
+        return [PlannedRun(run_id, run_id) for run_id in sorted(self.queue.places) if run_id not in known]
 
     def only(self, run_ids: set[str]) -> Status:
         """The same of some runs."""
@@ -169,7 +169,7 @@ def lines(status: Status, limit: int = TABLE_ROWS) -> Iterator[str]:
         yield f"{', '.join(numbers[:NUMBERS])}{', …' if len(numbers) > NUMBERS else ''} {note}"
     if len(told) > NOTES:
         yield f"… and {counted(len(told) - NOTES, 'note')} more; --format json lists all"
-    if cost := cost_line(_mapping(state.result, "cost") for _, state in status.rows):
+    if cost := cost_line(state.result.cost for _, state in status.rows if state.result):
         yield cost
     if any(state.state == "failed" for _, state in status.rows):
         yield f"why in full: runner failures {status.manifest.experiment}"
@@ -188,16 +188,15 @@ def gone_line(run_ids: Sequence[str], experiment: str) -> str:
 
 def _supervision(status: Status) -> str | None:
     """Who looks after the experiment, or why nobody does any more."""
-    last = status.supervision
-    job, jobs = last.get("job_id"), status.queue.jobs
-    if last.get("event") == "supervision_failed":
-        return f"its supervisor could not go on: {_first_line(str(last.get('message')))}"
-    if last.get("event") != "supervised" or jobs is None:
+    last, jobs = status.supervision, status.queue.jobs
+    if last and last.event == "supervision_failed":
+        return f"its supervisor could not go on: {_first_line(str(last.message))}"
+    if not last or last.event != "supervised" or jobs is None:
         return None
-    if job in jobs:
-        return f"supervised by job {job}"
-    log = status.directory.submission(int(last["submission"])) / "supervisor"
-    return f"its supervisor, job {job}, is gone without a word; what it wrote is in {log}"
+    if last.job_id in jobs:
+        return f"supervised by job {last.job_id}"
+    log = status.directory.submission(last.submission or 0) / "supervisor"
+    return f"its supervisor, job {last.job_id}, is gone without a word; what it wrote is in {log}"
 
 
 def headline(status: Status) -> str:
@@ -208,22 +207,14 @@ def headline(status: Status) -> str:
 
 def metric_name(status: Status) -> str:
     """What ranks the variants."""
-    return str(status.manifest.content.get("select", {}).get("metric", "metric"))
+    return status.manifest.select.metric
 
 
 def value_of(state: RunState, metric: str) -> float | None:
     """The metric at the best epoch of a completed run, else at the last epoch of one that reports that metric."""
     if state.result is not None:
-        value = _mapping(state.result, "metrics").get(metric)
-    else:
-        value = state.value if state.metric == metric else None
-    return as_number(value)
-
-
-def _mapping(result: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
-    """What result.json has under `name`; empty where that is no mapping."""
-    value = (result or {}).get(name)
-    return value if isinstance(value, dict) else {}
+        return state.result.metrics.get(metric)
+    return state.value if state.metric == metric else None
 
 
 def _word(state: RunState) -> Text:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from jobs.failure import Failure
 from jobs.node.parent import ArrayTask
 from runner.commands.loading import Loaded, refuse_without_time, units_in_words
 from runner.commands.prepare_job import PrepareJob
@@ -20,7 +19,7 @@ from runner.errors import CommandFailed, ConfigError, Problem, UserError
 from runner.files import write_json
 from runner.matrix.expansion import Run
 from runner.rundir import manifest
-from runner.rundir.failures import Kind, kind_of
+from runner.rundir.failures import Failure, Kind
 from runner.slurm_commands import SlurmCommands, from_the_shell
 from runner.submit import submission
 from runner.submit.plan import Plan, Policy, plan
@@ -61,7 +60,7 @@ def submit(
         if planned.queue.unanswered:
             raise _unanswered(planned.queue.unanswered)
         _keep_states(loaded, planned)
-        manifest.write(loaded.directory, loaded.expansion, experiment.task)
+        manifest.write(loaded.directory, loaded.expansion, experiment.task, loaded.advice)
         sent = None
         if planned.send:
             before = len(manifest.submissions(loaded.directory))
@@ -202,8 +201,7 @@ def _why(done: Plan, run: Run, most: int) -> str:
         return f"{word}; {refused}"
     if state.attempt == 0 and state.state == "lost":
         return f"lost; sent {done.queue.sent[run.run_id]} times and never started"
-    retried = state.state == "lost" or kind_of(state.kind).retried
-    return f"{word}; retry.max_attempts is {most}" if retried else f"{word}; not retried by the policy"
+    return f"{word}; retry.max_attempts is {most}" if state.retried else f"{word}; not retried by the policy"
 
 
 def _listed(runs: Sequence[Run]) -> str:

@@ -25,7 +25,7 @@ from runner.errors import CommandFailed, UserError
 from runner.files import open_to_append, write_json
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
-from runner.rundir.processes import this_process
+from runner.rundir.processes import Process
 from runner.slurm_commands import SlurmCommands
 from runner.submit import submission
 from runner.submit.plan import Policy
@@ -92,8 +92,8 @@ def take_turn(directory: ExperimentDir, only: Sequence[str] = ()) -> ExperimentD
         full = outcome.sent is not None and not outcome.sent.jobs and not outcome.plan.under_way
         watch(directory, again.cluster, only, later=full)
         return directory
-    found = summarize(directory)
-    _say(f"{directory.path.name}: {found['choice']['reason'] if found['choice'] else 'no variant can be ranked'}")
+    summary = summarize(directory)
+    _say(f"{directory.path.name}: {summary.choice.reason if summary.choice else 'no variant can be ranked'}")
     following = again.loaded.experiment.next
     if following is not None and only and not take(directory).all_completed:
         _say(f"{directory.path.name}: no next stage, since --only left out runs that are not completed")
@@ -149,7 +149,7 @@ def follow(directory: ExperimentDir, only: Sequence[str] = ()) -> None:
     manifest.refuse_adopted(directory)
     current: ExperimentDir | None = directory
     while current is not None:
-        write_json(current.follower, this_process())
+        write_json(current.follower, vars(Process.this()))
         while not take(current).finished:
             time.sleep(POLL_SECONDS)
         following = patiently(current, only)
@@ -160,7 +160,7 @@ def follow(directory: ExperimentDir, only: Sequence[str] = ()) -> None:
 
 def start_following(directory: ExperimentDir, only: Sequence[str] = ()) -> int:
     """`follow` in a background process of its own; its process id."""
-    log = directory.path / "supervisor.log"
+    log = directory.supervisor_log
     chosen_runs = [word for name in only for word in ("--only", name)]
     with open_to_append(log) as output:
         process = subprocess.Popen(

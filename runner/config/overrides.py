@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.config import yaml_source
+from runner.config.dotted import with_value
 from runner.config.yaml_source import Source
 from runner.errors import ConfigError, Problem
 from runner.masking import MASK, is_secret
@@ -34,16 +35,13 @@ def override(source: Source, text: str, top_level: Collection[str]) -> None:
         allowed = f"export {parts[-1].upper()}=…, or `environment` in a cluster file that only you can read"
         raise ConfigError([Problem(what, f"--set {name}={MASK}", allowed=allowed)])
     value = _value(written, flag)
-    place: dict[str, Any] = source.value
+    section: Any = source.value
     for depth, part in enumerate(parts[:-1], 1):
-        inner = place.setdefault(part, {})
-        if inner is None:  # an empty section
-            inner = place[part] = {}
-        if not isinstance(inner, dict):
-            what = f"{yaml_source.dotted(tuple(parts[:depth]))} holds {inner!r}, so no key below it can be set"
+        section = section.get(part) or {}  # an empty section
+        if not isinstance(section, dict):
+            what = f"{yaml_source.dotted(tuple(parts[:depth]))} holds {section!r}, so no key below it can be set"
             raise ConfigError([Problem(what, flag)])
-        place = inner
-    place[parts[-1]] = value
+    source.value.update(with_value(source.value, parts, value))
     source.replaced[tuple(parts)] = flag
 
 

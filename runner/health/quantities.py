@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
 
 from runner.errors import UserError
 from runner.files import as_number
+from runner.record import Record
 
 Quantities = Mapping[str, Any]
 _NAME = re.compile(r"\w[\w-]{0,59}", re.ASCII)
@@ -21,7 +22,7 @@ LATE = "late"  # the layer name of a late fusion; middle fusions are named by th
 
 
 @dataclass(frozen=True)
-class Quantity:
+class Quantity(Record):
     """A number that runs of a task log, of a layer or among their metrics: how it is shown and what is healthy.
 
     Members of a `group` share one column and one threshold name, as the weights of several modalities do. Raises
@@ -43,6 +44,16 @@ class Quantity:
         for word in (self.name, self.group or self.name):
             if not _NAME.fullmatch(word):
                 raise ValueError(f"{word!r} cannot name a quantity: letters, digits, _ and -, at most 60")
+
+    @classmethod
+    def of(cls, values: object, **known: Any) -> Self | None:
+        """As every record; None for a name that leads out of the folder of figures, say."""
+        result = super().of(values, **known)
+        with suppress(ValueError):
+            if result is not None:
+                result.__post_init__()
+            return result
+        return None
 
     @property
     def stem(self) -> str:
@@ -92,19 +103,8 @@ def as_data(quantities: Iterable[Quantity]) -> list[dict[str, Any]]:
 
 def read_quantities(data: Any) -> tuple[Quantity, ...]:
     """Those that `as_data` wrote; whatever a damaged or foreign file holds besides is left out."""
-    kinds = {field.name: field.type for field in fields(Quantity)}
-    result = []
-    for item in data if isinstance(data, list) else []:
-        if isinstance(item, dict) and isinstance(item.get("name"), str):
-            with suppress(ValueError):  # its name leads out of the folder of figures, say
-                result.append(Quantity(**{key: item[key] for key in item if _fits(item[key], kinds.get(key))}))
-    return tuple(result)
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    if kind == "bool":
-        return isinstance(value, bool)
-    return isinstance(value, str) if kind == "str" else kind is not None and as_number(value) is not None
+    every = map(Quantity.of, data if isinstance(data, list) else ())
+    return tuple(each for each in every if each is not None)
 
 
 def with_limits(quantities: Iterable[Quantity], limits: Mapping[str, float]) -> tuple[Quantity, ...]:

@@ -9,13 +9,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from runner.config.dotted import at
 from runner.config.experiment import ExperimentFile, Overrides
 from runner.config.validation import UNKNOWN_KEY, Report
 from runner.config.yaml_source import Key
 from runner.errors import ConfigError, Problem, nearest
 from runner.health.quantities import Quantity
 from runner.matrix.points import Point, axis_keys, matches, points
-from runner.matrix.resolution import Misfit, Resolver, at, selects_another_kind
+from runner.matrix.resolution import Misfit, Resolver, selects_another_kind
 from runner.matrix.run_id import BASE, axis_names, run_id, short_form, slug, value_label
 
 MOST_MISFITS = 1000  # of 100,000 runs that are all wrong, so many are reported

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from runner.config.dotted import at, with_value
 from runner.config.experiment import Overrides
 from runner.config.validation import Report, problems
 from runner.errors import Problem
@@ -114,19 +115,11 @@ class Resolver:
 
     def merged(self, overrides: Overrides) -> dict[str, Any]:
         """The shared parameters with `overrides` set; what no override goes through is shared, not copied."""
-        copies: dict[tuple[str, ...], dict[str, Any]] = {(): dict(self.base)}
+        params = self.base
         for key in sorted(overrides, key=_depth):
-            parts = self._parts(key)
-            place = copies[()]
-            for depth, part in enumerate(parts[:-1], 1):
-                inner = copies.get(parts[:depth])
-                if inner is None:
-                    there = place.get(part)
-                    inner = copies[parts[:depth]] = place[part] = dict(there) if isinstance(there, dict) else {}
-                place = inner
             value = overrides[key]
-            place[parts[-1]] = merge(place.get(parts[-1]), value) if isinstance(value, dict) else value
-        return copies[()]
+            params = with_value(params, self._parts(key), merge(at(params, key), value))
+        return params
 
     def _parts(self, key: str) -> tuple[str, ...]:
         parts = self._split.get(key)
@@ -198,13 +191,6 @@ class Resolver:
     def _rest(self, given: dict[str, Any]) -> dict[str, Any] | None:
         joined = self._joined(given)
         return joined.params if isinstance(joined, Resolved) else None
-
-
-def at(value: Any, key: str, default: Any = None) -> Any:
-    """What stands at the dotted `key` of nested mappings."""
-    for part in key.split("."):
-        value = value.get(part, default) if isinstance(value, dict) else default
-    return value
 
 
 def merge(section: Any, value: Any) -> Any:

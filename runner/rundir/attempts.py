@@ -1,18 +1,20 @@
-"""The attempts of a run, as attempts.jsonl tells them: how each ended, and which of them count."""
+"""attempts.jsonl, a line when an attempt starts and one when it ends: how each ended, and which of them count."""
 
 from __future__ import annotations
 
 import os
 import re
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from runner.files import as_number, open_file, read_json_lines, read_mapping
-from runner.rundir.failures import Kind, kind_of
+from runner.files import append_json, as_number, open_file, read_json_lines
+from runner.rundir.failures import Kind, kind_of, read_failure
 from runner.rundir.layout import RunDir
+from runner.rundir.processes import Heartbeat, host_name
 
 NEAR = 0.9  # of the limit: the last heartbeat before a kill is seldom exactly at it
 LOG_TAIL = 1 << 18  # bytes of an array task's log that are looked through
@@ -49,6 +51,43 @@ def read_attempts(run: RunDir) -> list[Attempt]:
             seconds, advanced = as_number(line.get("seconds")) or 0.0, line.get("advanced") is True
             attempts[number] = replace(attempts[number], seconds=seconds, kind=kind, advanced=advanced)
     return list(attempts.values())
+
+
+def begin_attempt(run: RunDir, job_id: str | None, pid: int, checkpoints: Iterable[str] = ()) -> Attempt:
+    """Write that an attempt starts; its number is one more than the last one's.
+
+    An attempt that was killed with its parent has no end line; it gets one now, with the time of its last heartbeat.
+    checkpoints: files of the run that hold its state, besides ours.
+    """
+    past = read_attempts(run)
+    for attempt in past:
+        if attempt.seconds is None:
+            heartbeat = heartbeat_of(run, attempt.number)
+            facts = {"kind": kind_of_unended(run, attempt), "peak_memory_bytes": heartbeat.peak_memory_bytes}
+            _append_end(run, attempt, "lost", heartbeat.time or attempt.started, **facts)
+    now, number = time.time(), past[-1].number + 1 if past else 1
+    before = marks(run, (run.last_checkpoint.name, run.best_checkpoint.name, *checkpoints))
+    line = {"attempt": number, "time": now, "host": host_name(), "job_id": job_id, "pid": pid, "checkpoints": before}
+    append_json(run.attempts, line)
+    return Attempt(number, now, job_id, before)
+
+
+def end_attempt(run: RunDir, attempt: Attempt, outcome: str, **facts: Any) -> None:
+    """Write that `attempt` ended.
+
+    outcome: completed, failed, stopped or lost. facts: kind, exit_status, signal, peak_memory_bytes.
+    """
+    _append_end(run, attempt, outcome, time.time(), **facts)
+
+
+def seconds_before(run: RunDir, number: int) -> float:
+    """Wall-clock seconds of all attempts before attempt `number`."""
+    return sum(attempt.seconds or 0.0 for attempt in read_attempts(run) if attempt.number < number)
+
+
+def _append_end(run: RunDir, attempt: Attempt, outcome: str, ended: float, **facts: Any) -> None:
+    line = {"attempt": attempt.number, "ended": ended, "outcome": outcome, "seconds": ended - attempt.started}
+    append_json(run.attempts, {**line, "advanced": has_advanced(run, attempt), **facts})
 
 
 def ended_attempts(run: RunDir) -> list[Attempt]:
@@ -97,18 +136,22 @@ def has_advanced(run: RunDir, attempt: Attempt) -> bool:
 
 def kind_of_unended(run: RunDir, attempt: Attempt) -> Kind:
     """Of an attempt without an end: what its parent wrote in advance, the word of Slurm, else its last heartbeat."""
-    failure, heartbeat = read_mapping(run.failure), read_mapping(run.heartbeat)
-    if failure.get("attempt") == attempt.number and failure.get("kind"):
-        return kind_of(failure["kind"])
-    if memory_kill(run, attempt.number, attempt.job_id):
-        return Kind.OUT_OF_MEMORY
-    return kind_of_lost(heartbeat if heartbeat.get("attempt") == attempt.number else {})
+    failure, heartbeat = read_failure(run), heartbeat_of(run, attempt.number)
+    if failure and failure.attempt == attempt.number:
+        return failure.kind
+    return Kind.OUT_OF_MEMORY if memory_kill(run, attempt.number, attempt.job_id) else kind_of_lost(heartbeat)
 
 
-def kind_of_lost(heartbeat: Mapping[str, Any]) -> Kind:
+def heartbeat_of(run: RunDir, attempt: int) -> Heartbeat:
+    """The last sign of life of that attempt; an empty one where it left none."""
+    heartbeat = Heartbeat.read(run.heartbeat)
+    return heartbeat if heartbeat and heartbeat.attempt == attempt else Heartbeat()
+
+
+def kind_of_lost(heartbeat: Heartbeat) -> Kind:
     """The kind of failure that the last `heartbeat` speaks for: out_of_memory, else node_failure."""
-    peak, limit = heartbeat.get("peak_memory_bytes"), heartbeat.get("memory_limit_bytes")
-    near = isinstance(peak, int) and isinstance(limit, int) and peak >= NEAR * limit
+    peak, limit = heartbeat.peak_memory_bytes, heartbeat.memory_limit_bytes
+    near = peak is not None and limit is not None and peak >= NEAR * limit
     return Kind.OUT_OF_MEMORY if near else Kind.NODE_FAILURE
 
 

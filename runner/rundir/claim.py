@@ -1,4 +1,4 @@
-"""One live process a run directory, on file systems shared between machines.
+"""At most one live process per run directory, on file systems shared between machines.
 
 claim.json is a lock (lock.py) whose holder also lives by the heartbeat of its run.
 """
@@ -6,37 +6,14 @@ claim.json is a lock (lock.py) whose holder also lives by the heartbeat of its r
 from __future__ import annotations
 
 import os
-import secrets
-import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from runner.files import read_json, read_mapping
 from runner.rundir.layout import RunDir
-from runner.rundir.lock import last_sign, take
-from runner.rundir.processes import STALE_INTERVALS, is_alive, is_here, this_process
-
-
-@dataclass(frozen=True)
-class Holder:
-    """Who holds a run directory: the content of claim.json."""
-
-    token: str
-    host: str
-    machine: str
-    pid: int
-    start_time: str | None  # of the process `pid`
-    job_id: str | None
-    time: float  # Unix seconds
-
-    @classmethod
-    def here(cls, job_id: str | None) -> Holder:
-        """This process."""
-        return cls(secrets.token_hex(8), **this_process(), job_id=job_id, time=time.time())
-
-    def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}" + (f" (job {self.job_id})" if self.job_id else "")
+from runner.rundir.lock import Holder, last_sign, take
+from runner.rundir.processes import STALE_INTERVALS, Heartbeat
 
 
 @dataclass(frozen=True)
@@ -57,17 +34,15 @@ class Claim:
 
     def is_ours(self) -> bool:
         """False when another process has judged us dead and taken the directory over: then write nothing more."""
-        found = read_json(self.directory.claim)
-        return found is None or found.get("token") == self.holder.token
+        holder = Holder.read(self.directory.claim)
+        return holder is None or holder.token == self.holder.token
 
     def renew(self) -> bool:
         """A sign of life for those on other machines; False when the directory is no longer ours."""
         if not self.is_ours():
             return False
-        try:
+        with suppress(FileNotFoundError):  # deleted by hand: the heartbeat still shows that the run lives
             os.utime(self.directory.claim)
-        except FileNotFoundError:  # deleted by hand: the heartbeat still shows that the run lives
-            return True
         return True
 
     def release(self) -> None:
@@ -82,19 +57,19 @@ def acquire(directory: RunDir, holder: Holder, interval: float) -> Claim | Held:
     complete, and waiting for its end would be in vain.
     """
 
-    def judged(record: dict[str, Any], signs: list[Path], now: float) -> Held | None:
-        if not record.get("token"):
+    def judged(other: Holder, signs: Iterable[Path], now: float) -> Held | None:
+        if not other.token:
             raise OSError(f"{directory.claim} is damaged and must be looked at; delete it if no process runs this run")
-        return _judge(directory, record, last_sign([*signs, directory.heartbeat]), now, interval)
+        return _judge(directory, other, last_sign([*signs, directory.heartbeat]), now, interval)
 
-    return take(directory.claim, asdict(holder), judged) or Claim(directory, holder)
+    return take(directory.claim, holder, judged) or Claim(directory, holder)
 
 
-def _judge(directory: RunDir, record: dict[str, Any], beat: float, now: float, interval: float) -> Held | None:
+def _judge(directory: RunDir, holder: Holder, beat: float, now: float, interval: float) -> Held | None:
     """The holder to respect, or None when it is dead. Its child may outlive it for a moment, to write a checkpoint."""
-    heartbeat = read_mapping(directory.heartbeat)
+    child = Heartbeat.read(directory.heartbeat)
     silent, patience = now - beat, STALE_INTERVALS * interval
-    child = is_here(record) and heartbeat.get("parent_pid") == record.get("pid") and not heartbeat.get("ended")
-    alive = is_alive(record, silent, patience) or (child and is_alive(heartbeat, silent, patience))
-    fields: dict[str, Any] = {name: record.get(name) for name in Holder.__dataclass_fields__}
-    return Held(Holder(**fields), is_here(record), beat) if alive else None
+    if child is None or not holder.is_here or child.parent_pid != holder.pid or child.ended:
+        child = None
+    alive = holder.is_alive(silent, patience) or (child is not None and child.is_alive(silent, patience))
+    return Held(holder, holder.is_here, beat) if alive else None

@@ -6,6 +6,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol, Self, overload
+
+
+class _Folder(Protocol):
+    @property
+    def path(self) -> Path: ...
+
+
+class Named:
+    """A file or folder whose name below the directory is always the same; `RunDir.result.name` is that name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, folder: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, folder: _Folder, owner: type) -> Path: ...
+    def __get__(self, folder: _Folder | None, owner: type) -> Self | Path:
+        return self if folder is None else folder.path / self.name
 
 
 @dataclass(frozen=True)
@@ -13,6 +33,34 @@ class RunDir:
     """Files of one run, under `runs/<experiment>/runs/<run_id>`."""
 
     path: Path
+
+    config = Named("config.yaml")
+    provenance = Named("provenance.json")
+    private = Named("private.json")  # environment and uncommitted changes; only its owner may read it
+    splits = Named("splits.json")
+    claim = Named("claim.json")
+    attempts = Named("attempts.jsonl")
+    heartbeat = Named("heartbeat.json")
+    metrics = Named("metrics.jsonl")
+    fusion_weights = Named("fusion_weights.csv")
+    diagnostics = Named("diagnostics.jsonl")
+    last_checkpoint = Named("last.pt")
+    best_checkpoint = Named("best.pt")
+    predictions = Named("predictions.csv")
+    output = Named("output")  # the folder of a command that is run
+    values = Named("values.json")  # the values of a command, for those that read a file
+    numbering = Named("numbering.json")  # of histories of a command that began anew: epochs before, and earlier rows
+    adopted = Named("adopted.json")  # what an adopted run was read from: {from, files: {name: {bytes, …}}, …}
+    ended = Named("ended.json")  # a command has ended well: its words, and notes; `runner reread` completes such a run
+    result = Named("result.json")
+    failure = Named("failure.json")
+    cancelled = Named("cancelled.json")  # cancelled before it started; removed when the run is sent again
+    reserve = Named("reserve.bin")  # holds room on the disk for the last words of an attempt
+    logs = Named("logs")
+    tensorboard = Named("tensorboard")
+    analysis = Named("analysis")  # what the tools that open its checkpoint write
+    diagnosis = Named("analysis/diagnosis.json")
+    alpha = Named("analysis/alpha.csv")
 
     @property
     def run_id(self) -> str:
@@ -27,125 +75,8 @@ class RunDir:
         """Every folder that a run writes into; none may be a link."""
         return self.path.parent, self.path, self.logs, self.tensorboard, self.analysis, self.output
 
-    @property
-    def config(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def provenance(self) -> Path:
-        return self.path / "provenance.json"
-
-    @property
-    def private(self) -> Path:
-        """Environment and uncommitted changes; only its owner may read it."""
-        return self.path / "private.json"
-
-    @property
-    def splits(self) -> Path:
-        return self.path / "splits.json"
-
-    @property
-    def claim(self) -> Path:
-        return self.path / "claim.json"
-
-    @property
-    def attempts(self) -> Path:
-        return self.path / "attempts.jsonl"
-
-    @property
-    def heartbeat(self) -> Path:
-        return self.path / "heartbeat.json"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.jsonl"
-
-    @property
-    def fusion_weights(self) -> Path:
-        return self.path / "fusion_weights.csv"
-
-    @property
-    def diagnostics(self) -> Path:
-        return self.path / "diagnostics.jsonl"
-
-    @property
-    def last_checkpoint(self) -> Path:
-        return self.path / "last.pt"
-
-    @property
-    def best_checkpoint(self) -> Path:
-        return self.path / "best.pt"
-
-    @property
-    def predictions(self) -> Path:
-        return self.path / "predictions.csv"
-
-    @property
-    def output(self) -> Path:
-        """The folder of a command that is run."""
-        return self.path / "output"
-
-    @property
-    def values(self) -> Path:
-        """The values of a command, for those that read a file."""
-        return self.path / "values.json"
-
-    @property
-    def numbering(self) -> Path:
-        """Of histories of a command that began anew: epochs before the first row, and the rows of earlier ones."""
-        return self.path / "numbering.json"
-
-    @property
-    def adopted(self) -> Path:
-        """What an adopted run was read from: {from, files: {name: {bytes, time, sha256}}, …}."""
-        return self.path / "adopted.json"
-
-    @property
-    def ended(self) -> Path:
-        """Written when a command has ended well: its words, and notes; `runner reread` completes such a run."""
-        return self.path / "ended.json"
-
-    @property
-    def result(self) -> Path:
-        return self.path / "result.json"
-
-    @property
-    def failure(self) -> Path:
-        return self.path / "failure.json"
-
-    @property
-    def cancelled(self) -> Path:
-        """Written when a run is cancelled before it started; removed when it is sent again."""
-        return self.path / "cancelled.json"
-
-    @property
-    def reserve(self) -> Path:
-        """Holds room on the disk for the last words of an attempt."""
-        return self.path / "reserve.bin"
-
-    @property
-    def logs(self) -> Path:
-        return self.path / "logs"
-
     def log(self, attempt: int) -> Path:
         return self.logs / f"attempt-{attempt}.log"
-
-    @property
-    def tensorboard(self) -> Path:
-        return self.path / "tensorboard"
-
-    @property
-    def analysis(self) -> Path:
-        """What the tools that open its checkpoint write."""
-        return self.path / "analysis"
-
-    @property
-    def diagnosis(self) -> Path:
-        return self.analysis / "diagnosis.json"
-
-    @property
-    def alpha(self) -> Path:
-        return self.analysis / "alpha.csv"
 
     def figure(self, name: str) -> Path:
         return self.analysis / name
@@ -163,34 +94,41 @@ class ExperimentDir:
 
     path: Path
 
+    code = Named("code")  # copies of the code that submissions run, by their content
+    manifest = Named("manifest.json")
+    submission_log = Named("submissions.jsonl")
+    submit_lock = Named("submit.lock")
+    submissions = Named("submissions")
+    follower = Named("supervisor.json")  # which process of this machine supervises the experiment
+    analysis = Named("analysis")
+    summary_csv = Named("analysis/results_summary.csv")
+    results = Named("analysis/results.json")  # every run with its best value, epochs and guidance weights
+    best_config = Named("analysis/best_config.yaml")  # the choice of a search over loss weights, as an experiment file
+    summary_markdown = Named("analysis/summary.md")
+    summary_latex = Named("analysis/summary.tex")
+    report = Named("analysis/report.html")
+    figures = Named("analysis/figures")
+    experiment_file = Named("experiment.yaml")  # of a stage that `runner promote` wrote
+    supervisor_log = Named("supervisor.log")
+
     @property
     def folders(self) -> tuple[Path, ...]:
         """Every folder below the experiment but those of runs; none may be a link."""
         return self.runs, self.submissions, self.code, self.analysis
 
-    @property
-    def code(self) -> Path:
-        """Copies of the code that submissions run, by their content."""
-        return self.path / "code"
+    @cached_property
+    def runs(self) -> Path:
+        return self.path / "runs"
 
-    @property
-    def manifest(self) -> Path:
-        return self.path / "manifest.json"
-
-    @property
-    def submission_log(self) -> Path:
-        return self.path / "submissions.jsonl"
-
-    @property
-    def submit_lock(self) -> Path:
-        return self.path / "submit.lock"
-
-    @property
-    def submissions(self) -> Path:
-        return self.path / "submissions"
+    def run(self, run_id: str) -> RunDir:
+        return RunDir(self.runs / run_id)
 
     def submission(self, number: int) -> Path:
         return self.submissions / str(number)
+
+    def experiment_copy(self, number: int) -> Path:
+        """The experiment file as submission `number` sent it."""
+        return self.submission(number) / self.experiment_file.name
 
     def cluster_file(self, number: int) -> Path:
         """The cluster file of a submission; with a token in it, for its sender alone to read."""
@@ -203,6 +141,13 @@ class ExperimentDir:
     def pool_state(self, number: int) -> Path:
         return self.submission(number) / "pool.json"
 
+    def pool_log(self, number: int) -> Path:
+        return self.submission(number) / "pool.log"
+
+    def prepare_log(self, number: int) -> Path:
+        """Of the job that fills the caches before the arrays of submission `number`."""
+        return self.submission(number) / "prepare.log"
+
     def slurm_logs(self, number: int) -> Path:
         """submitit's files of a submission: callables, batch scripts, output of the parents."""
         return self.submission(number) / "slurm"
@@ -210,56 +155,3 @@ class ExperimentDir:
     def array_task_logs(self, job_id: str) -> Iterator[Path]:
         """What an array task printed, `job_id` as Slurm writes it (12, 12_3)."""
         return self.submissions.glob(f"*/slurm/{job_id}_0_log.out")
-
-    def pool_log(self, number: int) -> Path:
-        return self.submission(number) / "pool.log"
-
-    @property
-    def follower(self) -> Path:
-        """Which process of this machine supervises the experiment."""
-        return self.path / "supervisor.json"
-
-    def prepare_log(self, number: int) -> Path:
-        """Of the job that fills the caches before the arrays of submission `number`."""
-        return self.submission(number) / "prepare.log"
-
-    @cached_property
-    def runs(self) -> Path:
-        return self.path / "runs"
-
-    def run(self, run_id: str) -> RunDir:
-        return RunDir(self.runs / run_id)
-
-    @property
-    def analysis(self) -> Path:
-        return self.path / "analysis"
-
-    @property
-    def summary_csv(self) -> Path:
-        return self.analysis / "results_summary.csv"
-
-    @property
-    def results(self) -> Path:
-        """Every run with its best value, epochs and guidance weights; whole at any moment."""
-        return self.analysis / "results.json"
-
-    @property
-    def best_config(self) -> Path:
-        """The chosen variant of a search over loss weights, as an experiment file."""
-        return self.analysis / "best_config.yaml"
-
-    @property
-    def summary_markdown(self) -> Path:
-        return self.analysis / "summary.md"
-
-    @property
-    def summary_latex(self) -> Path:
-        return self.analysis / "summary.tex"
-
-    @property
-    def report(self) -> Path:
-        return self.analysis / "report.html"
-
-    @property
-    def figures(self) -> Path:
-        return self.analysis / "figures"

@@ -13,36 +13,50 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from runner.files import linked, read_mapping, write_json
-from runner.rundir.processes import is_alive, is_here, this_process
+from runner.files import linked, write_json
+from runner.record import JobId
+from runner.rundir.processes import Process
 
 RENEW_SECONDS = 60.0
 STALE_SECONDS = 600.0  # a holder on another machine is dead when it has renewed nothing for so long
 
 
+@dataclass(frozen=True)
+class Holder(Process):
+    """Who holds a lock or a run directory: the content of the lock's file."""
+
+    token: str | None = None  # None where the file is damaged
+    job_id: JobId | None = None
+    time: float = 0.0  # Unix seconds
+
+    @classmethod
+    def here(cls, job_id: str | None = None) -> Holder:
+        """This process."""
+        return cls.this(token=secrets.token_hex(8), job_id=job_id, time=time.time())
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}" + (f" (job {self.job_id})" if self.job_id else "")
+
+
 class Locked(Exception):
     """Another process holds the lock."""
 
-    def __init__(self, holder: dict[str, Any]) -> None:
-        self.holder = holder
-        super().__init__(f"process {holder.get('pid')} on {holder.get('host')}")
-
 
 T = TypeVar("T")
-Record = dict[str, Any]  # of a holder: token, and the process that it is
 
 
-def take(path: Path, mine: Record, respected: Callable[[Record, list[Path], float], T | None]) -> T | None:
-    """Make `mine` (with a token) the holder of `path`; what `respected` makes of a holder that keeps it, else None.
+def take(path: Path, mine: Holder, respected: Callable[[Holder, list[Path], float], T | None]) -> T | None:
+    """Make `mine` the holder of `path`; what `respected` makes of a holder that keeps it, else None.
 
     respected: holder, files whose times are its signs of life, and the time, both as the file system sees them; None
     where the holder is dead.
     """
-    proposal = path.with_name(f".{path.name}.{mine['token']}")
-    write_json(proposal, mine)
+    proposal = path.with_name(f".{path.name}.{mine.token}")
+    write_json(proposal, vars(mine))
     try:
         while not linked(proposal, path):
             chain = _chain(path)
@@ -70,8 +84,8 @@ def last_sign(signs: Iterable[Path]) -> float:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock `path`; raises Locked when a living process has it."""
-    token = secrets.token_hex(8)
-    if holder := take(path, {"token": token, **this_process(), "time": time.time()}, _living):
+    mine = Holder.here()
+    if holder := take(path, mine, _living):
         raise Locked(holder)
     done = threading.Event()
     renewal = threading.Thread(target=_renew, args=(path, done), name="lock", daemon=True)
@@ -81,13 +95,18 @@ def locked(path: Path) -> Iterator[None]:
     finally:
         done.set()
         renewal.join()
-        if read_mapping(path).get("token") == token:
+        if _holder(path).token == mine.token:
             path.unlink(missing_ok=True)
 
 
-def _living(holder: Record, signs: list[Path], now: float) -> Record | None:
-    known = is_here(holder) or holder.get("token")  # else it was not written by us: nobody's
-    return holder if known and is_alive(holder, now - last_sign(signs), STALE_SECONDS) else None
+def _holder(path: Path) -> Holder:
+    """The holder that a file names; one without a token where it is damaged."""
+    return Holder.read(path) or Holder()
+
+
+def _living(holder: Holder, signs: list[Path], now: float) -> Holder | None:
+    known = holder.is_here or holder.token  # else it was not written by us: nobody's
+    return holder if known and holder.is_alive(now - last_sign(signs), STALE_SECONDS) else None
 
 
 def _renew(path: Path, done: threading.Event) -> None:
@@ -96,12 +115,12 @@ def _renew(path: Path, done: threading.Event) -> None:
             os.utime(path)
 
 
-def _taken_over(proposal: Path, path: Path, chain: list[Record]) -> bool:
+def _taken_over(proposal: Path, path: Path, chain: list[Holder]) -> bool:
     """Replace a dead holder; False when another was faster."""
     successor = _successor(path, chain[-1])
     if not linked(proposal, successor):
         return False
-    if read_mapping(path).get("token") != chain[0].get("token"):  # taken over and perhaps released since we looked
+    if _holder(path).token != chain[0].token:  # taken over and perhaps released since we looked
         successor.unlink()
         return False
     os.rename(proposal, path)
@@ -110,20 +129,20 @@ def _taken_over(proposal: Path, path: Path, chain: list[Record]) -> bool:
     return True
 
 
-def _chain(path: Path) -> list[Record]:
+def _chain(path: Path) -> list[Holder]:
     """The holder, and whoever began to take over from it; the last one counts."""
-    chain: list[Record] = []
+    chain: list[Holder] = []
     place = path
     while os.path.lexists(place):  # a link to nothing too
-        holder = read_mapping(place)
-        if not holder and not os.path.lexists(place):
+        holder = _holder(place)
+        if holder.token is None and not os.path.lexists(place):
             break  # released while we looked: taken for a damaged one, the lock of whoever came next would be replaced
         chain.append(holder)
-        if "token" not in holder:
+        if holder.token is None:
             break
         place = _successor(path, holder)
     return chain
 
 
-def _successor(path: Path, holder: Record) -> Path:
-    return path.with_name(f".{path.name}.after-{holder.get('token')}")
+def _successor(path: Path, holder: Holder) -> Path:
+    return path.with_name(f".{path.name}.after-{holder.token}")

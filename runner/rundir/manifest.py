@@ -1,55 +1,37 @@
-"""What an experiment directory says of itself: its runs, and what was sent where."""
+"""manifest.json and submissions.jsonl: the runs of an experiment, what ranks them, and what was sent where."""
 
 from __future__ import annotations
 
 import os
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from runner.errors import CommandFailed, UserError
 from runner.files import append_json, read_json, read_json_lines, read_mapping, refuse_links, write_json
 from runner.health.quantities import as_data
+from runner.record import JobId, Record
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.lock import Locked, locked
+from runner.rundir.planned import Manifest
 
 if TYPE_CHECKING:
     from runner.matrix.expansion import (
         Expansion,  # the schemas of pydantic, which those who only look need not wait for
     )
 
-T = TypeVar("T")
 
+def write(
+    directory: ExperimentDir, expansion: Expansion, task_name: str, advice: Mapping[str, str] | None = None
+) -> None:
+    """Write the manifest of `expansion`; the time of the first submission is kept.
 
-@dataclass(frozen=True)
-class PlannedRun:
-    """A run as the manifest lists it."""
-
-    number: int
-    run_id: str
-    variant: str
-    seed: int
-    axes: dict[str, Any]
-    params: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """The runs of an experiment, as last submitted."""
-
-    experiment: str
-    task: str
-    runs: list[PlannedRun]
-    content: dict[str, Any]  # the whole file: select, baseline, next, …
-
-
-def write(directory: ExperimentDir, expansion: Expansion, task_name: str) -> None:
-    """Write the manifest of `expansion`; the time of the first submission is kept."""
+    advice: kind of failure → what the task says to do about it.
+    """
     experiment = expansion.file.experiment
-    before = read_json(directory.manifest)
-    created = before.get("created") if isinstance(before, dict) else None
     write_json(
         directory.manifest,
         {
@@ -57,7 +39,7 @@ def write(directory: ExperimentDir, expansion: Expansion, task_name: str) -> Non
             "description": experiment.description,
             "task": task_name,
             "adopted": experiment.adopt is not None,
-            "created": created or time.time(),
+            "created": _without_runs(directory).created or time.time(),
             "updated": time.time(),
             "config": str(expansion.file.path),
             "axes": expansion.axes,
@@ -67,6 +49,7 @@ def write(directory: ExperimentDir, expansion: Expansion, task_name: str) -> Non
             "quantities": as_data(expansion.quantities),
             "target_mae": experiment.target_mae.model_dump() if experiment.target_mae else None,
             "retry": experiment.retry.model_dump(mode="json"),
+            "advice": dict(advice or {}),
             "promoted": experiment.promoted,
             "next": experiment.next.model_dump(mode="json") if experiment.next else None,
             "runs": [
@@ -79,55 +62,46 @@ def write(directory: ExperimentDir, expansion: Expansion, task_name: str) -> Non
 
 
 def read(directory: ExperimentDir) -> Manifest:
-    """The manifest of an experiment directory; UserError when there is none or it is damaged."""
+    """The manifest of an experiment directory; runs that are damaged are left out, and counted on stderr.
+
+    Raises CommandFailed where there is none, or nothing of it can be read.
+    """
     content = read_json(directory.manifest)
-    if not isinstance(content, dict) or not isinstance(content.get("runs"), list):
-        what = "is damaged" if directory.manifest.exists() else "is missing"
-        raise UserError(
-            f"{directory.manifest} {what}: {directory.path} is not an experiment directory",
-            next_command="runner submit CONFIG",
-        )
-    try:
-        runs = [_planned(number, run) for number, run in enumerate(content["runs"], 1)]
-        sections = {name: _typed(content.get(name) or {}, dict, name) for name in ("select", "retry")}
-        names = (_typed(content["experiment"], str, "experiment"), _typed(content["task"], str, "task"))
-    except KeyError as error:
-        raise _damaged(directory, f"{error} is missing") from None
-    except ValueError as error:
-        raise _damaged(directory, str(error)) from None
-    return Manifest(*names, runs, {**content, **sections})
+    listed = content.get("runs") if isinstance(content, dict) else None
+    manifest = Manifest.of(content)
+    if manifest is None or not isinstance(listed, list) or (listed and not manifest.runs):
+        missing = f"{directory.path} has no manifest.json: not the directory of an experiment, or nothing was submitted"
+        damaged = f"{directory.manifest} is damaged: truncated, or not a manifest; submitting again keeps the runs"
+        what = damaged if os.path.lexists(directory.manifest) else missing
+        raise CommandFailed(what, next_command="runner submit CONFIG")
+    if lost := len(listed) - len(manifest.runs):
+        print(f"warning: {directory.manifest}: {lost} runs are damaged and left out", file=sys.stderr, flush=True)
+    axes = manifest.axes or list(dict.fromkeys(axis for run in manifest.runs for axis in run.axes))
+    target = manifest.target_mae or manifest.select.target_mae
+    name = manifest.experiment or directory.path.resolve().name
+    return replace(manifest, experiment=name, axes=axes, target_mae=target)
 
 
 def refuse_adopted(directory: ExperimentDir) -> None:
     """Raise UserError where the runs of `directory` are another program's, which nothing of ours starts again."""
-    content = read_mapping(directory.manifest)
-    if content.get("adopted") is True:
+    manifest = _without_runs(directory)
+    if manifest.adopted:
         raise UserError(
             f"{directory.path} holds adopted runs of another program: they are read, and never submitted",
-            next_command=f"runner adopt {content.get('config')}, which reads what has changed",
+            next_command=f"runner adopt {manifest.config}, which reads what has changed",
         )
 
 
-def _damaged(directory: ExperimentDir, what: str) -> UserError:
-    return UserError(f"{directory.manifest} is damaged: {what}", next_command="runner submit CONFIG")
+def _without_runs(directory: ExperimentDir) -> Manifest:
+    """The manifest without its runs; an empty one where it cannot be read."""
+    return Manifest.of({**read_mapping(directory.manifest), "runs": []}) or Manifest()
 
 
-def _planned(number: int, run: Any) -> PlannedRun:
-    """A run of the manifest; ValueError or KeyError where it is none. A run id names a directory: no separator."""
-    run = _typed(run, dict, f"run {number}")
-    run_id = _typed(run["run_id"], str, "run_id")
-    if not run_id or run_id in (".", "..") or "/" in run_id or "\0" in run_id:
-        raise ValueError(f"run_id {run_id!r} names no directory")
-    variant, seed = _typed(run["variant"], str, "variant"), _typed(run["seed"], int, "seed")
-    return PlannedRun(
-        number, run_id, variant, seed, _typed(run["axes"], dict, "axes"), _typed(run["params"], dict, "params")
-    )
-
-
-def _typed(value: Any, kind: type[T], name: str) -> T:
-    if not isinstance(value, kind):
-        raise ValueError(f"{name} is {str(value)[:80]!r}")
-    return value
+def run_ids(directory: ExperimentDir) -> set[str]:
+    """The runs that the manifest lists; empty where it cannot be read. Quick, for 100,000 of them."""
+    runs = read_mapping(directory.manifest).get("runs")
+    listed = runs if isinstance(runs, list) else []
+    return {run["run_id"] for run in listed if isinstance(run, dict) and isinstance(run.get("run_id"), str)}
 
 
 @dataclass(frozen=True)
@@ -142,6 +116,37 @@ class Chunk:
 
 
 @dataclass(frozen=True)
+class Origin(Record):
+    """Where a submission comes from, kept so that `resubmit` can repeat it from anywhere."""
+
+    overrides: list[str]  # of --set
+    cluster: str  # local, or the text of the cluster file; kept: the name of its copy
+    folder: str  # the working directory, against which relative paths of data and code are meant
+    cluster_option: str | None = None  # --cluster, for the commands that are proposed later
+    config_dir: str | None = None  # folder of the experiment file, of which a submission keeps a copy elsewhere
+
+
+@dataclass(frozen=True)
+class Entry(Record):
+    """A line of submissions.jsonl."""
+
+    event: str  # begun, sending, sent, preparing, supervised, supervision_failed or supervision_ended
+    submission: int | None = None
+    time: float | None = None
+    token: str | None = None
+    first: int | None = None
+    count: int | None = None
+    job_id: JobId | None = None
+    kind: str | None = None  # local or slurm
+    user: int | None = None
+    commands: dict[str, Any] = field(default_factory=dict)
+    message: str | None = None
+    origin: Origin | None = None
+
+    readers: ClassVar = {"origin": Origin.of}
+
+
+@dataclass(frozen=True)
 class Submission:
     """One `runner submit`: its array tasks, each a list of run ids."""
 
@@ -150,7 +155,7 @@ class Submission:
     time: float
     tasks: list[list[str]]
     chunks: list[Chunk]
-    origin: dict[str, Any]  # overrides, cluster, --cluster and folders, to repeat it
+    origin: Origin | None  # None: damaged
     user: int  # id of who sent it
     commands: dict[str, str] = field(default_factory=dict)  # Slurm's, where the site wraps them
 
@@ -162,40 +167,36 @@ def next_number(directory: ExperimentDir) -> int:
 
 
 def log_submission(directory: ExperimentDir, record: dict[str, Any]) -> None:
-    """Append one line to submissions.jsonl."""
+    """Append one line to submissions.jsonl: the fields of an Entry, and of its Origin."""
     append_json(directory.submission_log, {"time": time.time(), **record})
+
+
+def entries(directory: ExperimentDir) -> list[Entry]:
+    """The lines of submissions.jsonl that can be read."""
+    lines = read_json_lines(directory.submission_log)
+    return [entry for line in lines if (entry := Entry.of({**line, "origin": line})) is not None]
 
 
 def submissions(directory: ExperimentDir) -> list[Submission]:
     """Every submission that was begun, oldest first; lines of the log that are damaged are left out."""
-    found: dict[int, dict[str, Any]] = {}
-    chunks: dict[tuple[int, str], Chunk] = {}
-    for record in read_json_lines(directory.submission_log):
-        number, event, token = (record.get(name) for name in ("submission", "event", "token"))
-        if not isinstance(number, int):
+    begun: dict[int, Entry] = {}
+    chunks: dict[int, dict[str, Chunk]] = {}
+    for entry in entries(directory):
+        number, token = entry.submission, entry.token
+        if number is None:
             continue
-        if event == "begun" and isinstance(record.get("time"), (int, float)):
-            found[number] = record
-        elif not isinstance(token, str):
-            continue
-        elif event == "sending":
-            first, count = record.get("first"), record.get("count")
-            if isinstance(first, int) and isinstance(count, int):
-                chunks[number, token] = Chunk(number, token, first, count, None)
-        elif event == "sent" and (number, token) in chunks and record.get("job_id") is not None:
-            chunks[number, token] = replace(chunks[number, token], job_id=str(record["job_id"]))
-    result = []
-    for number, record in sorted(found.items()):
-        own = [chunk for (of, _), chunk in chunks.items() if of == number]
-        origin = {name: record.get(name) for name in ("overrides", "cluster", "folder", "cluster_option", "config_dir")}
-        tasks = _tasks(directory, number)
-        user, commands = record.get("user"), record.get("commands")
-        result.append(
-            Submission(number, str(record.get("kind")), record["time"], tasks, own, origin,
-                       user if isinstance(user, int) else _owner(directory, number),
-                       commands if isinstance(commands, dict) else {})
-        )  # fmt: skip
-    return result
+        sent = chunks.setdefault(number, {})
+        if entry.event == "begun" and entry.time is not None:
+            begun[number] = entry
+        elif entry.event == "sending" and token and entry.first is not None and entry.count is not None:
+            sent[token] = Chunk(number, token, entry.first, entry.count, None)
+        elif entry.event == "sent" and token in sent:
+            sent[token] = replace(sent[token], job_id=entry.job_id)
+    return [
+        Submission(number, str(entry.kind), entry.time or 0.0, _tasks(directory, number), [*chunks[number].values()],
+                   entry.origin, _owner(directory, number) if entry.user is None else entry.user, entry.commands)
+        for number, entry in sorted(begun.items())
+    ]  # fmt: skip
 
 
 def _owner(directory: ExperimentDir, number: int) -> int:
@@ -215,26 +216,21 @@ def _tasks(directory: ExperimentDir, number: int) -> list[list[str]]:
 
 
 def submission(directory: ExperimentDir, number: int) -> Submission:
-    """Submission `number`; UserError when there is none."""
-    for found in submissions(directory):
-        if found.number == number:
-            return found
-    raise UserError(f"{directory.path} has no submission {number}")
+    """Submission `number`; CommandFailed when there is none."""
+    for sent in submissions(directory):
+        if sent.number == number:
+            return sent
+    raise CommandFailed(f"{directory.path} has no submission {number}")
 
 
 def helper_jobs(directory: ExperimentDir) -> list[str]:
     """Ids of the jobs beside the arrays, that supervise or prepare; also of those that ended long ago."""
-    lines = read_json_lines(directory.submission_log)
-    return [str(line["job_id"]) for line in lines if line.get("event") in ("supervised", "preparing")]
+    return [e.job_id for e in entries(directory) if e.job_id and e.event in ("supervised", "preparing")]
 
 
-def supervision(directory: ExperimentDir) -> dict[str, Any]:
-    """The last word about the experiment's supervision: {event, job_id or message, submission}; empty: it has none.
-
-    event: supervised, supervision_failed or supervision_ended.
-    """
-    lines = read_json_lines(directory.submission_log)
-    return next((line for line in reversed(lines) if str(line.get("event")).startswith("supervis")), {})
+def supervision(directory: ExperimentDir) -> Entry | None:
+    """The last word about the experiment's supervision: supervised, supervision_failed or supervision_ended."""
+    return next((entry for entry in reversed(entries(directory)) if entry.event.startswith("supervis")), None)
 
 
 @contextmanager

@@ -7,11 +7,11 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from runner.files import as_number
+from runner.record import JobId, Record
 
 HEARTBEAT_SECONDS = 30.0  # between two signs of life, where their file does not say it
 STALE_INTERVALS = 3  # so many missed ones mean that a process on another machine is dead
@@ -49,31 +49,70 @@ def start_time(pid: int) -> str | None:
     return None if not shown or shown.startswith("Z") else shown.split(maxsplit=1)[1]
 
 
-def this_process() -> dict[str, Any]:
-    """What a file says of the process that writes it, so that others can tell whether it is alive."""
-    pid = os.getpid()
-    return {"host": host_name(), "machine": machine(), "pid": pid, "start_time": start_time(pid)}
+@dataclass(frozen=True)
+class Process(Record):
+    """A process that a file names, so that others can tell whether it is alive."""
+
+    host: str | None = None
+    machine: str | None = None
+    pid: int | None = None
+    start_time: str | None = None
+
+    @classmethod
+    def this(cls, **fields: Any) -> Self:
+        """This process. fields: the others of the record."""
+        pid = os.getpid()
+        return cls(host=host_name(), machine=machine(), pid=pid, start_time=start_time(pid), **fields)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is, or was, one of this machine."""
+        return self.machine == machine()
+
+    def is_alive(self, silent: float = 0.0, patience: float = -1.0) -> bool:
+        """Whether it is alive. Of this machine the list of processes knows it for certain.
+
+        silent: seconds since its last sign of life. patience: after so many one on another machine counts as dead.
+        """
+        if not self.is_here:
+            return silent <= patience
+        return self.pid is not None and self.start_time is not None and start_time(self.pid) == self.start_time
 
 
-def is_here(record: Mapping[str, Any]) -> bool:
-    """Whether the process of `record` is, or was, one of this machine."""
-    return record.get("machine") == machine()
+@dataclass(frozen=True)
+class Beating(Process):
+    """A process that writes its record anew every `interval` seconds, until it is `ended`."""
+
+    time: float = 0.0  # Unix seconds
+    interval: float = HEARTBEAT_SECONDS
+    ended: bool = False
+
+    def is_beating(self, now: float) -> bool:
+        """Whether it is alive at `now`, in Unix seconds."""
+        patience = STALE_INTERVALS * (self.interval or HEARTBEAT_SECONDS)
+        return not self.ended and self.is_alive(now - self.time, patience)
 
 
-def is_alive(record: Mapping[str, Any], silent: float, patience: float) -> bool:
-    """Whether the process of `record` is alive. Of this machine the list of processes knows it for certain.
+@dataclass(frozen=True)
+class PoolState(Beating):
+    """pool.json: what the local pool of a submission has to do."""
 
-    silent: seconds since its last sign of life. patience: after so many one on another machine counts as dead.
-    """
-    if not is_here(record):
-        return silent <= patience
-    pid, started = record.get("pid"), record.get("start_time")
-    return isinstance(pid, int) and started is not None and start_time(pid) == started
+    pending: list[str] = field(default_factory=list)  # run ids
+    running: list[str] = field(default_factory=list)
 
 
-def is_beating(record: Mapping[str, Any], now: float) -> bool:
-    """The same of a record that its process renews every `interval` seconds, until it is `ended`. now: Unix seconds."""
-    if not record or record.get("ended"):
-        return False
-    interval = as_number(record.get("interval")) or HEARTBEAT_SECONDS
-    return is_alive(record, now - (as_number(record.get("time")) or 0), STALE_INTERVALS * interval)
+@dataclass(frozen=True)
+class Heartbeat(Beating):
+    """heartbeat.json: the sign of life of a running attempt."""
+
+    parent_pid: int | None = None
+    job_id: JobId | None = None
+    array_task_id: int | None = None
+    attempt: int | None = None
+    memory_limit_bytes: int | None = None
+    peak_memory_bytes: int | None = None
+    epoch: int | None = None  # the last one recorded
+    epochs: int | None = None  # planned
+    metric: str | None = None  # that is followed
+    value: float | None = None  # of the metric
+    health: str | None = None  # ok, warning or blocking

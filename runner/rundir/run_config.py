@@ -1,18 +1,19 @@
-"""config.yaml of a run, as the worker reads it."""
+"""config.yaml of a run: written at submission, read by the worker."""
 
 from __future__ import annotations
 
-import copy
 from glob import escape
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from runner.config import yaml_source
+from runner.config.dotted import with_value
 from runner.config.template import fill, flat
+from runner.config.yaml_output import dump
 from runner.errors import ConfigError, Problem
-from runner.files import read_bytes
+from runner.files import read_bytes, write_text
 from runner.health.quantities import read_quantities
 from runner.health.thresholds import Thresholds, overridden
 from runner.rundir.layout import RunDir
@@ -44,7 +45,7 @@ class RunConfig(BaseModel):
     variant: str
     seed: int
     task: str
-    params: dict[str, Any]
+    axes: dict[str, Any] = {}  # dotted key → value
     threads: int = Field(1, ge=1)
     gpus: int = Field(0, ge=0)
     memory: int | None = Field(None, ge=1)  # MiB that this run was sent with
@@ -61,6 +62,7 @@ class RunConfig(BaseModel):
     code_path: Path | None = None
     config_dir: Path | None = None  # the folder of the experiment file
     adjustments: dict[str, Any] = {}  # dotted key of params → value for this run's next attempt only
+    params: dict[str, Any]
 
     def thresholds(self) -> Thresholds:
         """Of the health rules; ConfigError for a name that is none."""
@@ -74,31 +76,28 @@ class RunConfig(BaseModel):
         known = {"run_id": self.run_id, "seed": self.seed, "threads": self.threads}
         known |= flat(values) if isinstance(values, dict) else {}
         try:
-            return [f"{RunDir(Path()).output.name}/{fill(name, known, escape)}"] if isinstance(name, str) else []
+            return [f"{RunDir.output.name}/{fill(name, known, escape)}"] if isinstance(name, str) else []
         except (KeyError, ValueError):  # of a task of the user's that has other names
             return []
 
     def adjusted(self) -> dict[str, Any]:
         """The parameters with the adjustments that an earlier failure made necessary."""
-        params = copy.deepcopy(self.params)
+        params = self.params
         for key, value in self.adjustments.items():
-            *path, last = key.split(".")
-            place = params
-            for part in path:
-                place = place[part]
-            place[last] = value
+            params = with_value(params, key.split("."), value)
         return params
+
+    def write(self, run: RunDir) -> None:
+        write_text(run.config, dump(self.model_dump(mode="json")))
 
 
 def read_run_config(directory: RunDir) -> RunConfig:
     """Raises ConfigError, naming the file, when it is missing or damaged."""
     path = directory.config
     try:
-        return RunConfig.model_validate(yaml.safe_load(read_bytes(path)))
+        return RunConfig.model_validate(yaml_source.parse(read_bytes(path).decode(errors="replace"), path).value)
     except FileNotFoundError:
         problems = [Problem("missing; it is written by `runner submit`", file=str(path))]
-    except yaml.YAMLError as error:
-        problems = [Problem(f"not YAML: {error}", file=str(path))]
     except ValidationError as error:
         problems = problems_of(error, str(path))
     raise ConfigError(problems)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from runner.config.experiment import Experiment
 from runner.matrix.expansion import Run
 from runner.rundir.attempts import ended_attempts, not_counting
-from runner.rundir.failures import kind_of
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.states import RunState
 from runner.submit.retry import Limits, Needs, Shrink, needs
@@ -53,7 +52,7 @@ def plan(directory: ExperimentDir, runs: Sequence[Run], experiment: Experiment, 
         elif policy.kinds and state.kind not in policy.kinds:
             continue
         elif policy.force or _may_send(directory.run(run.run_id), state, queue, experiment):
-            last = kind_of(state.kind) if state.state == "lost" else None
+            last = state.kind if state.state == "lost" else None
             found = needs(directory.run(run.run_id), run.params, experiment, policy.limits, policy.shrink, last)
             result.needs[run.run_id] = found
             (result.held_back if found.refused and not policy.force else result.send).append(run)
@@ -76,6 +75,5 @@ def _may_send(run: RunDir, state: RunState, queue: Queue, experiment: Experiment
     if state.state == "cancelled":
         return False
     if not state.attempt and state.state == "failed":
-        return kind_of(state.kind).retried  # its array task had no time left for it
-    retried = state.state == "lost" or kind_of(state.kind).retried
-    return retried and tries(run, state, queue) < experiment.retry.max_attempts
+        return state.retried  # its array task had no time left for it
+    return state.retried and tries(run, state, queue) < experiment.retry.max_attempts

@@ -99,9 +99,9 @@ def _look_at_pool(directory: ExperimentDir, submission: Submission, places: dict
     report = local.report(directory, submission.number)
     if report is None:
         return
-    for started, run_ids in ((False, report.get("pending", [])), (True, report.get("running", []))):
+    for started, run_ids in ((False, report.pending), (True, report.running)):
         for run_id in run_ids:
-            job = f"pool {report['pid']}"
+            job = f"pool {report.pid}"
             places[run_id] = Place(started, job, submission.number, final=True, since=submission.time)
 
 

@@ -62,7 +62,7 @@ def _under_root(name: str, root: Path) -> ExperimentDir:
         checked_name(name)
     except ValueError as error:
         raise UserError(f"experiment: {error}") from None
-    known = sorted(path.parent.name for path in root.glob("*/manifest.json"))
+    known = sorted(path.parent.name for path in root.glob(f"*/{ExperimentDir.manifest.name}"))
     guess = nearest(name, known)
     raise UserError(
         f"no experiment {name!r} under {root}\n    there are: {', '.join(known) or 'none'}"
@@ -73,7 +73,7 @@ def _under_root(name: str, root: Path) -> ExperimentDir:
 
 def _latest(root: Path) -> ExperimentDir:
     """The experiment that was submitted last."""
-    found = [ExperimentDir(path.parent) for path in root.glob("*/manifest.json")]
+    found = [ExperimentDir(path.parent) for path in root.glob(f"*/{ExperimentDir.manifest.name}")]
     if not found:
         raise CommandFailed(
             f"no experiment under {root}: nothing was submitted there, or the root is another (--root, RUNNER_ROOT)",

@@ -6,28 +6,24 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
 
 from runner.config.cluster import Cluster, SlurmCluster, has_secrets, worker_environment
 from runner.config.experiment import Array, Experiment, Resources
 from runner.config.quantities import human_seconds
-from runner.config.yaml_output import dump
 from runner.errors import CommandFailed
-from runner.files import read_bytes, refuse_links, write_json, write_text
-from runner.health.quantities import as_data
+from runner.files import read_bytes, write_json, write_text
 from runner.matrix.expansion import Expansion, Run
 from runner.rundir import manifest
 from runner.rundir.cache_root import cache_root
 from runner.rundir.layout import ExperimentDir
+from runner.rundir.manifest import Origin as Origin
 from runner.slurm_commands import SlurmCommands
 from runner.submit import prepare_index, snapshot
 from runner.submit.plan import Plan
-from runner.submit.retry import Needs
+from runner.submit.run_files import take_back, write_runs
 from runner.submit.schedulers import limits, local, slurm
 
 WHOLE_MEMORY = (
@@ -35,7 +31,6 @@ WHOLE_MEMORY = (
     "so only one runs on it; write `resources: {memory: 8G}`"
 )
 HELPERS = 2  # jobs beside the arrays, for which a site's limit must leave room
-WRITERS = 8  # at once: a shared file system takes its time for each file, and takes several
 
 
 def array_tasks(runs: Sequence[Run], array: Array) -> list[list[str]]:
@@ -65,17 +60,6 @@ class Sent:
     waiting: int = 0  # array tasks that the site's limit left for a later submission
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Where a submission comes from, kept so that `resubmit` can repeat it from anywhere."""
-
-    overrides: list[str]  # of --set
-    cluster: str  # local, or the text of the cluster file
-    folder: str  # the working directory, against which relative paths of data and code are meant
-    cluster_option: str | None = None  # --cluster, for the commands that are proposed later
-    config_dir: str | None = None  # folder of the experiment file, of which a submission keeps a copy elsewhere
-
-
 def send(
     directory: ExperimentDir,
     expansion: Expansion,
@@ -98,11 +82,10 @@ def send(
     ids = {run_id for task in tasks for run_id in task}
     if not tasks:
         return Sent([], 0, 0, waiting)
-    _write_runs(directory, expansion, plan, ids, origin)
+    write_runs(directory, expansion, plan, ids, origin)
     number = manifest.next_number(directory)
-    folder = directory.submission(number)
-    folder.mkdir(parents=True)
-    write_text(folder / "experiment.yaml", expansion.file.source.text)
+    directory.submission(number).mkdir(parents=True)
+    write_text(directory.experiment_copy(number), expansion.file.source.text)
     kept = directory.cluster_file(number)
     if origin.cluster != "local":
         write_text(kept, origin.cluster, private=has_secrets(cluster, origin.cluster))
@@ -111,18 +94,18 @@ def send(
     array = experiment.array
     packing = {"side_by_side": array.side_by_side, "in_turn": array.in_turn}
     packing["gpus"] = array.of_task(experiment.resources, array.side_by_side).gpus
-    write_json(folder / "tasks.json", {"tasks": tasks, **packing}, indent=None)
+    write_json(directory.pool_tasks(number), {"tasks": tasks, **packing}, indent=None)
     begun = {"submission": number, "event": "begun", "kind": cluster.kind, "runs": len(ids), "code": code.name}
     if isinstance(cluster, SlurmCluster):
         begun |= {"user": os.getuid(), "commands": cluster.commands}
-    manifest.log_submission(directory, begun | asdict(origin))
+    manifest.log_submission(directory, begun | vars(origin))
     try:
         if isinstance(cluster, SlurmCluster):
             jobs = _send_slurm(directory, number, arrays, experiment, cluster, workers, code)
         else:
             jobs = _send_local(directory, number, len(tasks), experiment, cluster, code)
     except CommandFailed:
-        _take_back(directory, number, tasks)
+        take_back(directory, number, tasks)
         raise
     return Sent(jobs, len(ids), len(tasks), waiting)
 
@@ -142,40 +125,15 @@ def _arrays(plan: Plan, experiment: Experiment) -> Arrays:
     return found
 
 
-def _write_runs(directory: ExperimentDir, expansion: Expansion, plan: Plan, ids: set[str], origin: Origin) -> None:
-    """Write many at once: flushing to disk is waiting, on a shared file system all the more."""
-    with ThreadPoolExecutor(WRITERS) as pool:
-        written = [
-            pool.submit(write_run, directory, expansion, run, plan.needs[run.run_id], origin)
-            for run in plan.send
-            if run.run_id in ids
-        ]
-    for one in written:
-        one.result()
-
-
-def _take_back(directory: ExperimentDir, number: int, tasks: list[list[str]]) -> None:
-    """After a refusal: runs that were not sent and have never started are new again, not lost."""
-    sent = next(one for one in manifest.submissions(directory) if one.number == number)
-    kept = {run for c in sent.chunks if c.job_id for task in tasks[c.first : c.first + c.count] for run in task}
-    for run_id in (run_id for task in tasks for run_id in task if run_id not in kept):
-        run = directory.run(run_id)
-        if not run.attempts.exists():
-            run.config.unlink(missing_ok=True)
-        if not any(run.path.iterdir()):
-            run.path.rmdir()
-
-
 def origin_of(directory: ExperimentDir, sent: manifest.Submission, other_cluster: str | None = None) -> Origin:
     """Where a submission comes from, with the text of its cluster file where no other cluster takes its place.
 
     Raises CommandFailed where the record is damaged, its folder is gone, or its cluster file may not be read.
     """
-    try:
-        origin = TypeAdapter(Origin).validate_python(sent.origin)
-    except ValidationError:
+    origin = sent.origin
+    if origin is None:
         what = f"{directory.submission_log}: the record of submission {sent.number} is damaged"
-        raise CommandFailed(what, next_command="runner submit CONFIG") from None
+        raise CommandFailed(what, next_command="runner submit CONFIG")
     if not os.path.isdir(origin.folder):
         what = f"{directory.path} was submitted from {origin.folder}, which is no folder any more"
         raise CommandFailed(what, next_command="runner submit CONFIG")
@@ -370,42 +328,3 @@ def _send_preparation(
     job = slurm.send(ExperimentDir(path).submission(number) / "prepare", [work], params, cluster)
     manifest.log_submission(directory, {"event": "preparing", "submission": number, "job_id": job})
     return job
-
-
-def run_config(expansion: Expansion, run: Run, needed: Needs, origin: Origin) -> dict[str, Any]:
-    """The content of a run's config.yaml."""
-    experiment = expansion.file.experiment
-    return {
-        "experiment": experiment.experiment,
-        "run_id": run.run_id,
-        "variant": run.variant,
-        "seed": run.seed,
-        "axes": run.axes,
-        "task": experiment.task,
-        "threads": experiment.resources.cpus,
-        "gpus": experiment.resources.gpus,
-        "memory": needed.resources.memory,
-        "time": needed.resources.time,
-        "keep": experiment.keep.model_dump(),
-        "retry": {"max_attempts": experiment.retry.max_attempts},
-        "stop_after_same_error": experiment.stop_after_same_error,
-        "interpreter": experiment.interpreter,
-        "health": experiment.health,
-        "quantities": as_data(each for each in expansion.quantities if each.is_judged),
-        "ratio": list(experiment.select.ratio),
-        "metric": experiment.select.metric,
-        "mode": experiment.select.mode,
-        "code_path": origin.folder,
-        "config_dir": origin.config_dir,
-        "adjustments": dict(needed.adjustments),
-        "params": run.params,
-    }
-
-
-def write_run(directory: ExperimentDir, expansion: Expansion, run: Run, needed: Needs, origin: Origin) -> None:
-    """Make the directory of one run with its config.yaml."""
-    target = directory.run(run.run_id)
-    refuse_links(*target.folders)
-    target.path.mkdir(parents=True, exist_ok=True)
-    write_text(target.config, dump(run_config(expansion, run, needed, origin)))
-    target.cancelled.unlink(missing_ok=True)

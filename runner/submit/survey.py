@@ -6,11 +6,9 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
-from runner.files import as_number
 from runner.rundir.attempts import log_tail, memory_kill, read_attempts
-from runner.rundir.failures import Kind, kind_of
+from runner.rundir.failures import Failure, Kind
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.states import RunState, Signs, read_signs, state_of
 from runner.submit.scheduler_snapshot import Queue, Sending, look
@@ -46,7 +44,7 @@ def _ask_accounting(states: dict[str, RunState], signs: Mapping[str, Signs], que
     elements = {
         run_id: log.name.removesuffix("_0_log.out")
         for run_id, state in states.items()
-        if state.state == "lost" or (state.state == "failed" and kind_of(state.kind).retried)
+        if state.retried
         if (sending := queue.last.get(run_id)) and (log := sending.log)
     }
     taken = [run_id for run_id in elements if _was_taken_from_queue(queue.last[run_id], signs[run_id].failure)]
@@ -83,10 +81,10 @@ def _surveyed(directory: ExperimentDir, run_id: str, signs: Signs, queue: Queue,
     return state
 
 
-def _was_taken_from_queue(sending: Sending, failure: Mapping[str, Any]) -> bool:
+def _was_taken_from_queue(sending: Sending, failure: Failure | None) -> bool:
     """Whether somebody took a run from the queue before its (next) start: its array task has written nothing since."""
     assert sending.log is not None
     if not sending.log.exists():
-        return (as_number(failure.get("time")) or 0.0) < sending.time
+        return failure is None or failure.time < sending.time
     _, requeued, since = log_tail(sending.log).rpartition("requeue of job")
     return bool(requeued) and not any(words in since for words in ("not requeued", "Starting with", "started, process"))

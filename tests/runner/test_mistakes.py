@@ -540,7 +540,7 @@ def test_a_damaged_manifest(tmp_path: Path) -> None:
     (tmp_path / "e").mkdir()
     (tmp_path / "e" / "manifest.json").write_text("{half")
     said = run("status", "e", "--root", tmp_path)
-    assert said.status == 2
+    assert said.status == 1
     assert "manifest.json is damaged" in said.err
     assert "next: runner submit CONFIG" in said.err
 

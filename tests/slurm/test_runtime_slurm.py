@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from jobs.failure import Failure, Kind, read_failure
 from runner.files import read_json, read_json_lines
+from runner.rundir.failures import Failure, Kind, read_failure
 from runner.rundir.layout import RunDir
 from runner.rundir.processes import start_time
 from slurm_cluster import SlurmCluster

@@ -11,6 +11,7 @@ from jobs.failure import Kind, RunFailure
 from jobs.task import Outcome, Preparation
 from jobs.tasks.crystal.data.properties import unit_of
 from jobs.tasks.crystal.schema import CrystalParams
+from jobs.training.advice import ADVICE
 from jobs.training.device import choose_device
 from jobs.training.predictions import write_predictions
 from runner.config.metric_names import Mode
@@ -40,6 +41,7 @@ class CrystalTask:
 
     Params: ClassVar[type[CrystalParams]] = CrystalParams
     seed_key: ClassVar[str] = "train.seed"
+    advice: ClassVar[Mapping[Kind, str]] = ADVICE
 
     def reported(self, params: CrystalParams) -> Reported:
         """The metrics of a regression or of a classification."""

@@ -7,8 +7,10 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from jobs.failure import Kind
 from jobs.task import Outcome, Preparation
 from jobs.tasks.sentiment.schema import GENERATED, GUIDANCE, FeatureFile, SentimentParams
+from jobs.training.advice import ADVICE
 from jobs.training.device import choose_device
 from jobs.training.predictions import write_predictions
 from models.sentiment.options import MODALITIES
@@ -56,6 +58,7 @@ class SentimentTask:
 
     Params: ClassVar[type[SentimentParams]] = SentimentParams
     seed_key: ClassVar[str] = "train.seed"
+    advice: ClassVar[Mapping[Kind, str]] = ADVICE
 
     def reported(self, params: SentimentParams) -> Reported:
         """The metrics of every run."""

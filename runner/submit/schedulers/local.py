@@ -8,15 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from runner.errors import CommandFailed
-from runner.files import content, open_to_append, read_json, read_mapping
+from runner.files import content, open_to_append
 from runner.rundir.layout import ExperimentDir
-from runner.rundir.processes import is_beating, is_here
+from runner.rundir.processes import PoolState
 
 START_SECONDS = 30
-LARGEST = 1e12  # no process id or Unix time is larger
 
 
 def parallel(limit: int | None, cpus: int, asked: int | None) -> int:
@@ -53,8 +51,8 @@ def start(directory: ExperimentDir, number: int, max_parallel: int, environment:
         )
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        report = read_json(directory.pool_state(number))
-        if isinstance(report, dict) and report.get("pid") == process.pid:
+        state = PoolState.read(directory.pool_state(number))
+        if state is not None and state.pid == process.pid:
             return str(process.pid)
         if process.poll() is not None:
             break
@@ -68,28 +66,19 @@ def _tail(path: Path) -> str:
     return "\n".join(content(path).decode(errors="replace").splitlines()[-5:])
 
 
-def report(directory: ExperimentDir, number: int) -> dict[str, Any] | None:
-    """What the pool of submission `number` says: {pid, pending, running}; None when it does not live any more.
+def report(directory: ExperimentDir, number: int) -> PoolState | None:
+    """What the pool of submission `number` has to do; None when it does not live any more.
 
     A damaged report is none: a living pool writes it anew.
     """
-    found = read_mapping(directory.pool_state(number))
-    return found if _is_whole(found) and is_beating(found, time.time()) else None
-
-
-def _is_whole(found: dict[str, Any]) -> bool:
-    """Whether every field that is read has its type."""
-    numbers = [found.get("pid"), found.get("time"), found.get("interval", 30)]
-    lists = [found.get(name, []) for name in ("pending", "running")]
-    return all(isinstance(number, (int, float)) and 0 < number < LARGEST for number in numbers) and all(
-        isinstance(its, list) and all(isinstance(run_id, str) for run_id in its) for its in lists
-    )
+    state = PoolState.read(directory.pool_state(number))
+    return state if state is not None and state.is_beating(time.time()) else None
 
 
 def stop(directory: ExperimentDir, number: int) -> bool:
     """Ask the pool of submission `number` to stop its runs and end; False when it does not live here."""
-    found = report(directory, number)
-    if found is None or not is_here(found):
+    state = report(directory, number)
+    if state is None or not state.is_here or state.pid is None:
         return False
-    os.kill(int(found["pid"]), signal.SIGTERM)
+    os.kill(state.pid, signal.SIGTERM)
     return True

@@ -269,7 +269,7 @@ def test_no_manifest_is_said_with_the_next_command(tmp_path):
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"runs": 3}'])
 def test_a_truncated_manifest_is_said(tmp_path, content):
     (tmp_path / "manifest.json").write_text(content)
-    with pytest.raises(CommandFailed, match="truncated or not a manifest"):
+    with pytest.raises(CommandFailed, match="truncated, or not a manifest"):
         collect(tmp_path)
 
 

@@ -7,16 +7,15 @@ from pathlib import Path
 import pytest
 
 from jobs.failure import (
-    Failure,
     Kind,
     RunFailure,
     Stopped,
     failure_of_death,
     failure_of_exception,
     kind_of_exception,
-    read_failure,
 )
 from runner.errors import UserError
+from runner.rundir.failures import Failure, read_failure
 from runner.rundir.layout import RunDir
 
 
@@ -91,10 +90,11 @@ def test_failure_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert "KeyError" in failure.traceback
 
 
-def test_half_written_failure_is_none_and_unknown_fields_are_ignored(tmp_path: Path) -> None:
+def test_half_written_failure_is_of_kind_unknown_and_unknown_fields_are_ignored(tmp_path: Path) -> None:
     directory = RunDir(tmp_path)
-    directory.failure.write_text('{"kind": "timeo')
     assert read_failure(directory) is None
+    directory.failure.write_text('{"kind": "timeo')
+    assert read_failure(directory) == Failure(Kind.UNKNOWN, "failure.json is not readable")
     directory.failure.write_text('{"kind": "timeout", "attempt": 3, "time": 5.0, "colour": "red"}')
     assert read_failure(directory) == Failure(Kind.TIMEOUT, "", 3, 5.0)
 

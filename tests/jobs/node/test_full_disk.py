@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from jobs.failure import Kind, read_failure
 from runner.files import read_json, read_json_lines
+from runner.rundir.failures import Kind, read_failure
 from runner.rundir.layout import RunDir
 from tiny_experiment import environment, parent_command, wait_until, write_run
 

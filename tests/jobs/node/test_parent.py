@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from jobs.failure import Failure, Kind, read_failure
 from runner.files import append_json, read_json, read_json_lines, write_json
 from runner.rundir import attempts
-from runner.rundir.claim import Holder
+from runner.rundir.failures import Failure, Kind, read_failure
 from runner.rundir.layout import RunDir
+from runner.rundir.lock import Holder
 from runner.rundir.processes import start_time
 from runner.rundir.states import run_state
 from tiny_experiment import environment, parent_command, wait_until, write_run
@@ -157,7 +157,7 @@ def test_damaged_config_is_bad_config(tmp_path: Path) -> None:
     failure = read_failure(directory)
     assert failure is not None
     assert failure.kind is Kind.BAD_CONFIG
-    assert "config.yaml: not YAML" in failure.message
+    assert "not valid YAML" in failure.message
 
 
 def test_new_attempt_removes_the_failure_of_the_older_one(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from jobs.failure import Kind, read_failure
 from jobs.node.pool import Pool
 from jobs.node.slots import visible_gpus
 from runner.errors import CommandFailed
 from runner.files import read_json, write_json
+from runner.rundir.failures import Kind, read_failure
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.processes import start_time
 from runner.submit.schedulers import local

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.failure import Kind, read_failure
 from runner.files import read_json
+from runner.rundir.failures import Kind, read_failure
 from runner.rundir.layout import RunDir
 from slurm_cluster import SlurmCluster
 from tiny_experiment import wait_until

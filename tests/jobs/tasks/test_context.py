@@ -11,7 +11,7 @@ import pytest
 
 from jobs.context import FUSION_COLUMNS, RunContext
 from jobs.failure import Stopped
-from jobs.heartbeat import Heartbeat
+from jobs.heartbeat import HeartbeatThread
 from runner.files import read_json, read_json_lines
 from runner.rundir.layout import RunDir
 
@@ -65,7 +65,7 @@ def test_rewind_of_a_new_run_makes_no_files(tmp_path: Path) -> None:
 
 def test_heartbeat_shows_the_planned_epochs_and_the_followed_metric(tmp_path: Path) -> None:
     directory = RunDir(tmp_path)
-    heartbeat = Heartbeat(directory, {"attempt": 1}, interval=60)
+    heartbeat = HeartbeatThread(directory, {"attempt": 1}, interval=60)
     context = RunContext(directory, heartbeat=heartbeat)
     heartbeat.start()
     context.plan(20, "val_loss")
@@ -81,13 +81,13 @@ def test_fields_of_the_heartbeat_are_those_in_the_docs(tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs" / "runtime.md").read_text(encoding="utf-8")
     (row,) = re.findall(r"^\| `heartbeat.json` \| (.*) \|$", page, re.MULTILINE)
     facts = dict.fromkeys(("job_id", "array_task_id", "attempt", "memory_limit_bytes"))
-    Heartbeat(RunDir(tmp_path), facts, interval=60).beat()
+    HeartbeatThread(RunDir(tmp_path), facts, interval=60).beat()
     assert set(re.sub(r" \([^)]*\)", "", row).split(", ")) == read_json(RunDir(tmp_path).heartbeat).keys()
 
 
 def test_epoch_without_the_followed_metric_keeps_its_last_value(tmp_path: Path) -> None:
     directory = RunDir(tmp_path)
-    context = RunContext(directory, heartbeat=Heartbeat(directory, {}, interval=60))
+    context = RunContext(directory, heartbeat=HeartbeatThread(directory, {}, interval=60))
     context.plan(None, "val_mae")
     context.record({"epoch": 1, "val_mae": 0.5})
     context.record({"epoch": 2, "train_loss": 0.4})
@@ -98,7 +98,7 @@ def test_epoch_without_the_followed_metric_keeps_its_last_value(tmp_path: Path) 
 def test_heartbeat_beats_without_being_asked(tmp_path: Path) -> None:
     directory = RunDir(tmp_path)
     beats: list[int] = []
-    heartbeat = Heartbeat(directory, {}, interval=0.02, check=lambda: beats.append(1))
+    heartbeat = HeartbeatThread(directory, {}, interval=0.02, check=lambda: beats.append(1))
     heartbeat.start()
     while len(beats) < 5:
         pass
@@ -111,7 +111,7 @@ def test_heartbeat_survives_a_directory_that_cannot_be_written(
     directory = RunDir(tmp_path / "run")
     directory.path.mkdir()
     beats: list[int] = []
-    heartbeat = Heartbeat(directory, {}, interval=0.02, check=lambda: beats.append(1))
+    heartbeat = HeartbeatThread(directory, {}, interval=0.02, check=lambda: beats.append(1))
     heartbeat.start()
     directory.path.rename(tmp_path / "aside")
     directory.path.write_text("a file where a directory should be")

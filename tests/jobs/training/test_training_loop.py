@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from jobs.context import RunContext
 from jobs.failure import RunFailure, Stopped
-from jobs.heartbeat import Heartbeat
+from jobs.heartbeat import HeartbeatThread
 from jobs.training import checkpoint
 from jobs.training.trainer import Fit, Fitted, Validation
 from runner.files import read_json, read_json_lines
@@ -204,7 +204,7 @@ def test_health_is_said_once_and_written_with_the_experiments_own_thresholds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "run").mkdir()
-    beat = Heartbeat(RunDir(tmp_path / "run"), {}, 30.0)
+    beat = HeartbeatThread(RunDir(tmp_path / "run"), {}, 30.0)
     context = RunContext(RunDir(tmp_path / "run"), heartbeat=beat, thresholds=overridden({"ratio_low": 6}))
     learner = LineLearner()
     learner.fusion = {"1": {"ratio": 5.0, "contribution_ratio": 5.0}, "late": {"gate_mean": 0.95}}

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
+from analysis.rank.summary import summarize
+from experiment_factory import Plan, PlannedVariant, write_experiment
 from runner.commands import next_stage, promote
 from runner.commands.loading import load
 from runner.config import yaml_source
 from runner.errors import UserError
-from runner.rundir import manifest
-from runner.rundir.layout import ExperimentDir
 from tiny_search import runner, stage
 
 ROOT = Path(__file__).parents[3]
@@ -93,14 +93,11 @@ def test_promoting_fewer_than_one_variant_is_refused(tmp_path: Path, top: str) -
     assert "Invalid value for '--top': " in done.stderr
 
 
-def test_as_many_as_top_are_promoted_by_rank_whatever_the_choice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    variants = [{"variant": name, "rank": rank, "axes": {}, "val": {"mean": 0.1}}
-                for name, rank in (("a", 1), ("b", 2), ("c", 3), ("d", 4), ("waits", None))]  # fmt: skip
-    summary = {"experiment": "one", "metric": "val_mae", "variants": variants, "promoted": ["c"]}
-    monkeypatch.setattr(promote, "summarize", lambda directory: summary)
-    plan = manifest.Manifest("one", "crystal", [], {})
+def test_as_many_as_top_are_promoted_by_rank_whatever_the_choice(tmp_path: Path) -> None:
+    variants = [PlannedVariant(name, error=0.1 * n, layers=(n,)) for n, name in enumerate("abcd", 1)]
+    waiting = PlannedVariant("waits", layers=(5,), states={0: "queued", 1: "queued", 2: "queued"})
+    summary = summarize(write_experiment(tmp_path, Plan([*variants, waiting])), cache=False)
     for top in (1, 4, 9):
-        promoted = promote._promoted(ExperimentDir(tmp_path), plan, top)
+        promoted = promote._promoted(summary, top)
         assert [item.variant for item in promoted] == ["a", "b", "c", "d"][:top]
+        assert promoted[0].origin["rank"] == 1

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from jobs.failure import Failure
-from jobs.node.attempt_log import begin_attempt, end_attempt
 from jobs.node.circuit_breaker import tripped
 from runner.config.experiment import Experiment
 from runner.files import append_json, read_json_lines, write_json
 from runner.rundir import manifest
-from runner.rundir.attempts import ended_attempts, exhausted, not_counting, read_attempts
-from runner.rundir.failures import Kind
+from runner.rundir.attempts import begin_attempt, end_attempt, ended_attempts, exhausted, not_counting, read_attempts
+from runner.rundir.failures import Failure, Kind
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.run_config import RunConfig
 from runner.rundir.states import STATES

@@ -13,7 +13,7 @@ from runner.files import read_mapping, write_json
 from runner.matrix.expansion import Expansion, expand
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
-from runner.rundir.manifest import submit_lock
+from runner.rundir.manifest import Origin, submit_lock
 from tiny_task import TinyTask
 
 
@@ -74,11 +74,11 @@ def test_time_of_the_first_submission_is_kept(tmp_path: Path, directory: Experim
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"manifest\.json is missing: .* is not an experiment directory\n  next: runner submit CONFIG"),
-        ("{half", r"manifest\.json is damaged: .* is not an experiment directory"),
+        (None, r"has no manifest\.json: not the directory of an experiment, or .*\n  next: runner submit CONFIG"),
+        ("{half", r"manifest\.json is damaged: truncated, or not a manifest"),
         ("[]", "is damaged"),
         ('{"runs": 3}', "is damaged"),
-        ('{"runs": [{"run_id": "a"}]}', r"is damaged: 'variant' is missing\n  next: runner submit CONFIG"),
+        ('{"runs": [{"run_id": "../a"}]}', r"is damaged: .*\n  next: runner submit CONFIG"),
         ('{"runs": [3], "experiment": "e", "task": "t"}', "is damaged"),
     ],
 )
@@ -88,6 +88,17 @@ def test_missing_or_damaged_manifest_is_said(directory: ExperimentDir, content: 
         directory.manifest.write_text(content)
     with pytest.raises(UserError, match=message):
         manifest.read(directory)
+
+
+def test_a_damaged_run_is_left_out_and_counted(directory: ExperimentDir, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = {"run_id": "a-s0", "seed": "x", "axes": 3}
+    write_json(directory.manifest, {"runs": [3, whole, {"run_id": 7}], "select": {"metric": 5}, "retry": []})
+    content = manifest.read(directory)
+    assert [(run.number, run.run_id, run.variant, run.seed, run.axes) for run in content.runs] == [
+        (2, "a-s0", "a-s0", None, {})
+    ]
+    assert (content.experiment, content.select.metric, content.retry) == ("e", "val_mae", {})
+    assert "2 runs are damaged and left out" in capsys.readouterr().err
 
 
 def submission(directory: ExperimentDir, number: int, **more: object) -> None:
@@ -108,9 +119,7 @@ def test_submissions_tell_their_tasks_and_arrays(directory: ExperimentDir) -> No
     assert [(chunk.token, chunk.first, chunk.count, chunk.job_id) for chunk in sent.chunks] == [
         ("t1", 0, 1, "17"), ("t2", 1, 1, None)
     ]  # fmt: skip
-    assert sent.origin == {
-        "overrides": [], "cluster": "local", "folder": "/here", "cluster_option": None, "config_dir": None,
-    }  # fmt: skip
+    assert sent.origin == Origin(overrides=[], cluster="local", folder="/here")
 
 
 def test_a_half_written_line_hides_no_other(directory: ExperimentDir) -> None:

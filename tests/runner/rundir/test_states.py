@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from analysis.collect.collection import collect
 from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
+from jobs.launch import module_command
+from runner.commands.status import take
 from runner.files import write_json
 from runner.rundir.layout import ExperimentDir, RunDir
-from runner.rundir.processes import machine, start_time
+from runner.rundir.processes import Heartbeat, machine, start_time
 from runner.rundir.states import Place, run_state
 from runner.submit import survey
 from runner.submit.scheduler_snapshot import Queue
+from tiny_experiment import environment, wait_until, write_run
 
 
 def run_with(path: Path, **files: object) -> RunDir:
@@ -153,3 +158,20 @@ def test_a_killed_run_is_lost_in_the_summary_too(tmp_path: Path) -> None:
     dead = {"machine": machine(), "pid": 2**22 + 1, "start_time": "1"}
     write_json(run / "heartbeat.json", {"attempt": 1, "time": NOW, **dead})
     assert collect(path, now=NOW + 1).runs[0].state == run_state(RunDir(run), now=NOW + 1).state == "lost"
+
+
+def test_a_run_killed_with_its_parent_is_lost_at_once_in_status_and_in_the_summary(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "exp", train={"epochs": 1000, "epoch_seconds": 0.05})
+    manifest = {"experiment": "exp", "task": "tiny_task:TinyTask", "runs": [{"run_id": run.run_id, "seed": 0}]}
+    write_json(run.experiment.manifest, {**manifest, "select": {"metric": "val_loss"}})
+    command = module_command("jobs.node.parent", str(run.path))
+    parent = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
+    child = wait_until(lambda: (beat := Heartbeat.read(run.heartbeat)) and beat.epoch and beat.pid, what="an epoch")
+    assert run_state(run).state == "running"
+    for pid in (parent.pid, child):
+        os.kill(pid, signal.SIGKILL)
+    parent.wait()
+    wait_until(lambda: start_time(child) is None, 5.0, "the end of the child")
+    (row,) = take(run.experiment).rows
+    (collected,) = collect(run.experiment.path, cache=False).runs
+    assert (row[1].state, row[1].kind, collected.state) == ("lost", "node_failure", "lost")

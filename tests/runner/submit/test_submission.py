@@ -164,9 +164,7 @@ def test_a_submission_keeps_what_it_was_made_from(tmp_path: Path, directory: Exp
     packing = {"side_by_side": 4, "in_turn": 1, "gpus": 1}
     assert read_mapping(directory.pool_tasks(1)) == {"tasks": [ids[:4], ids[4:]], **packing}
     (submission,) = manifest.submissions(directory)
-    assert submission.origin == {
-        "overrides": ["a=1"], "cluster": "local", "folder": str(TESTS), "cluster_option": None, "config_dir": None,
-    }  # fmt: skip
+    assert submission.origin == manifest.Origin(["a=1"], "local", str(TESTS))
     assert [(chunk.count, chunk.job_id) for chunk in submission.chunks] == [(2, "11")]
     assert f"--comment=runner:{submission.chunks[0].token}" in (tmp_path / "script-0").read_text()
 

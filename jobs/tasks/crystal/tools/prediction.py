@@ -21,8 +21,8 @@ from jobs.tasks.crystal.task import build_model
 from jobs.tasks.crystal.text.descriptions import describe
 from jobs.tasks.crystal.tools.load_run import load_weights, missing, params_of
 from runner.errors import CommandFailed, UserError
-from runner.files import read_json
 from runner.rundir.layout import RunDir
+from runner.rundir.result import Result
 
 Log = Callable[[str], None]
 
@@ -94,7 +94,8 @@ def predict(run: RunDir, structures: Structures, cache_root: Path, log: Log = la
     completed or has no checkpoint, UserError where no structure is left or the descriptions are missing.
     """
     params = params_of(run)
-    extra = (read_json(run.result) or {}).get("extra") or {}
+    result = Result.read(run.result)
+    extra = result.extra if result else {}
     if "train_mean" not in extra:
         raise CommandFailed(f"{run.run_id} is not completed: only its result tells the scale of its predictions")
     if not run.best_checkpoint.exists():
