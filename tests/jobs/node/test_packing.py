@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from jobs.failure import Kind, read_failure
 from jobs.node.slots import Slot, own_cores, slots
 from runner.files import read_json, write_json
+from runner.rundir.failures import Kind, read_failure
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.states import run_state
 from runner.submit.schedulers import local

@@ -13,7 +13,7 @@ from jobs.tasks.crystal.schema import CrystalParams
 from runner.config.experiment import load
 from runner.errors import UserError
 from runner.matrix.expansion import Expansion, Run, expand
-from runner.rundir.manifest import PlannedRun
+from runner.rundir.planned import PlannedRun
 from runner.submit.run_selection import choose_run, filter_runs, runs_named
 
 LAYERS = "model.middle_fusion.layers"
@@ -135,5 +135,5 @@ def test_ten_thousand_runs_are_distinct(tmp_path: Path) -> None:
 
 
 def test_the_name_of_a_variant_means_all_its_seeds_although_their_ids_begin_with_it() -> None:
-    runs = [PlannedRun(seed, f"narrow-s{seed}-0", "narrow", seed, {}, {}) for seed in (0, 1)]
+    runs = [PlannedRun(f"narrow-s{seed}-0", "narrow", seed, number=seed) for seed in (0, 1)]
     assert filter_runs(runs, ["narrow"]) == runs
