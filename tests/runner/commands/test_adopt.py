@@ -295,7 +295,6 @@ def test_a_study_becomes_an_experiment(tmp_path: Path, monkeypatch: pytest.Monke
     collected = collect(Path("runs/search"))
     best = min((each.record.metrics["val_mae"], each.plan.variant) for each in collected.runs if each.record.completed)
     assert best == (0.27142538516595255, "trial 6")
-    assert collected.manifest.axes == tuple(
-        f"values.{name}" for name in ("learning_rate", "layers", "late_fusion", "rank")
-    )
+    axes = ["values.learning_rate", "values.layers", "values.late_fusion", "values.rank"]
+    assert collected.manifest.axes == axes
     assert "0 runs read; 14 unchanged" in run("adopt", "search.yaml").err
