@@ -116,7 +116,7 @@ def fill(directory: ExperimentDir, number: int, tell: Callable[[str], None]) -> 
     os.chdir(origin.folder)
     kept = directory.experiment_copy(number)
     loaded = load(kept, directory.path.parent, origin.overrides, kept=True)
-    found = prepare(loaded, clusters.parse(origin.cluster, kept.with_name("cluster.yaml")), tell)
+    found = prepare(loaded, clusters.parse(origin.cluster, directory.cluster_file(number)), tell)
     for item in found:
         tell(f"{'ready  ' if item.ready else 'MISSING'}  {item.what}" + (f": {item.detail}" if item.detail else ""))
     return all(item.ready for item in found)

@@ -42,7 +42,7 @@ def reload(directory: ExperimentDir, cluster: str | None) -> Again:
     if other:
         site = load_cluster(loaded, str(other))
         return Again(loaded, site.cluster, replace(origin, cluster=site.text, cluster_option=str(other)))
-    return Again(loaded, clusters.parse(origin.cluster, kept.with_name("cluster.yaml")), origin)
+    return Again(loaded, clusters.parse(origin.cluster, path.cluster_file(sent[-1].number)), origin)
 
 
 def resubmit(again: Again, names: list[str], kinds: list[str], force: bool, dry_run: bool) -> Outcome:
