@@ -49,6 +49,8 @@ class RunContext:
         thresholds: Thresholds = DEFAULT,
         params: Mapping[str, Any] | None = None,
         config_dir: Path | None = None,
+        below: RunDir | None = None,
+        keep_stable: bool = False,
     ) -> None:
         self.directory = directory
         self.run_id = directory.run_id
@@ -61,6 +63,8 @@ class RunContext:
         self.thresholds = thresholds  # of the health rules, as the experiment file sets them
         self.params = params or {}  # of the run, as configured: what advice may name
         self.config_dir = config_dir  # the folder of the experiment file
+        self.below = below  # the run with the next smaller budget of a search, from which this one may begin
+        self.keep_stable = keep_stable  # write stable.pt for the run with the next larger one
         self.health: str | None = None  # ok, warning or blocking; told with the next epoch
         self.stop_reason: str | None = None
         self._heartbeat = heartbeat

@@ -119,6 +119,7 @@ def submit(
     from runner.commands import submit as command
     from runner.commands.loading import refuse_bad_data, refuse_missing
     from runner.commands.watch import wait as wait_for
+    from runner.commands.watch import watch_all
     from runner.submit.plan import Policy
     from runner.submit.submission import Origin
 
@@ -135,6 +136,11 @@ def submit(
     if supervise and not dry_run:
         _supervise(loaded, chosen, only or [])
     if wait and not dry_run:
+        while outcome.step is not None and (outcome.plan.send or outcome.plan.under_way):  # a round of a search
+            watch_all(loaded, set(outcome.plan.states))
+            outcome = command.submit(loaded, chosen, origin, runs, Policy(), dry_run)
+            for line in command.lines(outcome, loaded, chosen, dry_run):
+                tell(line)
         wait_for(loaded, set(outcome.plan.states))
 
 

@@ -89,7 +89,7 @@ def collect(path: Path, *, now: float | None = None, cache: bool = True) -> Coll
         else:
             word = state.state
         runs.append(CollectedRun(run, record, word, signatures[run.run_id]))
-    unplanned = tuple(sorted(present - signatures.keys()))
+    unplanned = tuple(sorted(present - signatures.keys() - manifest.below))
     return Collection(directory, manifest, tuple(runs), unplanned, stored.save() if stored else "")
 
 

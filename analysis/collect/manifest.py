@@ -20,7 +20,11 @@ def read_manifest(directory: ExperimentDir) -> Manifest:
     if not directory.path.is_dir():
         raise CommandFailed(f"no such experiment directory: {directory.path}")
     content = manifest.read(directory)
-    return replace(content, select=_checked(content.select, str(directory.manifest)))
+    return replace(
+        content,
+        runs=tuple(run for run in content.runs if run.run_id not in content.below),
+        select=_checked(content.select, str(directory.manifest)),
+    )
 
 
 def _checked(select: Select, file: str) -> Select:

@@ -65,6 +65,7 @@ def to_json(summary: Summary) -> dict[str, Any]:
             "waiting": list(summary.waiting),
             "reason": choice.reason,
         },
+        "search": list(summary.search),
         "loss_weights": summary.weights and summary.weights.as_dict(),
         "promoted": list(summary.promoted),
         "commands": [asdict(step) for step in summary.steps],

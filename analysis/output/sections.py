@@ -56,6 +56,7 @@ def sections(summary: Summary, verbose: bool = False) -> list[Section]:
         Section("health", "Health", health(summary, verbose), _levels(summary)),
         Section("baseline", f"Against the baseline {named}" if named else "Baseline", _baseline(summary)),
         Section("goal", "Your goal", goal(summary)),
+        Section("search", "Search", [*map(Line, summary.search)], _left(summary)),
         Section("weights", "Weights of the loss", _weights(summary)),
         Section("promoted", f"To promote ({len(summary.promoted)})", [*map(Line, summary.promoted)], numbered=True),
         Section("cost", "Cost", [Line(cost)] if cost else []),
@@ -76,7 +77,11 @@ def choice(summary: Summary) -> list[Line]:
         missing = f"runs are missing of variants that could still win ({_some(summary.waiting)})"
         sentences.append(f"Provisional: {missing if any_complete else 'no variant has all its seeds yet'}.")
     sentences += summary.choice.reasons
-    out = [variant.name for variant in summary.variants if not variant.complete and variant.name not in summary.waiting]
+    out = [
+        variant.name
+        for variant in summary.variants
+        if not variant.complete and variant.name not in summary.waiting and "dropped" not in variant.states
+    ]
     if out and any_complete:
         sentences.append(f"Not considered, because seeds are missing: {_some(out)}.")
     if unequal := _unequal(summary):
@@ -88,6 +93,12 @@ def choice(summary: Summary) -> list[Line]:
 
 def _one_seed(summary: Summary) -> str:
     return "one seed: its noise is unknown" if summary.choice and summary.choice.one_seed else ""
+
+
+def _left(summary: Summary) -> str:
+    """How many variants a search has ended before their full training; blank where none."""
+    left = sum("dropped" in variant.states for variant in summary.variants)
+    return f"{left} of {plural(len(summary.variants), 'variant')} left the search early" if left else ""
 
 
 def _unequal(summary: Summary) -> str:

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from analysis.collect.manifest import Select
 from analysis.formatting import percent
 from analysis.rank.ranking import Variant
-from runner.config.metric_names import named_mode
-
-ROUNDING = 1e-12  # relative; a difference of rounding alone
+from runner.config.metric_names import bound_of, is_near
 
 
 @dataclass(frozen=True)
@@ -22,17 +20,10 @@ class Tie:
 
 
 def tie(value: float, best: float, select: Select) -> Tie:
-    """Whether a variant with the metric `value` is tied with the best one, and why.
-
-    The share is of the metric, or of what is left to its bound where it is a score that 1 bounds: 0.99 is not almost
-    0.98. Scores above 1 are taken for percent.
-    """
-    bound = 1.0 if best <= 1 else 100.0
-    bounded = select.mode == "max" and named_mode(select.metric) == "max" and best <= bound
-    scale = bound - best if bounded else abs(best)
-    lag = (value - best) * select.sign
-    if lag <= select.within * scale + ROUNDING * abs(best):
-        whole = f"{bound:g} − the best" if bounded else "the best"
+    """Whether a variant with the metric `value` is tied with the best one, and why."""
+    if is_near(value, best, select.mode, select.metric, select.within):
+        bound = bound_of(best, select.mode, select.metric)
+        whole = "the best" if bound is None else f"{bound:g} − the best"
         return Tie(True, f"within {select.within * 100:g} % of {whole}")
     return Tie(False, f"{percent((value - best) / abs(best))} from the best" if best else "behind the best")
 

@@ -20,6 +20,8 @@ from analysis.rank.ranking import Variant, rank
 from analysis.rank.significance import Tie, tie_set
 from runner.health.findings import Finding
 from runner.health.training import alike_findings, weak_findings
+from runner.rundir.ledger import pages, search_lines
+from runner.search.rounds import cost
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Summary:
     notes: tuple[str, ...]  # what could not be read or was left out
     moment: float  # seconds since 1970
     weights: WeightVerdict | None = None  # of a search over the weights of a loss
+    search: tuple[str, ...] = ()  # what an adaptive search decided and cost; empty without one
 
     @property
     def baseline(self) -> tuple[BaselineComparison, ...]:
@@ -59,9 +62,9 @@ class Summary:
 
     @property
     def unfinished(self) -> list[CollectedRun]:
-        """Runs that did not complete, or completed without the metric."""
-        metric = self.collection.manifest.select.metric
-        return [run for run in self.collection.runs if run.state != "completed" or metric not in run.record.metrics]
+        """Runs that did not complete, or completed without the metric; not those that a search has ended."""
+        select = self.collection.manifest.select
+        return [run for run in self.collection.runs if run.state != "dropped" and not run.is_scored(select)]
 
     def variant(self, name: str) -> Variant:
         return next(variant for variant in self.variants if variant.name == name)
@@ -109,6 +112,7 @@ def summarize(path: Path, *, now: float | None = None, cache: bool = True) -> Su
         notes=tuple(notes),
         moment=moment,
         weights=_weights(collection),
+        search=tuple(_search(collection)),
     )
 
 
@@ -147,6 +151,19 @@ def _comparisons(
     """Of the ranked variants with the baseline, else with the best; none where that has no metric or an error of 0."""
     other = baseline or (ranked[0] if ranked else None)
     return compared(ranked, other, comparison) if other and other.val and other.val.mean else []
+
+
+def _search(collection: Collection) -> list[str]:
+    """What an adaptive search decided, and what it cost against training every point in full."""
+    plan, directory = collection.manifest.search, collection.directory
+    if plan is None:
+        return []
+    points = [len(page.seen) for page in pages(directory)]
+    share = f"{cost(plan, points):.0%} of every point with {plural(plan.seeds, 'seed')} and the full budget"
+    lines = search_lines(directory, plan, [run.variant for run in collection.manifest.runs])
+    return (
+        [*lines, f"cost of the rounds that are decided: {share}; who left was not trained in full"] if points else lines
+    )
 
 
 def _findings(collection: Collection, ranked: Sequence[Variant]) -> list[Finding]:

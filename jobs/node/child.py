@@ -81,7 +81,8 @@ def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
     context = RunContext(
         directory, variant=config.variant, seed=config.seed, attempt=options.attempt, threads=config.threads,
         gpus=config.gpus, heartbeat=heartbeat, thresholds=config.thresholds(),
-        params=config.params, config_dir=config.config_dir,
+        params=config.params, config_dir=config.config_dir, keep_stable=config.keep_stable,
+        below=directory.experiment.run(config.below) if config.below else None,
     )  # fmt: skip
     _listen(context, options.lifeline)
     heartbeat.start()

@@ -13,6 +13,7 @@ from torch import nn
 
 from jobs.patience import patiently
 from runner.files import open_file, replacing
+from runner.rundir.layout import RunDir
 
 FORMAT = 1
 # What taking over a state raises where it is that of another model, or nothing of the kind
@@ -42,6 +43,12 @@ def save(path: Path, content: dict[str, Any]) -> None:
 def _write(path: Path, content: dict[str, Any]) -> None:
     with replacing(path) as beside:
         torch.save({"format": FORMAT, **content}, beside)
+
+
+def save_stable(run: RunDir, state: dict[str, Any]) -> None:
+    """Write stable.pt: `state`, with the best epoch so far beside it."""
+    best = next((content for _, content in readable([run.best_checkpoint], lambda _: None)), None)
+    save(run.stable_checkpoint, {**state, "best": best})
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

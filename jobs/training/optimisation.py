@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -46,21 +47,29 @@ class Plateau(ReduceLROnPlateau):
 
 def schedule_for(
     optimiser: torch.optim.Optimizer,
-    kind: Literal["onecycle", "linear_warmup", "constant", "plateau"],
+    kind: Literal["onecycle", "linear_warmup", "constant", "plateau", "warmup_stable_decay"],
     total: int,
     *,
     pct_start: float = 0.3,
     warmup: int | None = None,
     mode: str = "min",
+    decay: float = 0.2,
 ) -> LRScheduler:
     """The learning rate of each of `total` steps; stepped after every batch.
 
     onecycle: Smith & Topin, arXiv:1708.07120, in torch's form; linear_warmup: rises linearly, then stays; plateau: see
-    there, `mode` says which metric is better.
+    there, `mode` says which metric is better; warmup_stable_decay: as linear_warmup, then falls linearly to zero in its
+    last part (Hägele et al., arXiv:2405.18392).
     """
     if kind == "plateau":
         return Plateau(optimiser, "min" if mode == "min" else "max", factor=PLATEAU_FACTOR, patience=PLATEAU_EPOCHS)
     if kind == "onecycle":
         return OneCycleLR(optimiser, max_lr=optimiser.param_groups[0]["lr"], total_steps=total, pct_start=pct_start)
-    rise = warmup_steps(warmup, total) if kind == "linear_warmup" else 0
-    return LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / (rise + 1)))
+    rise = 0 if kind == "constant" else warmup_steps(warmup, total)
+    end, fall = (total, decay_steps(total, decay)) if kind == "warmup_stable_decay" else (math.inf, 1)
+    return LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / (rise + 1), (end - step) / fall))
+
+
+def decay_steps(total: int, decay: float) -> int:
+    """How many of `total` steps are in the part `decay` at the end; at least one."""
+    return max(1, round(total * decay))

@@ -17,8 +17,9 @@ from jobs.context import FUSION_COLUMNS, RunContext
 from jobs.failure import Kind, RunFailure, Stopped
 from jobs.training import checkpoint
 from jobs.training.health_monitor import Watch
-from jobs.training.optimisation import Plateau, optimiser_for, schedule_for
+from jobs.training.optimisation import Plateau, decay_steps, optimiser_for, schedule_for
 from jobs.training.tensorboard_log import Board
+from jobs.training.warm_start import begin_from_below
 from runner.health.findings import Finding, sentence
 
 
@@ -37,6 +38,8 @@ class TrainOptions(Protocol):
     def pct_start(self) -> float: ...
     @property
     def warmup_steps(self) -> int | None: ...
+    @property
+    def decay(self) -> float: ...
     @property
     def gradient_clip(self) -> float | None: ...
     @property
@@ -117,13 +120,10 @@ class Fit:
         self.optimiser = optimiser_for(learner.model, options.learning_rate, options.weight_decay)
         self.total_steps = options.epochs * len(learner.batches(1))
         self.schedule = schedule_for(
-            self.optimiser,
-            options.schedule,
-            self.total_steps,
-            pct_start=options.pct_start,
-            warmup=options.warmup_steps,
-            mode=learner.mode,
-        )
+            self.optimiser, options.schedule, self.total_steps, pct_start=options.pct_start,
+            warmup=options.warmup_steps, mode=learner.mode, decay=options.decay,
+        )  # fmt: skip
+        self.stable_step = self.total_steps - decay_steps(self.total_steps, options.decay)
         self.progress = Progress()
         self.watch = Watch(context.thresholds, context.params)
         self.board = Board(context.directory.tensorboard, context.warn)
@@ -152,6 +152,8 @@ class Fit:
             if self.context.stop_reason is not None:
                 p.seconds += time.perf_counter() - began
                 self._stop()
+            if p.step == self.stable_step and self.context.keep_stable:
+                checkpoint.save_stable(self.context.directory, self._state())
             self.optimiser.zero_grad(set_to_none=True)
             for name, value in learner.backward(batch).items():
                 self.sums[name] = self.sums[name] + value if name in self.sums else value
@@ -251,8 +253,7 @@ class Fit:
         raise Stopped(reason)
 
     def _save(self, best: bool = False) -> None:
-        run = self.context.directory
-        self.saved = self.progress.step
+        run, self.saved = self.context.directory, self.progress.step
         checkpoint.save(run.best_checkpoint if best else run.last_checkpoint, self._state())
 
     def _state(self) -> dict[str, Any]:
@@ -280,6 +281,7 @@ class Fit:
     def _resume(self) -> None:
         """Go on from the newest checkpoint that is whole and of this model; from the start where there is none."""
         run = self.context.directory
+        begin_from_below(self.context)
         start = copy.deepcopy(self._state())  # a checkpoint that does not fit is noticed when part of it is taken over
         for path, state in checkpoint.readable([run.last_checkpoint, run.best_checkpoint], self.context.warn):
             try:

@@ -14,7 +14,7 @@ from jobs.context import RunContext
 from jobs.failure import Kind, RunFailure
 from jobs.training import checkpoint
 from runner.errors import UserError
-from runner.files import open_file, replacing
+from runner.files import content, open_file, replacing, write_text
 from runner.rundir.layout import RunDir
 from runner.rundir.result import Result
 from runner.rundir.run_config import read_run_config
@@ -71,12 +71,37 @@ def continue_finished(context: RunContext) -> None:
         what = "train.continue_finished: no finished run of this experiment differs in having fewer epochs alone"
         raise RunFailure(Kind.DATA_MISSING, f"{what} and has kept its last.pt (keep: {{checkpoints: all}})")
     epochs, run = max(shorter, key=lambda found: found[0])
-    for name in ("metrics", "fusion_weights", "diagnostics", "best_checkpoint", "last_checkpoint"):  # the last counts
+    _copy_logs(run, ours)
+    for name in ("best_checkpoint", "last_checkpoint"):  # the last counts
         source = getattr(run, name)
         if source.exists():
             with replacing(getattr(ours, name)) as beside:
                 shutil.copyfile(source, beside)
     context.say(f"going on from {run.run_id}, which ended after {epochs} epochs")
+
+
+def begin_from_below(context: RunContext) -> None:
+    """Take over stable.pt and the logs up to it of the run with the next smaller budget of a search.
+
+    Nothing where this run has begun by itself, or where there is no stable.pt, or a damaged one: the result is the
+    same, it only takes longer.
+    """
+    ours, below = context.directory, context.below
+    if below is None or ours.last_checkpoint.exists() or ours.best_checkpoint.exists():
+        return
+    for _, state in checkpoint.readable([below.stable_checkpoint], context.warn):
+        best = state.pop("best", None)
+        _copy_logs(below, ours)
+        if best is not None:
+            checkpoint.save(ours.best_checkpoint, best)
+        checkpoint.save(ours.last_checkpoint, state)  # last: from here on the run has begun
+        context.say(f"going on from {below.run_id}, where its learning rate began to decay")
+
+
+def _copy_logs(source: RunDir, target: RunDir) -> None:
+    for name in ("metrics", "fusion_weights", "diagnostics"):
+        if getattr(source, name).exists():
+            write_text(getattr(target, name), content(getattr(source, name)).decode("utf-8", "replace"))
 
 
 def _described(run: RunDir) -> tuple[int, dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from runner.commands.loading import Loaded, units_in_words
+from runner.commands.search import cost_lines
 from runner.commands.tables import Column, fitted
 from runner.config.quantities import counted, human_seconds
 from runner.matrix.expansion import Run
@@ -56,7 +57,7 @@ def _cell(value: Any, made: dict[int, str]) -> str:
 def as_table(loaded: Loaded, width: int) -> Table:
     """The first fifty runs."""
     expansion = loaded.expansion
-    runs = expansion.runs[:TABLE_ROWS]
+    runs = expansion.first_round[:TABLE_ROWS]
     states, _ = survey(loaded.directory, (run.run_id for run in runs))
     return fitted(
         [
@@ -77,8 +78,12 @@ def _variant(run: Run, baseline: str | None) -> str:
 def lines(loaded: Loaded) -> Iterator[str]:
     """What stands below the table: counts, what the runs share, what they may cost."""
     expansion, experiment = loaded.expansion, loaded.experiment
-    if len(expansion.runs) > TABLE_ROWS:
-        yield f"… and {len(expansion.runs) - TABLE_ROWS:,} more; --format csv lists all"
+    if len(expansion.runs) > TABLE_ROWS or experiment.search:
+        shown = min(TABLE_ROWS, len(expansion.first_round))
+        yield f"… and {len(expansion.runs) - shown:,} more; --format csv lists all"
+    yield from cost_lines(expansion)
+    if base := expansion.file.source.base:
+        yield f"extends {base.path}, whose keys hold where this file has none"
     if expansion.baseline is not None:
         yield "* baseline, with which the others are compared"
     for variant, seed, listed in expansion.shared[:SHARED_ROWS]:
@@ -123,7 +128,8 @@ def _counts(loaded: Loaded) -> str:
     if loaded.directory.runs.is_dir():
         there = {entry.name for entry in loaded.directory.runs.iterdir() if entry.is_dir()}
     planned = run_ids(loaded.directory)
-    of = f"{counted(len(expansion.variants), 'variant')} × {counted(len(seeds), 'seed')}"
+    rounds = "in all rounds" if loaded.experiment.search else f"× {counted(len(seeds), 'seed')}"
+    of = f"{counted(len(expansion.variants), 'variant')} {rounds}"
     return (
         f"{counted(len(here), 'run')} ({of}): {len(here - there):,} new, {len(here & there):,} unchanged; "
         f"{len(planned - here):,} submitted earlier that the file no longer has"

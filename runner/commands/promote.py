@@ -11,8 +11,8 @@ from analysis.rank.summary import Summary
 from analysis.rank.summary import summarize as summary_of
 from runner.commands import next_stage
 from runner.commands.status import take
-from runner.config import yaml_source
 from runner.config.experiment import load
+from runner.config.extends import read_extended
 from runner.config.yaml_output import dump
 from runner.errors import UserError
 from runner.files import as_count, write_text
@@ -44,7 +44,7 @@ def promote(directory: ExperimentDir, config: str | None, top: int | None, incom
         )
     _refuse_incomplete(directory, incomplete)
     promoted = _promoted(summarize(directory), top or as_count(plan.next.get("top")) or 3)
-    source = yaml_source.read(next_stage.template(template, plan.config))
+    source = read_extended(next_stage.template(template, plan.config))
     content, left_out = next_stage.content(source, promoted)
     path = ExperimentDir(directory.path.parent / str(content["experiment"])).experiment_file
     write_text(path, _text(plan.experiment, template, promoted, left_out, content))
@@ -54,7 +54,7 @@ def promote(directory: ExperimentDir, config: str | None, top: int | None, incom
 
 def _refuse_incomplete(directory: ExperimentDir, allowed: bool) -> None:
     counts = take(directory).counts
-    left = {state: number for state, number in counts.items() if state != "completed"}
+    left = {state: number for state, number in counts.items() if state not in ("completed", "dropped")}
     if left and not allowed:
         listed = ", ".join(f"{number} {state}" for state, number in left.items())
         raise UserError(

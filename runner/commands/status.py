@@ -16,6 +16,7 @@ from runner.config.quantities import counted, human_seconds
 from runner.rundir import manifest
 from runner.rundir.cost import cost_line
 from runner.rundir.layout import ExperimentDir
+from runner.rundir.ledger import search_lines
 from runner.rundir.manifest import Entry
 from runner.rundir.planned import Manifest, PlannedRun
 from runner.rundir.states import STATES, RunState, counts
@@ -33,6 +34,7 @@ COLOURS = {
     "queued": "blue",
     "failed": "red",
     "cancelled": "yellow",
+    "dropped": "dim",
     "unknown": "bold yellow",
     "lost": "magenta",
     "incomplete": "yellow",
@@ -71,8 +73,13 @@ class Status:
         return not any(state.state in ("queued", "running", "unknown") for _, state in self.rows)
 
     @property
+    def done(self) -> int:
+        """Runs that need nothing more: completed, or dropped by a search."""
+        return self.counts.get("completed", 0) + self.counts.get("dropped", 0)
+
+    @property
     def all_completed(self) -> bool:
-        return all(state.state == "completed" for _, state in self.rows)
+        return self.done == len(self.rows)
 
 
 def take(directory: ExperimentDir, known: Manifest | None = None) -> Status:
@@ -161,9 +168,12 @@ def lines(status: Status, limit: int = TABLE_ROWS) -> Iterator[str]:
     """What stands below the table: why runs failed or wait, and what the table leaves out."""
     if len(status.rows) > limit:
         yield f"… and {len(status.rows) - limit:,} more; --format json lists all"
+    if search := status.manifest.search:
+        points = list(dict.fromkeys(run.point for run in status.manifest.runs))
+        yield from search_lines(status.directory, search, points)
     told: dict[str, list[str]] = {}
     for run, state in shown(status, limit):
-        if state.message and state.state != "completed":
+        if state.message and state.state not in ("completed", "dropped"):
             told.setdefault(f"{state.state}: {_first_line(state.message)}", []).append(f":{run.number}")
     for note, numbers in list(told.items())[:NOTES]:
         yield f"{', '.join(numbers[:NUMBERS])}{', …' if len(numbers) > NUMBERS else ''} {note}"

@@ -20,10 +20,12 @@ from runner.files import write_json
 from runner.matrix.expansion import Run
 from runner.rundir import manifest
 from runner.rundir.failures import Failure, Kind
+from runner.rundir.ledger import SearchPlan
 from runner.slurm_commands import SlurmCommands, from_the_shell
 from runner.submit import submission
 from runner.submit.plan import Plan, Policy, plan
 from runner.submit.retry import Limits
+from runner.submit.rounds import Step, advance
 from runner.submit.run_selection import filter_runs
 from runner.submit.schedulers import limits, slurm
 from runner.terminal import tell
@@ -39,6 +41,7 @@ class Outcome:
     sent: submission.Sent | None
     waiting: int = 0  # array tasks that the site's limit leaves for a later submission
     settled: list[str] = field(default_factory=list)  # what an interrupted submission had left behind
+    step: Step | None = None  # where a search stands
 
 
 def submit(
@@ -50,13 +53,14 @@ def submit(
     own_code = _own_code(loaded, runs, origin)
     policy = replace(policy, limits=_limits(loaded, cluster, origin), shrink=getattr(loaded.task, "shrink", None))
     if dry_run:
-        planned = plan(loaded.directory, runs, experiment, policy)
+        planned, step = _planned(loaded, runs, policy, writes=False)
         arrays, waiting = submission.within_limit(planned, experiment, cluster)
         now = {run_id for _, tasks in arrays for task in tasks for run_id in task}
-        return Outcome(replace(planned, send=[run for run in planned.send if run.run_id in now]), None, waiting)
+        send = [run for run in planned.send if run.run_id in now]
+        return Outcome(replace(planned, send=send), None, waiting, step=step)
     with manifest.submit_lock(loaded.directory):
         settled = submission.settle_orphans(loaded.directory)
-        planned = plan(loaded.directory, runs, experiment, policy)
+        planned, step = _planned(loaded, runs, policy)
         if planned.queue.unanswered:
             raise _unanswered(planned.queue.unanswered)
         _keep_states(loaded, planned)
@@ -69,7 +73,18 @@ def submit(
             except KeyboardInterrupt:
                 tell(_interrupted(loaded, manifest.submissions(loaded.directory)[before:]))
                 raise
-    return Outcome(planned, sent, sent.waiting if sent else 0, settled)
+    return Outcome(planned, sent, sent.waiting if sent else 0, settled, step)
+
+
+def _planned(loaded: Loaded, runs: Sequence[Run], policy: Policy, *, writes: bool = True) -> tuple[Plan, Step | None]:
+    """What is to be done with `runs`; of a search, with those of the round that is under way."""
+    if loaded.experiment.search is None:
+        return plan(loaded.directory, runs, loaded.experiment, policy), None
+    step = advance(loaded.directory, loaded.expansion, runs, policy, writes=writes)
+    if step.round is None and writes:  # nothing begins from them any more
+        for run in loaded.expansion.runs:
+            loaded.directory.run(run.run_id).stable_checkpoint.unlink(missing_ok=True)
+    return step.plan, step
 
 
 def _keep_states(loaded: Loaded, planned: Plan) -> None:
@@ -151,7 +166,7 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
     """What happened, in words, with the next command."""
     done, sent = outcome.plan, outcome.sent
     name = loaded.experiment.experiment
-    told = list(outcome.settled)
+    told = [*outcome.settled, *_rounds(outcome, loaded.expansion.search)]
     if isinstance(cluster, SlurmCluster):
         resources = loaded.experiment.resources
         told += submission.warnings(cluster, loaded.experiment.array.of_task(resources, len(loaded.expansion.runs)))
@@ -188,6 +203,15 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
     elif not dry_run:
         told.append(f"next: runner status {name}")
     return told
+
+
+def _rounds(outcome: Outcome, plan: SearchPlan | None) -> list[str]:
+    """What a submission has decided of a search, and which round it goes on with."""
+    step = outcome.step
+    if step is None or plan is None:
+        return []
+    ended = [f"{plan.named(page.round)}: {len(page.kept)} kept, {len(page.dropped)} left" for page in step.decided]
+    return [*ended, f"search: {plan.named(step.round)}" if step.round else "search: all rounds are decided"]
 
 
 def _why(done: Plan, run: Run, most: int) -> str:

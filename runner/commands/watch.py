@@ -25,13 +25,18 @@ MOST_LINES = 5  # below the table
 
 def wait(loaded: Loaded, run_ids: set[str]) -> None:
     """Show progress until none of these runs is queued or running; CommandFailed when one did not complete."""
-    final = watch(lambda: command.take(loaded.directory).only(run_ids), SHORTEST_S)
+    final = watch_all(loaded, run_ids)
     if not final.all_completed:
         raise CommandFailed(
-            f"{counted(len(final.rows) - final.counts.get('completed', 0), 'run')} did not complete",
+            f"{counted(len(final.rows) - final.done, 'run')} did not complete",
             next_command=f"runner status {loaded.experiment.experiment}",
         )
     tell(f"next: analysis summarize {loaded.experiment.experiment}")
+
+
+def watch_all(loaded: Loaded, run_ids: set[str]) -> Status:
+    """Show progress until none of these runs is queued or running."""
+    return watch(lambda: command.take(loaded.directory).only(run_ids), SHORTEST_S)
 
 
 def watch(take: Callable[[], Status], shortest: float = LONGEST_S) -> Status:

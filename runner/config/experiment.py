@@ -9,9 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     WithJsonSchema,
@@ -19,7 +17,10 @@ from pydantic import (
 )
 
 from runner.config import quantities, yaml_source
+from runner.config.extends import read_extended
 from runner.config.overrides import override
+from runner.config.part import Part
+from runner.config.search import Search
 from runner.config.validation import problems
 from runner.config.yaml_source import Source
 from runner.errors import Mistakes, Problem
@@ -36,12 +37,6 @@ def checked_name(name: str) -> str:
             "(at most 100 characters)"
         )
     return name
-
-
-class Part(BaseModel):
-    """A part of the file: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def _words(value: str) -> str:
@@ -103,13 +98,14 @@ class Draw(Part):
     log_uniform: tuple[float, float] | None = None  # the same for their logarithms
     integer: tuple[int, int] | None = None  # whole numbers, both ends included
     choice: list[Any] | None = Field(None, min_length=1)  # one of these
+    when: Overrides | None = None  # dotted key → value that the point or `params` must have; else the axis is left out
 
     @model_validator(mode="after")
     def _one_kind(self) -> Draw:
-        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        kinds = [name for name in type(self).model_fields if name != "when"]
+        given = [name for name in kinds if getattr(self, name) is not None]
         if len(given) != 1:
-            kinds = ", ".join(type(self).model_fields)
-            raise ValueError(f"found {' and '.join(given) or 'nothing'}; write one of {kinds}")
+            raise ValueError(f"found {' and '.join(given) or 'nothing'}; write one of {', '.join(kinds)}")
         if given[0] != "choice":
             low, high = getattr(self, given[0])
             if low >= high or (given[0] == "log_uniform" and low <= 0):
@@ -242,10 +238,12 @@ class Experiment(Part):
     """One experiment file."""
 
     experiment: Name  # names the directory runs/<experiment>
+    extends: str | None = None  # a file that is merged below this one, key by key
     description: str = ""  # the question, for the reader of the report
     task: str = "crystal"  # a task of ours, or package.module:Class
     params: dict[str, Any] = {}  # what every run shares; checked against the task's schema
     matrix: Matrix = Matrix()
+    search: Search | None = None  # which runs go on; null: all of the matrix, in full
     baseline: str | Overrides | None = None  # a variant's name, or keys that match exactly one variant
     cluster: str = "local"  # local, or a cluster file
     resources: Resources = Resources()
@@ -290,7 +288,7 @@ def load(path: Path, overrides: list[str] | None = None) -> ExperimentFile:
 
 def examine(path: Path, overrides: list[str] | None = None) -> ExperimentFile:
     """As `load`, but mistakes that leave something to check further are returned with what is right."""
-    source = yaml_source.read(path, strict=False)
+    source = read_extended(path, strict=False)
     mistakes = Mistakes(list(source.mistakes))
     for text in overrides or []:
         with mistakes.gathered():

@@ -58,19 +58,23 @@ class Source:
     lines: dict[Key, int]  # path of keys → line, counted from 1
     mistakes: list[Problem] = field(default_factory=list)  # that left a value to check further
     replaced: dict[Key, str] = field(default_factory=dict)  # keys that the command line set → how it did
+    base: Source | None = None  # the file that this one extends
+
+    def depth(self, key: Key) -> int:
+        """How many parts of `key` the file has; -1 for an empty file."""
+        return next((length for length in range(len(key), -1, -1) if key[:length] in self.lines), -1)
 
     def line(self, key: Key) -> int | None:
         """The line of `key`, or of the nearest enclosing key that the file has."""
-        for length in range(len(key), -1, -1):
-            if key[:length] in self.lines:
-                return self.lines[key[:length]]
-        return None
+        return self.lines.get(key[: max(0, self.depth(key))])
 
     def problem(self, key: Key, what: str, **more: Any) -> Problem:
         """A mistake at `key` of this file, or of the command line where that has set the key."""
         for length in range(len(key), 0, -1):
             if key[:length] in self.replaced:
                 return Problem(what, dotted(key), self.replaced[key[:length]], **more)
+        if self.base is not None and self.base.depth(key) > self.depth(key):
+            return self.base.problem(key, what, **more)
         if key and key not in self.lines:  # the command line may have made the section
             flag = next((flag for place, flag in self.replaced.items() if place[: len(key)] == key), None)
             if flag is not None:

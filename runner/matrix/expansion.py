@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel
@@ -15,9 +16,14 @@ from runner.config.validation import UNKNOWN_KEY, Report
 from runner.config.yaml_source import Key
 from runner.errors import ConfigError, Problem, nearest
 from runner.health.quantities import Quantity
+from runner.matrix.conditions import conditioned
+from runner.matrix.contradictions import blocked, override_problems, seed_problems
+from runner.matrix.ladder import Place, ladder, search_problems, stable_part
 from runner.matrix.points import Point, axis_keys, matches, points
-from runner.matrix.resolution import Misfit, Resolver, selects_another_kind
+from runner.matrix.resolution import Misfit, Resolver
 from runner.matrix.run_id import BASE, axis_names, run_id, short_form, slug, value_label
+from runner.rundir.ledger import Round, SearchPlan
+from runner.search.rounds import rounds
 
 MOST_MISFITS = 1000  # of 100,000 runs that are all wrong, so many are reported
 
@@ -34,6 +40,8 @@ class Run:
     params: dict[str, Any]
     digest: str
     model: Any  # the parameters as the task's own object
+    point: str = ""  # the variant without the budget of a search
+    rung: int = 0  # place of its budget in `search.rungs.values`
 
 
 @dataclass(frozen=True)
@@ -53,9 +61,43 @@ class Expansion:
     def variants(self) -> list[str]:
         return list(dict.fromkeys(run.variant for run in self.runs))
 
+    @cached_property
+    def search(self) -> SearchPlan | None:
+        """The rounds of the search; None without one."""
+        search, seeds = self.file.experiment.search, len(self.file.experiment.matrix.seeds)
+        if search is None:
+            return None
+        budget = {"key": search.rungs.key, "values": search.rungs.values} if search.rungs else {}
+        stable = min((stable_part(self.file, run.params) for run in self.runs), default=0.0)
+        return SearchPlan(rounds=rounds(search, seeds), seeds=seeds, stable=stable, **budget)
+
+    @property
+    def first_round(self) -> list[Run]:
+        """The runs that are sent first: all of them without a search."""
+        points = list(dict.fromkeys(run.point for run in self.runs))
+        return self.of_round(self.search.rounds[0], points) if self.search else self.runs
+
+    def of_round(self, step: Round, points: Iterable[str]) -> list[Run]:
+        """What `points` have run at the end of a round."""
+        seeds = self.file.experiment.matrix.seeds[: step.seeds]
+        return [self.by_place[point, step.rung, seed] for point in points for seed in seeds]
+
+    @cached_property
+    def by_place(self) -> dict[tuple[str, int, int], Run]:
+        """Point, rung and seed → the run."""
+        return {(run.point, run.rung, run.seed): run for run in self.runs}
+
+    def of_search(self, run: Run) -> dict[str, Any]:
+        """What config.yaml of a run says of its rungs: the run below it from which it may begin, and whether one above
+        it may begin from this one."""
+        if not stable_part(self.file, run.params):
+            return {}
+        below, above = (self.by_place.get((run.point, run.rung + step, run.seed)) for step in (-1, 1))
+        return {"below": below.run_id if below else None, "keep_stable": above is not None}
+
     def reporter(self, variant: str) -> Report:
         """Makes problems of a variant's parameters, at the place where the file sets them."""
-        return _reporter(self.file, self.points[variant], self.seed_key)
+        return reporter_of(self.file, self.points[variant], self.seed_key)
 
 
 @dataclass
@@ -85,20 +127,25 @@ def examine(
 ) -> tuple[Expansion, list[Problem], list[tuple[str, dict[str, Any]]]]:
     """The runs that are right, the mistakes, and what can be checked further of the runs that are wrong."""
     experiment = file.experiment
-    found, problems = points(experiment.matrix, file.source, complete="matrix" not in file.spoilt)
-    keys = axis_keys(experiment.matrix)
-    problems += _seed_problems(file, keys, seed_key) + _override_problems(file)
-    if blocked := _blocked(file, keys):  # what the axes would say about the same section follows from it
-        found, problems = [], problems + blocked
-    labels = _labels(found, axis_names(keys))
-    variants = dict(zip(labels, found, strict=True))
     resolver = Resolver(schema, experiment.task, experiment.params)
-    resolved = _resolve_all(file, found, labels, resolver, seed_key)
+    drawn, unmet = conditioned(resolver, file, seed_key)
+    found, problems = points(experiment.matrix, file.source, complete="matrix" not in file.spoilt, random=drawn)
+    problems += unmet
+    keys = axis_keys(experiment.matrix)
+    problems += seed_problems(file, seed_key) + override_problems(file)
+    if hidden := blocked(file, keys):  # what the axes would say about the same section follows from it
+        found, problems = [], problems + hidden
+    places = ladder(file, list(zip(_labels(found, axis_names(keys)), found, strict=True)))
+    variants = {place.variant: place.point for place in places}
+    resolved = _resolve_all(file, places, resolver, seed_key)
+    problems += search_problems(file, schema, keys, seed_key)
+    problems += _patience_problems(file, resolved.runs.values(), variants, seed_key)
     problems += _misspelt(file, resolver)
     problems += [*resolved.problems, *_name_problems(file, resolved)]
     baseline = None
-    if not ({"matrix", "baseline"} & file.spoilt or blocked):
-        baseline, more = baseline_of(file, variants)
+    if not ({"matrix", "baseline"} & file.spoilt or hidden):
+        top = max((place.rung for place in places), default=0)
+        baseline, more = baseline_of(file, {place.variant: place.point for place in places if place.rung == top})
         problems += more
     runs = list(resolved.runs.values())
     if baseline is not None:  # the variant under which its runs are listed
@@ -106,21 +153,6 @@ def examine(
         own = {run.run_id: run.variant for run in runs}
         baseline = baseline if baseline in own.values() else own.get(same.get(baseline, ""), baseline)
     return Expansion(file, runs, keys, variants, seed_key, baseline, resolved.shared), problems, resolved.rests
-
-
-def _blocked(file: ExperimentFile, keys: list[str]) -> list[Problem]:
-    """Parameters that hold a value where the matrix sets keys below: it would be dropped without a word."""
-    problems: dict[Key, Problem] = {}
-    for key in keys:
-        parts = key.split(".")
-        for length in range(1, len(parts)):
-            value = at(file.experiment.params, ".".join(parts[:length]))
-            if value is not None and not isinstance(value, dict):
-                where = ("params", *parts[:length])
-                near = f"{{name: {value}}}" if isinstance(value, str) else None
-                what = f"found {value!r}, and the matrix sets {key} below it"
-                problems.setdefault(where, file.source.problem(where, what, allowed="keys with values", nearest=near))
-    return list(problems.values())
 
 
 def _labels(found: list[Point], names: dict[str, str]) -> list[str]:
@@ -138,16 +170,15 @@ def _labels(found: list[Point], names: dict[str, str]) -> list[str]:
     ]
 
 
-def _resolve_all(
-    file: ExperimentFile, found: list[Point], labels: list[str], resolver: Resolver, seed_key: str
-) -> _Found:
+def _resolve_all(file: ExperimentFile, places: list[Place], resolver: Resolver, seed_key: str) -> _Found:
     result = _Found()
-    for point, variant in zip(found, labels, strict=True):
+    for place in places:
+        point, variant = place.point, place.variant
         name = slug(variant)
-        for seed in file.experiment.matrix.seeds:
+        for seed in file.experiment.matrix.seeds[: place.seeds]:
             resolved = resolver.resolve({**point.overrides, seed_key: seed})
             if isinstance(resolved, Misfit):
-                _note_misfit(result, resolved, variant, _reporter(file, point, seed_key))
+                _note_misfit(result, resolved, variant, reporter_of(file, point, seed_key))
                 break
             earlier = result.runs.get(resolved.digest)
             if earlier is not None:
@@ -161,10 +192,12 @@ def _resolve_all(
                 run_id(name, seed, resolved.digest),
                 variant,
                 seed,
-                point.overrides,
+                place.axes,
                 resolved.params,
                 resolved.digest,
                 resolved.model,
+                place.name,
+                place.rung,
             )
         if len(result.noted) >= MOST_MISFITS:
             break
@@ -190,7 +223,7 @@ def _note_misfit(result: _Found, misfit: Misfit, variant: str, report: Report) -
         result.rests.append((variant, misfit.rest))
 
 
-def _reporter(file: ExperimentFile, point: Point, seed_key: str) -> Report:
+def reporter_of(file: ExperimentFile, point: Point, seed_key: str) -> Report:
     """Problems of a run stand where the file sets the parameter: at an axis, a named point, or in `params`."""
     places = sorted(zip(point.overrides.items(), point.origins, strict=True), key=lambda place: -len(place[0][0]))
     params = file.experiment.params
@@ -216,53 +249,7 @@ def _reporter(file: ExperimentFile, point: Point, seed_key: str) -> Report:
     return report
 
 
-def _seed_problems(file: ExperimentFile, keys: list[str], seed_key: str) -> list[Problem]:
-    """A seed in the parameters would be overwritten by the matrix's without a word."""
-    what = "is set by `matrix: {seeds: […]}`, so it cannot be given here as well"
-    matrix = file.experiment.matrix
-    groups: list[tuple[Key, Any]] = [
-        (("matrix", "axes"), matrix.axes),
-        *((("matrix", "zip", number), group) for number, group in enumerate(matrix.zip)),
-        *([(("matrix", "random", "axes"), matrix.random.axes)] if matrix.random else []),
-        *((("matrix", "include", number), entry) for number, entry in enumerate(matrix.include)),
-        *((("matrix", "named", name), entry) for name, entry in matrix.named.items()),
-    ]
-    problems = [file.source.problem((*where, seed_key), what) for where, group in groups if seed_key in group]
-    if at(file.experiment.params, seed_key, _ABSENT) is not _ABSENT:
-        problems.append(file.source.problem(("params", *seed_key.split(".")), what))
-    return problems
-
-
 _ABSENT = object()
-
-
-def _override_problems(file: ExperimentFile) -> list[Problem]:
-    """A parameter of --set that every point of the matrix sets again would have no effect."""
-    matrix = file.experiment.matrix
-    axes: dict[str, list[Any]] = {
-        **matrix.axes,
-        **{key: values for group in matrix.zip for key, values in group.items()},
-    }
-    axes |= {key: draw.choice or [None] for key, draw in matrix.random.axes.items()} if matrix.random else {}
-    problems = []
-    for place, flag in file.source.replaced.items():
-        name = ".".join(str(part) for part in place[1:])
-        for axis, values in axes.items() if place[0] == "params" else ():
-            rest = name.removeprefix(axis).split(".")[1:]
-            section = at(file.experiment.params, axis)
-            if name == axis or (name.startswith(f"{axis}.") and not any(_keeps(section, v, rest) for v in values)):
-                allowed = f"--set matrix.axes.{axis}=[…], or --only for some of the runs"
-                problems.append(
-                    Problem(f"{axis} is an axis of the matrix, so this has no effect", flag, allowed=allowed)
-                )
-    return problems
-
-
-def _keeps(section: Any, value: Any, rest: list[str]) -> bool:
-    """Whether what stands at `rest` of `section` stays when `value` is merged over it."""
-    if not (rest and isinstance(value, dict)) or (isinstance(section, dict) and selects_another_kind(section, value)):
-        return False
-    return rest[0] not in value or _keeps(at(section, rest[0]), value[rest[0]], rest[1:])
 
 
 def _name_problems(file: ExperimentFile, resolved: _Found) -> list[Problem]:
@@ -275,6 +262,18 @@ def _name_problems(file: ExperimentFile, resolved: _Found) -> list[Problem]:
         what = f"{count} different variants would be called {variant!r}; give them names of their own"
         problems.append(file.source.problem(("matrix",), what, allowed="named: {NAME: {key: value}}"))
     return problems
+
+
+def _patience_problems(
+    file: ExperimentFile, runs: Iterable[Run], variants: dict[str, Point], seed_key: str
+) -> list[Problem]:
+    """A run that stops early has not had its budget, so rungs would compare unequal runs."""
+    if file.experiment.search is None or file.experiment.search.rungs is None:
+        return []
+    what, allowed = "is not compatible with rungs: every run has its whole budget", "null, or a search without rungs"
+    impatient = {run.variant for run in runs if at(run.params, "train.patience") is not None}
+    reports = [reporter_of(file, point, seed_key) for variant, point in variants.items() if variant in impatient]
+    return list(dict.fromkeys(report(("train", "patience"), what, allowed=allowed) for report in reports))
 
 
 def _repeated(names: Iterable[Any]) -> list[tuple[Any, int]]:

@@ -37,16 +37,25 @@ class _Dimension:
     def positions(self, wanted: Overrides) -> set[int]:
         """The steps that agree with `wanted` in this dimension's keys."""
         own = {key: canonical(value) for key, value in wanted.items() if key in self.keys}
-        return {at for at, (step, _) in enumerate(self.steps) if all(canonical(step[k]) == v for k, v in own.items())}
+        return {
+            at
+            for at, (step, _) in enumerate(self.steps)
+            if all(k in step and canonical(step[k]) == v for k, v in own.items())
+        }
 
 
-def points(matrix: Matrix, source: Source, *, complete: bool = True) -> tuple[list[Point], list[Problem]]:
+def points(
+    matrix: Matrix, source: Source, *, complete: bool = True, random: list[Overrides] | None = None
+) -> tuple[list[Point], list[Problem]]:
     """Every point of `matrix` in a fixed order, and the mistakes in the matrix itself.
 
-    complete: False when parts of the matrix are wrong and missing; then nothing is said about what they may explain.
+    random: what was drawn, where that has to fit conditions. complete: False when parts of the matrix are wrong and
+    missing; then nothing is said about what they may explain.
     """
-    dimensions = _dimensions(matrix)
-    problems = _axes_problems(matrix, source) + _seed_problems(matrix, source)
+    if random is None:
+        random = drawn(matrix.random) if matrix.random else []
+    dimensions = _dimensions(matrix, random)
+    problems = _axes_problems(matrix, source, len(random)) + _seed_problems(matrix, source)
     runs = math.prod(len(dimension.steps) for dimension in dimensions) * len(matrix.seeds)
     if runs > MOST_RUNS:
         return [], [
@@ -66,7 +75,7 @@ def points(matrix: Matrix, source: Source, *, complete: bool = True) -> tuple[li
     return found, problems
 
 
-def _dimensions(matrix: Matrix) -> list[_Dimension]:
+def _dimensions(matrix: Matrix, random: list[Overrides]) -> list[_Dimension]:
     """The dimensions that have steps; a key that is an axis twice counts once (both mistakes are reported)."""
     found = [
         _Dimension((key,), [({key: value}, (("matrix", "axes", key, at),)) for at, value in enumerate(values)])
@@ -83,8 +92,9 @@ def _dimensions(matrix: Matrix) -> list[_Dimension]:
         found.append(_Dimension(keys, steps))
     if matrix.random is not None:
         keys = tuple(key for key in matrix.random.axes if key not in seen)
-        places = tuple(("matrix", "random", "axes", key) for key in keys)
-        found.append(_Dimension(keys, [({k: point[k] for k in keys}, places) for point in drawn(matrix.random)]))
+        values = [{key: point[key] for key in keys if key in point} for point in random]
+        where: Key = ("matrix", "random", "axes")
+        found.append(_Dimension(keys, [(step, tuple((*where, key) for key in step)) for step in values]))
     return [dimension for dimension in found if dimension.steps]
 
 
@@ -150,7 +160,7 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def _axes_problems(matrix: Matrix, source: Source) -> list[Problem]:
+def _axes_problems(matrix: Matrix, source: Source, drawn_points: int) -> list[Problem]:
     problems = []
     for key, values in matrix.axes.items():
         problems += _values_problems(values, source, ("matrix", "axes", key))
@@ -167,7 +177,7 @@ def _axes_problems(matrix: Matrix, source: Source) -> list[Problem]:
             if key in seen:
                 problems.append(source.problem((*where, key), "is an axis already"))
             seen.add(key)
-    return problems + _random_problems(matrix, source, seen) + _overlaps(matrix, source)
+    return problems + _random_problems(matrix, source, seen, drawn_points) + _overlaps(matrix, source)
 
 
 def _overlaps(matrix: Matrix, source: Source) -> list[Problem]:
@@ -191,14 +201,13 @@ def _overlaps(matrix: Matrix, source: Source) -> list[Problem]:
     ]
 
 
-def _random_problems(matrix: Matrix, source: Source, seen: set[str]) -> list[Problem]:
+def _random_problems(matrix: Matrix, source: Source, seen: set[str], points: int) -> list[Problem]:
     if matrix.random is None:
         return []
     where: Key = ("matrix", "random")
     problems = [
         source.problem((*where, "axes", key), "is an axis already") for key in matrix.random.axes if key in seen
     ]
-    points = len(drawn(matrix.random))
     if points < matrix.random.count:
         what = f"asks for {matrix.random.count} points, but the axes have only {points} that differ"
         problems.append(source.problem((*where, "count"), what, allowed=f"1 to {points}"))

@@ -13,6 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from runner.config.dotted import at, with_value
 from runner.config.experiment import Overrides
+from runner.config.extends import merge, selects_another_kind
 from runner.config.validation import Report, problems
 from runner.errors import Problem
 from runner.matrix.run_id import as_json, canonical_json, digest, identity, plain
@@ -191,18 +192,6 @@ class Resolver:
     def _rest(self, given: dict[str, Any]) -> dict[str, Any] | None:
         joined = self._joined(given)
         return joined.params if isinstance(joined, Resolved) else None
-
-
-def merge(section: Any, value: Any) -> Any:
-    """`value` set over `section`: a mapping key by key, unless its `name` selects another kind; anything else whole."""
-    if not (isinstance(section, dict) and isinstance(value, dict)) or selects_another_kind(section, value):
-        return value
-    return section | {key: merge(section.get(key), item) for key, item in value.items()}
-
-
-def selects_another_kind(section: dict[str, Any], value: dict[str, Any]) -> bool:
-    """Whether the options of `section` belong to another kind than the `name` of `value` says."""
-    return "name" in section and "name" in value and section["name"] != value["name"]
 
 
 def replaced(params: dict[str, Any], key: str, value: Any) -> list[Replaced]:

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 from runner.config.experiment import Draw, Overrides, Random
 
+Fit = Callable[[Overrides], Overrides | None]
 DIGITS = 3  # of a drawn number: enough for a search, and short in names
 _TRIES = 1000  # for a point that is not there yet
 
 
-def drawn(random: Random) -> list[Overrides]:
+def drawn(random: Random, fit: Fit = dict) -> list[Overrides]:
     """`count` distinct points; fewer where the axes do not have so many.
 
     A value depends on the seed, its axis and the number of its point alone: a larger count, or a further axis, leaves
-    what was drawn as it is.
+    what was drawn as it is. fit: what of a point holds together; None where it is to be drawn again.
     """
-    found: dict[tuple[str, ...], Overrides] = {}
+    points: dict[str, Overrides] = {}
     for number in range(random.count):
         for attempt in range(_TRIES):
-            point = {key: _value(draw, _share(random.seed, key, number, attempt)) for key, draw in random.axes.items()}
-            name = tuple(repr(value) for value in point.values())
-            if name not in found:
-                found[name] = point
+            point = fit(draw(random, number, attempt))
+            if point is not None and (name := repr(list(point.items()))) not in points:
+                points[name] = point
                 break
         else:
             break
-    return list(found.values())
+    return list(points.values())
+
+
+def draw(random: Random, number: int, attempt: int = 0) -> Overrides:
+    """A value for every axis of point `number`."""
+    return {key: _value(axis, _share(random.seed, key, number, attempt)) for key, axis in random.axes.items()}
 
 
 def _share(*place: object) -> float:

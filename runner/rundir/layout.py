@@ -46,6 +46,7 @@ class RunDir:
     diagnostics = Named("diagnostics.jsonl")
     last_checkpoint = Named("last.pt")
     best_checkpoint = Named("best.pt")
+    stable_checkpoint = Named("stable.pt")  # where the learning rate begins to decay; the next rung begins from it
     predictions = Named("predictions.csv")
     output = Named("output")  # the folder of a command that is run
     values = Named("values.json")  # the values of a command, for those that read a file
@@ -99,6 +100,7 @@ class ExperimentDir:
     submission_log = Named("submissions.jsonl")
     submit_lock = Named("submit.lock")
     submissions = Named("submissions")
+    search = Named("search")  # the ledger of a search
     follower = Named("supervisor.json")  # which process of this machine supervises the experiment
     analysis = Named("analysis")
     summary_csv = Named("analysis/results_summary.csv")
@@ -114,7 +116,7 @@ class ExperimentDir:
     @property
     def folders(self) -> tuple[Path, ...]:
         """Every folder below the experiment but those of runs; none may be a link."""
-        return self.runs, self.submissions, self.code, self.analysis
+        return self.runs, self.submissions, self.code, self.analysis, self.search
 
     @cached_property
     def runs(self) -> Path:
@@ -122,6 +124,10 @@ class ExperimentDir:
 
     def run(self, run_id: str) -> RunDir:
         return RunDir(self.runs / run_id)
+
+    def search_page(self, number: int) -> Path:
+        """What round `number` decided."""
+        return self.search / f"{number:04}.json"
 
     def submission(self, number: int) -> Path:
         return self.submissions / str(number)

@@ -52,8 +52,10 @@ def write(
             "advice": dict(advice or {}),
             "promoted": experiment.promoted,
             "next": experiment.next.model_dump(mode="json") if experiment.next else None,
+            **({"search": expansion.search.model_dump(mode="json")} if expansion.search else {}),
             "runs": [
                 {"run_id": r.run_id, "variant": r.variant, "seed": r.seed, "axes": r.axes, "params": r.params}
+                | ({"point": r.point, "rung": r.rung} if experiment.search else {})
                 for r in expansion.runs
             ],
         },

@@ -10,6 +10,7 @@ from runner.health.quantities import Quantity, read_quantities
 from runner.health.thresholds import Thresholds, overridden
 from runner.record import Record
 from runner.rundir.layout import ExperimentDir
+from runner.rundir.ledger import SearchPlan, search_plan
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class PlannedRun(Record):
     axes: dict[str, Any] = field(default_factory=dict)  # dotted key → value
     params: dict[str, Any] = field(default_factory=dict)
     number: int = 0  # counted from 1, in the order of the manifest
+    point: str = ""  # of a search: the variant without its budget
+    rung: int = -1  # place of its budget in a search; -1 without one
 
     readers: ClassVar = {"run_id": lambda value: _directory_name(value)}
 
@@ -75,13 +78,22 @@ class Manifest(Record):
     advice: dict[str, Any] = field(default_factory=dict)  # kind of failure → what the task says to do about it
     axes: list[str] = field(default_factory=list)  # every parameter that some variant sets
     quantities: tuple[Quantity, ...] = ()  # that the task declares
+    search: SearchPlan | None = None  # which decided who went on
 
-    readers: ClassVar = {"runs": lambda runs: _planned(runs), "select": Select.of, "quantities": read_quantities}
+    readers: ClassVar = {
+        "runs": lambda runs: _planned(runs), "select": Select.of, "quantities": read_quantities, "search": search_plan,
+    }  # fmt: skip
 
     @property
     def runs_user_code(self) -> bool:
         """Whether the task is a command or a class of the user's."""
         return self.task is None or self.task == "command" or ":" in self.task
+
+    @cached_property
+    def below(self) -> frozenset[str]:
+        """Run ids at the smaller budgets of a search, which are not ranked."""
+        last = len(self.search.values) - 1 if self.search else 0
+        return frozenset(run.run_id for run in self.runs if 0 <= run.rung < last)
 
     @cached_property
     def thresholds(self) -> Thresholds:
@@ -95,7 +107,7 @@ def _planned(runs: Any) -> tuple[PlannedRun, ...] | None:
     if not isinstance(runs, list):
         return None
     every = (
-        PlannedRun.of(run, number=number, variant=run.get("run_id"))
+        PlannedRun.of(run, number=number, variant=run.get("run_id"), point=run.get("variant"))
         for number, run in enumerate(runs, 1)
         if isinstance(run, dict)
     )

@@ -61,6 +61,8 @@ class RunConfig(BaseModel):
     mode: Literal["min", "max"] = "min"
     code_path: Path | None = None
     config_dir: Path | None = None  # the folder of the experiment file
+    below: str | None = Field(None, pattern=r"^[^/]*[^/.][^/]*$")  # run of the next smaller budget, to begin from
+    keep_stable: bool = False  # write stable.pt for the run of the next larger budget
     adjustments: dict[str, Any] = {}  # dotted key of params → value for this run's next attempt only
     params: dict[str, Any]
 

@@ -1,7 +1,7 @@
 """The state of a run, derived from its files and, as a hint, from the queue. Never stored.
 
-The first that holds: completed, running, queued, failed, cancelled, unknown (Slurm does not answer), lost,
-incomplete (adopted, without its end), new.
+The first that holds: completed, running, queued, failed, cancelled, incomplete (adopted, without its end), dropped (a
+search ended it), unknown (Slurm does not answer), lost, new.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from runner.rundir.layout import RunDir
 from runner.rundir.processes import Heartbeat
 from runner.rundir.result import Result
 
-State = Literal["completed", "running", "queued", "failed", "cancelled", "unknown", "lost", "incomplete", "new"]
+State = Literal[
+    "completed", "running", "queued", "failed", "cancelled", "dropped", "unknown", "lost", "incomplete", "new"
+]
 STATES: tuple[State, ...] = get_args(State)
 WITHOUT_END = "adopted from a program that has not come to its end, or has not said so"
 NEVER_STARTED = "it has left the queue without having been started; the log of its array task may say why"
@@ -129,12 +131,18 @@ def _record(kind: type[R], path: str) -> R | None:
 
 
 def state_of(
-    signs: Signs, place: Place | None, now: float, *, sent: bool = True, unasked: float | None = None
+    signs: Signs,
+    place: Place | None,
+    now: float,
+    *,
+    sent: bool = True,
+    unasked: float | None = None,
+    dropped: str | None = None,
 ) -> RunState:
     """The state that `signs` and `place` mean at the moment `now`, in seconds since 1970.
 
     sent: False where no scheduler has taken it yet, so that a run that is just being sent is new and not lost.
-    unasked: when it was last sent to a Slurm that does not answer now.
+    unasked: when it was last sent to a Slurm that does not answer now. dropped: why a search ended it.
     """
     result, failure, heartbeat = signs.result, signs.failure, signs.heartbeat or Heartbeat()
     age = now - heartbeat.time if heartbeat.time else None
@@ -162,6 +170,8 @@ def state_of(
         return RunState("cancelled", Kind.CANCELLED, "cancelled before it started", **facts)
     if signs.adopted:
         return RunState("incomplete", message=WITHOUT_END, **facts)
+    if dropped is not None:
+        return RunState("dropped", message=dropped, **facts)
     if unasked is not None and (signs.started or signs.written):
         return RunState("unknown", message="Slurm, which has or had it, does not answer", **facts)
     if signs.started or (signs.written and sent):

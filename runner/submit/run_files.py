@@ -64,6 +64,7 @@ def run_config(expansion: Expansion, run: Run, needed: Needs, origin: Origin) ->
         mode=experiment.select.mode or "min",
         code_path=Path(origin.folder),
         config_dir=Path(origin.config_dir) if origin.config_dir else None,
+        **expansion.of_search(run),
         adjustments=dict(needed.adjustments),
         params=run.params,
     )

@@ -10,6 +10,7 @@ from dataclasses import replace
 from runner.rundir.attempts import log_tail, memory_kill, read_attempts
 from runner.rundir.failures import Failure, Kind
 from runner.rundir.layout import ExperimentDir
+from runner.rundir.ledger import dropped_runs
 from runner.rundir.states import RunState, Signs, read_signs, state_of
 from runner.submit.scheduler_snapshot import Queue, Sending, look
 from runner.submit.schedulers import slurm
@@ -29,7 +30,8 @@ def survey(
     queue = look(directory, unfinished, signs)
     for run_id in unfinished - queue.places.keys():
         signs[run_id] = read_signs(f"{runs}/{run_id}")
-    states = {run_id: _surveyed(directory, run_id, its, queue, now) for run_id, its in signs.items()}
+    ended = dropped_runs(directory)
+    states = {run_id: _surveyed(directory, run_id, its, queue, now, ended.get(run_id)) for run_id, its in signs.items()}
     _ask_accounting(states, signs, queue)
     return states, queue
 
@@ -64,13 +66,16 @@ def _ask_accounting(states: dict[str, RunState], signs: Mapping[str, Signs], que
             states[run_id] = replace(states[run_id], state="cancelled", kind=Kind.CANCELLED, message=what)
 
 
-def _surveyed(directory: ExperimentDir, run_id: str, signs: Signs, queue: Queue, now: float) -> RunState:
+def _surveyed(
+    directory: ExperimentDir, run_id: str, signs: Signs, queue: Queue, now: float, dropped: str | None
+) -> RunState:
     """The state of one run of many, for which Slurm's own logs are read where its files do not tell enough."""
     if signs.result is not None:
         return state_of(signs, None, now)
     sending = queue.last.get(run_id)
     unasked = sending.time if queue.unanswered and sending and sending.remote else None
-    state = state_of(signs, queue.places.get(run_id), now, sent=run_id in queue.sent, unasked=unasked)
+    sent, place = run_id in queue.sent, queue.places.get(run_id)
+    state = state_of(signs, place, now, sent=sent, unasked=unasked, dropped=dropped)
     if state.state != "lost":
         return state
     run = directory.run(run_id)

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from jobs.section import Section, misfit
 from jobs.tasks.crystal.data.params import DataParams
+from jobs.training.schedule_options import ScheduleParams
 from models.fusion.registry import LateFusionOptions, MiddleFusionOptions
 from models.options import AlignnOptions, NoEncoder, as_fusions
 
@@ -126,7 +127,7 @@ class WarmStart(Section):
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class TrainParams(Section):
+class TrainParams(ScheduleParams):
     """How the model is trained."""
 
     epochs: int = Field(20, ge=1)  # passes over the training crystals
@@ -137,11 +138,6 @@ class TrainParams(Section):
     micro_batch: int | None = Field(None, ge=1)  # crystals in memory at once; gradients are accumulated
     learning_rate: float = Field(1e-3, gt=0)  # the highest of the schedule
     weight_decay: float = Field(1e-5, ge=0)  # not applied to biases and norms
-    schedule: Literal["onecycle", "linear_warmup", "constant", "plateau"] = (
-        "onecycle"  # of the learning rate; plateau: halved after 5 epochs without a better validation metric
-    )
-    pct_start: float = Field(0.3, gt=0, lt=1)  # share of the steps in which OneCycle rises
-    warmup_steps: int | None = Field(None, ge=0)  # linear_warmup; null: 2,000, at most 30 % of all steps
     loss: Literal["l1", "mse", "bce"] = "l1"  # bce: of the two classes that data.classify makes
     positive_weight: Literal["auto"] | Annotated[float, Field(gt=0)] | None = Field(
         None, json_schema_extra={"neutral": None}
@@ -167,7 +163,9 @@ class TrainParams(Section):
     @model_validator(mode="after")
     def _continues_the_same_schedule(self) -> TrainParams:
         """More epochs must change nothing about those that there were."""
-        stretched = self.schedule == "onecycle" or (self.schedule == "linear_warmup" and self.warmup_steps is None)
+        stretched = self.schedule in ("onecycle", "warmup_stable_decay") or (
+            self.schedule == "linear_warmup" and self.warmup_steps is None
+        )
         if self.continue_finished and stretched:
             what = (
                 f"the learning rates of {self.schedule} depend on the number of epochs, so a run cannot be lengthened"

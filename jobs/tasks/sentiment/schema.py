@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from jobs.section import Section
+from jobs.training.schedule_options import ScheduleParams
 from models.sentiment.options import SentimentModelOptions
 
 GENERATED = "generated"
@@ -76,16 +77,13 @@ class LossParams(Section):
     temperature: float = Field(0.1, gt=0)  # τ of the contrast
 
 
-class TrainParams(Section):
+class TrainParams(ScheduleParams):
     """How the model is trained."""
 
     epochs: int = Field(20, ge=1)  # at most
     batch_size: int = Field(32, ge=2)  # utterances; InfoNCE contrasts within a batch
     learning_rate: float = Field(1e-3, gt=0)  # the highest of the schedule
     weight_decay: float = Field(1e-3, ge=0)  # not applied to biases and norms
-    schedule: Literal["onecycle", "linear_warmup", "constant"] = "onecycle"  # of the learning rate
-    pct_start: float = Field(0.3, gt=0, lt=1)  # share of the steps in which OneCycle rises
-    warmup_steps: int | None = Field(None, ge=0)  # linear_warmup; null: 2,000, at most 30 % of all steps
     gradient_clip: float | None = Field(1.0, gt=0)  # norm above which gradients are shortened; null: none
     patience: int | None = Field(None, ge=1)  # epochs without a better val_mse; null: no early stopping
     seed: int = Field(0, ge=0)  # initialisation, order, dropout

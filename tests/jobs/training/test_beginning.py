@@ -35,14 +35,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def run(root: Path, cache: Path, name: str, **train: Any) -> RunDir:
-    """A completed run, with the files by which others know it."""
+def run(root: Path, cache: Path, name: str, rungs: dict[str, Any] | None = None, **train: Any) -> RunDir:
+    """A completed run, with the files by which others know it; `rungs`: what a search says of its neighbours."""
     directory = RunDir(root / "e" / "runs" / name)
     directory.path.mkdir(parents=True)
     params = CrystalParams.model_validate(described(**train))
     content = {"experiment": "e", "run_id": name, "variant": name, "seed": 0, "task": "crystal"}
     directory.config.write_text(yaml.safe_dump({**content, "params": params.model_dump(mode="json")}))
-    outcome = CrystalTask().run(params, RunContext(directory, cache_root=cache))
+    outcome = CrystalTask().run(params, RunContext(directory, cache_root=cache, **(rungs or {})))
     write_json(directory.result, {"metrics": outcome.metrics, "epochs": outcome.epochs})
     return directory
 
@@ -68,6 +68,18 @@ def test_finished_run_with_more_epochs_is_the_longer_run_bit_for_bit(finished: P
         assert torch.equal(tensor, weights(longer)[name]), name
     told = [[line["epoch"], line["val_mae"]] for line in read_json_lines(longer.metrics)]
     assert told == [[line["epoch"], line["val_mae"]] for line in read_json_lines(RunDir(fresh_path).metrics)]
+
+
+def test_crystal_run_by_rungs_is_the_run_alone_bit_for_bit(tmp_path: Path, cache: Path) -> None:
+    schedule = {"schedule": "warmup_stable_decay", "warmup_steps": 1}
+    alone = run(tmp_path, cache, "alone", epochs=5, **schedule)
+    lower = run(tmp_path, cache, "lower", {"keep_stable": True}, epochs=2, **schedule)
+    above = run(tmp_path, cache, "above", {"below": lower}, epochs=5, **schedule)
+    assert all(torch.equal(tensor, weights(above)[name]) for name, tensor in weights(alone).items())
+    assert above.predictions.read_bytes() == alone.predictions.read_bytes()
+    values = [[line["val_mae"] for line in read_json_lines(one.metrics)] for one in (alone, above)]
+    assert values[0] == values[1]
+    assert not above.stable_checkpoint.exists()
 
 
 def test_nothing_to_go_on_from_is_said(finished: Path, cache: Path) -> None:

@@ -29,6 +29,7 @@ OPTIONS: dict[str, Any] = {
     "schedule": "onecycle",
     "pct_start": 0.3,
     "warmup_steps": None,
+    "decay": 0.2,
     "gradient_clip": 1.0,
     "patience": None,
 }
@@ -109,6 +110,36 @@ def test_plateau_halves_the_rate_and_is_resumed_bit_for_bit(tmp_path: Path) -> N
         Fit(LineLearner((context, 70)), SimpleNamespace(**{**OPTIONS, **options}), context).run()
     assert fit(tmp_path / "stopped", **options) == whole
     assert comparable(tmp_path / "stopped") == comparable(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(("short", "decay"), [(3, 1 / 3), (3, 0.25), (2, 0.2)])
+def test_training_by_rungs_equals_the_long_one_alone(tmp_path: Path, short: int, decay: float) -> None:
+    by_rungs = {"schedule": "warmup_stable_decay", "warmup_steps": 3, "decay": decay}
+    whole = fit(tmp_path / "whole", **by_rungs)
+    lower = RunContext(RunDir(tmp_path / "lower"), keep_stable=True)
+    lower.directory.path.mkdir()
+    Fit(LineLearner(), SimpleNamespace(**{**OPTIONS, **by_rungs, "epochs": short}), lower).run()
+    above = RunContext(RunDir(tmp_path / "above"), below=lower.directory)
+    above.directory.path.mkdir()
+    learner = LineLearner()
+    assert Fit(learner, SimpleNamespace(**{**OPTIONS, **by_rungs}), above).run() == whole
+    assert learner.steps == 4 * 6 - (4 * short - round(4 * short * decay))
+    assert comparable(tmp_path / "above") == comparable(tmp_path / "whole")
+    for name in ("last.pt", "best.pt"):
+        first, second = (torch.load(tmp_path / one / name, weights_only=True) for one in ("whole", "above"))
+        assert all(torch.equal(value, second["model"][key]) for key, value in first["model"].items())
+
+
+def test_damaged_stable_checkpoint_costs_time_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = {"schedule": "warmup_stable_decay", "warmup_steps": 3}
+    whole = fit(tmp_path / "whole", **options)
+    lower = RunDir(tmp_path / "lower")
+    lower.path.mkdir()
+    lower.stable_checkpoint.write_bytes(b"nothing of the kind")
+    (tmp_path / "above").mkdir()
+    above = RunContext(RunDir(tmp_path / "above"), below=lower)
+    assert Fit(LineLearner(), SimpleNamespace(**{**OPTIONS, **options}), above).run() == whole
+    assert "stable.pt is not a whole checkpoint" in capsys.readouterr().out
 
 
 def test_truncated_last_checkpoint_falls_back_to_the_best(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

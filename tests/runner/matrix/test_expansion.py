@@ -15,10 +15,10 @@ from pydantic_core import PydanticCustomError
 
 from runner.config.experiment import examine as read
 from runner.config.experiment import load
+from runner.config.extends import merge
 from runner.config.yaml_output import dump
 from runner.errors import ConfigError
 from runner.matrix.expansion import Expansion, Run, examine, expand
-from runner.matrix.resolution import merge
 
 
 class Part(BaseModel):

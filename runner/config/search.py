@@ -1,0 +1,55 @@
+"""The `search` section of an experiment file: which runs go on."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+
+from runner.config.part import Part
+
+HALF = Fraction(1, 2)  # that a round of a race without rungs keeps
+
+
+def _fraction(value: Any) -> Fraction:
+    try:
+        part = Fraction(str(value)).limit_denominator(1000)
+    except (ValueError, ZeroDivisionError):
+        part = Fraction(0)
+    if not 0 < part < 1:
+        raise ValueError(f"found {value!r}; write a part between 0 and 1, as 1/3 or 0.25")
+    return part
+
+
+def _rising(values: list[int | float]) -> list[int | float]:
+    if values[0] <= 0 or any(low >= high for low, high in pairwise(values)):
+        raise ValueError(f"found {values}; write positive numbers that rise, the full budget last, as [5, 20, 80]")
+    return values
+
+
+KeptPart = Annotated[
+    Fraction, BeforeValidator(_fraction), WithJsonSchema({"type": ["number", "string"], "examples": ["1/3", 0.25]})
+]
+
+
+class Rungs(Part):
+    """Budgets of a point, the smallest first; only the best go on to the next."""
+
+    key: str  # what the budget is: train.epochs or data.train; of a command values.NAME
+    values: Annotated[list[int | float], AfterValidator(_rising)] = Field(min_length=2)  # the full budget last
+    keep: KeptPart = Fraction(1, 3)  # part of the points that goes on from each rung
+
+
+class Search(Part):
+    """Which runs go on; without it every run of the matrix is trained in full."""
+
+    rungs: Rungs | None = None  # small budgets first
+    seeds: Literal["all", "racing"] = "all"  # racing: few seeds first, more for the points still in the race
+
+    @model_validator(mode="after")
+    def _decides_something(self) -> Search:
+        if self.rungs is None and self.seeds == "all":
+            raise ValueError("decides nothing; write rungs, seeds: racing, or both")
+        return self

@@ -1,0 +1,59 @@
+"""The rounds of a search: which budget, how many seeds, how many points may go on, and what that costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+from runner.config.search import HALF, Search
+from runner.rundir.ledger import Round, SearchPlan
+
+
+def rounds(search: Search, seeds: int) -> tuple[Round, ...]:
+    """Every round of `search` over so many `seeds`.
+
+    Without a race each rung runs all seeds. In a race the last round runs all and each one before it half as many, at
+    least one: the doubling of seeds halves the variance of the mean that the next round decides by.
+    """
+    rungs = len(search.rungs.values) if search.rungs else 1
+    if search.seeds == "all":
+        return tuple(Round(rung=rung, seeds=seeds) for rung in range(rungs))
+    count = rungs if rungs > 1 else 1 + math.ceil(math.log2(seeds))
+    counts = [min(seeds, max(at + 1, -(-seeds // 2 ** (count - 1 - at)))) for at in range(count)]
+    return tuple(Round(rung=at if rungs > 1 else 0, seeds=number) for at, number in enumerate(counts))
+
+
+def fewest_seeds(search: Search) -> int:
+    """How many seeds the race needs: each of its rounds adds at least one."""
+    return 1 if search.seeds == "all" else max(2, len(search.rungs.values) if search.rungs else 0)
+
+
+def kept_part(search: Search) -> Fraction:
+    """The part of the points that a round keeps."""
+    return search.rungs.keep if search.rungs else HALF
+
+
+def expected(points: int, part: Fraction) -> int:
+    """How many of so many `points` a round keeps by rank."""
+    return math.ceil(points * part)
+
+
+def most(points: int, part: Fraction) -> int:
+    """The same with all that near misses may add: half as many again."""
+    kept = expected(points, part)
+    return min(points, kept + kept // 2)
+
+
+def cost(plan: SearchPlan, points: Sequence[int]) -> float:
+    """What the rounds of `plan` cost, as a share of every point with all seeds at the full budget.
+
+    points: how many run in each round, as far as there are rounds already.
+    """
+    total, rung, seeds = 0.0, -1, 0  # of the round before
+    for step, count in zip(plan.rounds, points, strict=False):
+        taken_over = plan.stable * plan.values[rung] if step.rung else 0.0
+        taken_over = plan.values[step.rung] if step.rung == rung else taken_over
+        total += count * (step.seeds * plan.values[step.rung] - seeds * taken_over)
+        rung, seeds = step.rung, step.seeds
+    return total / (points[0] * plan.seeds * plan.values[-1])
