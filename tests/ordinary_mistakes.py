@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -232,7 +233,11 @@ _renamed_value("a cluster file that there is not", ("cluster",), lambda name: "c
 
 @kind("indentation: one blank more")
 def _(draft: Draft) -> Mistake | None:
-    key, line = draft.pick([(k, n) for k, n in draft.known() if _first_of_line(draft, k, n) and n > 3 and len(k) > 1])
+    choice = [(k, n) for k, n in draft.known() if _first_of_line(draft, k, n) and n > 3 and len(k) > 1]
+    picked = draft.pick([(k, n) for k, n in choice if len(draft.at(k[:-1])) > 1])  # alone it may stand anywhere
+    if picked is None:
+        return None
+    key, line = picked
     return Mistake(draft.replaced(line, "^", " "), str(key[-1]), (line, line + 1))
 
 
@@ -538,6 +543,7 @@ def answer(mistake: Mistake, sandbox: Path) -> Said:
     """What a dry run in `sandbox` says to the mistake."""
     (sandbox / "experiment.yaml").write_text(mistake.text, encoding="utf-8")
     (sandbox / "train.py").touch()  # what the command files start
+    shutil.copy(CONFIGS / "fusion_study.yaml", sandbox)  # which search_fusion.yaml extends
     for name, content in mistake.files.items():
         (sandbox / name).write_text(content, encoding="utf-8")
     cluster = () if "--cluster" in mistake.options or "cluster.yaml" in mistake.text else ("--cluster", "local")

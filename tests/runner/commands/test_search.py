@@ -87,8 +87,12 @@ def test_other_matrix_is_refused_while_the_ledger_stands(undisturbed: Path, tmp_
 
 def test_summary_ranks_what_reached_the_last_rung_and_says_the_cost(undisturbed: Path) -> None:
     command = [sys.executable, "-P", "-m", "analysis.cli", "summarize", str(undisturbed / "one")]
-    shown = subprocess.run(command, capture_output=True, text=True, env=environment()).stdout
-    assert "4 variants, 8 runs (6 completed, 2 dropped)" in shown
+    short, shown = (
+        subprocess.run([*command, *options], capture_output=True, text=True, env=environment()).stdout
+        for options in ((), ("--all",))
+    )
+    assert "4 variants, 8 runs (6 completed, 2 dropped)" in short
+    assert "1 of 4 variants left the search early" in short
     assert "cost of the rounds that are decided: 100% of every point with 2 seeds and the full budget" in shown
     assert "Not completed" not in shown
     assert "not in the manifest" not in shown
