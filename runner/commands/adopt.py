@@ -39,7 +39,7 @@ from runner.submit.retry import Needs
 from runner.submit.run_files import write_run
 
 TASK, SEED_KEY = "command", "values.seed"  # axes are values.NAME: an adopted table reads as that of a command
-_OF_STARTED_RUNS = ("task", "params", "matrix")
+_OF_STARTED_RUNS = ("task", "params", "matrix", "search")
 NOTES_SHOWN = 10
 
 

@@ -208,7 +208,7 @@ def test_mistakes_are_said_with_their_place(here: Path, changes: dict[str, Any],
     assert not Path("runs").exists()
 
 
-@pytest.mark.parametrize("key", ["task", "params", "matrix"])
+@pytest.mark.parametrize("key", ["task", "params", "matrix", "search"])
 def test_what_belongs_to_started_runs_is_refused(here: Path, key: str) -> None:
     path = file()
     path.write_text(path.read_text() + f"{key}: " + ("command\n" if key == "task" else "{}\n"))

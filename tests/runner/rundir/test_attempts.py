@@ -210,4 +210,4 @@ def test_while_slurm_is_away_a_queued_run_is_unknown(
 
 
 def test_states_have_their_order() -> None:
-    assert STATES[4:] == ("cancelled", "dropped", "unknown", "lost", "new")
+    assert STATES[4:] == ("cancelled", "dropped", "unknown", "lost", "incomplete", "new")
