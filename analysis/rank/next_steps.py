@@ -59,13 +59,14 @@ def next_steps(collection: Collection, choice: Choice | None, *, provisional: bo
         steps.append(Step("watch what is running", f"runner status {name} --watch"))
     if choice is None or provisional:
         return steps
-    if few_seeds and (seeds := _more_seeds(collection)):
+    if few_seeds and manifest.search is None and (seeds := _more_seeds(collection)):  # those of a search are fixed
         command = _submit(collection, changes={"matrix.seeds": str(seeds)})
         steps.append(Step("train more seeds, before a difference is claimed", command))
     if manifest.next:
         steps.append(Step("write the next stage", f"runner promote {name}"))
     if manifest.task in FULL_TRAINING:
         changes = {"experiment": f"{manifest.experiment}_full", **FULL_TRAINING[manifest.task]}
+        changes |= {"search": "null"} if manifest.search else {}
         steps.append(Step("train the best in full", _submit(collection, only=choice.variant, changes=changes)))
     if any(run.record.loss_weights for run in collection.runs):
         steps.append(Step("look closer around the best", f"analysis refine {name}"))

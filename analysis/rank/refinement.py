@@ -89,5 +89,5 @@ def best_config(content: Mapping[str, Any], chosen: Variant) -> str:
     best["params"] = {**params, **({"data": data} if data else {}), "train": train}
     best["matrix"].pop("axes")
     best["description"] = f"The best of {name}, {chosen.name}, trained in full and tested once."
-    del best["baseline"]
+    best = {key: value for key, value in best.items() if key not in ("baseline", "search")}
     return dump(best, f"Written by `analysis summarize {name}`: {chosen.name}, as its validation split chose it.")

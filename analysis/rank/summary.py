@@ -158,12 +158,11 @@ def _search(collection: Collection) -> list[str]:
     plan, directory = collection.manifest.search, collection.directory
     if plan is None:
         return []
-    points = [len(page.seen) for page in pages(directory)]
-    share = f"{cost(plan, points):.0%} of every point with {plural(plan.seeds, 'seed')} and the full budget"
-    lines = search_lines(directory, plan, [run.variant for run in collection.manifest.runs])
-    return (
-        [*lines, f"cost of the rounds that are decided: {share}; who left was not trained in full"] if points else lines
-    )
+    lines = search_lines(directory, plan, list(dict.fromkeys(run.variant for run in collection.manifest.runs)))
+    if points := [len(page.seen) for page in pages(directory)]:
+        share = f"{cost(plan, points):.0%} of every point with {plural(plan.seeds, 'seed')} and the full budget"
+        lines.append(f"cost of the rounds that are decided: {share}; who left was not trained in full")
+    return lines
 
 
 def _findings(collection: Collection, ranked: Sequence[Variant]) -> list[Finding]:

@@ -243,9 +243,11 @@ def test_experiments_without_loss_weights_say_nothing_of_them(tmp_path: Path) ->
 def test_best_config_keeps_what_it_does_not_change(tmp_path: Path) -> None:
     summary = summarize(search(tmp_path))
     content = {**yaml.safe_load(CONFIG), "resources": {"gpus": 1}, "health": {"guidance_low": 0.01}}
+    content["search"] = {"seeds": "racing"}
     found = yaml.safe_load(best_config(content, summary.variant(summary.choice.variant)))
     assert (found["resources"], found["health"]) == ({"gpus": 1}, {"guidance_low": 0.01})
     assert found["matrix"] == {"seeds": [0, 1]}
+    assert "search" not in found
 
 
 def test_without_known_noise_no_weight_leads() -> None:

@@ -75,6 +75,16 @@ def test_one_variant_alone_needs_no_more_seeds(tmp_path):
     assert SEEDS not in commands(write_experiment(tmp_path, Plan([PlannedVariant("2")], seeds=[0])))
 
 
+def test_after_a_search_the_best_is_trained_without_it(tmp_path):
+    search = {"rounds": [{"rung": 0, "seeds": 1}], "seeds": 1}
+    plan = Plan([PlannedVariant("2"), PlannedVariant("3", 0.2)], seeds=[0], manifest={"search": search})
+    path = write_experiment(tmp_path, plan)
+    assert summarize(path, now=NOW).search == ("search: round 1 of 1 (1 seed), 2 points in the race: 2; 3",)
+    steps = commands(path)
+    assert SEEDS not in steps  # a matrix that has changed would be refused
+    assert "search=null" in steps[FULL]
+
+
 def test_two_seeds_of_six_variants_are_enough(tmp_path):
     variants = [PlannedVariant(str(number), 0.1 + number / 10) for number in range(6)]
     plan = Plan(variants, seeds=[0, 1], crystal_noise=0.02, seed_noise=0.01, manifest={"baseline": "5"})

@@ -117,6 +117,13 @@ def test_killed_run_and_killed_waiter_leave_the_same_ledger(undisturbed: Path, t
     assert sorted(starts(tmp_path)) == [1] * 9 + [2]
 
 
+def test_rounds_in_packed_array_tasks_leave_the_same_ledger(undisturbed: Path, tmp_path: Path) -> None:
+    done = runner("submit", search(tmp_path, array={"side_by_side": 2, "in_turn": 2}), "--wait", root=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert ledger(tmp_path) == ledger(undisturbed)
+    assert starts(tmp_path) == [1] * 10
+
+
 def test_point_whose_run_fails_for_good_leaves_and_the_others_go_on(tmp_path: Path) -> None:
     matrix = {"named": {"good": {}, "bad": {"mischief": "raise"}}, "seeds": [0, 1]}
     done = runner("submit", search(tmp_path, matrix=matrix), "--wait", root=tmp_path)
