@@ -36,14 +36,14 @@ def hinted(name: str, text: str) -> str:
     return f"# yaml-language-server: $schema={SCHEMAS}/{task}.json\n{text}" if task in TASKS else text
 
 
-def write(folder: Path, force: bool) -> list[Path]:
-    """Write the starters into `folder`; UserError, and nothing written, when one exists and `force` is not given."""
-    wanted = {folder / name: hinted(name, text) for name, text in starters().items()}
+def write(texts: dict[str, str], folder: Path, force: bool) -> list[Path]:
+    """Write `texts`, by file name, into `folder`, and the schemas; UserError, and nothing written, when one exists."""
+    wanted = {folder / name: hinted(name, text) for name, text in texts.items()}
     existing = [path for path in wanted if path.exists()]
     if existing and not force:
         raise UserError(
             f"{existing[0]} exists" + (f" and {len(existing) - 1} more" if len(existing) > 1 else ""),
-            next_command="runner init --force, which overwrites them",
+            next_command="the same command with --force, which overwrites",
         )
     for path, text in (wanted | {folder / name: text for name, text in schemas().items()}).items():
         write_text(path, text)
