@@ -9,6 +9,7 @@ from jobs.tasks.registry import TASKS
 from runner.commands.schema import CLUSTER, schema_of
 from runner.config import yaml_source
 from runner.errors import UserError
+from runner.extras import lacking
 from runner.files import write_text
 
 SCHEMAS = "schema"  # the folder beside the starters
@@ -24,8 +25,8 @@ def starters() -> dict[str, str]:
 
 
 def schemas() -> dict[str, str]:
-    """Path below `configs/` → JSON schema, one a task and one for cluster files."""
-    return {f"{SCHEMAS}/{name}.json": schema_of(name) + "\n" for name in (*TASKS, CLUSTER)}
+    """Path below `configs/` → JSON schema, one a task whose packages are installed and one for cluster files."""
+    return {f"{SCHEMAS}/{name}.json": schema_of(name) + "\n" for name in (*TASKS, CLUSTER) if not lacking(name)}
 
 
 def hinted(name: str, text: str) -> str:
@@ -33,7 +34,11 @@ def hinted(name: str, text: str) -> str:
     if name.startswith("clusters/"):
         return f"# yaml-language-server: $schema=../{SCHEMAS}/{CLUSTER}.json\n{text}"
     task = yaml_source.parse(text, Path(name)).value.get("task", "crystal")
-    return f"# yaml-language-server: $schema={SCHEMAS}/{task}.json\n{text}" if task in TASKS else text
+    return (
+        f"# yaml-language-server: $schema={SCHEMAS}/{task}.json\n{text}"
+        if task in TASKS and not lacking(task)
+        else text
+    )
 
 
 def write(texts: dict[str, str], folder: Path, force: bool) -> list[Path]:

@@ -87,21 +87,22 @@ def experiment(script: Path, metric: str, mode: str | None, tell: Callable[[str]
     if metric not in source:
         tell(f"note: {metric!r} stands nowhere in {script}: see that `pattern` fits what is printed")
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", script.stem).lstrip("-._")[:100] or "search"
-    text = _TEXT.format(
-        script=one_line(script.name),
-        variants=math.prod(len(one.tried) for one in varied),
-        experiment=_yaml(name),
-        description=_yaml(f"Which {' and '.join(one.name for one in varied)} suit {script.name}?"),
-        rest=one_line(", ".join(rest)) or "none",
-        run=", ".join(map(_yaml, ["{python}", str(script).replace("{", "{{").replace("}", "}}"), *words])),
-        pattern=_PATTERN.format(theirs=re.escape(metric), ours=follow).replace("'", "''"),
-        follow=follow,
-        mode=good_end,
-        axes="\n    ".join(f"values.{one.name}: {_yaml(one.tried)}" for one in varied),
-        seeds="seeds: [0, 1, 2]" if "{seed}" in words else "# no option is a seed, so each variant is trained once",
-        baseline=", ".join(f"values.{one.name}: {_yaml(one.tried[0])}" for one in varied),
-    )
-    return {f"{name}.yaml": text}
+    return {
+        f"{name}.yaml": _TEXT.format(
+            script=one_line(script.name),
+            variants=math.prod(len(one.tried) for one in varied),
+            experiment=_yaml(name),
+            description=_yaml(f"Which {' and '.join(one.name for one in varied)} suit {script.name}?"),
+            rest=one_line(", ".join(rest)) or "none",
+            run=", ".join(map(_yaml, ["{python}", str(script).replace("{", "{{").replace("}", "}}"), *words])),
+            pattern=_PATTERN.format(theirs=re.escape(metric), ours=follow).replace("'", "''"),
+            follow=follow,
+            mode=good_end,
+            axes="\n    ".join(f"values.{one.name}: {_yaml(one.tried)}" for one in varied),
+            seeds="seeds: [0, 1, 2]" if "{seed}" in words else "# no option is a seed, so each variant is trained once",
+            baseline=", ".join(f"values.{one.name}: {_yaml(one.tried[0])}" for one in varied),
+        )
+    }
 
 
 def _followed(metric: str, mode: str | None) -> tuple[str, str]:
@@ -112,8 +113,10 @@ def _followed(metric: str, mode: str | None) -> tuple[str, str]:
     name = "val_" + re.sub(r"^(val|valid|validation|eval|dev)_", "", name)
     good_end = named_mode(name) or mode
     if good_end not in ("min", "max"):
-        what = f"--mode: found {mode}; the name {metric} does not tell whether more is better: min or max"
-        raise UserError(what, next_command=f"{LIKE} --mode max")
+        raise UserError(
+            f"--mode: found {mode}; the name {metric} does not tell whether more is better: min or max",
+            next_command=f"{LIKE} --mode max",
+        )
     return name, good_end
 
 
@@ -123,8 +126,9 @@ def _read(script: Path) -> tuple[str, list[Option]]:
         source = read_bytes(script, links=True).decode()
         tree = ast.parse(source, script.name)
     except (FileNotFoundError, SyntaxError, ValueError) as error:  # ValueError: no UTF-8; a NUL
-        what = error.strerror if isinstance(error, OSError) else f"not Python: {error}"
-        raise UserError(f"{script}: {what}", next_command=LIKE) from None
+        raise UserError(
+            f"{script}: {getattr(error, 'strerror', None) or f'not Python: {error}'}", next_command=LIKE
+        ) from None
     options = [
         _option(node)
         for node in ast.walk(tree)
@@ -145,10 +149,9 @@ def _option(call: ast.Call) -> Option:
     default, place = given.get("default"), "{seed}" if _SEED.fullmatch(name) else ""
     if _OUTPUT.fullmatch(name) and isinstance(default, str | None):
         place = "{out}" + (f"/{Path(default).name}" if default and Path(default).suffix else "")
+    name = name if name[:1].isalpha() and (place or name not in (*OURS, *OF_CHECKPOINT)) else f"option_{name}"
     tried = [] if place or _NEVER.search(name) else _tried(default, given.get("choices"))
-    is_taken = name in {*OURS, *OF_CHECKPOINT} - {"seed"} or not name[:1].isalpha()
-    free = f"option_{name}" if is_taken else name
-    return Option(flag if flag.startswith("-") else "", free, default, required, place, tried)
+    return Option(flag if flag.startswith("-") else "", name, default, required, place, tried)
 
 
 def _tried(default: Any, choices: Any) -> list[Any]:
