@@ -30,6 +30,7 @@ from runner.files import write_json, write_text
 
 _POLL_S = 0.2
 _SAME_SIGNAL_S = 0.5
+_CLEAN_END_S = 0.05  # of one that ends with 0 after its checkpoint: that took it longer than the signal to reach us
 _WRITE_S = 10.0  # for the checkpoint that the command is writing when it is to stop
 _ORPHAN_S = 240.0  # for the checkpoint of a command whose parent is gone; this process itself is ended after 300
 
@@ -74,7 +75,7 @@ class Session:
             status = self._follow(process)
         finally:
             _end(process)
-        self._await_reason()
+        self._await_reason(_SAME_SIGNAL_S if status else _CLEAN_END_S)
         if self.context.stop_reason is not None:
             raise Stopped(self.context.stop_reason, self._checkpoint() is not None)
         if status:
@@ -164,12 +165,11 @@ class Session:
         name = self.command.checkpoint
         return [] if name is None else half_written(self.out, name, self.values)
 
-    def _await_reason(self) -> None:
-        """Slurm signals the command as well as us and the parent: that it was stopped is known a moment later, also
-        of one that ends with 0 after its checkpoint."""
-        end = time.monotonic() + _SAME_SIGNAL_S
+    def _await_reason(self, seconds: float) -> None:
+        """Slurm signals the command as well as us and the parent: that it was stopped is known a moment later."""
+        end = time.monotonic() + seconds
         while self.context.stop_reason is None and time.monotonic() < end:
-            time.sleep(0.05)
+            time.sleep(_CLEAN_END_S / 2)
 
 
 def names_of(params: CommandParams, context: RunContext) -> dict[str, Any]:
