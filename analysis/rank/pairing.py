@@ -83,7 +83,7 @@ def pair_sides(first: Side, second: Side, split: str) -> Pairing:
     """
     for side in (first, second):
         if not side.by_seed:
-            raise CommandFailed(f"{side.name} has no predictions of the {split} split yet")
+            raise CommandFailed(f"{side.name} has no predictions.csv of the {split} split yet")
     seeds = [(seed, seed) for seed in first.by_seed if seed in second.by_seed]
     seeds = seeds or list(zip(first.by_seed, second.by_seed, strict=False))[:1]
     tables = [[first.by_seed[one].by_id for one, _ in seeds], [second.by_seed[two].by_id for _, two in seeds]]

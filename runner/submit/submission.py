@@ -142,8 +142,9 @@ def origin_of(directory: ExperimentDir, sent: manifest.Submission, other_cluster
         return origin
     try:
         return replace(origin, cluster=read_bytes(kept).decode())
-    except OSError as error:
-        what = f"{kept}: {error.strerror}; who has submitted it may read it alone, where it holds a token"
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        what = f"{kept}: {reason}; who has submitted it may read it alone, where it holds a token"
         raise CommandFailed(what, next_command="the same with --cluster FILE, a cluster file of yours") from None
 
 

@@ -64,7 +64,7 @@ def test_a_variant_without_predictions_is_said(path, analysis):
         file.unlink()
     status, _, err = analysis("compare", "good", "bad", "-e", path)
     assert status == 1
-    assert "error: bad has no predictions of the val split yet" in err
+    assert "error: bad has no predictions.csv of the val split yet" in err
 
 
 def test_variants_on_other_crystals_cannot_be_compared(path, analysis):

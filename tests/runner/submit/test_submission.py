@@ -194,6 +194,10 @@ def test_a_cluster_file_without_a_token_is_for_colleagues_to_read(tmp_path: Path
     directory.cluster_file(1).symlink_to("/etc/passwd")
     with pytest.raises(CommandFailed, match=r"cluster\.yaml: .*link.*\n  next: the same with --cluster FILE"):
         origin_of(directory, manifest.submissions(directory)[0])
+    directory.cluster_file(1).unlink()
+    directory.cluster_file(1).write_bytes(b"kind: slurm\npartition: \xd9\n")
+    with pytest.raises(CommandFailed, match=r"cluster\.yaml: not UTF-8"):
+        origin_of(directory, manifest.submissions(directory)[0])
 
 
 @pytest.mark.parametrize(
