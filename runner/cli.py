@@ -94,10 +94,10 @@ def prepare(config: Config, root: Root = None, set_: Set = None, cluster: Cluste
     from runner.commands import prepare as command
 
     loaded, destination = opened_with_cluster(config, root, set_, cluster)
-    found = command.prepare(loaded, destination.cluster, tell)
-    for item in found:
+    items = command.prepare(loaded, destination.cluster, tell)
+    for item in items:
         print(f"{'ready  ' if item.ready else 'MISSING'}  {item.what}" + (f": {item.detail}" if item.detail else ""))
-    if not all(item.ready for item in found):
+    if not all(item.ready for item in items):
         raise CommandFailed("something is missing; see above")
     tell(f"next: runner submit {config}")
 
@@ -112,7 +112,7 @@ def submit(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, send nothing.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Show progress until all runs have ended.")] = False,
     supervise: Annotated[
-        bool, typer.Option("--supervise", help="Retry, summarise and go on to the next stage with nobody logged in.")
+        bool, typer.Option("--supervise", help="Retry, summarise and go on to the next stage unattended.")
     ] = False,
 ) -> None:
     """Send new and lost runs, and failed ones that the policy may retry."""
@@ -194,8 +194,8 @@ def failures(experiment: Experiment = None, root: Root = None) -> None:
     from runner.commands import failures as command
     from runner.commands.status import take
 
-    found = list(command.blocks(take(directory_of(experiment, root))))
-    print("\n\n".join(found) if found else "no run has failed")
+    blocks = list(command.blocks(take(directory_of(experiment, root))))
+    print("\n\n".join(blocks) if blocks else "no run has failed")
 
 
 @app.command()
@@ -221,7 +221,7 @@ def status(
         StatusFormat, typer.Option("--format", help="How the status is written to stdout.")
     ] = StatusFormat.table,
 ) -> None:
-    """Say how far an experiment is: counts, and a row a run."""
+    """Say how far an experiment is: counts, and one row per run."""
     from runner.commands import status as command
     from runner.console import console as console_of
 
@@ -254,8 +254,8 @@ def logs(
     from runner.commands import logs as command
 
     look = command.awaited if follow else command.find
-    found, log = look(directory_of(experiment, root), name, attempt)
-    parts = command.follow(found, log) if follow else [command.read(log)]
+    run_dir, log = look(directory_of(experiment, root), name, attempt)
+    parts = command.follow(run_dir, log) if follow else [command.read(log)]
     stdout = terminal.original(sys.stdout)
     for text in parts if raw else command.cleaned(parts):
         stdout.write(text)
@@ -315,8 +315,8 @@ def clean(
 
     kinds = command.checked({"checkpoints": checkpoints, "failed": failed, "gone": gone})
     directory = directory_of(experiment, root)
-    found = command.find(directory, kinds) if dry_run else []
-    sizes = {waste.run: waste.bytes for waste in found} if dry_run else dict(command.clean(directory, kinds))
+    removable = command.find(directory, kinds) if dry_run else []
+    sizes = {waste.run: waste.bytes for waste in removable} if dry_run else dict(command.clean(directory, kinds))
     for cleaned, size in sizes.items():
         print(f"{size / 1e6:10.1f} MB  {cleaned.run_id}")
     what = "would be freed; nothing was removed (--dry-run)" if dry_run else "freed"

@@ -21,7 +21,7 @@ SHORTEST_START = 3  # letters, of a name that is cut short: mem, log
 
 
 class UserError(Exception):
-    """A user's mistake or a state of the machine that a user can mend."""
+    """A user's mistake or a state of the machine that a user can correct."""
 
     exit_status = EXIT_USAGE
 

@@ -187,8 +187,8 @@ def as_count(value: Any) -> int | None:
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """The JSON object in `path`, or an empty one when there is none that can be read."""
-    found = read_json(path)
-    return found if isinstance(found, dict) else {}
+    value = read_json(path)
+    return value if isinstance(value, dict) else {}
 
 
 def linked(source: Path, name: Path) -> bool:
@@ -229,7 +229,7 @@ def append_json(path: Path, value: Any) -> None:
 
 
 def read_json_lines(path: Path | str) -> list[dict[str, Any]]:
-    """The JSON objects in `path`, one a line; half lines and foreign lines are left out, a missing file is empty."""
+    """The JSON objects in `path`, one per line; half lines and foreign lines are left out, a missing file is empty."""
     records = []
     for line in content(path).splitlines():
         try:

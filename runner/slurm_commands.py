@@ -19,7 +19,7 @@ from runner.errors import CommandFailed, UserError
 
 Name = Literal["sbatch", "srun", "squeue", "scancel", "scontrol", "sacct", "sacctmgr", "sinfo"]
 NEEDED: tuple[Name, ...] = ("sbatch", "squeue", "scancel", "scontrol", "srun")
-VARIABLE = "RUNNER_SLURM_COMMANDS"  # tells the array task what the cluster file says
+VARIABLE = "RUNNER_SLURM_COMMANDS"  # passes the cluster file's commands to array tasks
 
 _OF_THE_SITE = frozenset({"SLURM_CONF", "SLURM_JWT", "SLURM_CLUSTERS"})
 # What a person may choose in the shell: key of the cluster file → variable, which counts where the key is empty
@@ -56,10 +56,10 @@ class SlurmCommands:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> SlurmCommands:
-        """As `told` has told an array task."""
+        """As `as_environment` passed them to an array task."""
         return cls(json.loads(environ.get(VARIABLE, "{}")))
 
-    def told(self) -> dict[str, str]:
+    def as_environment(self) -> dict[str, str]:
         return {VARIABLE: json.dumps(dict(self.paths))} if self.paths else {}
 
     def path(self, name: Name) -> str:

@@ -149,7 +149,7 @@ def explain(error: UserError, program: str, arguments: Sequence[str]) -> None:
 
 
 def _next_command(error: UserError, program: str, arguments: Sequence[str]) -> str:
-    """Where an error names none: check the mended file, or look at what the command wants."""
+    """Where an error names none: check the corrected file, or show the help of the command."""
     words = [word for word in arguments if not word.startswith("-")]
     if isinstance(error, ConfigError) and words[:1] and words[0] in _WITH_A_FILE and len(words) > 1:
         return f"runner {'doctor' if words[0] == 'doctor' else 'expand'} {words[1]}, after fixing it"

@@ -35,7 +35,7 @@ from runner.rundir.layout import ExperimentDir
 from runner.rundir.manifest import Origin
 from runner.rundir.run_config import read_run_config
 from runner.rundir.states import RunState, counts, run_state
-from runner.submit.retry import Needs
+from runner.submit.retry import RetryPlan
 from runner.submit.run_files import write_run
 
 TASK, SEED_KEY = "command", "values.seed"  # axes are values.NAME: an adopted table reads as that of a command
@@ -170,7 +170,7 @@ def _read(target: ExperimentDir, known: ExperimentDir, expansion: Expansion, ado
         directory = known.run(run.run_id)
         if is_new := not adopted.is_unchanged(directory):
             directory = target.run(run.run_id)
-            write_run(target, expansion, run, Needs(expansion.file.experiment.resources), origin)
+            write_run(target, expansion, run, RetryPlan(expansion.file.experiment.resources), origin)
             adopted.record(directory, read_run_config(directory))
         notes = read_mapping(directory.adopted).get("notes") or []
         epochs = len(read_json_lines(directory.metrics))
@@ -216,7 +216,7 @@ def lines(adoption: Adoption, dry_run: bool) -> list[str]:
     states = ", ".join(f"{number} {state}" for state, number in counts(row.state for row in rows).items())
     unchanged = f"; {len(rows) - new} unchanged" if new < len(rows) else ""
     done = "would be read; nothing was written (--dry-run)" if dry_run else "read"
-    told = [f"{name}: {counted(new, 'run')} {done}{unchanged}: {states}"]
+    text = [f"{name}: {counted(new, 'run')} {done}{unchanged}: {states}"]
     remarks: dict[str, list[str]] = {}
     for row in rows:
         failed = [row.state.message] if row.state.message and row.state.state != "incomplete" else []
@@ -225,7 +225,7 @@ def lines(adoption: Adoption, dry_run: bool) -> list[str]:
     remarks |= {note: [] for note in adoption.notes}
     for remark, numbers in list(remarks.items())[:NOTES_SHOWN]:
         shown = ", ".join(numbers[:NOTES_SHOWN]) + (", …" if len(numbers) > NOTES_SHOWN else "")
-        told.append(f"{shown}: {remark}" if shown else remark)
+        text.append(f"{shown}: {remark}" if shown else remark)
     if len(remarks) > NOTES_SHOWN:
-        told.append(f"… and {len(remarks) - NOTES_SHOWN} more remarks; adopted.json of each run has its own")
-    return [*told, f"next: analysis summarize {name}" if not dry_run else "next: the same without --dry-run"]
+        text.append(f"… and {len(remarks) - NOTES_SHOWN} more remarks; adopted.json of each run has its own")
+    return [*text, f"next: analysis summarize {name}" if not dry_run else "next: the same without --dry-run"]

@@ -64,7 +64,7 @@ def clean(directory: ExperimentDir, kinds: Sequence[str]) -> list[tuple[RunDir, 
     removed = []
     with manifest.submit_lock(directory):
         for waste in find(directory, kinds):
-            claim = acquire(waste.run, Holder.here(None), _INTERVAL_S)
+            claim = acquire(waste.run, Holder.of_this_process(None), _INTERVAL_S)
             if isinstance(claim, Claim):
                 removed.append((waste.run, waste.bytes))
                 _remove(waste, claim)

@@ -57,7 +57,7 @@ def examine(cluster: SlurmCluster, gpus: int, folder: Path) -> Iterator[Finding]
 
 def _limits(cluster: SlurmCluster, resources: Resources) -> Iterator[Finding]:
     try:
-        size, found = limits.max_array_size(cluster), limits.limits(resources, cluster)
+        size, limit = limits.max_array_size(cluster), limits.limits(resources, cluster)
         most = limits.max_submit_jobs(cluster)
         waiting = len(slurm.queue(SlurmCommands(cluster.commands)))
     except CommandFailed as error:
@@ -66,7 +66,7 @@ def _limits(cluster: SlurmCluster, resources: Resources) -> Iterator[Finding]:
     except UserError as error:
         yield Finding("partition", False, "; ".join(line.strip() for line in error.message.splitlines()))
         return
-    longest = human_seconds(found.seconds) if found.seconds else "no limit"
+    longest = human_seconds(limit.seconds) if limit.seconds else "no limit"
     at_once = f"{most:,} at once" if most else "no limit known at once"
     yield Finding("slurmctld", True, f"answers; {waiting} array tasks of yours in the queue")
     if limits.takes_whole_memory(Resources(), cluster):
@@ -115,7 +115,7 @@ def _job(commands: SlurmCommands, job: str, folder: Path, resources: Resources) 
         yield Finding("shared file system", False, f"what the job wrote to {folder} is not seen here. {logs}".strip())
         return
     yield Finding("shared file system", True, f"written on {seen['host']}, seen here; Python {seen['python']} there")
-    lacking = [name for name, found in seen["packages"].items() if not found]
+    lacking = [name for name, installed in seen["packages"].items() if not installed]
     yield Finding("packages", not lacking, f"missing there: {', '.join(lacking)}" if lacking else "found there")
     yield Finding(
         "cache", seen["cache"] in ("yes", "read-only"), {"yes": "writable there"}.get(seen["cache"], seen["cache"])
@@ -128,10 +128,10 @@ def _job(commands: SlurmCommands, job: str, folder: Path, resources: Resources) 
 def _warning(commands: SlurmCommands, job: str, folder: Path) -> Finding:
     """Whether Slurm's own signal comes before the time limit, and leaves a run the time for its checkpoint."""
 
-    def told() -> Any:
+    def signal_or_end() -> Any:
         return read_json(folder / "signal.json") or (_state(commands, job) == "GONE" and "gone")
 
-    heard = _await(told, SIGNAL_SECONDS)
+    heard = _await(signal_or_end, SIGNAL_SECONDS)
     if heard == "gone":
         heard = _await(lambda: read_json(folder / "signal.json"), 5)  # a shared file system takes its time
     if not heard:
@@ -150,7 +150,7 @@ def _state(commands: SlurmCommands, job: str) -> str:
 def _await(look: Callable[[], Any], seconds: float) -> Any:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        if found := look():
-            return found
+        if answer := look():
+            return answer
         time.sleep(1.0)
     return None

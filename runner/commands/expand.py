@@ -35,7 +35,7 @@ def as_json(loaded: Loaded) -> str:
 
 
 def as_csv(loaded: Loaded) -> str:
-    """One row a run: number, id, variant, seed, and one column an axis (lists and mappings as JSON)."""
+    """One row per run: number, id, variant, seed, and one column per axis (lists and mappings as JSON)."""
     made: dict[int, str] = {}  # values of the matrix are few objects in many runs
     rows = (
         {"number": run.number, "run_id": run.run_id, "variant": run.variant, "seed": run.seed}
@@ -123,16 +123,16 @@ def _replaced(loaded: Loaded) -> Iterator[str]:
 def _counts(loaded: Loaded) -> str:
     """How many runs there are, and how many of them the directory knows."""
     expansion, seeds = loaded.expansion, loaded.experiment.matrix.seeds
-    here = {run.run_id for run in expansion.runs}
-    there = set()
+    listed = {run.run_id for run in expansion.runs}
+    existing = set()
     if loaded.directory.runs.is_dir():
-        there = {entry.name for entry in loaded.directory.runs.iterdir() if entry.is_dir()}
+        existing = {entry.name for entry in loaded.directory.runs.iterdir() if entry.is_dir()}
     planned = run_ids(loaded.directory)
     rounds = "in all rounds" if loaded.experiment.search else f"× {counted(len(seeds), 'seed')}"
     of = f"{counted(len(expansion.variants), 'variant')} {rounds}"
     return (
-        f"{counted(len(here), 'run')} ({of}): {len(here - there):,} new, {len(here & there):,} unchanged; "
-        f"{len(planned - here):,} submitted earlier that the file no longer has"
+        f"{counted(len(listed), 'run')} ({of}): {len(listed - existing):,} new, {len(listed & existing):,} unchanged; "
+        f"{len(planned - listed):,} submitted earlier that the file no longer has"
     )
 
 

@@ -17,14 +17,14 @@ SCHEMAS = "schema"  # the folder beside the starters
 def starters() -> dict[str, str]:
     """Path below `configs/` → content of every starter file."""
     base = files("runner.starters")
-    found = {entry.name: entry.read_text(encoding="utf-8") for entry in base.iterdir() if entry.name.endswith(".yaml")}
+    texts = {entry.name: entry.read_text(encoding="utf-8") for entry in base.iterdir() if entry.name.endswith(".yaml")}
     clusters = (base / "clusters").iterdir()
-    found |= {f"clusters/{entry.name}": entry.read_text(encoding="utf-8") for entry in clusters}
-    return dict(sorted(found.items()))
+    texts |= {f"clusters/{entry.name}": entry.read_text(encoding="utf-8") for entry in clusters}
+    return dict(sorted(texts.items()))
 
 
 def schemas() -> dict[str, str]:
-    """Path below `configs/` → JSON schema, one a task and one for cluster files."""
+    """Path below `configs/` → JSON schema: one per task and one for cluster files."""
     return {f"{SCHEMAS}/{name}.json": schema_of(name) + "\n" for name in (*TASKS, CLUSTER)}
 
 

@@ -80,14 +80,14 @@ def load_with_cluster(
     """The same with the cluster `name`, else the one that the file names; ConfigError with the mistakes of both."""
     file, loaded, mistakes = _examine(config, root, overrides)
     mistakes.problems += next_problems(file)
-    found = None
+    destination = None
     if name is not None or "cluster" not in file.spoilt:
         with mistakes.gathered():
-            found = _destination(file, name)
+            destination = _destination(file, name)
     mistakes.refuse()
     assert loaded is not None
-    assert found is not None
-    return loaded, found
+    assert destination is not None
+    return loaded, destination
 
 
 def load_cluster(loaded: Loaded, name: str | None) -> Destination:
@@ -169,12 +169,12 @@ def _with_known_names(expansion: Expansion, directory: ExperimentDir) -> Expansi
 
     The seed and eight digits of the hash find such a directory; that its parameters are the same decides.
     """
-    there = {entry.name for entry in directory.runs.iterdir()} if directory.runs.is_dir() else set()
-    if there:
-        ends = {_end(name): name for name in there}
+    existing = {entry.name for entry in directory.runs.iterdir()} if directory.runs.is_dir() else set()
+    if existing:
+        ends = {_end(name): name for name in existing}
         for at, run in enumerate(expansion.runs):
             known = ends.get(_end(run.run_id))
-            if known is not None and run.run_id not in there and _params_of(directory.run(known)) == run.params:
+            if known is not None and run.run_id not in existing and _params_of(directory.run(known)) == run.params:
                 expansion.runs[at] = replace(run, run_id=known)
     return expansion
 

@@ -57,10 +57,10 @@ def content(source: Source, promoted: Sequence[tuple[str, Overrides, Origin]]) -
                 named[name] = {**shared, **kept}
                 origins[name] = origin
             seen |= {digest} if digest else set()
-    found = {**template, "matrix": {"named": named, **seeds}, "promoted": origins}
-    if found.get("baseline") not in named:
-        found.pop("baseline", None)  # a baseline of the template's own axes is none of these points
-    return found, list(left_out)
+    stage = {**template, "matrix": {"named": named, **seeds}, "promoted": origins}
+    if stage.get("baseline") not in named:
+        stage.pop("baseline", None)  # a baseline of the template's own axes is none of these points
+    return stage, list(left_out)
 
 
 def _settings(source: Source, given: dict[str, Any]) -> list[Overrides]:
@@ -73,10 +73,10 @@ def _settings(source: Source, given: dict[str, Any]) -> list[Overrides]:
                         "allowed: axes, zip, random, exclude, named, seeds")  # fmt: skip
     if not given:
         return [{}]
-    found, problems = points.points(Matrix.model_validate(given), source)
+    varied, problems = points.points(Matrix.model_validate(given), source)
     if problems:
         raise ConfigError(problems)
-    return [point.overrides for point in found]
+    return [point.overrides for point in varied]
 
 
 def _resolver(source: Source) -> Resolver:
@@ -95,11 +95,11 @@ def _fitting(resolver: Resolver, variant: Overrides, settings: Overrides) -> tup
 
 
 def _checkpoint(variant: str, origin: Origin) -> str:
-    found = origin.get("checkpoint")
-    if found is None:
+    checkpoint = origin.get("checkpoint")
+    if checkpoint is None:
         what = f"{variant} has no best.pt to start from, as {WARM_START} of the next stage asks"
         raise UserError(what, next_command="keep: {checkpoints: best} or all in the earlier stage")
-    return str(found)
+    return str(checkpoint)
 
 
 def _slug(variant: str, settings: str) -> str:

@@ -16,7 +16,7 @@ def prepare(loaded: Loaded, cluster: Cluster, say: Callable[[str], None]) -> lis
     """Let the task prepare all runs, in the cache that the cluster's workers will read."""
     root = cache_root(cluster.cache)
     os.environ["RUNNER_CACHE"] = str(root)
-    found = loaded.task.prepare(loaded.models(loaded.expansion.runs), root, say)
-    if all(item.ready for item in found):
+    items = loaded.task.prepare(loaded.models(loaded.expansion.runs), root, say)
+    if all(item.ready for item in items):
         prepare_index.record(root, loaded.experiment.experiment, (run.run_id for run in loaded.expansion.runs))
-    return found
+    return items

@@ -116,10 +116,10 @@ def fill(directory: ExperimentDir, number: int, tell: Callable[[str], None]) -> 
     os.chdir(origin.folder)
     kept = directory.experiment_copy(number)
     loaded = load(kept, directory.path.parent, origin.overrides, kept=True)
-    found = prepare(loaded, clusters.parse(origin.cluster, directory.cluster_file(number)), tell)
-    for item in found:
+    items = prepare(loaded, clusters.parse(origin.cluster, directory.cluster_file(number)), tell)
+    for item in items:
         tell(f"{'ready  ' if item.ready else 'MISSING'}  {item.what}" + (f": {item.detail}" if item.detail else ""))
-    return all(item.ready for item in found)
+    return all(item.ready for item in items)
 
 
 def main() -> int:

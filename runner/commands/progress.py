@@ -53,10 +53,10 @@ def epochs(status: Status) -> tuple[float, float]:
 def best(status: Status) -> str:
     """The best value among the runs so far, and whose it is; empty where none has one."""
     name = metric_name(status)
-    found = [(value, run) for run, state in status.rows if (value := value_of(state, name)) is not None]
-    if not found:
+    values = [(value, run) for run, state in status.rows if (value := value_of(state, name)) is not None]
+    if not values:
         return ""
     sign = status.manifest.select.sign
-    value, run = min(found, key=lambda pair: sign * pair[0])
+    value, run = min(values, key=lambda pair: sign * pair[0])
     several = len({planned.seed for planned, _ in status.rows}) > 1
     return f"best {name} so far {value:.4g} ({run.variant}{f', seed {run.seed}' if several else ''})"

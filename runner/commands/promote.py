@@ -103,6 +103,6 @@ def summarize(directory: ExperimentDir) -> Summary:
 def _text(previous: str, template: str, promoted: list[Promoted], left_out: list[str], content: dict[str, Any]) -> str:
     lines = [f"Written by `runner promote {previous}` from {template}; promoted:"]
     for variant in promoted:
-        told = ", ".join(f"{key} {value_label(value)}" for key, value in variant.origin.items())
-        lines.append(f"{variant.variant}: {told}")
+        facts = ", ".join(f"{key} {value_label(value)}" for key, value in variant.origin.items())
+        lines.append(f"{variant.variant}: {facts}")
     return dump(content, *lines, *left_out)

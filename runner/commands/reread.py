@@ -49,7 +49,7 @@ def reread(directory: ExperimentDir, config: Path | None) -> Iterator[tuple[str,
 
 
 def _claimed(run: RunDir, params: object, loaded: Loaded) -> list[str] | str:
-    claim = acquire(run, Holder.here(None), interval_from_environment())
+    claim = acquire(run, Holder.of_this_process(None), interval_from_environment())
     if not isinstance(claim, Claim):
         return f"{claim.holder} is at work; its next attempt reads by the corrected mapping"
     try:

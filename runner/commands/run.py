@@ -15,7 +15,7 @@ from runner.rundir import manifest
 from runner.rundir.layout import RunDir
 from runner.rundir.manifest import Origin
 from runner.rundir.states import run_state
-from runner.submit.retry import Needs
+from runner.submit.retry import RetryPlan
 from runner.submit.run_files import write_run
 from runner.submit.run_selection import choose_run
 
@@ -32,7 +32,7 @@ def prepare(loaded: Loaded, name: str) -> RunDir:
     if run_state(target).state not in ("completed", "running"):
         config = loaded.expansion.file.path.absolute()
         origin = Origin([], "local", str(Path.cwd()), config_dir=str(config.parent))
-        write_run(loaded.directory, loaded.expansion, run, Needs(loaded.experiment.resources), origin)
+        write_run(loaded.directory, loaded.expansion, run, RetryPlan(loaded.experiment.resources), origin)
     return target
 
 
@@ -49,9 +49,9 @@ def execute(run: RunDir) -> int:
     except KeyboardInterrupt:
         began = True
         process.wait()
-    said, _ = process.communicate()
+    output, _ = process.communicate()
     if not began:  # it is completed, or somebody else's: the parent says so
-        sys.stdout.write(said)
+        sys.stdout.write(output)
     return process.returncode
 
 

@@ -23,12 +23,12 @@ class Described(GenerateJsonSchema):
     """With the comment of every field as its description, which editors show."""
 
     def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
-        found = super().model_schema(schema)
-        said = comments(schema["cls"])
-        for name, field in found.get("properties", {}).items():
-            if name in said and "description" not in field:
-                field["description"] = said[name]
-        return found
+        described = super().model_schema(schema)
+        explained = comments(schema["cls"])
+        for name, field in described.get("properties", {}).items():
+            if name in explained and "description" not in field:
+                field["description"] = explained[name]
+        return described
 
 
 def schema_of(what: str) -> str:

@@ -1,4 +1,4 @@
-"""`runner status`: how far an experiment is, a row a run."""
+"""`runner status`: how far an experiment is, one row per run."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Status:
         return counts(state for _, state in self.rows)
 
     @property
-    def finished(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether no run is queued or running any more, as far as that is known."""
         return not any(state.state in ("queued", "running", "unknown") for _, state in self.rows)
 
@@ -130,7 +130,7 @@ def show(status: Status, console: Console) -> None:
 
 
 def as_table(status: Status, width: int, limit: int = TABLE_ROWS) -> Table:
-    """A row a run, `limit` at most."""
+    """One row per run, `limit` at most."""
     rows = shown(status, limit)
     states = [state for _, state in rows]
     several_seeds = len({run.seed for run, _ in status.rows}) > 1
@@ -171,14 +171,14 @@ def lines(status: Status, limit: int = TABLE_ROWS) -> Iterator[str]:
     if search := status.manifest.search:
         points = list(dict.fromkeys(run.point for run in status.manifest.runs))
         yield from search_lines(status.directory, search, points)
-    told: dict[str, list[str]] = {}
+    notes: dict[str, list[str]] = {}
     for run, state in shown(status, limit):
         if state.message and state.state not in ("completed", "dropped"):
-            told.setdefault(f"{state.state}: {_first_line(state.message)}", []).append(f":{run.number}")
-    for note, numbers in list(told.items())[:NOTES]:
+            notes.setdefault(f"{state.state}: {_first_line(state.message)}", []).append(f":{run.number}")
+    for note, numbers in list(notes.items())[:NOTES]:
         yield f"{', '.join(numbers[:NUMBERS])}{', …' if len(numbers) > NUMBERS else ''} {note}"
-    if len(told) > NOTES:
-        yield f"… and {counted(len(told) - NOTES, 'note')} more; --format json lists all"
+    if len(notes) > NOTES:
+        yield f"… and {counted(len(notes) - NOTES, 'note')} more; --format json lists all"
     if cost := cost_line(state.result.cost for _, state in status.rows if state.result):
         yield cost
     if any(state.state == "failed" for _, state in status.rows):

@@ -124,15 +124,15 @@ def _limits(loaded: Loaded, cluster: Cluster, origin: submission.Origin) -> Limi
     slurm.check_commands(SlurmCommands(cluster.commands))
     resources, source = loaded.experiment.resources, loaded.expansion.file.source
     try:
-        found = limits.limits(resources, cluster)
+        limit = limits.limits(resources, cluster)
     except CommandFailed as error:
         raise _unanswered(error.message) from None
     except UserError as error:  # no such partition
         raise ConfigError([_partition_problem(loaded, cluster, origin, error.message)]) from None
     beside = min(loaded.experiment.array.side_by_side, len(loaded.expansion.runs))
-    if mistakes := limits.beyond(found, resources, beside, cluster):
+    if mistakes := limits.beyond(limit, resources, beside, cluster):
         raise ConfigError(source.problem(("resources", key), what) for key, what in mistakes.items())
-    return found if found.mebibytes is None else replace(found, mebibytes=found.mebibytes // beside)
+    return limit if limit.mebibytes is None else replace(limit, mebibytes=limit.mebibytes // beside)
 
 
 def _partition_problem(loaded: Loaded, cluster: SlurmCluster, origin: submission.Origin, what: str) -> Problem:
@@ -166,43 +166,43 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
     """What happened, in words, with the next command."""
     done, sent = outcome.plan, outcome.sent
     name = loaded.experiment.experiment
-    told = [*outcome.settled, *_rounds(outcome, loaded.expansion.search)]
+    text = [*outcome.settled, *_rounds(outcome, loaded.expansion.search)]
     if isinstance(cluster, SlurmCluster):
         resources = loaded.experiment.resources
-        told += submission.warnings(cluster, loaded.experiment.array.of_task(resources, len(loaded.expansion.runs)))
+        text += submission.warnings(cluster, loaded.experiment.array.of_task(resources, len(loaded.expansion.runs)))
         if dry_run and (kept := from_the_shell(os.environ, slurm.given(cluster, resources))):
-            told.append(f"Slurm's commands get from your shell: {', '.join(kept)}")
+            text.append(f"Slurm's commands get from your shell: {', '.join(kept)}")
     if sent is not None and sent.tasks:
         where = (
             f"Slurm array {', '.join(sent.jobs)}" if cluster.kind == "slurm" else f"local pool (process {sent.jobs[0]})"
         )
-        told.append(f"{name}: sent {counted(sent.runs, 'run')} in {counted(sent.tasks, 'array task')} to {where}")
+        text.append(f"{name}: sent {counted(sent.runs, 'run')} in {counted(sent.tasks, 'array task')} to {where}")
     elif dry_run and done.send:
-        told.append(f"{name}: would send {_listed(done.send)} to {cluster.kind}; nothing was sent (--dry-run)")
-        told += units_in_words(loaded)
+        text.append(f"{name}: would send {_listed(done.send)} to {cluster.kind}; nothing was sent (--dry-run)")
+        text += units_in_words(loaded)
     else:
-        told.append(f"{name}: {'nothing to send' if sent is None else 'nothing sent'}")
+        text.append(f"{name}: {'nothing to send' if sent is None else 'nothing sent'}")
     if outcome.waiting:
         more = counted(outcome.waiting, "array task")
-        told.append(f"{more} more than the site takes at once; submit again later, or let --supervise do it")
+        text.append(f"{more} more than the site takes at once; submit again later, or let --supervise do it")
     if done.completed:
-        told.append(f"{len(done.completed)} completed already")
+        text.append(f"{len(done.completed)} completed already")
     unknown = sum(done.states[run.run_id].state == "unknown" for run in done.under_way)
     if len(done.under_way) > unknown:
-        told.append(f"{len(done.under_way) - unknown} queued or running")
+        text.append(f"{len(done.under_way) - unknown} queued or running")
     if unknown:
-        told.append(f"{unknown} unknown, since Slurm does not answer; they are not sent")
+        text.append(f"{unknown} unknown, since Slurm does not answer; they are not sent")
     if gone := sorted(done.queue.places.keys() - {run.run_id for run in loaded.expansion.runs}):
-        told.append(gone_line(gone, name))
+        text.append(gone_line(gone, name))
     alike: dict[str, list[Run]] = {}
     for run in done.held_back:
         alike.setdefault(_why(done, run, loaded.experiment.retry.max_attempts), []).append(run)
-    told += [f"{_listed(runs)}: {why}" for why, runs in alike.items()]
+    text += [f"{_listed(runs)}: {why}" for why, runs in alike.items()]
     if done.held_back:
-        told.append(f"next: runner failures {name}, runner resubmit {name} --force")
+        text.append(f"next: runner failures {name}, runner resubmit {name} --force")
     elif not dry_run:
-        told.append(f"next: runner status {name}")
-    return told
+        text.append(f"next: runner status {name}")
+    return text
 
 
 def _rounds(outcome: Outcome, plan: SearchPlan | None) -> list[str]:
@@ -217,7 +217,7 @@ def _rounds(outcome: Outcome, plan: SearchPlan | None) -> list[str]:
 def _why(done: Plan, run: Run, most: int) -> str:
     """Why `run` was held back. most: retry.max_attempts."""
     state = done.states[run.run_id]
-    refused = done.needs[run.run_id].refused if run.run_id in done.needs else None
+    refused = done.retry_plans[run.run_id].refused if run.run_id in done.retry_plans else None
     if state.state == "cancelled":
         return "cancelled; not sent again by itself"
     word = f"{state.state} ({state.kind}, attempt {state.attempt})"

@@ -39,7 +39,7 @@ LATER_SECONDS = 600
 
 
 @dataclass(frozen=True)
-class Turn:
+class SupervisorStep:
     """What submitit pickles for a supervisor job: the experiment to look after."""
 
     directory: str
@@ -59,14 +59,14 @@ def patiently(directory: ExperimentDir, only: Sequence[str]) -> ExperimentDir | 
     Slurm may be away for minutes, and nobody else would look after the experiment.
     """
     until = time.monotonic() + PATIENCE_SECONDS
-    told = None
+    reported = None
     while True:
         try:
             following = take_turn(directory, only)
         except UserError as error:
-            if error.message != told:  # kept at once: the job may be ended before its patience is
+            if error.message != reported:  # kept at once: the job may be ended before its patience is
                 manifest.log_submission(directory, {"event": "supervision_failed", "message": error.message})
-                told = error.message
+                reported = error.message
             if not isinstance(error, CommandFailed) or time.monotonic() > until:
                 raise
             _say(f"{error}; tried again in {AGAIN_SECONDS:.0f} s")
@@ -129,16 +129,16 @@ def watch(directory: ExperimentDir, cluster: Cluster, only: Sequence[str] = (), 
     jobs |= {place.job.partition("_")[0] for place in look(path).places.values() if not place.job.startswith("pool ")}
     asked = cluster.supervisor
     resources = Resources.of_job(asked.time, memory=asked.memory, partition=asked.partition)
-    told = submission.environment(cluster, resources)
+    variables = submission.environment(cluster, resources)
     name = f"{path.path.name}-supervisor"
-    params = slurm.parameters(name, f"supervise-{sent[-1].number}", resources, None, cluster, told)
+    params = slurm.parameters(name, f"supervise-{sent[-1].number}", resources, None, cluster, variables)
     params["use_srun"] = False
     if jobs:
         params["dependency"] = f"afterany:{':'.join(sorted(jobs))}"
     if later:
         params["additional_parameters"]["begin"] = f"now+{LATER_SECONDS}"
     job = slurm.send(
-        path.submission(sent[-1].number) / "supervisor", [Turn(str(path.path), tuple(only))], params, cluster
+        path.submission(sent[-1].number) / "supervisor", [SupervisorStep(str(path.path), tuple(only))], params, cluster
     )
     manifest.log_submission(path, {"event": "supervised", "submission": sent[-1].number, "job_id": job})
     _say(f"{path.path.name}: job {job} supervises it")
@@ -150,7 +150,7 @@ def follow(directory: ExperimentDir, only: Sequence[str] = ()) -> None:
     current: ExperimentDir | None = directory
     while current is not None:
         write_json(current.follower, vars(Process.this()))
-        while not take(current).finished:
+        while not take(current).has_ended:
             time.sleep(POLL_SECONDS)
         following = patiently(current, only)
         if following is not None and following.path.name != current.path.name:

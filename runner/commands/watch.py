@@ -70,7 +70,7 @@ def _tell(take: Callable[[], Status], shortest: float, console: Console) -> Stat
         if taken.counts != before:
             tell("; ".join(filter(None, (command.headline(taken), progress.line(taken, time.monotonic())))))
             before = taken.counts
-        if taken.finished:
+        if taken.has_ended:
             return taken
         time.sleep(pause)
     raise AssertionError("it looks for ever")
@@ -82,10 +82,10 @@ def _draw(take: Callable[[], Status], shortest: float, console: Console) -> Stat
         for pause in pauses(shortest):
             taken = take()
             rows = max(4, console.height - AROUND)
-            told = [*command.lines(taken, rows)][:MOST_LINES]
+            notes = [*command.lines(taken, rows)][:MOST_LINES]
             head = f"{command.headline(taken)}\n{progress.line(taken, time.monotonic())}"
-            live.update(Group(head, command.as_table(taken, console.width, rows), *told), refresh=True)
-            if taken.finished:
+            live.update(Group(head, command.as_table(taken, console.width, rows), *notes), refresh=True)
+            if taken.has_ended:
                 return taken
             time.sleep(pause)
     raise AssertionError("it looks for ever")

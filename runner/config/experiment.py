@@ -123,7 +123,7 @@ class Random(Part):
 
 
 class Matrix(Part):
-    """The varied parameters. Order: axes × zip × random, then exclude, include, named; each once a seed."""
+    """The varied parameters. Order: axes × zip × random, then exclude, include, named; each once per seed."""
 
     axes: dict[str, list[Any]] = {}  # dotted key → values
     zip: list[dict[str, list[Any]]] = []  # groups of axes that advance together
@@ -131,7 +131,7 @@ class Matrix(Part):
     exclude: list[Overrides] = []  # points that match all keys of one entry are removed
     include: list[Overrides] = []  # whole points added
     named: dict[Name, Overrides] = {}  # hand-picked points: name → overrides
-    seeds: list[Annotated[int, Field(ge=0, le=LARGEST_SEED)]] = Field([0], min_length=1)  # each variant once a seed
+    seeds: list[Annotated[int, Field(ge=0, le=LARGEST_SEED)]] = Field([0], min_length=1)  # each variant once per seed
 
 
 class Resources(Part):
@@ -299,9 +299,9 @@ def examine(path: Path, overrides: list[str] | None = None) -> ExperimentFile:
         try:
             experiment = Experiment.model_validate(value)
         except ValidationError as error:
-            said = {problem.key for problem in source.mistakes}
+            reported = {problem.key for problem in source.mistakes}
             for problem in problems(Experiment, error, source.problem):
-                if problem.key not in said and not any(f"{key}.".startswith(f"{problem.key}.") for key in left_out):
+                if problem.key not in reported and not any(f"{key}.".startswith(f"{problem.key}.") for key in left_out):
                     mistakes.problems.append(problem)
             wrong = {_innermost(value, details["loc"]) for details in error.errors(include_url=False)}
             spoilt |= {str(path[0]) for path in wrong}

@@ -67,12 +67,12 @@ def time_in_words(value: int) -> str:
 def unnamed_units(written: Mapping[str, Any]) -> list[str]:
     """How `time` and `memory` were understood where they name no unit: `time 1:30 → 1 min 30 s`."""
     time, memory = written.get("time"), written.get("memory")
-    found = []
+    readings = []
     if time is not None and re.fullmatch(r"[0-9.]+(:[0-9]+)?", str(time).strip()):
-        found.append(f"time {time} → {time_in_words(seconds(time))}")
+        readings.append(f"time {time} → {time_in_words(seconds(time))}")
     if memory is not None and re.fullmatch(r"[0-9.]+", str(memory).strip()):
-        found.append(f"memory {memory} → {mebibytes(memory):,} MiB")
-    return found
+        readings.append(f"memory {memory} → {mebibytes(memory):,} MiB")
+    return readings
 
 
 def human_seconds(value: float) -> str:

@@ -26,11 +26,13 @@ def resolved_select(file: ExperimentFile, reported: Iterable[Reported]) -> tuple
     reported: what the runs report; empty for a task that does not say.
     """
     select = file.experiment.select
-    distinct = list(dict.fromkeys({id(its): its for its in reported}.values()))  # 100,000 runs share few objects
+    distinct = list(
+        dict.fromkeys({id(report): report for report in reported}.values())
+    )  # 100,000 runs share few objects
     metric = select.metric or (distinct[0].followed if distinct else DEFAULT)
-    known = next((modes[metric] for its in distinct if metric in (modes := dict(its.modes))), None)
+    known = next((modes[metric] for report in distinct if metric in (modes := dict(report.modes))), None)
     mode = select.mode or known or named_mode(metric)
-    problems = [problem for its in distinct for problem in _contradictions(file, metric, mode, its)]
+    problems = [problem for report in distinct for problem in _contradictions(file, metric, mode, report)]
     if mode is None:
         what = f"missing; neither the task nor its name says which end of {metric} is the good one"
         problems.append(file.source.problem(("select", "mode"), what, allowed="min or max"))

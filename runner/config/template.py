@@ -14,12 +14,12 @@ _NAME = re.compile(r"[A-Za-z_]\w*(\.\w+)*", re.ASCII)
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """`{"model": {"hidden": 8}}` as `{"model": …, "model.hidden": 8}`: everything that a template may name."""
-    found: dict[str, Any] = {}
+    names: dict[str, Any] = {}
     for key, value in values.items():
-        found[f"{prefix}{key}"] = value
+        names[f"{prefix}{key}"] = value
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
-    return found
+            names |= flat(value, f"{prefix}{key}.")
+    return names
 
 
 def names_in(template: Any) -> list[str]:

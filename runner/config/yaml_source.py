@@ -109,9 +109,9 @@ def _instead(path: Path) -> str:
     """What stands where a missing file was looked for."""
     if not path.parent.is_dir():
         return ""
-    there = sorted(entry.name for entry in path.parent.iterdir() if entry.suffix in SUFFIXES)
-    guess = nearest(path.name, there)
-    listed = f"\n    there: {', '.join(there[:8])}{', …' if len(there) > 8 else ''}" if there else ""
+    files = sorted(entry.name for entry in path.parent.iterdir() if entry.suffix in SUFFIXES)
+    guess = nearest(path.name, files)
+    listed = f"\n    there: {', '.join(files[:8])}{', …' if len(files) > 8 else ''}" if files else ""
     return listed + (f"\n    did you mean: {path.parent / guess}" if guess else "")
 
 

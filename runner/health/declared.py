@@ -8,10 +8,10 @@ from runner.health.settings import UNKNOWN, Settings
 from runner.health.thresholds import Thresholds
 
 
-def declared_findings(values: Quantities, t: Thresholds, settings: Settings = UNKNOWN) -> list[Finding]:
+def declared_findings(values: Quantities, thresholds: Thresholds, settings: Settings = UNKNOWN) -> list[Finding]:
     """A declared quantity outside its borders: a warning with what the task says of it."""
     findings = []
-    for each in t.quantities:
+    for each in thresholds.quantities:
         value = quantity(values, each.name)
         if value is None:
             continue

@@ -107,8 +107,8 @@ def overridden(
     types |= dict.fromkeys(declared, float)
     for name, value in (values or {}).items():
         if name not in types:
-            found = Problem("no such threshold", f"health.{name}", file, nearest=nearest(str(name), types))
-            problems.append(found)
+            problem = Problem("no such threshold", f"health.{name}", file, nearest=nearest(str(name), types))
+            problems.append(problem)
         elif types[name] is bool and value in (True, False):
             accepted[name] = bool(value)
         elif types[name] is float and _is_number(value):

@@ -47,7 +47,7 @@ def _adds_up(record: Mapping[str, Any]) -> bool:
     return bool(total - total == 0)
 
 
-def spike_findings(losses: Sequence[float], t: Thresholds) -> list[Finding]:
+def spike_findings(losses: Sequence[float], thresholds: Thresholds) -> list[Finding]:
     """A loss above `spike` times the median of all losses before it."""
     ordered: list[float] = []
     spikes, highest = 0, 0.0
@@ -55,39 +55,41 @@ def spike_findings(losses: Sequence[float], t: Thresholds) -> list[Finding]:
         if not math.isfinite(loss):
             continue
         count = len(ordered)
-        if count >= 3 and loss > t.spike * ordered[0]:  # the median is no smaller
+        if count >= 3 and loss > thresholds.spike * ordered[0]:  # the median is no smaller
             median = (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
-            if median > 0 and loss > t.spike * median:
+            if median > 0 and loss > thresholds.spike * median:
                 spikes, highest = spikes + 1, max(highest, loss / median)
         insort(ordered, loss)
     if not spikes:
         return []
     often = "once" if spikes == 1 else f"{spikes} times"
     pattern = f"the loss jumped {often}, up to {{value}} × its running median (limit {{threshold}})"
-    return [finding("warning", "loss_spike", highest, t.spike, pattern, "a smaller learning rate, or more warm-up")]
+    return [
+        finding("warning", "loss_spike", highest, thresholds.spike, pattern, "a smaller learning rate, or more warm-up")
+    ]
 
 
-def plateau_findings(values: Sequence[float], mode: str, t: Thresholds) -> list[Finding]:
+def plateau_findings(values: Sequence[float], mode: str, thresholds: Thresholds) -> list[Finding]:
     """No gain of the best validation metric in the last part of the epochs."""
-    last = _last_part(values, t)
+    last = _last_part(values, thresholds)
     if last < 2 or not all(map(math.isfinite, values)):
         return []
     best = min if mode == "min" else max
     before, after = best(values[:-last]), best(values)
     gain = abs(after - before) / abs(before) if before else 0.0
-    if gain >= t.plateau_gain:
+    if gain >= thresholds.plateau_gain:
         return []
     pattern = f"plateau: the last {last} of {len(values)} epochs gained {{value}}, less than {{threshold}}"
     advice = "fewer epochs would do; or another schedule"
-    return [finding("info", "plateau", gain, t.plateau_gain, pattern, advice, percent=True)]
+    return [finding("info", "plateau", gain, thresholds.plateau_gain, pattern, advice, percent=True)]
 
 
-def _last_part(values: Sequence[float], t: Thresholds) -> int:
-    return int(len(values) * t.plateau_share)
+def _last_part(values: Sequence[float], thresholds: Thresholds) -> int:
+    return int(len(values) * thresholds.plateau_share)
 
 
 def under_trained_findings(
-    best_epoch: int | None, epochs: int | None, rates: Sequence[float], t: Thresholds
+    best_epoch: int | None, epochs: int | None, rates: Sequence[float], thresholds: Thresholds
 ) -> list[Finding]:
     """The best epoch is the last, and the learning rate has not ended at zero, where that would be no surprise.
 
@@ -95,7 +97,7 @@ def under_trained_findings(
     """
     if best_epoch is None or epochs is None or epochs < 2 or best_epoch < epochs:
         return []
-    if rates and rates[-1] <= t.annealed * max(rates):
+    if rates and rates[-1] <= thresholds.annealed * max(rates):
         return []
     pattern = "under-trained: the best epoch ({value}) is the last of {threshold}"
     level, advice = (
@@ -117,18 +119,23 @@ def rise(values: Sequence[float]) -> float:
 
 
 def over_fitted_findings(
-    train_error: float | None, val_error: float | None, curve: Sequence[float], t: Thresholds
+    train_error: float | None, val_error: float | None, curve: Sequence[float], thresholds: Thresholds
 ) -> list[Finding]:
     """Validation over train error at the best epoch; a warning where it is far, or where validation rises at the end.
 
     `curve`: the validation error of every epoch.
     """
-    if train_error is None or val_error is None or not train_error > 0 or not val_error > t.over_fitted * train_error:
+    if (
+        train_error is None
+        or val_error is None
+        or not train_error > 0
+        or not val_error > thresholds.over_fitted * train_error
+    ):
         return []
-    ratio, last = val_error / train_error, _last_part(curve, t)
-    rising = rise(curve[len(curve) - last :]) > t.rising
-    far = ratio > t.over_fitted_far
-    threshold = t.over_fitted_far if far else t.over_fitted
+    ratio, last = val_error / train_error, _last_part(curve, thresholds)
+    rising = rise(curve[len(curve) - last :]) > thresholds.rising
+    far = ratio > thresholds.over_fitted_far
+    threshold = thresholds.over_fitted_far if far else thresholds.over_fitted
     pattern = "over-fitted: validation error is {value} × the train error (limit {threshold})"
     if rising:
         pattern += f", and rises over the last {last} of {len(curve)} epochs"
@@ -144,20 +151,22 @@ def standard_deviation(values: Sequence[float]) -> float | None:
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
 
 
-def constant_findings(prediction_sd: float | None, target_sd: float | None, t: Thresholds) -> list[Finding]:
+def constant_findings(prediction_sd: float | None, target_sd: float | None, thresholds: Thresholds) -> list[Finding]:
     """Validation predictions that hardly vary."""
     if prediction_sd is None or not target_sd:
         return []
     spread = prediction_sd / target_sd
-    if spread >= t.constant_spread:
+    if spread >= thresholds.constant_spread:
         return []
     pattern = "constant predictions: they spread {value} as much as the targets (limit {threshold})"
     advice = "check the learning rate and the targets; train longer"
-    return [finding("blocking", "constant_predictions", spread, t.constant_spread, pattern, advice, percent=True)]
+    return [
+        finding("blocking", "constant_predictions", spread, thresholds.constant_spread, pattern, advice, percent=True)
+    ]
 
 
 def transfer_findings(
-    val: float | None, test: float | None, test_of_mean: float | None, t: Thresholds
+    val: float | None, test: float | None, test_of_mean: float | None, thresholds: Thresholds
 ) -> list[Finding]:
     """Test far worse than validation, or no better than predicting the mean: shown, never used for choosing."""
     if test is None:
@@ -166,23 +175,26 @@ def transfer_findings(
     if test_of_mean and test >= test_of_mean:
         pattern = "bad transfer: the test error is {value} × that of predicting the mean, not below {threshold}"
         return [finding("warning", "transfer", test / test_of_mean, 1.0, pattern, advice)]
-    if val and val > 0 and test > t.transfer * val:
+    if val and val > 0 and test > thresholds.transfer * val:
         pattern = "bad transfer: the test error is {value} × the validation error (limit {threshold})"
-        return [finding("warning", "transfer", test / val, t.transfer, pattern, advice)]
+        return [finding("warning", "transfer", test / val, thresholds.transfer, pattern, advice)]
     return []
 
 
 def weak_findings(
-    errors: Sequence[float], mean_predictor: float | None, t: Thresholds, params: Mapping[str, Any] | None = None
+    errors: Sequence[float],
+    mean_predictor: float | None,
+    thresholds: Thresholds,
+    params: Mapping[str, Any] | None = None,
 ) -> list[Finding]:
     """All variants together: `errors` their validation errors, `mean_predictor` the error of predicting the mean."""
-    if not errors or not mean_predictor or min(errors) <= t.weak_share * mean_predictor:
+    if not errors or not mean_predictor or min(errors) <= thresholds.weak_share * mean_predictor:
         return []
     share = min(errors) / mean_predictor
     seen = f"the best has {{value}} of the error of predicting the mean ({number(mean_predictor)}), above {{threshold}}"
     advice = f"more items{_twice(params, 'data', 'train')}, more epochs{_twice(params, 'train', 'epochs')}, "
     return [
-        finding("warning", "all_weak", share, t.weak_share, f"every variant is weak: {seen}",
+        finding("warning", "all_weak", share, thresholds.weak_share, f"every variant is weak: {seen}",
                 f"{advice}half or twice the learning rate", percent=True)
     ]  # fmt: skip
 
@@ -194,15 +206,15 @@ def _twice(params: Mapping[str, Any] | None, section: str, key: str) -> str:
     return f" ({section}.{key}: {2 * present:g})" if present else ""
 
 
-def alike_findings(values: Sequence[float], t: Thresholds) -> list[Finding]:
+def alike_findings(values: Sequence[float], thresholds: Thresholds) -> list[Finding]:
     """All variants together: their metrics lie within 1 % of each other."""
     if len(values) < 2 or not min(map(abs, values)):
         return []
     spread = (max(values) - min(values)) / min(map(abs, values))
-    if spread > t.alike:
+    if spread > thresholds.alike:
         return []
     pattern = (
         f"all {len(values)} variants lie within {{value}} of each other (limit {{threshold}}): normal on little data"
     )
     advice = "take the simplest, or go on to the next stage"
-    return [finding("info", "all_alike", spread, t.alike, pattern, advice, percent=True)]
+    return [finding("info", "all_alike", spread, thresholds.alike, pattern, advice, percent=True)]

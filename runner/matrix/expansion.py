@@ -18,7 +18,7 @@ from runner.errors import ConfigError, Problem, nearest
 from runner.health.quantities import Quantity
 from runner.matrix.conditions import conditioned
 from runner.matrix.contradictions import blocked, override_problems, seed_problems
-from runner.matrix.ladder import Place, ladder, search_problems, stable_part
+from runner.matrix.ladder import BudgetedPoint, ladder, search_problems, stable_part
 from runner.matrix.points import Point, axis_keys, matches, points
 from runner.matrix.resolution import Misfit, Resolver
 from runner.matrix.run_id import BASE, axis_names, run_id, short_form, slug, value_label
@@ -129,13 +129,13 @@ def examine(
     experiment = file.experiment
     resolver = Resolver(schema, experiment.task, experiment.params)
     drawn, unmet = conditioned(resolver, file, seed_key)
-    found, problems = points(experiment.matrix, file.source, complete="matrix" not in file.spoilt, random=drawn)
+    drawn_points, problems = points(experiment.matrix, file.source, complete="matrix" not in file.spoilt, random=drawn)
     problems += unmet
     keys = axis_keys(experiment.matrix)
     problems += seed_problems(file, seed_key) + override_problems(file)
     if hidden := blocked(file, keys):  # what the axes would say about the same section follows from it
-        found, problems = [], problems + hidden
-    places = ladder(file, list(zip(_labels(found, axis_names(keys)), found, strict=True)))
+        drawn_points, problems = [], problems + hidden
+    places = ladder(file, list(zip(_labels(drawn_points, axis_names(keys)), drawn_points, strict=True)))
     variants = {place.variant: place.point for place in places}
     resolved = _resolve_all(file, places, resolver, seed_key)
     problems += search_problems(file, schema, keys, seed_key)
@@ -155,7 +155,7 @@ def examine(
     return Expansion(file, runs, keys, variants, seed_key, baseline, resolved.shared), problems, resolved.rests
 
 
-def _labels(found: list[Point], names: dict[str, str]) -> list[str]:
+def _labels(points: list[Point], names: dict[str, str]) -> list[str]:
     """The variant of each point; the labels of a matrix's values are made once."""
     made: dict[tuple[str, int], str] = {}
 
@@ -166,11 +166,12 @@ def _labels(found: list[Point], names: dict[str, str]) -> list[str]:
         return text
 
     return [
-        point.name or " ".join([piece(key, value) for key, value in point.overrides.items()]) or BASE for point in found
+        point.name or " ".join([piece(key, value) for key, value in point.overrides.items()]) or BASE
+        for point in points
     ]
 
 
-def _resolve_all(file: ExperimentFile, places: list[Place], resolver: Resolver, seed_key: str) -> _Found:
+def _resolve_all(file: ExperimentFile, places: list[BudgetedPoint], resolver: Resolver, seed_key: str) -> _Found:
     result = _Found()
     for place in places:
         point, variant = place.point, place.variant
@@ -210,8 +211,8 @@ def _misspelt(file: ExperimentFile, resolver: Resolver) -> list[Problem]:
     def report(key: Key, what: str, **more: Any) -> Problem:
         return file.source.problem(("params", *key), what, **more)
 
-    found = [problem for wrong in resolver.shared_misfits() for problem in wrong.problems(report)]
-    return [problem for problem in found if problem.what == UNKNOWN_KEY and problem.nearest]
+    wrong_keys = [problem for wrong in resolver.shared_misfits() for problem in wrong.problems(report)]
+    return [problem for problem in wrong_keys if problem.what == UNKNOWN_KEY and problem.nearest]
 
 
 def _note_misfit(result: _Found, misfit: Misfit, variant: str, report: Report) -> None:

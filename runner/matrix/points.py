@@ -63,21 +63,21 @@ def points(
             source.problem(("matrix",), f"describes {runs:,} runs", allowed=f"{MOST_RUNS:,} at most"),
         ]
     excluded, more = _excluded(matrix, dimensions, source)
-    found = list(_product(matrix, dimensions, excluded))
+    variants = list(_product(matrix, dimensions, excluded))
     for position, overrides in enumerate(matrix.include):
-        found.append(Point(overrides, tuple(("matrix", "include", position, key) for key in overrides)))
+        variants.append(Point(overrides, tuple(("matrix", "include", position, key) for key in overrides)))
     for name, overrides in matrix.named.items():
-        found.append(Point(overrides, tuple(("matrix", "named", name, key) for key in overrides), name))
+        variants.append(Point(overrides, tuple(("matrix", "named", name, key) for key in overrides), name))
     if complete:
         problems += more
-        if not found and not problems:
+        if not variants and not problems:
             problems.append(source.problem(("matrix",), "describes no variant: exclude removes every point"))
-    return found, problems
+    return variants, problems
 
 
 def _dimensions(matrix: Matrix, random: list[Overrides]) -> list[_Dimension]:
     """The dimensions that have steps; a key that is an axis twice counts once (both mistakes are reported)."""
-    found = [
+    dimensions = [
         _Dimension((key,), [({key: value}, (("matrix", "axes", key, at),)) for at, value in enumerate(values)])
         for key, values in matrix.axes.items()
     ]
@@ -89,13 +89,13 @@ def _dimensions(matrix: Matrix, random: list[Overrides]) -> list[_Dimension]:
             (dict(zip(keys, values, strict=True)), tuple(("matrix", "zip", number, key, at) for key in keys))
             for at, values in enumerate(zip(*(group[key] for key in keys), strict=False))  # unequal: reported
         ]
-        found.append(_Dimension(keys, steps))
+        dimensions.append(_Dimension(keys, steps))
     if matrix.random is not None:
         keys = tuple(key for key in matrix.random.axes if key not in seen)
         values = [{key: point[key] for key in keys if key in point} for point in random]
         where: Key = ("matrix", "random", "axes")
-        found.append(_Dimension(keys, [(step, tuple((*where, key) for key in step)) for step in values]))
-    return [dimension for dimension in found if dimension.steps]
+        dimensions.append(_Dimension(keys, [(step, tuple((*where, key) for key in step)) for step in values]))
+    return [dimension for dimension in dimensions if dimension.steps]
 
 
 def _product(matrix: Matrix, dimensions: list[_Dimension], excluded: list[dict[int, set[int]]]) -> Iterator[Point]:

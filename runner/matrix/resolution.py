@@ -100,11 +100,11 @@ class Resolver:
                 if name in by_section or name in self.base:
                     given[name] = self.merged(by_section.get(name, {}))[name]
                 continue
-            found = self._section(name, by_section.get(name))
-            if isinstance(found, _Wrong):
-                wrong.append(found)
-            elif found is not None:
-                given[name] = found
+            section = self._section(name, by_section.get(name))
+            if isinstance(section, _Wrong):
+                wrong.append(section)
+            elif section is not None:
+                given[name] = section
         if wrong:
             return Misfit(tuple(wrong), self._rest(given))
         return self._joined(given)
@@ -137,10 +137,10 @@ class Resolver:
                 self._shared[name] = self._checked(name, self.base[name])
             return self._shared[name]
         key = (name, *[(k, type(v), v) if type(v) in _SCALARS else (k, id(v)) for k, v in overrides.items()])
-        found = self._varied.get(key)
-        if found is None:
-            found = self._varied[key] = self._checked(name, self.merged(overrides)[name])
-        return found
+        section = self._varied.get(key)
+        if section is None:
+            section = self._varied[key] = self._checked(name, self.merged(overrides)[name])
+        return section
 
     def _checked(self, name: str, value: Any) -> _Section | _Wrong:
         model, adapter = self._adapters[name]
@@ -153,7 +153,7 @@ class Resolver:
         """The whole made of checked sections, which its own validators may still refuse."""
         try:
             params = self.schema.model_validate(
-                {name: found.model if isinstance(found, _Section) else found for name, found in given.items()}
+                {name: section.model if isinstance(section, _Section) else section for name, section in given.items()}
             )
         except ValidationError as error:
             return Misfit((_Wrong(self.schema, (), error),), None)
@@ -180,14 +180,14 @@ class Resolver:
         return Resolved(dumped, digest(self.task, texts), params)
 
     def _default(self, name: str, params: BaseModel) -> _Section:
-        found = self._shared.get(name)
-        if not isinstance(found, _Section):
-            found = self._shared[name] = _section_of(name, getattr(params, name))
-        return found
+        section = self._shared.get(name)
+        if not isinstance(section, _Section):
+            section = self._shared[name] = _section_of(name, getattr(params, name))
+        return section
 
     def _right_sections(self, value: dict[str, Any]) -> dict[str, Any]:
         checked = {name: self._checked(name, value[name]) for name in self._adapters if name in value}
-        return {name: found for name, found in checked.items() if isinstance(found, _Section)}
+        return {name: section for name, section in checked.items() if isinstance(section, _Section)}
 
     def _rest(self, given: dict[str, Any]) -> dict[str, Any] | None:
         joined = self._joined(given)
@@ -229,10 +229,10 @@ def _adapters(schema: type[BaseModel]) -> dict[str, tuple[type[BaseModel], TypeA
 def _section_of(name: str, value: Any) -> _Section:
     dumped = as_json(value)
     if not isinstance(value, BaseModel):
-        its = identity(value)
+        identifying = identity(value)
     else:
-        its = dumped if plain(type(value)) else identity(value, dumped)
-    return _Section(value, dumped, f'"{name}":{canonical_json(its)}')
+        identifying = dumped if plain(type(value)) else identity(value, dumped)
+    return _Section(value, dumped, f'"{name}":{canonical_json(identifying)}')
 
 
 def _depth(key: str) -> int:

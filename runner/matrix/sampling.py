@@ -8,12 +8,12 @@ from typing import Any
 
 from runner.config.experiment import Draw, Overrides, Random
 
-Fit = Callable[[Overrides], Overrides | None]
+PointFilter = Callable[[Overrides], Overrides | None]
 DIGITS = 3  # of a drawn number: enough for a search, and short in names
 _TRIES = 1000  # for a point that is not there yet
 
 
-def drawn(random: Random, fit: Fit = dict) -> list[Overrides]:
+def drawn(random: Random, fit: PointFilter = dict) -> list[Overrides]:
     """`count` distinct points; fewer where the axes do not have so many.
 
     A value depends on the seed, its axis and the number of its point alone: a larger count, or a further axis, leaves

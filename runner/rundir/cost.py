@@ -18,12 +18,12 @@ def cost_line(costs: Iterable[Mapping[str, Any]]) -> str | None:
 
     costs: `cost` of each result.json: asked_memory_mib, asked_seconds, memory_mib, seconds, gpu_memory_mib.
     """
-    told = [cost for cost in costs if as_number(cost.get("memory_mib"))]
-    if not told:
+    reported = [cost for cost in costs if as_number(cost.get("memory_mib"))]
+    if not reported:
         return None
 
     def all_of(name: str) -> list[float]:
-        return [as_number(cost.get(name)) or 0.0 for cost in told]
+        return [as_number(cost.get(name)) or 0.0 for cost in reported]
 
     memory, seconds = max(all_of("memory_mib")), max(all_of("seconds"))
     asked = [max(all_of("asked_memory_mib")), max(all_of("asked_seconds"))]
@@ -31,7 +31,7 @@ def cost_line(costs: Iterable[Mapping[str, Any]]) -> str | None:
     shown = (shown_memory, shown_time)
     given = ", ".join(show(value) if value else "any" for show, value in zip(shown, asked, strict=True))
     line = f"asked for {given} a run; used at most {shown_memory(memory)}, {shown_time(seconds)}"
-    line += f" (half of them {shown_time(median(all_of('seconds')))} or less)" if len(told) > 2 else ""
+    line += f" (half of them {shown_time(median(all_of('seconds')))} or less)" if len(reported) > 2 else ""
     if gpu := max(all_of("gpu_memory_mib")):
         line += f", {shown_memory(gpu)} of GPU memory"
     if any(not was or not FIT * was < now <= was for was, now in zip(asked, proposed, strict=True)):

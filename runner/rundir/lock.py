@@ -34,7 +34,7 @@ class Holder(Process):
     time: float = 0.0  # Unix seconds
 
     @classmethod
-    def here(cls, job_id: str | None = None) -> Holder:
+    def of_this_process(cls, job_id: str | None = None) -> Holder:
         """This process."""
         return cls.this(token=secrets.token_hex(8), job_id=job_id, time=time.time())
 
@@ -84,7 +84,7 @@ def last_sign(signs: Iterable[Path]) -> float:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock `path`; raises Locked when a living process has it."""
-    mine = Holder.here()
+    mine = Holder.of_this_process()
     if holder := take(path, mine, _living):
         raise Locked(holder)
     done = threading.Event()

@@ -107,8 +107,8 @@ def read_run_config(directory: RunDir) -> RunConfig:
 
 def problems_of(error: ValidationError, file: str, prefix: str = "") -> list[Problem]:
     """What pydantic found, with dotted keys."""
-    found = []
+    problems = []
     for item in error.errors():
         key = ".".join([prefix, *map(str, item["loc"])]).strip(".")
-        found.append(Problem(f"{item['msg']}; found {item['input']!r}", key=key or None, file=file))
-    return found
+        problems.append(Problem(f"{item['msg']}; found {item['input']!r}", key=key or None, file=file))
+    return problems

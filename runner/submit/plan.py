@@ -10,7 +10,7 @@ from runner.matrix.expansion import Run
 from runner.rundir.attempts import ended_attempts, not_counting
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.states import RunState
-from runner.submit.retry import Limits, Needs, Shrink, needs
+from runner.submit.retry import Limits, RetryPlan, Shrink, retry_plan
 from runner.submit.scheduler_snapshot import Queue
 from runner.submit.survey import survey
 
@@ -24,7 +24,7 @@ class Plan:
     completed: list[Run] = field(default_factory=list)
     under_way: list[Run] = field(default_factory=list)  # or unknown, while Slurm does not answer
     held_back: list[Run] = field(default_factory=list)  # failed or cancelled; need a person, or --force
-    needs: dict[str, Needs] = field(default_factory=dict)  # run id → what it is sent with
+    retry_plans: dict[str, RetryPlan] = field(default_factory=dict)  # run id → what it is sent with
     queue: Queue = field(default_factory=Queue)
     limits: Limits = field(default_factory=Limits)  # of the site, for an array task
 
@@ -53,9 +53,9 @@ def plan(directory: ExperimentDir, runs: Sequence[Run], experiment: Experiment, 
             continue
         elif policy.force or _may_send(directory.run(run.run_id), state, queue, experiment):
             last = state.kind if state.state == "lost" else None
-            found = needs(directory.run(run.run_id), run.params, experiment, policy.limits, policy.shrink, last)
-            result.needs[run.run_id] = found
-            (result.held_back if found.refused and not policy.force else result.send).append(run)
+            retry = retry_plan(directory.run(run.run_id), run.params, experiment, policy.limits, policy.shrink, last)
+            result.retry_plans[run.run_id] = retry
+            (result.held_back if retry.refused and not policy.force else result.send).append(run)
         else:
             result.held_back.append(run)
     return result

@@ -19,8 +19,8 @@ def record(root: Path, experiment: str, run_ids: Iterable[str]) -> None:
 
 
 def _recorded(root: Path, experiment: str) -> set[str]:
-    found = read_json(_path(root, experiment))
-    return set(found) if isinstance(found, list) else set()
+    listed = read_json(_path(root, experiment))
+    return set(listed) if isinstance(listed, list) else set()
 
 
 def _path(root: Path, experiment: str) -> Path:

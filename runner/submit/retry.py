@@ -26,7 +26,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Needs:
+class RetryPlan:
     """What the next attempt of a run is given."""
 
     resources: Resources
@@ -34,14 +34,14 @@ class Needs:
     refused: str | None = None  # why no further attempt would help
 
 
-def needs(
+def retry_plan(
     run: RunDir,
     params: Mapping[str, Any],
     experiment: Experiment,
     limits: Limits,
     shrink: Shrink | None,
     last: Kind | None = None,
-) -> Needs:
+) -> RetryPlan:
     """Raise what earlier attempts ran out of, once for each time they did, up to what the site allows.
 
     last: how the last one ended, where Slurm tells more of it than the files of the run.
@@ -58,14 +58,14 @@ def needs(
         changes["time"] = _capped(asked.time * policy.timeout.time ** kinds[Kind.TIMEOUT], limits.seconds)
     resources = asked.model_copy(update=changes)
     if not kinds[Kind.GPU_OUT_OF_MEMORY]:
-        return Needs(resources)
+        return RetryPlan(resources)
     if shrink is None:
-        return Needs(resources, refused="its task cannot work in smaller pieces; ask for a larger GPU")
+        return RetryPlan(resources, refused="its task cannot work in smaller pieces; ask for a larger GPU")
     try:
         factor = policy.gpu_out_of_memory.micro_batch ** kinds[Kind.GPU_OUT_OF_MEMORY]
-        return Needs(resources, shrink(params, factor))
+        return RetryPlan(resources, shrink(params, factor))
     except UserError as error:
-        return Needs(resources, refused=error.message)
+        return RetryPlan(resources, refused=error.message)
 
 
 def _capped(wanted: float, limit: int | None) -> int:

@@ -13,7 +13,7 @@ from runner.rundir.layout import ExperimentDir
 from runner.rundir.manifest import Origin
 from runner.rundir.run_config import Keep, Retry, RunConfig
 from runner.submit.plan import Plan
-from runner.submit.retry import Needs
+from runner.submit.retry import RetryPlan
 
 WRITERS = 8  # at once: a shared file system takes its time for each file, and takes several
 
@@ -22,7 +22,7 @@ def write_runs(directory: ExperimentDir, expansion: Expansion, plan: Plan, ids: 
     """Write many at once: flushing to disk is waiting, on a shared file system all the more."""
     with ThreadPoolExecutor(WRITERS) as pool:
         written = [
-            pool.submit(write_run, directory, expansion, run, plan.needs[run.run_id], origin)
+            pool.submit(write_run, directory, expansion, run, plan.retry_plans[run.run_id], origin)
             for run in plan.send
             if run.run_id in ids
         ]
@@ -30,7 +30,7 @@ def write_runs(directory: ExperimentDir, expansion: Expansion, plan: Plan, ids: 
         one.result()
 
 
-def write_run(directory: ExperimentDir, expansion: Expansion, run: Run, needed: Needs, origin: Origin) -> None:
+def write_run(directory: ExperimentDir, expansion: Expansion, run: Run, needed: RetryPlan, origin: Origin) -> None:
     """Make the directory of one run with its config.yaml."""
     target = directory.run(run.run_id)
     refuse_links(*target.folders)
@@ -39,7 +39,7 @@ def write_run(directory: ExperimentDir, expansion: Expansion, run: Run, needed: 
     target.cancelled.unlink(missing_ok=True)
 
 
-def run_config(expansion: Expansion, run: Run, needed: Needs, origin: Origin) -> RunConfig:
+def run_config(expansion: Expansion, run: Run, needed: RetryPlan, origin: Origin) -> RunConfig:
     """What the worker is told of a run; its parameters were checked when it was expanded."""
     experiment = expansion.file.experiment
     return RunConfig.model_construct(

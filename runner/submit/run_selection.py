@@ -36,30 +36,30 @@ def choose_run(runs: Sequence[R], name: str) -> R:
 
     Raises UserError naming the candidates when several or none fit.
     """
-    found = runs_named(runs, name)
-    if len(found) > 1:
-        listed = ", ".join(run.run_id for run in found[:8]) + (", …" if len(found) > 8 else "")
-        one_variant = found[0].variant == found[-1].variant
-        seeded = f" (add a seed: {name}@{found[0].seed})" if one_variant and "@" not in name else ""
-        raise UserError(f"{name!r} means {len(found)} runs: {listed}{seeded}")
-    if not found:
+    candidates = runs_named(runs, name)
+    if len(candidates) > 1:
+        listed = ", ".join(run.run_id for run in candidates[:8]) + (", …" if len(candidates) > 8 else "")
+        one_variant = candidates[0].variant == candidates[-1].variant
+        seeded = f" (add a seed: {name}@{candidates[0].seed})" if one_variant and "@" not in name else ""
+        raise UserError(f"{name!r} means {len(candidates)} runs: {listed}{seeded}")
+    if not candidates:
         raise _no_run(runs, name)
-    return found[0]
+    return candidates[0]
 
 
 def filter_runs(runs: Sequence[R], names: Sequence[str]) -> list[R]:
     """The runs that any of `names` means, in their order; UserError for a name that means none, or starts several."""
     chosen: set[str] = set()
     for name in names:
-        found = runs_named(runs, name)
-        if not found:
+        candidates = runs_named(runs, name)
+        if not candidates:
             raise _no_run(runs, name)
-        if len(found) > 1 and all(_starts(run, name) and run.variant != name for run in found):
-            listed = ", ".join(run.run_id for run in found[:8])
+        if len(candidates) > 1 and all(_starts(run, name) and run.variant != name for run in candidates):
+            listed = ", ".join(run.run_id for run in candidates[:8])
             raise UserError(
-                f"{name!r} is the start of {len(found)} runs: {listed}; write {name + '*'!r} for all of them"
+                f"{name!r} is the start of {len(candidates)} runs: {listed}; write {name + '*'!r} for all of them"
             )
-        chosen.update(run.run_id for run in found)
+        chosen.update(run.run_id for run in candidates)
     return [run for run in runs if run.run_id in chosen]
 
 
@@ -87,7 +87,7 @@ def runs_named(runs: Sequence[R], name: str) -> list[R]:
         lambda run: any(fnmatch.fnmatchcase(text, name) for text in (run.run_id, run.variant, short_form(run.axes))),
         lambda run: _starts(run, name),
     ]
-    return next((found for fits in readings if (found := [run for run in runs if fits(run)])), [])
+    return next((fitting for fits in readings if (fitting := [run for run in runs if fits(run)])), [])
 
 
 def _means(text: str, axis: str, value: object) -> bool:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from runner.errors import UserError
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.manifest import Chunk, Submission, submissions
-from runner.rundir.states import Place
+from runner.rundir.states import QueueEntry
 from runner.slurm_commands import SlurmCommands
 from runner.submit.schedulers import local, slurm
 
@@ -37,7 +37,7 @@ class Sending(NamedTuple):  # a tuple, since there is one for each of ten thousa
 class Queue:
     """The runs that a scheduler still has, and what it could not tell."""
 
-    places: dict[str, Place] = field(default_factory=dict)  # run id → place
+    places: dict[str, QueueEntry] = field(default_factory=dict)  # run id → place
     sent: Counter[str] = field(default_factory=Counter)  # run id → how often a scheduler has taken it
     last: dict[str, Sending] = field(default_factory=dict)  # run id → its last sending
     jobs: frozenset[str] | None = None  # all that Slurm has of those who sent runs; None where it was not asked
@@ -52,7 +52,7 @@ def look(directory: ExperimentDir, wanted: Collection[str] | None = None, known:
     result: the experiment file no longer has it. It is asked for the jobs of those who sent them, whoever asks.
     """
     sent = submissions(directory)
-    places: dict[str, Place] = {}
+    places: dict[str, QueueEntry] = {}
     for submission in (s for s in sent if s.kind == "local"):
         _look_at_pool(directory, submission, places)
     remote = [s for s in sent if s.kind == "slurm" and _concerns(directory, s, wanted, known)]
@@ -95,24 +95,26 @@ def _concerns(
     )
 
 
-def _look_at_pool(directory: ExperimentDir, submission: Submission, places: dict[str, Place]) -> None:
+def _look_at_pool(directory: ExperimentDir, submission: Submission, places: dict[str, QueueEntry]) -> None:
     report = local.report(directory, submission.number)
     if report is None:
         return
     for started, run_ids in ((False, report.pending), (True, report.running)):
         for run_id in run_ids:
             job = f"pool {report.pid}"
-            places[run_id] = Place(started, job, submission.number, final=True, since=submission.time)
+            places[run_id] = QueueEntry(started, job, submission.number, final=True, since=submission.time)
 
 
-def _look_at_slurm(sent: list[Submission], places: dict[str, Place], elements: list[slurm.Element]) -> frozenset[str]:
+def _look_at_slurm(
+    sent: list[Submission], places: dict[str, QueueEntry], elements: list[slurm.Element]
+) -> frozenset[str]:
     by_job = {chunk.job_id: (submission, chunk) for submission in sent for chunk in submission.chunks if chunk.job_id}
     by_token = {slurm.comment(chunk.token): (submission, chunk) for submission in sent for chunk in submission.chunks}
     for element in elements:
-        found = by_job.get(element.job_id) or by_token.get(element.comment)
-        if found is None:
+        owner = by_job.get(element.job_id) or by_token.get(element.comment)
+        if owner is None:
             continue
-        submission, chunk = found
+        submission, chunk = owner
         position = chunk.first + element.index
         if element.index >= chunk.count or position >= len(submission.tasks):
             continue
@@ -121,5 +123,5 @@ def _look_at_slurm(sent: list[Submission], places: dict[str, Place], elements: l
         task = submission.tasks[position]
         reason = "" if started else element.reason
         for run_id in task:
-            places[run_id] = Place(started, name, submission.number, reason, len(task) > 1, element.start)
+            places[run_id] = QueueEntry(started, name, submission.number, reason, len(task) > 1, element.start)
     return frozenset(element.job_id for element in elements)

@@ -74,13 +74,13 @@ def _under_root(name: str, root: Path) -> ExperimentDir:
 
 def _latest(root: Path) -> ExperimentDir:
     """The experiment that was submitted last."""
-    found = [ExperimentDir(path.parent) for path in root.glob(f"*/{ExperimentDir.manifest.name}")]
-    if not found:
+    experiments = [ExperimentDir(path.parent) for path in root.glob(f"*/{ExperimentDir.manifest.name}")]
+    if not experiments:
         raise CommandFailed(
             f"no experiment under {root}: nothing was submitted there, or the root is another (--root, RUNNER_ROOT)",
             next_command="runner submit CONFIG",
         )
-    return max(found, key=_submitted)
+    return max(experiments, key=_submitted)
 
 
 def _submitted(directory: ExperimentDir) -> float:

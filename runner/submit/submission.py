@@ -114,15 +114,15 @@ def _arrays(plan: Plan, experiment: Experiment) -> Arrays:
     """The array tasks of each resource class."""
     classes: dict[Resources, list[Run]] = {}
     for run in plan.send:
-        classes.setdefault(plan.needs[run.run_id].resources, []).append(run)
-    found = []
+        classes.setdefault(plan.retry_plans[run.run_id].resources, []).append(run)
+    arrays = []
     for needed, runs in classes.items():
         tasks = array_tasks(runs, experiment.array)
         asked = experiment.array.of_task(needed, max(map(len, tasks)))
         if asked.time and plan.limits.seconds:  # fewer runs start in a task, and the rest is sent again
             asked = asked.model_copy(update={"time": min(asked.time, plan.limits.seconds)})
-        found.append((asked, tasks))
-    return found
+        arrays.append((asked, tasks))
+    return arrays
 
 
 def origin_of(directory: ExperimentDir, sent: manifest.Submission, other_cluster: str | None = None) -> Origin:
@@ -164,18 +164,20 @@ def settle_orphans(directory: ExperimentDir) -> list[str]:
         return []
     commands = SlurmCommands(open_chunks[-1][0].commands)
     elements = slurm.queue(commands, {sent.user for sent, _ in open_chunks})
-    told = []
+    settled = []
     for _, chunk in open_chunks:
         jobs = {element.job_id for element in elements if element.comment == slurm.comment(chunk.token)}
         for job in jobs:
             if slurm.is_whole(_slurm_folder(directory, chunk.submission), job, chunk.count):
                 sent = {"event": "sent", "submission": chunk.submission, "token": chunk.token, "job_id": job}
                 manifest.log_submission(directory, sent)
-                told.append(f"took over Slurm array {job}, whose id an interrupted submission had not saved")
+                settled.append(f"took over Slurm array {job}, whose id an interrupted submission had not saved")
             else:
                 slurm.cancel(commands, [job])
-                told.append(f"cancelled Slurm array {job}, which an interrupted submission had left without its files")
-    return told
+                settled.append(
+                    f"cancelled Slurm array {job}, which an interrupted submission had left without its files"
+                )
+    return settled
 
 
 def _slurm_folder(directory: ExperimentDir, number: int) -> Path:
@@ -202,19 +204,19 @@ def within_limit(plan: Plan, experiment: Experiment, cluster: Cluster) -> tuple[
 
 def environment(cluster: Cluster, resources: Resources, code: Path | None = None) -> dict[str, str]:
     """What every worker is told through its environment; `code` is the snapshot that it runs."""
-    told = {"RUNNER_CACHE": str(cache_root(cluster.cache))}
-    told["RUNNER_SUBMITTED_AT"] = str(time.time())
+    variables = {"RUNNER_CACHE": str(cache_root(cluster.cache))}
+    variables["RUNNER_SUBMITTED_AT"] = str(time.time())
     if code is not None:
-        told["PYTHONPATH"] = os.pathsep.join(p for p in (str(code), os.environ.get("PYTHONPATH", "")) if p)
+        variables["PYTHONPATH"] = os.pathsep.join(p for p in (str(code), os.environ.get("PYTHONPATH", "")) if p)
     if isinstance(cluster, SlurmCluster):
-        told["HF_HUB_OFFLINE"] = "1"  # compute nodes have no internet
+        variables["HF_HUB_OFFLINE"] = "1"  # compute nodes have no internet
         if cluster.scratch:
-            told["RUNNER_SCRATCH"] = cluster.scratch  # its variables are those of the node
-        told |= SlurmCommands(cluster.commands).told()
-        told["RUNNER_REQUEUE"] = "1" if cluster.requeue else "0"
-        told["RUNNER_SIGNAL_DELAY_S"] = str(cluster.signal_seconds)
-        told["RUNNER_TIME_LIMIT_S"] = str(slurm.time_limit_minutes(resources) * 60)
-    return told
+            variables["RUNNER_SCRATCH"] = cluster.scratch  # its variables are those of the node
+        variables |= SlurmCommands(cluster.commands).as_environment()
+        variables["RUNNER_REQUEUE"] = "1" if cluster.requeue else "0"
+        variables["RUNNER_SIGNAL_DELAY_S"] = str(cluster.signal_seconds)
+        variables["RUNNER_TIME_LIMIT_S"] = str(slurm.time_limit_minutes(resources) * 60)
+    return variables
 
 
 def warnings(cluster: SlurmCluster, resources: Resources) -> list[str]:
@@ -238,8 +240,8 @@ def _send_local(
     token = secrets.token_hex(8)
     chunk = {"submission": number, "token": token, "first": 0, "count": tasks}
     manifest.log_submission(directory, {"event": "sending", **chunk})
-    told = worker_environment(cluster, environment(cluster, experiment.resources, code))
-    pid = local.start(directory, number, count, told)
+    variables = worker_environment(cluster, environment(cluster, experiment.resources, code))
+    pid = local.start(directory, number, count, variables)
     manifest.log_submission(directory, {"event": "sent", "submission": number, "token": token, "job_id": pid})
     return [pid]
 
@@ -262,10 +264,10 @@ def _send_slurm(
     first = 0
     for resources, part in chunks:
         token = secrets.token_hex(8)
-        told = environment(cluster, resources, code)
+        variables = environment(cluster, resources, code)
         if preparing:
-            told["RUNNER_CACHE_READ_ONLY"] = "1"
-        params = slurm.parameters(experiment.experiment, token, resources, experiment.array, cluster, told)
+            variables["RUNNER_CACHE_READ_ONLY"] = "1"
+        params = slurm.parameters(experiment.experiment, token, resources, experiment.array, cluster, variables)
         depends = [f"afterok:{preparing}"] if preparing else []
         if jobs and experiment.array.max_parallel:  # the limit holds over all chunks only when they take turns
             depends.append(f"afterany:{jobs[-1]}")
@@ -318,11 +320,11 @@ def _send_preparation(
         return None
     asked = cluster.prepare
     resources = Resources.of_job(asked.time, cpus=asked.cpus, memory=asked.memory, partition=asked.partition)
-    told = environment(cluster, resources, code)
+    variables = environment(cluster, resources, code)
     if asked.internet:
-        del told["HF_HUB_OFFLINE"]
+        del variables["HF_HUB_OFFLINE"]
     name = f"{experiment.experiment}-prepare"
-    params = slurm.parameters(name, f"prepare-{number}", resources, None, cluster, told)
+    params = slurm.parameters(name, f"prepare-{number}", resources, None, cluster, variables)
     path = directory.path.absolute()
     work = workers.prepare(str(path), number)
     job = slurm.send(ExperimentDir(path).submission(number) / "prepare", [work], params, cluster)

@@ -53,22 +53,22 @@ def _from_accounting(cluster: SlurmCluster) -> int | None:
     commands = SlurmCommands(cluster.commands)
     shell = choices(os.environ, given(cluster, Resources()))
     rows = _table(commands, ["show", "user", "withassoc", f"name={getpass.getuser()}", f"format={fields}"])
-    found = []
+    limits = []
     for default, account, partition, most, usual_qos in rows:
         if account != (cluster.account or shell.get("account") or default) or partition not in (
             "",
             cluster.partition or shell.get("partition"),
         ):
             continue
-        found.append(most)
+        limits.append(most)
         qos = cluster.qos or shell.get("qos") or usual_qos
         if qos:
-            found += [
+            limits += [
                 cell
                 for row in _table(commands, ["show", "qos", f"name={qos}", "format=maxsubmitpu,maxsubmitpa"])
                 for cell in row
             ]
-    return min((int(most) for most in found if most.isdigit()), default=None)
+    return min((int(most) for most in limits if most.isdigit()), default=None)
 
 
 def _table(commands: SlurmCommands, words: list[str]) -> list[list[str]]:

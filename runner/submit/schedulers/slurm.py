@@ -75,7 +75,7 @@ def accounting(commands: SlurmCommands, job_ids: Collection[str]) -> dict[str, s
 
 
 def cancel(commands: SlurmCommands, job_ids: list[str]) -> None:
-    """scancel jobs, arrays (`12`) or elements (`12_3`), many a call."""
+    """scancel jobs, arrays (`12`) or elements (`12_3`), many per call."""
     for start in range(0, len(job_ids), 200):
         commands.call("scancel", *job_ids[start : start + 200])
 
@@ -243,7 +243,7 @@ _ABOUT = {
 
 def _refused(text: str) -> CommandFailed:
     lines = [line.strip().removeprefix("sbatch: ").removeprefix("error: ") for line in text.strip().splitlines()]
-    said = [line for line in lines if not line.startswith("Try ")][-3:]
-    about = next((what for words, what in _ABOUT.items() if words in " ".join(said)), None)
+    reasons = [line for line in lines if not line.startswith("Try ")][-3:]
+    about = next((what for words, what in _ABOUT.items() if words in " ".join(reasons)), None)
     hint = f"\n    see {about}" if about else ""
-    return CommandFailed(f"sbatch refused the array: {'; '.join(said)}{hint}")
+    return CommandFailed(f"sbatch refused the array: {'; '.join(reasons)}{hint}")
