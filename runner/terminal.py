@@ -124,10 +124,10 @@ class Voice:
     quiet = False
 
 
-def tell(line: str) -> None:
-    """Print a line for the person, not for a pipe; nothing with --quiet."""
-    if not Voice.quiet:
-        print(line, file=sys.stderr, flush=True)
+def tell(*lines: str) -> None:
+    """Print lines for the person, not for a pipe; nothing with --quiet."""
+    if lines and not Voice.quiet:
+        print(*lines, sep="\n", file=sys.stderr, flush=True)
 
 
 def quiet_first(words: Sequence[str]) -> list[str]:

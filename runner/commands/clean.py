@@ -58,8 +58,10 @@ def find(directory: ExperimentDir, kinds: Sequence[str]) -> list[Waste]:
     return waste
 
 
-def clean(directory: ExperimentDir, kinds: Sequence[str]) -> list[tuple[RunDir, int]]:
+def clean(directory: ExperimentDir, kinds: Sequence[str], dry_run: bool = False) -> list[tuple[RunDir, int]]:
     """Remove it, each run under its claim; the runs and the bytes. A run that somebody holds meanwhile stays."""
+    if dry_run:
+        return [(waste.run, waste.bytes) for waste in find(directory, kinds)]
     refuse_links(*directory.folders)
     removed = []
     with manifest.submit_lock(directory):

@@ -31,6 +31,7 @@ from runner.submit import submission
 from runner.submit.plan import Policy
 from runner.submit.scheduler_snapshot import look
 from runner.submit.schedulers import slurm
+from runner.terminal import tell
 
 POLL_SECONDS = 2.0
 AGAIN_SECONDS = 20.0  # after which a turn is tried again while Slurm does not answer
@@ -156,6 +157,15 @@ def follow(directory: ExperimentDir, only: Sequence[str] = ()) -> None:
         if following is not None and following.path.name != current.path.name:
             only = ()
         current = following
+
+
+def begin(loaded: Loaded, cluster: Cluster, only: Sequence[str]) -> None:
+    """Let the experiment be supervised: by jobs of Slurm, or by a process of this machine."""
+    if isinstance(cluster, SlurmCluster):
+        watch(loaded.directory, cluster, only)
+    else:
+        process = start_following(loaded.directory, only)
+        tell(f"supervised by process {process}; log: {loaded.directory.supervisor_log}")
 
 
 def start_following(directory: ExperimentDir, only: Sequence[str] = ()) -> int:
