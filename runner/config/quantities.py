@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -53,6 +53,11 @@ def mebibytes(value: str | int | float) -> int:
 def counted(number: int, noun: str) -> str:
     """`1 run`, `3 runs`, `1,200 runs`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def shortened(names: Sequence[str], most: int, separator: str = ", ") -> str:
+    """The first `most` of `names`, and `…` where there are more."""
+    return separator.join([*names[:most], *(["…"] if len(names) > most else [])])
 
 
 def time_in_words(value: int) -> str:

@@ -116,6 +116,10 @@ class Chunk:
     count: int
     job_id: str | None  # None: sbatch was never confirmed
 
+    def of(self, tasks: list[list[str]]) -> list[list[str]]:
+        """Its own among the tasks of its submission."""
+        return tasks[self.first : self.first + self.count]
+
 
 @dataclass(frozen=True)
 class Origin(Record):

@@ -52,8 +52,14 @@ def plan(directory: ExperimentDir, runs: Sequence[Run], experiment: Experiment, 
         elif policy.kinds and state.kind not in policy.kinds:
             continue
         elif policy.force or _may_send(directory.run(run.run_id), state, queue, experiment):
-            last = state.kind if state.state == "lost" else None
-            retry = retry_plan(directory.run(run.run_id), run.params, experiment, policy.limits, policy.shrink, last)
+            retry = retry_plan(
+                directory.run(run.run_id),
+                run.params,
+                experiment,
+                policy.limits,
+                policy.shrink,
+                state.kind if state.state == "lost" else None,
+            )
             result.retry_plans[run.run_id] = retry
             (result.held_back if retry.refused and not policy.force else result.send).append(run)
         else:
@@ -70,10 +76,7 @@ def tries(run: RunDir, state: RunState, queue: Queue) -> int:
 
 
 def _may_send(run: RunDir, state: RunState, queue: Queue, experiment: Experiment) -> bool:
-    if state.state == "new":
-        return True
-    if state.state == "cancelled":
-        return False
-    if not state.attempt and state.state == "failed":
-        return state.retried  # its array task had no time left for it
-    return state.retried and tries(run, state, queue) < experiment.retry.max_attempts
+    if state.state in ("new", "cancelled"):
+        return state.state == "new"
+    no_time_left = not state.attempt and state.state == "failed"  # in its array task
+    return state.retried and (no_time_left or tries(run, state, queue) < experiment.retry.max_attempts)

@@ -52,8 +52,8 @@ def retry_plan(
     kinds, policy, asked = exhausted(attempts), experiment.retry, experiment.resources
     changes: dict[str, int] = {}
     if asked.memory and kinds[Kind.OUT_OF_MEMORY]:
-        wanted = asked.memory * policy.out_of_memory.memory ** kinds[Kind.OUT_OF_MEMORY]
-        changes["memory"] = _capped(wanted, limits.mebibytes)
+        raised = asked.memory * policy.out_of_memory.memory ** kinds[Kind.OUT_OF_MEMORY]
+        changes["memory"] = _capped(raised, limits.mebibytes)
     if asked.time and kinds[Kind.TIMEOUT]:
         changes["time"] = _capped(asked.time * policy.timeout.time ** kinds[Kind.TIMEOUT], limits.seconds)
     resources = asked.model_copy(update=changes)
@@ -62,8 +62,8 @@ def retry_plan(
     if shrink is None:
         return RetryPlan(resources, refused="its task cannot work in smaller pieces; ask for a larger GPU")
     try:
-        factor = policy.gpu_out_of_memory.micro_batch ** kinds[Kind.GPU_OUT_OF_MEMORY]
-        return RetryPlan(resources, shrink(params, factor))
+        shrunk = shrink(params, policy.gpu_out_of_memory.micro_batch ** kinds[Kind.GPU_OUT_OF_MEMORY])
+        return RetryPlan(resources, shrunk)
     except UserError as error:
         return RetryPlan(resources, refused=error.message)
 

@@ -42,13 +42,15 @@ def advance(
         page = read_page(directory, number)
         if page is not None and page.search != identity:
             what = f"the matrix or the search has changed since round {number} was decided"
-            advice = f"another `experiment:` name, or delete {directory.search} to decide all rounds anew"
-            raise UserError(f"{directory.search_page(number)}: {what}", next_command=advice)
+            raise UserError(
+                f"{directory.search_page(number)}: {what}",
+                next_command=f"another `experiment:` name, or delete {directory.search} to decide all rounds anew",
+            )
         if page is None:
-            places = expansion.of_round(step, alive)
-            planned = plan(directory, places, expansion.file.experiment, policy)
+            of_round = expansion.of_round(step, alive)
+            planned = plan(directory, of_round, expansion.file.experiment, policy)
             last = number == len(expansion.search.rounds)
-            page = None if _waits(planned, len(places), last) else _page(expansion, number, alive, planned)
+            page = None if _waits(planned, len(of_round), last) else _page(expansion, number, alive, planned)
             if page is None or not page.kept:
                 send = [run for run in planned.send if run.run_id in chosen]
                 return Step(replace(planned, send=send), number, tuple(decided))
@@ -69,8 +71,8 @@ def _identity(expansion: Expansion) -> str:
     """Of what decisions depend on beside the results."""
     search, select = expansion.file.experiment.search, expansion.file.experiment.select
     rules = [repr(search and search.model_dump(exclude_defaults=True)), select.metric, select.mode, select.within]
-    content = [rules, sorted((run.point, run.digest) for run in expansion.runs)]
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
+    text = canonical_json([rules, sorted((run.point, run.digest) for run in expansion.runs)])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _page(expansion: Expansion, number: int, alive: Sequence[str], planned: Plan) -> Page:
@@ -85,17 +87,15 @@ def _page(expansion: Expansion, number: int, alive: Sequence[str], planned: Plan
     last = number == len(plan.rounds)
     kept, dropped = decide(seen, mode, metric, part, select.within, cuts=not last)
     begun = {run.run_id for step in steps for run in expansion.of_round(step, dropped)}
-    never: dict[str, list[str]] = {point: [] for point in dropped}
-    for run in expansion.runs:
-        if run.point in never and run.run_id not in begun:
-            never[run.point].append(run.run_id)
+    never = [run for run in expansion.runs if run.point in dropped and run.run_id not in begun]
+    ids = {point: tuple(run.run_id for run in never if run.point == point) for point in dropped}
     return Page(
         search=_identity(expansion),
         round=number,
         rule=f"{'all' if last else part} by {metric} ({mode}), near misses within {select.within:g}",
         seen=seen,
         kept=tuple(kept),
-        dropped={point: left.model_copy(update={"runs": tuple(never[point])}) for point, left in dropped.items()},
+        dropped={point: left.model_copy(update={"runs": ids[point]}) for point, left in dropped.items()},
     )
 
 

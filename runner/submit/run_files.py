@@ -20,14 +20,9 @@ WRITERS = 8  # at once: a shared file system takes its time for each file, and t
 
 def write_runs(directory: ExperimentDir, expansion: Expansion, plan: Plan, ids: set[str], origin: Origin) -> None:
     """Write many at once: flushing to disk is waiting, on a shared file system all the more."""
+    chosen = [run for run in plan.send if run.run_id in ids]
     with ThreadPoolExecutor(WRITERS) as pool:
-        written = [
-            pool.submit(write_run, directory, expansion, run, plan.retry_plans[run.run_id], origin)
-            for run in plan.send
-            if run.run_id in ids
-        ]
-    for one in written:
-        one.result()
+        list(pool.map(lambda run: write_run(directory, expansion, run, plan.retry_plans[run.run_id], origin), chosen))
 
 
 def write_run(directory: ExperimentDir, expansion: Expansion, run: Run, needed: RetryPlan, origin: Origin) -> None:
@@ -72,9 +67,9 @@ def run_config(expansion: Expansion, run: Run, needed: RetryPlan, origin: Origin
 
 def take_back(directory: ExperimentDir, number: int, tasks: list[list[str]]) -> None:
     """After a refusal: runs that were not sent and have never started are new again, not lost."""
-    sent = manifest.submission(directory, number)
-    kept = {run for c in sent.chunks if c.job_id for task in tasks[c.first : c.first + c.count] for run in task}
-    for run_id in (run_id for task in tasks for run_id in task if run_id not in kept):
+    chunks = [chunk for chunk in manifest.submission(directory, number).chunks if chunk.job_id]
+    kept = {run_id for chunk in chunks for task in chunk.of(tasks) for run_id in task}
+    for run_id in {run_id for task in tasks for run_id in task} - kept:
         run = directory.run(run_id)
         if not run.attempts.exists():
             run.config.unlink(missing_ok=True)

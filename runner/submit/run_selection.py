@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from runner.errors import UserError, nearest
+from runner.config.quantities import shortened
+from runner.errors import Problem, UserError, nearest
 from runner.matrix.points import canonical
 from runner.matrix.run_id import short_form, value_label
 from runner.terminal import RUN_SYNTAX
@@ -38,9 +39,9 @@ def choose_run(runs: Sequence[R], name: str) -> R:
     """
     candidates = runs_named(runs, name)
     if len(candidates) > 1:
-        listed = ", ".join(run.run_id for run in candidates[:8]) + (", …" if len(candidates) > 8 else "")
         one_variant = candidates[0].variant == candidates[-1].variant
         seeded = f" (add a seed: {name}@{candidates[0].seed})" if one_variant and "@" not in name else ""
+        listed = shortened([run.run_id for run in candidates], 8)
         raise UserError(f"{name!r} means {len(candidates)} runs: {listed}{seeded}")
     if not candidates:
         raise _no_run(runs, name)
@@ -55,7 +56,7 @@ def filter_runs(runs: Sequence[R], names: Sequence[str]) -> list[R]:
         if not candidates:
             raise _no_run(runs, name)
         if len(candidates) > 1 and all(_starts(run, name) and run.variant != name for run in candidates):
-            listed = ", ".join(run.run_id for run in candidates[:8])
+            listed = shortened([run.run_id for run in candidates], 8)
             raise UserError(
                 f"{name!r} is the start of {len(candidates)} runs: {listed}; write {name + '*'!r} for all of them"
             )
@@ -109,6 +110,5 @@ def _starts(run: Named, name: str) -> bool:
 
 def _no_run(runs: Sequence[Named], name: str) -> UserError:
     guess = nearest(name, [text for run in runs for text in (run.run_id, run.variant)])
-    hint = f"\n    did you mean: {guess}" if guess else ""
-    what = f"no run {name!r} among {len(runs)}\n    allowed: {RUN_SYNTAX}{hint}"
-    return UserError(what, next_command="runner expand CONFIG, which lists them")
+    problem = Problem(f"no run {name!r} among {len(runs)}", allowed=RUN_SYNTAX, nearest=guess)
+    return UserError(str(problem), next_command="runner expand CONFIG, which lists them")

@@ -70,39 +70,35 @@ def look(directory: ExperimentDir, wanted: Collection[str] | None = None, known:
 
 
 def _times_sent(submissions: list[Submission]) -> Counter[str]:
-    taken = [(s.tasks, chunk) for s in submissions for chunk in s.chunks if chunk.job_id]
-    return Counter(run_id for tasks, c in taken for task in tasks[c.first : c.first + c.count] for run_id in task)
+    taken = [task for sent in submissions for chunk in sent.chunks if chunk.job_id for task in chunk.of(sent.tasks)]
+    return Counter(run_id for task in taken for run_id in task)
 
 
 def _last_sendings(directory: ExperimentDir, submissions: list[Submission]) -> dict[str, Sending]:
-    last: dict[str, Sending] = {}
-    for s in submissions:
-        remote, folder = s.kind == "slurm", directory.slurm_logs(s.number)
-        for c in s.chunks:
-            for index, task in enumerate(s.tasks[c.first : c.first + c.count]):
-                last |= dict.fromkeys(task, Sending(remote, s.time, folder, c, index))
-    return last
+    return {
+        run_id: Sending(sent.kind == "slurm", sent.time, directory.slurm_logs(sent.number), chunk, index)
+        for sent in submissions
+        for chunk in sent.chunks
+        for index, task in enumerate(chunk.of(sent.tasks))
+        for run_id in task
+    }
 
 
 def _concerns(
     directory: ExperimentDir, submission: Submission, wanted: Collection[str] | None, known: Collection[str]
 ) -> bool:
-    run_ids = [run_id for task in submission.tasks for run_id in task]
-    return (
-        wanted is None
-        or any(run_id in wanted for run_id in run_ids)
-        or any(run_id not in known and not directory.run(run_id).result.exists() for run_id in run_ids)
+    return wanted is None or any(
+        run_id in wanted or (run_id not in known and not directory.run(run_id).result.exists())
+        for task in submission.tasks
+        for run_id in task
     )
 
 
 def _look_at_pool(directory: ExperimentDir, submission: Submission, places: dict[str, QueueEntry]) -> None:
-    report = local.report(directory, submission.number)
-    if report is None:
-        return
-    for started, run_ids in ((False, report.pending), (True, report.running)):
-        for run_id in run_ids:
-            job = f"pool {report.pid}"
-            places[run_id] = QueueEntry(started, job, submission.number, final=True, since=submission.time)
+    if report := local.report(directory, submission.number):
+        for started, run_ids in ((False, report.pending), (True, report.running)):
+            entry = QueueEntry(started, f"pool {report.pid}", submission.number, final=True, since=submission.time)
+            places |= dict.fromkeys(run_ids, entry)
 
 
 def _look_at_slurm(
@@ -112,16 +108,11 @@ def _look_at_slurm(
     by_token = {slurm.comment(chunk.token): (submission, chunk) for submission in sent for chunk in submission.chunks}
     for element in elements:
         owner = by_job.get(element.job_id) or by_token.get(element.comment)
-        if owner is None:
-            continue
-        submission, chunk = owner
-        position = chunk.first + element.index
-        if element.index >= chunk.count or position >= len(submission.tasks):
+        if owner is None or element.index >= len(tasks := owner[1].of(owner[0].tasks)):
             continue
         started = element.state not in slurm.PENDING
-        name = f"{element.job_id}_{element.index}" if chunk.count > 1 else element.job_id
-        task = submission.tasks[position]
-        reason = "" if started else element.reason
-        for run_id in task:
-            places[run_id] = QueueEntry(started, name, submission.number, reason, len(task) > 1, element.start)
+        name = f"{element.job_id}_{element.index}" if owner[1].count > 1 else element.job_id
+        task, reason = tasks[element.index], "" if started else element.reason
+        entry = QueueEntry(started, name, owner[0].number, reason, len(task) > 1, element.start)
+        places |= dict.fromkeys(task, entry)
     return frozenset(element.job_id for element in elements)

@@ -40,8 +40,7 @@ def _name_in(config: Path) -> str:
         )
     name = content.get("experiment")
     if not isinstance(name, str):
-        problem = Problem(f"found {name!r}", "experiment", str(config), allowed="the name of the experiment")
-        raise ConfigError([problem])
+        raise ConfigError([Problem(f"found {name!r}", "experiment", str(config), allowed="the name of the experiment")])
     return name
 
 
@@ -64,12 +63,8 @@ def _under_root(name: str, root: Path) -> ExperimentDir:
     except ValueError as error:
         raise UserError(f"experiment: {error}") from None
     known = sorted(path.parent.name for path in root.glob(f"*/{ExperimentDir.manifest.name}"))
-    guess = nearest(name, known)
-    raise UserError(
-        f"no experiment {name!r} under {root}\n    there are: {', '.join(known) or 'none'}"
-        + (f"\n    did you mean: {guess}" if guess else ""),
-        next_command="runner submit CONFIG",
-    )
+    what = f"no experiment {name!r} under {root}\n    there are: {', '.join(known) or 'none'}"
+    raise UserError(str(Problem(what, nearest=nearest(name, known))), next_command="runner submit CONFIG")
 
 
 def _latest(root: Path) -> ExperimentDir:
@@ -80,9 +75,5 @@ def _latest(root: Path) -> ExperimentDir:
             f"no experiment under {root}: nothing was submitted there, or the root is another (--root, RUNNER_ROOT)",
             next_command="runner submit CONFIG",
         )
-    return max(experiments, key=_submitted)
-
-
-def _submitted(directory: ExperimentDir) -> float:
-    log = directory.submission_log
-    return (log if log.is_file() else directory.manifest).stat().st_mtime
+    logs = {each: each.submission_log if each.submission_log.is_file() else each.manifest for each in experiments}
+    return max(experiments, key=lambda directory: logs[directory].stat().st_mtime)
