@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runner.config.search import Rungs, Search
+from runner.config.experiment import Rungs, Search
 from runner.files import as_number, read_mapping
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir

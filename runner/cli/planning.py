@@ -107,6 +107,6 @@ def schema(
     ] = "crystal",
 ) -> None:
     """Print the JSON schema of the experiment file, for help in editors."""
-    from runner.commands.schema import schema_of
+    from runner.commands.init import schema_of
 
     print(schema_of(task))

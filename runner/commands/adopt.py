@@ -20,8 +20,8 @@ from jobs.adopt.trial_runs import trial_runs
 from runner.commands.loading import next_problems, refuse_unknown_thresholds
 from runner.commands.status import value_of
 from runner.commands.tables import Column, fitted
-from runner.config import experiment
-from runner.config.experiment import ExperimentFile
+from runner.config import experiment_file
+from runner.config.experiment_file import ExperimentFile
 from runner.config.quantities import counted
 from runner.config.ranking import resolved_select
 from runner.config.validation import problems
@@ -35,7 +35,7 @@ from runner.rundir.layout import ExperimentDir
 from runner.rundir.manifest import Origin
 from runner.rundir.run_config import read_run_config
 from runner.rundir.states import RunState, counts, run_state
-from runner.submit.retry import RetryPlan
+from runner.submit.plan import RetryPlan
 from runner.submit.run_files import write_run
 
 TASK, SEED_KEY = "command", "values.seed"  # axes are values.NAME: an adopted table reads as that of a command
@@ -97,7 +97,7 @@ def adopt(config: Path, root: Path, overrides: Sequence[str], dry_run: bool) -> 
 
 def _load(config: Path, overrides: Sequence[str]) -> tuple[ExperimentFile, AdoptParams]:
     """The file and its section `adopt`; ConfigError with all mistakes of both."""
-    file = experiment.examine(config, list(overrides))
+    file = experiment_file.examine(config, list(overrides))
     keys = file.source.value
     if "adopt" not in keys:
         raise ConfigError([file.source.problem((), "has no section `adopt`")], next_command=f"runner expand {config}")

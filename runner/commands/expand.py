@@ -1,4 +1,4 @@
-"""`runner expand`: the runs of an experiment file, and what already exists of them."""
+"""`runner expand`: the runs of an experiment file, what already exists of them, and the rounds of a search."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from rich.table import Table
 
 from runner.commands.loading import Loaded, units_in_words
-from runner.commands.search import cost_lines
 from runner.commands.tables import Column, fitted
 from runner.config.quantities import counted, human_seconds
-from runner.matrix.expansion import Run
+from runner.matrix.expansion import Expansion, Run
 from runner.matrix.resolution import Replaced, replaced
 from runner.matrix.run_id import value_label
 from runner.rundir.manifest import run_ids
+from runner.search.rounds import cost, expected, kept_part, most
 from runner.spreadsheet import csv_text
 from runner.submit.submission import array_tasks
 from runner.submit.survey import survey
@@ -159,3 +159,22 @@ def _costs(loaded: Loaded) -> Iterator[str]:
         what = "GPU hours" if experiment.resources.gpus else "hours"
         limit = human_seconds(max(task.time or 0 for task in asked))
         yield f"at most {hours:,.1f} {what}: {counted(len(tasks), 'array task')} of {limit} each"
+
+
+def cost_lines(expansion: Expansion) -> Iterator[str]:
+    """The points of each round, and what they cost, expected and at most."""
+    search, plan = expansion.file.experiment.search, expansion.search
+    if search is None or plan is None:
+        return
+    points = len({run.point for run in expansion.runs})
+    part, ways = kept_part(search), [[points], [points]]
+    for _ in plan.rounds[1:]:
+        ways = [[*way, rule(way[-1], part)] for way, rule in zip(ways, (expected, most), strict=True)]
+    for number, (likely, largest) in enumerate(zip(*ways, strict=True), 1):
+        at_most = "" if likely == largest else f", {largest:,} at most"
+        yield f"search: {plan.named(number)}: {counted(likely, 'point')}{at_most}"
+    usual, highest = (cost(plan, way) for way in ways)
+    yield f"expected cost {usual:.0%} of every point with all seeds and the full budget, {highest:.0%} at most"
+    if plan.key and not plan.stable:
+        saved = usual - cost(plan.model_copy(update={"stable": 1.0}), ways[0])
+        yield f"each rung starts anew, which costs about {saved:.0%} of that; docs/search.md says when it need not"

@@ -1,13 +1,22 @@
-"""`runner init`: starter experiment and cluster files, and the schemas that editors read beside them."""
+"""`runner init`: starter experiment and cluster files; and the JSON schemas that editors read beside them."""
 
 from __future__ import annotations
 
+import json
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-from jobs.tasks.registry import TASKS
-from runner.commands.schema import CLUSTER, schema_of
+from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import core_schema
+
+from jobs.adopt.schema import AdoptParams
+from jobs.tasks.registry import TASKS, load_task
 from runner.config import yaml_source
+from runner.config.cluster import LocalCluster, SlurmCluster
+from runner.config.experiment import Experiment
+from runner.config.field_comments import comments
 from runner.errors import UserError
 from runner.files import write_text
 
@@ -48,3 +57,46 @@ def write(folder: Path, force: bool) -> list[Path]:
     for path, text in (wanted | {folder / name: text for name, text in schemas().items()}).items():
         write_text(path, text)
     return list(wanted)
+
+
+CLUSTER = "cluster"  # in place of a task: the schema of a cluster file
+
+
+class Described(GenerateJsonSchema):
+    """With the comment of every field as its description, which editors show."""
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
+        described = super().model_schema(schema)
+        explained = comments(schema["cls"])
+        for name, field in described.get("properties", {}).items():
+            if name in explained and "description" not in field:
+                field["description"] = explained[name]
+        return described
+
+
+def schema_of(what: str) -> str:
+    """JSON schema for the task `what`, or of a cluster file, as text."""
+    return json.dumps(cluster_schema() if what == CLUSTER else experiment_schema(what), indent=1, ensure_ascii=False)
+
+
+def experiment_schema(task: str) -> dict[str, Any]:
+    """Of the whole file; `params` is the task's own, without required keys, since axes may set them."""
+    whole: dict[str, Any] = Experiment.model_json_schema(schema_generator=Described)
+    definitions = whole.setdefault("$defs", {})
+    sections: dict[str, type[BaseModel]] = {"params": load_task(task, Path.cwd()).Params, "adopt": AdoptParams}
+    for name, model in sections.items():
+        section: dict[str, Any] = model.model_json_schema(schema_generator=Described)
+        definitions |= section.pop("$defs", {})
+        definitions[name.title()] = {key: value for key, value in section.items() if key != "required"}
+        field = whole["properties"][name]
+        whole["properties"][name] = {"$ref": f"#/$defs/{name.title()}", **_description(field)}
+    return whole
+
+
+def cluster_schema() -> dict[str, Any]:
+    """Of a cluster file, of either kind."""
+    return TypeAdapter(LocalCluster | SlurmCluster).json_schema(schema_generator=Described)
+
+
+def _description(field: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in field.items() if key == "description"}

@@ -12,9 +12,10 @@ from jobs.task import Task
 from jobs.tasks.registry import load_task
 from runner.commands import next_stage
 from runner.config import cluster as clusters
-from runner.config import experiment, yaml_source
+from runner.config import experiment_file, yaml_source
 from runner.config.cluster import Cluster, SlurmCluster
-from runner.config.experiment import Experiment, ExperimentFile
+from runner.config.experiment import Experiment
+from runner.config.experiment_file import ExperimentFile
 from runner.config.key_places import with_place
 from runner.config.quantities import unnamed_units
 from runner.config.ranking import reported_by, resolved_select
@@ -124,7 +125,7 @@ def _refuse_shared_gpus(file: ExperimentFile) -> None:
 
 
 def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[ExperimentFile, Loaded | None, Mistakes]:
-    file = experiment.examine(config, list(overrides))
+    file = experiment_file.examine(config, list(overrides))
     if "adopt" in file.source.value:
         what = f"{config} describes finished runs of another program, which are adopted and never started"
         raise UserError(what, next_command=f"runner adopt {config} --dry-run")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from jobs.tasks.registry import load_task
-from runner.config.experiment import Experiment, Matrix, Overrides, examine
+from runner.config.experiment import Experiment, Matrix, Overrides
+from runner.config.experiment_file import examine
 from runner.config.yaml_source import Source
 from runner.errors import ConfigError, UserError
 from runner.matrix import points

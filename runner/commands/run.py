@@ -15,7 +15,7 @@ from runner.rundir import manifest
 from runner.rundir.layout import RunDir
 from runner.rundir.manifest import Origin
 from runner.rundir.states import run_state
-from runner.submit.retry import RetryPlan
+from runner.submit.plan import RetryPlan
 from runner.submit.run_files import write_run
 from runner.submit.run_selection import choose_run
 

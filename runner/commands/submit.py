@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jobs.node.parent import ArrayTask
 from runner.commands.loading import Loaded, refuse_without_time, units_in_words
-from runner.commands.prepare_job import PrepareJob
+from runner.commands.prepare import PrepareJob
 from runner.commands.status import gone_line
 from runner.config import yaml_source
 from runner.config.cluster import Cluster, SlurmCluster
@@ -23,8 +23,7 @@ from runner.rundir.failures import Failure, Kind
 from runner.rundir.ledger import SearchPlan
 from runner.slurm_commands import SlurmCommands, from_the_shell
 from runner.submit import submission
-from runner.submit.plan import Plan, Policy, plan
-from runner.submit.retry import Limits
+from runner.submit.plan import Limits, Plan, Policy, plan
 from runner.submit.rounds import Step, advance
 from runner.submit.run_selection import filter_runs
 from runner.submit.schedulers import limits, slurm

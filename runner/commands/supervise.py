@@ -6,23 +6,23 @@ has to stay logged in. On one machine a background process waits instead.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.commands.loading import Loaded, load
-from runner.commands.notify import notify
 from runner.commands.promote import promote, summarize
 from runner.commands.resubmit import reload
 from runner.commands.status import take
 from runner.commands.submit import chosen, submit
 from runner.config.cluster import Cluster, SlurmCluster
-from runner.config.experiment import Resources
+from runner.config.experiment import Notify, Resources
 from runner.errors import CommandFailed, UserError
-from runner.files import open_to_append, write_json
+from runner.files import content, open_to_append, write_json
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.processes import Process
@@ -188,3 +188,34 @@ def start_following(directory: ExperimentDir, only: Sequence[str] = ()) -> int:
 
 def _say(text: str) -> None:
     print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}", flush=True)
+
+
+PATIENCE_S = 120.0  # for the program
+
+
+def notify(directory: ExperimentDir, wanted: Notify, commands: SlurmCommands) -> Iterator[str]:
+    """Send what is wanted, once; what was done, or why it could not be. Call it when the summary is written."""
+    if wanted.mail:
+        yield _mail(os.environ.get("SLURM_JOB_ID"), commands)
+    if wanted.command:
+        yield _command(wanted.command, directory)
+
+
+def _mail(job: str | None, commands: SlurmCommands) -> str:
+    """Let Slurm write when this supervisor job, the last one, ends."""
+    if job is None:
+        return "no e-mail: only Slurm sends one; notify.command works on any machine"
+    try:
+        commands.call("scontrol", "update", f"JobId={job}", "MailType=END")
+    except UserError as error:
+        return f"no e-mail: {error.message}"
+    return "Slurm sends an e-mail when this job ends"
+
+
+def _command(words: list[str], directory: ExperimentDir) -> str:
+    try:
+        done = subprocess.run(words, input=content(directory.summary_markdown), capture_output=True, timeout=PATIENCE_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"notify.command {words[0]}: {error}"
+    end = (done.stderr or done.stdout).decode(errors="replace").strip()[-300:]
+    return f"notify.command {words[0]}: exit status {done.returncode}" + (f": {end}" if done.returncode and end else "")

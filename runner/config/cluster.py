@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from runner.config import yaml_source
-from runner.config.experiment import Mebibytes, Seconds, Words
-from runner.config.part import Part
+from runner.config.experiment import Mebibytes, Part, Seconds, Words
 from runner.config.validation import problems
 from runner.config.yaml_source import SUFFIXES
 from runner.errors import ConfigError, Mistakes, Problem, nearest

@@ -1,13 +1,15 @@
-"""`--set key=value`: a key of an experiment file, given on the command line."""
+"""What changes an experiment file before it is checked: the file that it `extends`, and `--set key=value`."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from runner.config import yaml_source
-from runner.config.dotted import with_value
+from runner.config.dotted import merge, with_value
+from runner.config.yaml_output import dump
 from runner.config.yaml_source import Source
 from runner.errors import ConfigError, Problem
 from runner.masking import MASK, is_secret
@@ -54,3 +56,24 @@ def _value(written: str, flag: str) -> Any:
         what = f"gives {', '.join(list(read)[1:])} on further lines; one --set sets one key"
         raise ConfigError([Problem(what, flag, allowed="--set a=1 --set b=2")])
     return read["value"]
+
+
+def read_extended(path: Path, *, strict: bool = True, users: tuple[Path, ...] = ()) -> Source:
+    """The file `path` merged over the one that its `extends` names, which may extend another one.
+
+    The text of the result needs no other file. users: the files that extend this one. Raises ConfigError, UserError.
+    """
+    source = yaml_source.read(path, strict=strict)
+    name = source.value.get("extends")
+    if name is None:
+        return source
+    below = path.parent / str(name)
+    if not isinstance(name, str) or not below.is_file():
+        what = f"found {name!r}; there is no such file beside {path}"
+        raise ConfigError([source.problem(("extends",), what, allowed="the path of an experiment file, from here")])
+    if below.resolve() in (chain := (*users, path.resolve())):
+        listed = " → ".join(one.name for one in (*chain, below))
+        raise ConfigError([source.problem(("extends",), f"files extend each other without end: {listed}")])
+    base = read_extended(below, strict=strict, users=chain)
+    value = merge(base.value, {key: item for key, item in source.value.items() if key != "extends"})
+    return replace(source, value=value, text=dump(value), base=base, mistakes=[*source.mistakes, *base.mistakes])

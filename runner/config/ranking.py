@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from runner.config.experiment import ExperimentFile, Select
+from runner.config.experiment import Select
+from runner.config.experiment_file import ExperimentFile
 from runner.config.metric_names import Mode, named_mode
 from runner.errors import Problem, nearest
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner.files import as_number
-from runner.health.declared import declared_findings
-from runner.health.findings import Finding, by_severity
+from runner.health.findings import Finding, by_severity, finding, one_verdict_each
 from runner.health.fusion import (
     alpha_findings,
     gate_findings,
@@ -17,7 +16,7 @@ from runner.health.fusion import (
     text_scale_findings,
 )
 from runner.health.quantities import LATE, Quantities, quantity
-from runner.health.settings import planned_steps, settings_of
+from runner.health.settings import UNKNOWN, Settings, planned_steps, settings_of
 from runner.health.streams import (
     change_findings,
     cosine_findings,
@@ -37,7 +36,6 @@ from runner.health.training import (
     transfer_findings,
     under_trained_findings,
 )
-from runner.health.verdicts import one_verdict_each
 
 NO_PARAMS: Mapping[str, Any] = {}
 
@@ -168,3 +166,22 @@ def _of_fusion(
 ) -> list[Finding]:
     steps, warm = planned_steps(logs.history, params), warm_epochs(logs.history, params)
     return fusion_findings(layers, thresholds, params, steps, logs.fusion_rows, warm)
+
+
+def declared_findings(values: Quantities, thresholds: Thresholds, settings: Settings = UNKNOWN) -> list[Finding]:
+    """A declared quantity outside its borders: a warning with what the task says of it."""
+    findings = []
+    for each in thresholds.quantities:
+        value = quantity(values, each.name)
+        if value is None:
+            continue
+        if each.low is not None and value < each.low:
+            side, border, what, advice = "low", each.low, each.below, each.below_advice
+        elif each.high is not None and value > each.high:
+            side, border, what, advice = "high", each.high, each.above, each.above_advice
+        else:
+            continue
+        rule = f"{each.stem}_{side}" + (f"_{each.member}" if each.group else "")
+        pattern = f"{what or each.name} {{value}} is {'below' if side == 'low' else 'above'} {{threshold}}"
+        findings.append(finding("warning", rule, value, border, pattern, advice, settings.layer, each.unit == "%"))
+    return findings

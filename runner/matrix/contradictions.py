@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from runner.config.dotted import at
-from runner.config.experiment import ExperimentFile
-from runner.config.extends import selects_another_kind
+from runner.config.dotted import at, selects_another_kind
+from runner.config.experiment_file import ExperimentFile
 from runner.config.yaml_source import Key
 from runner.errors import Problem
 

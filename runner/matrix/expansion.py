@@ -11,17 +11,18 @@ from typing import Any
 from pydantic import BaseModel
 
 from runner.config.dotted import at
-from runner.config.experiment import ExperimentFile, Overrides
+from runner.config.experiment import Overrides
+from runner.config.experiment_file import ExperimentFile
 from runner.config.validation import UNKNOWN_KEY, Report
 from runner.config.yaml_source import Key
 from runner.errors import ConfigError, Problem, nearest
 from runner.health.quantities import Quantity
-from runner.matrix.conditions import conditioned
 from runner.matrix.contradictions import blocked, override_problems, seed_problems
 from runner.matrix.ladder import BudgetedPoint, ladder, search_problems, stable_part
 from runner.matrix.points import Point, axis_keys, matches, points
 from runner.matrix.resolution import Misfit, Resolver
 from runner.matrix.run_id import BASE, axis_names, run_id, short_form, slug, value_label
+from runner.matrix.sampling import conditioned
 from runner.rundir.ledger import Round, SearchPlan
 from runner.search.rounds import rounds
 

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from runner.config.dotted import at
-from runner.config.experiment import ExperimentFile, Overrides
+from runner.config.experiment import Overrides
+from runner.config.experiment_file import ExperimentFile
 from runner.config.validation import models_in
 from runner.errors import Problem
 from runner.matrix.points import Point

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 from runner.config.experiment import Matrix, Overrides
 from runner.config.yaml_source import Key, Source
 from runner.errors import Problem, nearest
+from runner.matrix.run_id import canonical_json
 from runner.matrix.sampling import drawn
 
 MOST_RUNS = 1_000_000
@@ -36,11 +36,11 @@ class _Dimension:
 
     def positions(self, wanted: Overrides) -> set[int]:
         """The steps that agree with `wanted` in this dimension's keys."""
-        own = {key: canonical(value) for key, value in wanted.items() if key in self.keys}
+        own = {key: canonical_json(value) for key, value in wanted.items() if key in self.keys}
         return {
             at
             for at, (step, _) in enumerate(self.steps)
-            if all(k in step and canonical(step[k]) == v for k, v in own.items())
+            if all(k in step and canonical_json(step[k]) == v for k, v in own.items())
         }
 
 
@@ -135,7 +135,7 @@ def _excluded(
         }
         if wanted and not strange:
             if not all(entry.values()):
-                what = f"matches no point ({canonical(wanted)}), so it excludes nothing"
+                what = f"matches no point ({canonical_json(wanted)}), so it excludes nothing"
                 problems.append(source.problem(where, what, allowed="values that stand in the axes"))
             entries.append(entry)
     return entries, problems
@@ -151,13 +151,9 @@ def axis_keys(matrix: Matrix) -> list[str]:
 def matches(point: Point, wanted: Overrides) -> bool:
     """Whether `point` sets every key of `wanted` to the value given there."""
     return all(
-        key in point.overrides and canonical(point.overrides[key]) == canonical(value) for key, value in wanted.items()
+        key in point.overrides and canonical_json(point.overrides[key]) == canonical_json(value)
+        for key, value in wanted.items()
     )
-
-
-def canonical(value: Any) -> str:
-    """A text that two values share when they are equal as JSON."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def _axes_problems(matrix: Matrix, source: Source, drawn_points: int) -> list[Problem]:
@@ -224,6 +220,6 @@ def _values_problems(values: list[Any], source: Source, where: Key, distinct: bo
         return [source.problem(where, "has no values")]
     first: dict[str, int] = {}
     for at, value in enumerate(values):
-        if distinct and first.setdefault(canonical(value), at) != at:
-            return [source.problem((*where, at), f"the value {canonical(value)} stands twice")]
+        if distinct and first.setdefault(canonical_json(value), at) != at:
+            return [source.problem((*where, at), f"the value {canonical_json(value)} stands twice")]
     return []

@@ -11,9 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from runner.config.dotted import at, with_value
+from runner.config.dotted import at, merge, selects_another_kind, with_value
 from runner.config.experiment import Overrides
-from runner.config.extends import merge, selects_another_kind
 from runner.config.validation import Report, problems
 from runner.errors import Problem
 from runner.matrix.run_id import as_json, canonical_json, digest, identity, plain

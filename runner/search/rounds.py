@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from runner.config.search import HALF, Search
+from runner.config.experiment import HALF, Search
 from runner.rundir.ledger import Round, SearchPlan
 
 

@@ -12,8 +12,7 @@ from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.manifest import Origin
 from runner.rundir.run_config import Keep, Retry, RunConfig
-from runner.submit.plan import Plan
-from runner.submit.retry import RetryPlan
+from runner.submit.plan import Plan, RetryPlan
 
 WRITERS = 8  # at once: a shared file system takes its time for each file, and takes several
 

@@ -9,8 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from runner.config.quantities import shortened
 from runner.errors import Problem, UserError, nearest
-from runner.matrix.points import canonical
-from runner.matrix.run_id import short_form, value_label
+from runner.matrix.run_id import canonical_json, short_form, value_label
 from runner.terminal import RUN_SYNTAX
 
 
@@ -96,9 +95,9 @@ def _means(text: str, axis: str, value: object) -> bool:
     name, equals, written = text.rpartition("=")
     if equals and not f".{axis}".endswith(f".{name}"):
         return False
-    if written in (value_label(value), canonical(value)):
-        return True
     try:
+        if written in (value_label(value), canonical_json(value)):
+            return True
         return not isinstance(value, bool) and isinstance(value, (int, float)) and float(written) == value
     except ValueError:
         return False

@@ -17,11 +17,11 @@ from runner.errors import CommandFailed
 from runner.files import read_bytes, write_json, write_text
 from runner.matrix.expansion import Expansion, Run
 from runner.rundir import manifest
-from runner.rundir.cache_root import cache_root
+from runner.rundir.cache_root import cache_root, is_prepared
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.manifest import Origin as Origin
 from runner.slurm_commands import SlurmCommands
-from runner.submit import prepare_index, snapshot
+from runner.submit import snapshot
 from runner.submit.plan import Plan
 from runner.submit.run_files import take_back, write_runs
 from runner.submit.schedulers import limits, local, slurm
@@ -316,7 +316,7 @@ def _send_preparation(
     """Send the job that fills the caches, where the site wants one and they were not filled before; its id."""
     root = cache_root(cluster.cache)
     run_ids = {run_id for _, tasks in arrays for task in tasks for run_id in task}
-    if cluster.prepare is None or prepare_index.covers(root, experiment.experiment, run_ids):
+    if cluster.prepare is None or is_prepared(root, experiment.experiment, run_ids):
         return None
     asked = cluster.prepare
     resources = Resources.of_job(asked.time, cpus=asked.cpus, memory=asked.memory, partition=asked.partition)

@@ -12,7 +12,7 @@ from runner.config.experiment import Resources
 from runner.config.quantities import human_seconds
 from runner.errors import CommandFailed, UserError, nearest
 from runner.slurm_commands import SlurmCommands, choices
-from runner.submit.retry import Limits
+from runner.submit.plan import Limits
 from runner.submit.schedulers.slurm import given
 
 DEFAULT_MAX_ARRAY_SIZE = 1001  # Slurm's own

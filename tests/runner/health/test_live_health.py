@@ -19,7 +19,7 @@ from runner.health.thresholds import DEFAULT
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.manifest import Origin
 from runner.rundir.run_config import RunConfig
-from runner.submit.retry import RetryPlan
+from runner.submit.plan import RetryPlan
 from runner.submit.run_files import run_config
 from tiny_experiment import environment, parent_command, write_run
 

@@ -16,7 +16,7 @@ from runner.rundir.failures import Failure, Kind
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.run_config import RunConfig
 from runner.rundir.states import STATES
-from runner.submit.retry import Limits, retry_plan
+from runner.submit.plan import Limits, retry_plan
 from runner.submit.survey import survey
 
 KILLED = "slurmstepd: error: StepId=12.0 exceeded memory limit (1024000 > 512000), being killed\n"

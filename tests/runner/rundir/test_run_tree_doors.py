@@ -116,7 +116,7 @@ def test_files_of_a_run_are_opened_in_one_module() -> None:
                     module = ast.unparse(node.func).partition(".")[0]
                     if called in OPENING and not ours and module not in ("files", "reading", "os"):
                         plain.add(name)
-    replaced = {"runner/commands/prepare_job.py", "runner/commands/bundle.py"}  # write to what `replacing` yields
+    replaced = {"runner/commands/prepare.py", "runner/commands/bundle.py"}  # write to what `replacing` yields
     assert plain - PLAIN - replaced <= {
         "analysis/tools/alpha.py", "jobs/training/predictions.py",  # the same
     }  # fmt: skip
