@@ -39,16 +39,14 @@ _TOLD = ("RUNNER_SUBMITTED_AT", "RUNNER_REQUEUE", "RUNNER_SIGNAL_DELAY_S", "RUNN
 
 def _option(name: str) -> str:
     # sbatch takes a unique beginning for the whole name: `out` is `output`
-    meant = name if name in _SET_ELSEWHERE or name in _WHOLE else _abbreviated(name)
+    meant = name
+    if name not in _WHOLE and name not in _SET_ELSEWHERE:
+        meant = next((option for option in _SET_ELSEWHERE if option.startswith(name)), name)
     if meant in _SET_ELSEWHERE:
         raise ValueError(f"this sbatch option cannot be given here: {_SET_ELSEWHERE[meant]}")
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
         raise ValueError(f"{name!r} is no sbatch option; write its long name without dashes, as mail-type")
     return name
-
-
-def _abbreviated(name: str) -> str:
-    return next((option for option in _SET_ELSEWHERE if option.startswith(name)), name)
 
 
 def _variable(name: str) -> str:
@@ -76,15 +74,12 @@ def _interpreter(value: str) -> str:
     return path
 
 
-def _as_text(value: Any) -> Any:
-    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
-
-
 Line = Annotated[str, AfterValidator(_one_line)]
 Interpreter = Annotated[Line, AfterValidator(_interpreter)]
 Option = Annotated[str, AfterValidator(_option)]
 OptionValue = Annotated[bool | int | str, BeforeValidator(_one_line)]
-Environment = dict[Annotated[str, AfterValidator(_variable)], Annotated[Line, BeforeValidator(_as_text)]]
+Variable = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_one_line)]
+Environment = dict[Annotated[str, AfterValidator(_variable)], Variable]
 
 
 class LocalCluster(Part):
@@ -176,18 +171,17 @@ def load(name: str, beside: Path) -> Cluster:
 
     Raises ConfigError with all its mistakes; that there is no such file is a mistake without a place.
     """
-    if name == "local":
-        return LocalCluster()
-    return _checked(yaml_source.read(find(name, beside), strict=False))
+    return LocalCluster() if name == "local" else _checked(yaml_source.read(find(name, beside), strict=False))
 
 
 def _checked(source: yaml_source.Source) -> Cluster:
     mistakes = Mistakes(list(source.mistakes))
     kind = source.value.get("kind")
-    if kind not in ("local", "slurm"):
+    if kind not in _KINDS:
         what = "missing; it must be given" if kind is None else f"found {kind!r}"
-        guess = nearest(str(kind), _KINDS)
-        mistakes.problems.append(source.problem(("kind",), what, allowed="local, slurm", nearest=guess))
+        mistakes.problems.append(
+            source.problem(("kind",), what, allowed=", ".join(_KINDS), nearest=nearest(str(kind), _KINDS))
+        )
         kind = "slurm"  # which has all the keys that there are
     try:
         cluster = _KINDS[kind].model_validate(source.value | {"kind": kind})
@@ -201,9 +195,8 @@ def find(name: str, beside: Path) -> Path:
     """The cluster file `name`; a relative one is looked for here, then in each folder above the experiment file."""
     given = Path(os.path.expanduser(name))
     places = [given, *(folder / given for folder in beside.absolute().parents)]
-    for place in places:
-        if os.path.isfile(place):  # unlike Path.is_file false for a name that no file can have
-            return place
+    if file := next(filter(os.path.isfile, places), None):  # unlike Path.is_file false for a name that no file can have
+        return file
     names = ["local", *dict.fromkeys(str(given.parent / file) for place in places for file in _clusters(place.parent))]
     what = f"there is no cluster file {name!r}, here or in a folder above {beside}"
     raise ConfigError(

@@ -54,9 +54,11 @@ def examine(path: Path, overrides: list[str] | None = None) -> ExperimentFile:
             experiment = Experiment.model_validate(value)
         except ValidationError as error:
             reported = {problem.key for problem in source.mistakes}
-            for problem in problems(Experiment, error, source.problem):
-                if problem.key not in reported and not any(f"{key}.".startswith(f"{problem.key}.") for key in left_out):
-                    mistakes.problems.append(problem)
+            mistakes.problems += [
+                problem
+                for problem in problems(Experiment, error, source.problem)
+                if problem.key not in reported and not any(f"{key}.".startswith(f"{problem.key}.") for key in left_out)
+            ]
             wrong = {_innermost(value, details["loc"]) for details in error.errors(include_url=False)}
             spoilt |= {str(path[0]) for path in wrong}
             left_out |= {dotted(path) for path in wrong}

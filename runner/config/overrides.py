@@ -33,9 +33,12 @@ def override(source: Source, text: str, top_level: Collection[str]) -> None:
         if parts[: len(axes)] == axes and len(parts) > len(axes):
             parts = [*axes, ".".join(parts[len(axes) :])]  # the keys of axes are dotted themselves
     if is_secret(parts[-1], written.strip()):
-        what = "the value looks like a token or a password, and would stand in many files of the experiment"
-        allowed = f"export {parts[-1].upper()}=…, or `environment` in a cluster file that only you can read"
-        raise ConfigError([Problem(what, f"--set {name}={MASK}", allowed=allowed)])
+        problem = Problem(
+            "the value looks like a token or a password, and would stand in many files of the experiment",
+            f"--set {name}={MASK}",
+            allowed=f"export {parts[-1].upper()}=…, or `environment` in a cluster file that only you can read",
+        )
+        raise ConfigError([problem])
     value = _value(written, flag)
     section: Any = source.value
     for depth, part in enumerate(parts[:-1], 1):

@@ -69,14 +69,13 @@ def _problem(details: ErrorDetails, place: _Place, report: Report, where: Key) -
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         field = context["discriminator"].strip("'")
         names = [tag for model in place.models for tag in tags(model)]
-        if kind == "union_tag_not_found":
-            what = "missing; it says of what kind this is" + (
-                "" if isinstance(value, dict) else f"; found {_short(value)}"
-            )
+        what, near = "missing; it says of what kind this is", None
+        if kind == "union_tag_invalid":
+            what, near = f"unknown name {context['tag']!r}", nearest(context["tag"], names)
+        elif not isinstance(value, dict):
+            what += f"; found {_short(value)}"
             near = f"{{{field}: {value}}}" if isinstance(value, str) else None
-            return report((*where, field), what, allowed=", ".join(names), nearest=near)
-        tag = context["tag"]
-        return report((*where, field), f"unknown name {tag!r}", allowed=", ".join(names), nearest=nearest(tag, names))
+        return report((*where, field), what, allowed=", ".join(names), nearest=near)
     if kind == "literal_error":
         names = [name.strip("'") for name in context["expected"].replace(" or ", ", ").split(", ")]
         return report(where, f"found {_short(value)}", allowed=", ".join(names), nearest=nearest(str(value), names))
@@ -108,9 +107,8 @@ def _plain(kind: str, value: Any, context: dict[str, Any], message: str) -> str:
     wanted = _KINDS.get(kind.partition("_")[0])
     if kind in _LIMITS:
         name, limit = _LIMITS[kind]
-        border = context[name]
-        whole = int(border) if float(border).is_integer() else border
-        return f"must be {limit.format(whole)}; found {_short(value)}"
+        border = int(context[name]) if float(context[name]).is_integer() else context[name]
+        return f"must be {limit.format(border)}; found {_short(value)}"
     if kind == "too_short":
         return f"needs {context['min_length']} or more values; found {_short(value)}"
     if kind == "too_long":
@@ -134,9 +132,7 @@ def _punctuation(name: str) -> str | None:
     """What was forgotten where YAML took more, or less, than a key for one."""
     if re.fullmatch(r"[\w.]+:\S+", name):
         return "a space is missing behind its ':'"
-    if re.match(r"[\w.]+\s*[\[{]", name):
-        return "a ':' is missing before the bracket"
-    return None
+    return "a ':' is missing before the bracket" if re.match(r"[\w.]+\s*[\[{]", name) else None
 
 
 def _deeper(name: str, owners: list[type[BaseModel]]) -> Iterator[str]:
@@ -175,8 +171,8 @@ class _Place:
             items = [item for c in candidates for item in _items(c, part)]
             if isinstance(part, str) and part.startswith("["):
                 continue
-            if _is_label(part, candidates):
-                self.label = str(part)
+            if isinstance(part, str) and part.partition("[")[0] in _LABELS and len(candidates) > 1:
+                self.label = part
                 continue
             if tagged and not inner and position < len(location) - 1:
                 candidates = self.owners = list(tagged)
@@ -188,18 +184,12 @@ class _Place:
         self.models = models_of(candidates)
 
 
-def _is_label(part: int | str, candidates: list[Any]) -> bool:
-    return isinstance(part, str) and part.partition("[")[0] in _LABELS and len(candidates) > 1
-
-
 def _items(annotation: Any, part: int | str) -> list[Any]:
     """The annotations of what stands at `part` of a mapping or list."""
     origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is dict and len(inner) == 2:
-        return [inner[1]]
     if origin in (list, tuple) and isinstance(part, int):
         return [one for one in inner if one is not Ellipsis]
-    return []
+    return [inner[1]] if origin is dict and len(inner) == 2 else []
 
 
 def tags(model: type[BaseModel]) -> tuple[Any, ...]:

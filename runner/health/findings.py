@@ -70,8 +70,7 @@ def merged(findings: Sequence[Finding], seeds: int) -> Finding:
 
 def worst(findings: Iterable[Finding]) -> Level | None:
     """The highest level among `findings`; None when there is none."""
-    levels = [LEVELS.index(finding.level) for finding in findings]
-    return LEVELS[max(levels)] if levels else None
+    return max((finding.level for finding in findings), key=LEVELS.index, default=None)
 
 
 def health_word(findings: Iterable[Finding]) -> str:
@@ -87,12 +86,10 @@ def by_severity(findings: Sequence[Finding]) -> list[Finding]:
 
 def sentence(finding: Finding) -> str:
     """A finding as a line of the log says it; the advice of a layer's verdict goes before that of what is below it."""
-    layer = finding.layer
-    place = "" if layer is None else f"layer {layer}: " if layer.isdigit() else f"{_NAMES.get(layer, layer)}: "
-    return f"{place}{finding.message}" + (f"; {finding.advice}" if finding.advice and finding.below is None else "")
-
-
-_NAMES = {"late": "late fusion"}
+    layer = finding.layer or ""
+    name = f"layer {layer}" if layer.isdigit() else {"late": "late fusion"}.get(layer, layer)
+    advice = f"; {finding.advice}" if finding.advice and finding.below is None else ""
+    return (f"{name}: " if name else "") + finding.message + advice
 
 
 def number(value: float, beside: float | None = None) -> str:
@@ -141,9 +138,8 @@ def _of_layer(findings: list[Finding], layer: str | None) -> list[Finding]:
         return findings
     place = {rule: number for number, rule in enumerate(ORDER)}
     ordered = sorted(findings, key=lambda finding: place.get(finding.rule, len(ORDER)))
-    verdict = next((f for f in ordered if f.level != "info" and f.rule in place), None)
-    if verdict is None:
+    wrong = [f for f in ordered if f.level != "info" and f.rule in place]
+    if not wrong:
         return ordered
-    rest = [replace(f, below=verdict.rule) if f.level != "info" and f.rule in place else f for f in ordered
-            if f is not verdict]  # fmt: skip
-    return [replace(verdict, below=None), *rest]
+    rest = [replace(f, below=wrong[0].rule) if f in wrong else f for f in ordered if f is not wrong[0]]
+    return [replace(wrong[0], below=None), *rest]

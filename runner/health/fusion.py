@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from runner.health.findings import Finding, finding, number
+from runner.health.findings import Finding, Level, finding, number
 from runner.health.quantities import Quantities, quantity
 from runner.health.settings import (
     CONTRAST,
@@ -68,38 +68,33 @@ def ratio_findings(values: Quantities, thresholds: Thresholds, settings: Setting
     ratio = judged_ratio(values, thresholds)
     if ratio is None or thresholds.ratio_low <= ratio <= thresholds.ratio_high:
         return []
+    level: Level
     low = ratio < thresholds.ratio_low
-    threshold = thresholds.ratio_low if low else thresholds.ratio_high
-    of_weights = weight_ratio(values) is not None
-    sizes = quantity(values, "contribution_ratio")
-    agree = sizes is not None and (sizes < thresholds.ratio_low if low else sizes > thresholds.ratio_high)
+    rule, threshold = ("ratio_low", thresholds.ratio_low) if low else ("ratio_high", thresholds.ratio_high)
     what = "the text weighs too much" if low else "the text is ignored"
     limit = f"{'below' if low else 'above'} {{threshold}}"
-    rule = "ratio_low" if low else "ratio_high"
+    sizes = quantity(values, "contribution_ratio")
+    agree = sizes is not None and (sizes < threshold if low else sizes > threshold)
     if agree or sizes is None:
-        beside = f" (contribution ratio {number(sizes)})" if of_weights and sizes is not None else ""
-        name = "ratio" if of_weights else "contribution ratio"
-        pattern, advice = (
-            f"{what}: {name} {{value}} is {limit}{beside}",
-            _ratio_advice(ratio, low, thresholds, settings),
-        )
-        level = "blocking" if agree else "warning"
-        return [finding(level, rule, ratio, threshold, pattern, advice, settings.layer)]  # type: ignore[arg-type]
-    by_size = f"by size the graph term is {number(sizes)} times the text term"
-    pattern = f"by weight {what} (ratio {{value}} is {limit}), but {by_size}"
-    return [finding("info", rule, ratio, threshold, pattern, "", settings.layer)]
+        level, advice = "blocking" if agree else "warning", _ratio_advice(ratio, low, thresholds, settings)
+        pattern = f"{what}: contribution ratio {{value}} is {limit}"
+        if weight_ratio(values) is not None:
+            beside = "" if sizes is None else f" (contribution ratio {number(sizes)})"
+            pattern = f"{what}: ratio {{value}} is {limit}{beside}"
+    else:
+        level, advice = "info", ""
+        by_size = f"by size the graph term is {number(sizes)} times the text term"
+        pattern = f"by weight {what} (ratio {{value}} is {limit}), but {by_size}"
+    return [finding(level, rule, ratio, threshold, pattern, advice, settings.layer)]
 
 
 def _ratio_advice(ratio: float, low: bool, thresholds: Thresholds, settings: Settings) -> str:
+    contrast = settings.advise(CONTRAST)
+    advice = "check what the texts say" + (f", or {contrast}" if contrast else "") + "; or do without the text"
     if low:
         advice = settings.advise(MORE_DROPOUT, NARROWER, FEWER_LAYERS, otherwise="give the text less weight")
-    else:
-        contrast = settings.advise(CONTRAST)
-        advice = "check what the texts say" + (f", or {contrast}" if contrast else "") + "; or do without the text"
-    suspect = low and ratio < thresholds.ratio_suspect_low
-    return (
-        f"check the descriptions first; then {advice}" if suspect or ratio > thresholds.ratio_suspect_high else advice
-    )
+    is_suspect = ratio < thresholds.ratio_suspect_low if low else ratio > thresholds.ratio_suspect_high
+    return f"check the descriptions first; then {advice}" if is_suspect else advice
 
 
 def text_scale_findings(values: Quantities, thresholds: Thresholds, settings: Settings = UNKNOWN) -> list[Finding]:
@@ -110,9 +105,8 @@ def text_scale_findings(values: Quantities, thresholds: Thresholds, settings: Se
     size = abs(scale)
 
     def of_scale(level: Any, rule: str, threshold: float, what: str, advice: str) -> list[Finding]:
-        side = "above" if size > threshold else "below"
         name = "text_scale" if scale > 0 else "the size of text_scale (which is negative)"
-        pattern = f"{what}: {name} {{value}} is {side} {{threshold}}"
+        pattern = f"{what}: {name} {{value}} is {'above' if size > threshold else 'below'} {{threshold}}"
         return [finding(level, rule, size, threshold, pattern, advice, settings.layer)]
 
     if size > thresholds.text_scale_exploding:
@@ -147,28 +141,21 @@ def gate_findings(values: Quantities, thresholds: Thresholds, settings: Settings
     opened = quantity(values, "gate_open")
     if opened is not None and opened < 1:
         return []
-    findings = []
-    gate = quantity(values, "gate_mean")
+    gate, quality = quantity(values, "gate_mean"), quantity(values, "quality")
+    wrong: list[tuple[str, float, float, str, str]] = []  # rule, value, threshold, pattern, advice
     if gate is not None and gate < thresholds.gate_suppressed:
-        pattern = "the gate suppresses the text: mean {value} is below {threshold}"
         advice = settings.advise(late_form("simplified_gated"), late_form("balanced_gated"), otherwise="one gate fewer")
-        findings.append(
-            finding("warning", "gate_suppressed", gate, thresholds.gate_suppressed, pattern, advice, settings.layer)
-        )
+        pattern = "the gate suppresses the text: mean {value} is below {threshold}"
+        wrong.append(("gate_suppressed", gate, thresholds.gate_suppressed, pattern, advice))
     if gate is not None and gate > thresholds.gate_saturated:
-        pattern = "the gate is saturated: mean {value} is above {threshold}"
         advice = settings.advise(gate_warmup(settings.steps), SLOWER, otherwise="a smaller learning rate")
-        findings.append(
-            finding("warning", "gate_saturated", gate, thresholds.gate_saturated, pattern, advice, settings.layer)
-        )
-    quality = quantity(values, "quality")
+        pattern = "the gate is saturated: mean {value} is above {threshold}"
+        wrong.append(("gate_saturated", gate, thresholds.gate_saturated, pattern, advice))
     if quality is not None and quality < thresholds.gate_quality_low:
-        pattern = "the text is judged poor: quality gate {value} is below {threshold}"
         advice = settings.advise(TEXT_QUALITY, otherwise="check the descriptions")
-        findings.append(
-            finding("warning", "gate_quality", quality, thresholds.gate_quality_low, pattern, advice, settings.layer)
-        )
-    return findings
+        pattern = "the text is judged poor: quality gate {value} is below {threshold}"
+        wrong.append(("gate_quality", quality, thresholds.gate_quality_low, pattern, advice))
+    return [finding("warning", *each, settings.layer) for each in wrong]
 
 
 def gate_instability(gates: Sequence[float]) -> float | None:
@@ -203,8 +190,8 @@ def alpha_findings(values: Quantities, thresholds: Thresholds, settings: Setting
                 finding("warning", "alpha_flat", spread, thresholds.alpha_flat_std, pattern, advice, settings.layer)
             )
         elif spread >= thresholds.alpha_expressive_std and width >= thresholds.alpha_expressive_range:
-            pattern = f"alpha is expressive: {seen}; from {{threshold}} and {number(thresholds.alpha_expressive_range)}"
-            expressive = thresholds.alpha_expressive_std
+            expressive, width_limit = thresholds.alpha_expressive_std, thresholds.alpha_expressive_range
+            pattern = f"alpha is expressive: {seen}; from {{threshold}} and {number(width_limit)}"
             findings.append(finding("info", "alpha_expressive", spread, expressive, pattern, "", settings.layer))
     shares = [quantity(values, name) for name in ("gate_share_below_0.1", "gate_share_above_0.9")]
     extreme = sum(share for share in shares if share is not None)

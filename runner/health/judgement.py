@@ -141,9 +141,8 @@ def finished_findings(
 ) -> list[Finding]:
     """What can be said of a completed run: worst first; its fusion at the best epoch."""
     history, metric = logs.history, ending.metric
-    curve = series(history, metric)
+    curve, rates = series(history, metric), series(history, "learning_rate")
     findings = curve_findings(history, thresholds, params) + plateau_findings(curve, ending.mode, thresholds)
-    rates = series(history, "learning_rate")
     findings += under_trained_findings(ending.best_epoch, ending.epochs, rates, thresholds)
     if ending.mode == "min" and metric.startswith("val_"):
         best = next((record for record in history if record.get("epoch") == ending.best_epoch), {})
@@ -173,15 +172,13 @@ def declared_findings(values: Quantities, thresholds: Thresholds, settings: Sett
     findings = []
     for each in thresholds.quantities:
         value = quantity(values, each.name)
-        if value is None:
-            continue
-        if each.low is not None and value < each.low:
-            side, border, what, advice = "low", each.low, each.below, each.below_advice
-        elif each.high is not None and value > each.high:
-            side, border, what, advice = "high", each.high, each.above, each.above_advice
-        else:
-            continue
-        rule = f"{each.stem}_{side}" + (f"_{each.member}" if each.group else "")
-        pattern = f"{what or each.name} {{value}} is {'below' if side == 'low' else 'above'} {{threshold}}"
-        findings.append(finding("warning", rule, value, border, pattern, advice, settings.layer, each.unit == "%"))
+        for side, border, word, what, advice in (
+            ("low", each.low, "below", each.below, each.below_advice),
+            ("high", each.high, "above", each.above, each.above_advice),
+        ):
+            if value is not None and border is not None and (value < border if side == "low" else value > border):
+                rule = f"{each.stem}_{side}" + (f"_{each.member}" if each.group else "")
+                pattern = f"{what or each.name} {{value}} is {word} {{threshold}}"
+                percent = each.unit == "%"
+                findings.append(finding("warning", rule, value, border, pattern, advice, settings.layer, percent))
     return findings

@@ -25,18 +25,11 @@ def norm_findings(values: Quantities, thresholds: Thresholds, settings: Settings
     ratio = quantity(values, "norm_ratio")
     if ratio is None or thresholds.norm_ratio_low <= ratio <= thresholds.norm_ratio_high:
         return []
-    low = ratio < thresholds.norm_ratio_low
-    threshold, other = (
-        (thresholds.norm_ratio_low, thresholds.norm_ratio_high)
-        if low
-        else (thresholds.norm_ratio_high, thresholds.norm_ratio_low)
-    )
-    balanced = f"{{threshold}} to {number(other)}" if low else f"{number(other)} to {{threshold}}"
-    pattern = f"graph and text differ in size: norm ratio {{value}}; balanced is {balanced}"
-    advice = settings.advise(SMALLER_SCALE if low else LARGER_SCALE)
-    if advice:
-        advice += "; `analysis diagnose` proposes a number"
-    return [finding("info", "norm_ratio", ratio, threshold, pattern, advice, settings.layer)]
+    low, high = thresholds.norm_ratio_low, thresholds.norm_ratio_high
+    pattern = f"graph and text differ in size: norm ratio {{value}}; balanced is {number(low)} to {number(high)}"
+    advice = settings.advise(SMALLER_SCALE if ratio < low else LARGER_SCALE)
+    advice += "; `analysis diagnose` proposes a number" if advice else ""
+    return [finding("info", "norm_ratio", ratio, low if ratio < low else high, pattern, advice, settings.layer)]
 
 
 def text_norm_findings(values: Quantities, thresholds: Thresholds, settings: Settings = UNKNOWN) -> list[Finding]:
@@ -49,23 +42,19 @@ def text_norm_findings(values: Quantities, thresholds: Thresholds, settings: Set
     for name, (low, high) in borders.items():
         norm = quantity(values, name)
         if norm is not None and not low <= norm <= high:
-            threshold = low if norm < low else high
             pattern = f"{name} {{value}} is outside the usual {number(low)} to {number(high)}"
-            findings.append(finding("info", name, norm, threshold, pattern, "check the text encoder", settings.layer))
+            threshold, advice = low if norm < low else high, "check the text encoder"
+            findings.append(finding("info", name, norm, threshold, pattern, advice, settings.layer))
     return findings
 
 
 def cosine_findings(values: Quantities, thresholds: Thresholds, settings: Settings = UNKNOWN) -> list[Finding]:
     """Cosine of h and u."""
     cosine = quantity(values, "cosine")
-    if cosine is None:
-        return []
-    if cosine < thresholds.cosine_poor:
-        pattern = "graph and text point apart: cosine {value} is below {threshold}"
-        advice = settings.advise(CONTRAST)
+    if cosine is not None and cosine < thresholds.cosine_poor:
+        pattern, advice = "graph and text point apart: cosine {value} is below {threshold}", settings.advise(CONTRAST)
         return [finding("info", "cosine_poor", cosine, thresholds.cosine_poor, pattern, advice, settings.layer)]
-    if thresholds.cosine_good_low <= cosine <= thresholds.cosine_good_high:
-        high = number(thresholds.cosine_good_high)
+    if cosine is not None and thresholds.cosine_good_low <= cosine <= thresholds.cosine_good_high:
         high = number(thresholds.cosine_good_high)
         pattern = f"graph and text are well aligned: cosine {{value}} is in {{threshold}} to {high}"
         return [finding("info", "cosine_good", cosine, thresholds.cosine_good_low, pattern, "", settings.layer)]
@@ -77,17 +66,14 @@ def change_findings(values: Quantities, thresholds: Thresholds, settings: Settin
     change = quantity(values, "relative_change")
     if change is None or thresholds.change_idle <= change <= thresholds.change_drowning:
         return []
-    if change < thresholds.change_idle:
-        pattern = "the fusion is idle: the text changes its output by {value}, less than {threshold}"
-        advice = settings.advise(LARGER_SCALE, OTHER_LAYER, otherwise="give the text more weight, or fuse elsewhere")
-        return [
-            finding("warning", "fusion_idle", change, thresholds.change_idle, pattern, advice, settings.layer, True)
-        ]
+    rule, threshold = "fusion_drowning", thresholds.change_drowning
     pattern = "the text drowns the graph: it changes the fusion's output by {value}, more than {threshold}"
     advice = settings.advise(SMALLER_SCALE, MORE_DROPOUT, FEWER_LAYERS, otherwise="give the text less weight")
-    return [
-        finding("warning", "fusion_drowning", change, thresholds.change_drowning, pattern, advice, settings.layer, True)
-    ]
+    if change < thresholds.change_idle:
+        rule, threshold = "fusion_idle", thresholds.change_idle
+        pattern = "the fusion is idle: the text changes its output by {value}, less than {threshold}"
+        advice = settings.advise(LARGER_SCALE, OTHER_LAYER, otherwise="give the text more weight, or fuse elsewhere")
+    return [finding("warning", rule, change, threshold, pattern, advice, settings.layer, True)]
 
 
 def reliance_findings(reliance: float | None, thresholds: Thresholds) -> list[Finding]:

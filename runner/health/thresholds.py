@@ -107,12 +107,10 @@ def overridden(
     types |= dict.fromkeys(declared, float)
     for name, value in (values or {}).items():
         if name not in types:
-            problem = Problem("no such threshold", f"health.{name}", file, nearest=nearest(str(name), types))
-            problems.append(problem)
-        elif types[name] is bool and value in (True, False):
-            accepted[name] = bool(value)
-        elif types[name] is float and _is_number(value):
-            accepted[name] = float(value)
+            guess = nearest(str(name), types)
+            problems.append(Problem("no such threshold", f"health.{name}", file, nearest=guess))
+        elif value in (True, False) if types[name] is bool else _is_number(value):
+            accepted[name] = value if types[name] is bool else float(value)
         else:
             allowed = "true or false" if types[name] is bool else "a number"
             problems.append(Problem(f"found {value!r}", f"health.{name}", file, allowed=allowed))

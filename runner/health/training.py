@@ -17,12 +17,9 @@ History = Sequence[Mapping[str, Any]]  # the records of metrics.jsonl, one an ep
 
 def series(history: History, name: str) -> list[float]:
     """The values of one metric by epoch; epochs without it are left out, NaN and infinities stay."""
-    values = [record.get(name) for record in history]
-    return [value for value in map(_as_float, values) if value is not None]
-
-
-def _as_float(value: Any) -> float | None:
-    return value if value.__class__ is float else as_number(value)
+    values = (record.get(name) for record in history)
+    floats = (value if value.__class__ is float else as_number(value) for value in values)
+    return [value for value in floats if value is not None]
 
 
 def non_finite_findings(history: History, settings: Settings = UNKNOWN) -> list[Finding]:
@@ -51,9 +48,7 @@ def spike_findings(losses: Sequence[float], thresholds: Thresholds) -> list[Find
     """A loss above `spike` times the median of all losses before it."""
     ordered: list[float] = []
     spikes, highest = 0, 0.0
-    for loss in losses:
-        if not math.isfinite(loss):
-            continue
+    for loss in filter(math.isfinite, losses):
         count = len(ordered)
         if count >= 3 and loss > thresholds.spike * ordered[0]:  # the median is no smaller
             median = (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
@@ -62,11 +57,9 @@ def spike_findings(losses: Sequence[float], thresholds: Thresholds) -> list[Find
         insort(ordered, loss)
     if not spikes:
         return []
-    often = "once" if spikes == 1 else f"{spikes} times"
+    often, advice = "once" if spikes == 1 else f"{spikes} times", "a smaller learning rate, or more warm-up"
     pattern = f"the loss jumped {often}, up to {{value}} × its running median (limit {{threshold}})"
-    return [
-        finding("warning", "loss_spike", highest, thresholds.spike, pattern, "a smaller learning rate, or more warm-up")
-    ]
+    return [finding("warning", "loss_spike", highest, thresholds.spike, pattern, advice)]
 
 
 def plateau_findings(values: Sequence[float], mode: str, thresholds: Thresholds) -> list[Finding]:
@@ -95,15 +88,12 @@ def under_trained_findings(
 
     `rates`: the learning rate of each epoch; without it nobody knows, and it is information.
     """
-    if best_epoch is None or epochs is None or epochs < 2 or best_epoch < epochs:
-        return []
-    if rates and rates[-1] <= thresholds.annealed * max(rates):
+    annealed = bool(rates) and rates[-1] <= thresholds.annealed * max(rates)
+    if best_epoch is None or epochs is None or epochs < 2 or best_epoch < epochs or annealed:
         return []
     pattern = "under-trained: the best epoch ({value}) is the last of {threshold}"
-    level, advice = (
-        ("warning", "more epochs") if rates else ("info", "more epochs, unless the learning rate ended at zero")
-    )
-    return [finding(level, "under_trained", float(best_epoch), float(epochs), pattern, advice)]  # type: ignore[arg-type]
+    advice = "more epochs" + ("" if rates else ", unless the learning rate ended at zero")
+    return [finding("warning" if rates else "info", "under_trained", best_epoch, epochs, pattern, advice)]
 
 
 def rise(values: Sequence[float]) -> float:
@@ -125,20 +115,14 @@ def over_fitted_findings(
 
     `curve`: the validation error of every epoch.
     """
-    if (
-        train_error is None
-        or val_error is None
-        or not train_error > 0
-        or not val_error > thresholds.over_fitted * train_error
-    ):
+    if not train_error or val_error is None or train_error < 0 or not val_error > thresholds.over_fitted * train_error:
         return []
     ratio, last = val_error / train_error, _last_part(curve, thresholds)
     rising = rise(curve[len(curve) - last :]) > thresholds.rising
     far = ratio > thresholds.over_fitted_far
     threshold = thresholds.over_fitted_far if far else thresholds.over_fitted
     pattern = "over-fitted: validation error is {value} × the train error (limit {threshold})"
-    if rising:
-        pattern += f", and rises over the last {last} of {len(curve)} epochs"
+    pattern += f", and rises over the last {last} of {len(curve)} epochs" if rising else ""
     advice = "more items, more dropout or weight decay, early stopping"
     return [finding("warning" if far or rising else "info", "over_fitted", ratio, threshold, pattern, advice)]
 
@@ -153,29 +137,23 @@ def standard_deviation(values: Sequence[float]) -> float | None:
 
 def constant_findings(prediction_sd: float | None, target_sd: float | None, thresholds: Thresholds) -> list[Finding]:
     """Validation predictions that hardly vary."""
-    if prediction_sd is None or not target_sd:
+    if prediction_sd is None or not target_sd or prediction_sd >= thresholds.constant_spread * target_sd:
         return []
-    spread = prediction_sd / target_sd
-    if spread >= thresholds.constant_spread:
-        return []
+    spread, limit = prediction_sd / target_sd, thresholds.constant_spread
     pattern = "constant predictions: they spread {value} as much as the targets (limit {threshold})"
     advice = "check the learning rate and the targets; train longer"
-    return [
-        finding("blocking", "constant_predictions", spread, thresholds.constant_spread, pattern, advice, percent=True)
-    ]
+    return [finding("blocking", "constant_predictions", spread, limit, pattern, advice, percent=True)]
 
 
 def transfer_findings(
     val: float | None, test: float | None, test_of_mean: float | None, thresholds: Thresholds
 ) -> list[Finding]:
     """Test far worse than validation, or no better than predicting the mean: shown, never used for choosing."""
-    if test is None:
-        return []
     advice = "compare how the two splits were drawn; this takes no part in the choice"
-    if test_of_mean and test >= test_of_mean:
+    if test is not None and test_of_mean and test >= test_of_mean:
         pattern = "bad transfer: the test error is {value} × that of predicting the mean, not below {threshold}"
         return [finding("warning", "transfer", test / test_of_mean, 1.0, pattern, advice)]
-    if val and val > 0 and test > thresholds.transfer * val:
+    if test is not None and val and val > 0 and test > thresholds.transfer * val:
         pattern = "bad transfer: the test error is {value} × the validation error (limit {threshold})"
         return [finding("warning", "transfer", test / val, thresholds.transfer, pattern, advice)]
     return []
@@ -190,13 +168,14 @@ def weak_findings(
     """All variants together: `errors` their validation errors, `mean_predictor` the error of predicting the mean."""
     if not errors or not mean_predictor or min(errors) <= thresholds.weak_share * mean_predictor:
         return []
-    share = min(errors) / mean_predictor
-    seen = f"the best has {{value}} of the error of predicting the mean ({number(mean_predictor)}), above {{threshold}}"
-    advice = f"more items{_twice(params, 'data', 'train')}, more epochs{_twice(params, 'train', 'epochs')}, "
-    return [
-        finding("warning", "all_weak", share, thresholds.weak_share, f"every variant is weak: {seen}",
-                f"{advice}half or twice the learning rate", percent=True)
-    ]  # fmt: skip
+    share, more = (
+        min(errors) / mean_predictor,
+        [_twice(params, *key) for key in (("data", "train"), ("train", "epochs"))],
+    )
+    of_mean = f"{{value}} of the error of predicting the mean ({number(mean_predictor)}), above {{threshold}}"
+    pattern = f"every variant is weak: the best has {of_mean}"
+    advice = f"more items{more[0]}, more epochs{more[1]}, half or twice the learning rate"
+    return [finding("warning", "all_weak", share, thresholds.weak_share, pattern, advice, percent=True)]
 
 
 def _twice(params: Mapping[str, Any] | None, section: str, key: str) -> str:

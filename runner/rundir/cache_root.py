@@ -1,4 +1,4 @@
-"""Where results that are computed once lie, for one person; who else could write there; for which runs they are there."""
+"""The cache of one person: where it lies, who else could write there, and for which runs it was filled."""
 
 from __future__ import annotations
 
