@@ -22,9 +22,10 @@ from runner.commands.status import value_of
 from runner.commands.tables import Column, fitted
 from runner.config import experiment_file
 from runner.config.experiment_file import ExperimentFile
-from runner.config.quantities import counted
+from runner.config.quantities import counted, shortened
 from runner.config.ranking import resolved_select
 from runner.config.validation import problems
+from runner.config.yaml_source import Key
 from runner.errors import CommandFailed, ConfigError, Mistakes
 from runner.files import content, read_json_lines, read_mapping
 from runner.matrix.expansion import Expansion, Run, baseline_of
@@ -85,8 +86,10 @@ def adopt(config: Path, root: Path, overrides: Sequence[str], dry_run: bool) -> 
     expansion = _expansion(file, section, adoptable)
     directory = ExperimentDir(root / file.experiment.experiment)
     if directory.manifest.exists() and not manifest.read(directory).adopted:
-        what = f"{directory.path} holds runs that were submitted; what is adopted needs an experiment of its own"
-        raise CommandFailed(what, next_command=f"another name at `experiment` of {config}")
+        raise CommandFailed(
+            f"{directory.path} holds runs that were submitted; what is adopted needs an experiment of its own",
+            next_command=f"another name at `experiment` of {config}",
+        )
     if dry_run:
         with TemporaryDirectory(prefix="runner-adopt-") as folder:
             return _read(ExperimentDir(Path(folder)), directory, expansion, adoptable)
@@ -104,12 +107,12 @@ def _load(config: Path, overrides: Sequence[str]) -> tuple[ExperimentFile, Adopt
     mistakes = Mistakes([*file.mistakes, *next_problems(file)])
     with mistakes.gathered():
         refuse_unknown_thresholds(file, ())
-    for key in _OF_STARTED_RUNS:
-        if key in keys:
-            what = "belongs to runs that are started; the values of adopted ones come from their folders or their study"
-            mistakes.problems.append(
-                file.source.problem((key,), what, allowed="adopt: {values: {…}} for names in paths")
-            )
+    what = "belongs to runs that are started; the values of adopted ones come from their folders or their study"
+    mistakes.problems += [
+        file.source.problem((key,), what, allowed="adopt: {values: {…}} for names in paths")
+        for key in _OF_STARTED_RUNS
+        if key in keys
+    ]
     try:
         section = AdoptParams.model_validate(keys["adopt"])
     except ValidationError as error:
@@ -124,9 +127,13 @@ def _at_its_key(file: ExperimentFile, section: AdoptParams) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        key = ("adopt", "optuna") if section.optuna else ("adopt", "folders")
         what = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
-        raise ConfigError([file.source.problem(key, what)]) from None
+        raise ConfigError([file.source.problem(_place(section), what)]) from None
+
+
+def _place(section: AdoptParams) -> Key:
+    """The key that names the runs."""
+    return "adopt", "optuna" if section.optuna else "folders"
 
 
 def _expansion(file: ExperimentFile, section: AdoptParams, adoptable: Adoptable) -> Expansion:
@@ -137,20 +144,18 @@ def _expansion(file: ExperimentFile, section: AdoptParams, adoptable: Adoptable)
     points: dict[str, Point] = {}
     first: dict[tuple[str, int], AdoptedRun] = {}
     mistakes = Mistakes()
-    where = ("adopt", "optuna" if section.optuna else "folders")
+    where = _place(section)
     for number, adopted in enumerate(adoptable.runs, 1):
         axes = {f"values.{name}": value for name, value in adopted.values.items()}
-        variant = adopted.name or variant_label(axes, names)
-        if (other := first.setdefault((variant, adopted.seed), adopted)) is not adopted:
-            what = f"{other.place} and {adopted.place} are both {variant}, seed {adopted.seed}"
+        variant, seed = adopted.name or variant_label(axes, names), adopted.seed
+        if (other := first.setdefault((variant, seed), adopted)) is not adopted:
+            what = f"{other.place} and {adopted.place} are both {variant}, seed {seed}"
             allowed = "a pattern with a name for what differs, or one of them moved away"
             mistakes.problems.append(file.source.problem(where, what, allowed=allowed))
         points[variant] = Point(axes, (where,) * len(axes), adopted.name)
-        params = {"values": {**section.values, **adopted.values, "seed": adopted.seed}}
+        params = {"values": {**section.values, **adopted.values, "seed": seed}}
         hashed = digest("adopt", [f'"params":{canonical_json(params)}'])
-        runs.append(
-            Run(number, run_id(slug(variant), adopted.seed, hashed), variant, adopted.seed, axes, params, hashed, None)
-        )
+        runs.append(Run(number, run_id(slug(variant), seed, hashed), variant, seed, axes, params, hashed, None))
     if not runs:
         what = "names no run" + "".join(f"; {note}" for note in adoptable.notes)
         mistakes.problems.append(file.source.problem(where, what))
@@ -224,8 +229,7 @@ def lines(adoption: Adoption, dry_run: bool) -> list[str]:
             remarks.setdefault(remark, []).append(f"#{row.run.number}")
     remarks |= {note: [] for note in adoption.notes}
     for remark, numbers in list(remarks.items())[:NOTES_SHOWN]:
-        shown = ", ".join(numbers[:NOTES_SHOWN]) + (", …" if len(numbers) > NOTES_SHOWN else "")
-        text.append(f"{shown}: {remark}" if shown else remark)
+        text.append(": ".join(filter(None, (shortened(numbers, NOTES_SHOWN), remark))))
     if len(remarks) > NOTES_SHOWN:
         text.append(f"… and {len(remarks) - NOTES_SHOWN} more remarks; adopted.json of each run has its own")
     return [*text, f"next: analysis summarize {name}" if not dry_run else "next: the same without --dry-run"]

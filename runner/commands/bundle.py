@@ -38,8 +38,10 @@ def bundle(directory: ExperimentDir, archive: Path) -> Bundle:
     manifest.read(directory)
     refuse_links(*directory.folders)
     if archive.exists() or archive.absolute().is_relative_to(directory.path.absolute()):
-        why = "exists" if archive.exists() else "lies inside the experiment"
-        raise UserError(f"{archive} {why}", next_command="runner bundle EXPERIMENT --output ANOTHER.tar.gz")
+        raise UserError(
+            f"{archive} {'exists' if archive.exists() else 'lies inside the experiment'}",
+            next_command="runner bundle EXPERIMENT --output ANOTHER.tar.gz",
+        )
     packed: Counter[bool] = Counter()
     try:
         with replacing(archive) as half, tarfile.open(half, "w:gz", compresslevel=6) as tar:

@@ -106,8 +106,7 @@ def _size(path: Path) -> int:
 
 def checked(chosen: Mapping[str, bool]) -> list[str]:
     """The kinds that were chosen; UserError where none was."""
-    kinds = [kind for kind, wanted in chosen.items() if wanted]
-    if not kinds:
+    if not any(chosen.values()):
         what = "\n".join(f"    --{kind}: {text}" for kind, text in KINDS.items())
         raise UserError(f"nothing was chosen; choose what to remove, and look first with --dry-run\n{what}")
-    return kinds
+    return [kind for kind, wanted in chosen.items() if wanted]

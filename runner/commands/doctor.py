@@ -66,11 +66,11 @@ def _limits(cluster: SlurmCluster, resources: Resources) -> Iterator[Finding]:
     except UserError as error:
         yield Finding("partition", False, "; ".join(line.strip() for line in error.message.splitlines()))
         return
-    longest = human_seconds(limit.seconds) if limit.seconds else "no limit"
-    at_once = f"{most:,} at once" if most else "no limit known at once"
     yield Finding("slurmctld", True, f"answers; {waiting} array tasks of yours in the queue")
     if limits.takes_whole_memory(Resources(), cluster):
         yield Finding("memory", None, f"where {WHOLE_MEMORY}")
+    longest = human_seconds(limit.seconds) if limit.seconds else "no limit"
+    at_once = f"{most:,} at once" if most else "no limit known at once"
     yield Finding("limits", None, f"arrays of up to {size:,} tasks, {at_once}; longest run {longest}")
 
 
@@ -85,8 +85,7 @@ def _node(cluster: SlurmCluster, resources: Resources, folder: Path) -> Iterator
     commands = SlurmCommands(cluster.commands)
     folder = folder.absolute() / f"doctor-{secrets.token_hex(4)}"
     folder.mkdir(parents=True)
-    cache = cache_root(cluster.cache)
-    probe = Probe(str(folder), str(cache.absolute()), resources.gpus > 0, LIMIT_SECONDS)
+    probe = Probe(str(folder), str(cache_root(cluster.cache)), resources.gpus > 0, LIMIT_SECONDS)
     params = slurm.parameters("runner-doctor", "doctor", resources, None, cluster, environment(cluster, resources))
     params["signal_delay_s"] = WARNING_SECONDS
     try:
@@ -103,8 +102,7 @@ def _node(cluster: SlurmCluster, resources: Resources, folder: Path) -> Iterator
 
 def _job(commands: SlurmCommands, job: str, folder: Path, resources: Resources) -> Iterator[Finding]:
     began = time.monotonic()
-    started = _await(lambda: _state(commands, job) not in slurm.PENDING, START_SECONDS)
-    if not started:
+    if not _await(lambda: _state(commands, job) not in slurm.PENDING, START_SECONDS):
         reason = next((e.reason for e in slurm.queue(commands) if e.job_id == job), "")
         yield Finding("a job", None, f"still waits after {START_SECONDS} s ({reason}); the node was not examined")
         return
@@ -127,20 +125,16 @@ def _job(commands: SlurmCommands, job: str, folder: Path, resources: Resources) 
 
 def _warning(commands: SlurmCommands, job: str, folder: Path) -> Finding:
     """Whether Slurm's own signal comes before the time limit, and leaves a run the time for its checkpoint."""
-
-    def signal_or_end() -> Any:
-        return read_json(folder / "signal.json") or (_state(commands, job) == "GONE" and "gone")
-
-    heard = _await(signal_or_end, SIGNAL_SECONDS)
+    signal = folder / "signal.json"
+    heard = _await(lambda: read_json(signal) or (_state(commands, job) == "GONE" and "gone"), SIGNAL_SECONDS)
     if heard == "gone":
-        heard = _await(lambda: read_json(folder / "signal.json"), 5)  # a shared file system takes its time
+        heard = _await(lambda: read_json(signal), 5)  # a shared file system takes its time
     if not heard:
         lost = "a run would be killed at its time limit, and lose what it did since its last checkpoint"
         return Finding("warning signal", False, f"did not come, or ended the job at once: {lost}")
     early = LIMIT_SECONDS - float(heard["seconds_after_start"])
-    return Finding(
-        "warning signal", True, f"came {early:.0f} s before the time limit, as a run needs for its checkpoint"
-    )
+    what = f"came {early:.0f} s before the time limit, as a run needs for its checkpoint"
+    return Finding("warning signal", True, what)
 
 
 def _state(commands: SlurmCommands, job: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.table import Table
 from runner.commands.loading import Loaded, units_in_words
 from runner.commands.tables import Column, fitted
 from runner.config.quantities import counted, human_seconds
-from runner.matrix.expansion import Expansion, Run
+from runner.matrix.expansion import Expansion
 from runner.matrix.resolution import Replaced, replaced
 from runner.matrix.run_id import value_label
 from runner.rundir.manifest import run_ids
@@ -36,22 +37,14 @@ def as_json(loaded: Loaded) -> str:
 
 def as_csv(loaded: Loaded) -> str:
     """One row per run: number, id, variant, seed, and one column per axis (lists and mappings as JSON)."""
-    made: dict[int, str] = {}  # values of the matrix are few objects in many runs
+    values = {id(value): value for run in loaded.expansion.runs for value in run.axes.values()}  # few, in many runs
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
     rows = (
         {"number": run.number, "run_id": run.run_id, "variant": run.variant, "seed": run.seed}
-        | {key: _cell(value, made) for key, value in run.axes.items()}
+        | {key: texts[id(value)] for key, value in run.axes.items()}
         for run in loaded.expansion.runs
     )
     return csv_text(["number", "run_id", "variant", "seed", *loaded.expansion.axes], rows)
-
-
-def _cell(value: Any, made: dict[int, str]) -> str:
-    if isinstance(value, str):
-        return value
-    text = made.get(id(value))
-    if text is None:
-        text = made[id(value)] = json.dumps(value)
-    return text
 
 
 def as_table(loaded: Loaded, width: int) -> Table:
@@ -62,17 +55,13 @@ def as_table(loaded: Loaded, width: int) -> Table:
     return fitted(
         [
             Column("#", [str(run.number) for run in runs], right=True),
-            Column("variant", [_variant(run, expansion.baseline) for run in runs], fold=True),
+            Column("variant", [run.variant + " *" * (run.variant == expansion.baseline) for run in runs], fold=True),
             Column("seed", [str(run.seed) for run in runs], right=True),
             Column("state", [states[run.run_id].state for run in runs]),
             Column("run", [run.run_id for run in runs], keep=1),
         ],
         width,
     )
-
-
-def _variant(run: Run, baseline: str | None) -> str:
-    return f"{run.variant} *" if run.variant == baseline else run.variant
 
 
 def lines(loaded: Loaded) -> Iterator[str]:
@@ -94,10 +83,9 @@ def lines(loaded: Loaded) -> Iterator[str]:
     yield from _replaced(loaded)
     select = experiment.select
     yield f"ranked by {select.metric}, the {'smaller' if select.mode == 'min' else 'larger'} the better"
-    axes = set(expansion.axes)
-    shared = [f"{key}={value_label(value)}" for key, value in _flat(experiment.params) if key not in axes]
-    if shared:
-        yield "params, where a variant sets nothing else: " + " ".join(shared)
+    flat = (item for item in _flat(experiment.params) if item[0] not in expansion.axes)
+    if shared := " ".join(f"{key}={value_label(value)}" for key, value in flat):
+        yield f"params, where a variant sets nothing else: {shared}"
     yield from units_in_words(loaded)
     yield from _costs(loaded)
 
@@ -114,8 +102,7 @@ def _replaced(loaded: Loaded) -> Iterator[str]:
                 variants.setdefault(one, []).append(variant)
     for one, names in list(variants.items())[:REPLACED_ROWS]:
         listed = f"{names[0]} and {len(names) - 1:,} more" if len(names) > 1 else names[0]
-        options = ", ".join(one.lost)
-        yield f"in {listed} {one.key} is {one.after} instead of {one.before}; not used there: {options}"
+        yield f"in {listed} {one.key} is {one.after} instead of {one.before}; not used there: {', '.join(one.lost)}"
     if len(variants) > REPLACED_ROWS:
         yield f"… and {len(variants) - REPLACED_ROWS:,} more sections that are replaced by another kind"
 
@@ -123,16 +110,12 @@ def _replaced(loaded: Loaded) -> Iterator[str]:
 def _counts(loaded: Loaded) -> str:
     """How many runs there are, and how many of them the directory knows."""
     expansion, seeds = loaded.expansion, loaded.experiment.matrix.seeds
-    listed = {run.run_id for run in expansion.runs}
-    existing = set()
-    if loaded.directory.runs.is_dir():
-        existing = {entry.name for entry in loaded.directory.runs.iterdir() if entry.is_dir()}
-    planned = run_ids(loaded.directory)
+    listed, existing = {run.run_id for run in expansion.runs}, loaded.directory.existing()
     rounds = "in all rounds" if loaded.experiment.search else f"× {counted(len(seeds), 'seed')}"
-    of = f"{counted(len(expansion.variants), 'variant')} {rounds}"
     return (
-        f"{counted(len(listed), 'run')} ({of}): {len(listed - existing):,} new, {len(listed & existing):,} unchanged; "
-        f"{len(planned - listed):,} submitted earlier that the file no longer has"
+        f"{counted(len(listed), 'run')} ({counted(len(expansion.variants), 'variant')} {rounds}): "
+        f"{len(listed - existing):,} new, {len(listed & existing):,} unchanged; "
+        f"{len(run_ids(loaded.directory) - listed):,} submitted earlier that the file no longer has"
     )
 
 
@@ -149,8 +132,7 @@ def _costs(loaded: Loaded) -> Iterator[str]:
     runs, experiment = loaded.expansion.runs, loaded.experiment
     estimate = getattr(loaded.task, "disk_bytes", None)
     if estimate is not None:
-        looked_at = runs[:1000]
-        total = sum(estimate(run.params) for run in looked_at) * len(runs) / len(looked_at)
+        total = statistics.fmean(estimate(run.params) for run in runs[:1000]) * len(runs)
         yield f"estimated disk: {total / 1e9:.1f} GB"
     if experiment.resources.time:
         tasks = array_tasks(runs, experiment.array)

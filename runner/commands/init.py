@@ -48,8 +48,7 @@ def hinted(name: str, text: str) -> str:
 def write(folder: Path, force: bool) -> list[Path]:
     """Write the starters into `folder`; UserError, and nothing written, when one exists and `force` is not given."""
     wanted = {folder / name: hinted(name, text) for name, text in starters().items()}
-    existing = [path for path in wanted if path.exists()]
-    if existing and not force:
+    if (existing := [path for path in wanted if path.exists()]) and not force:
         raise UserError(
             f"{existing[0]} exists" + (f" and {len(existing) - 1} more" if len(existing) > 1 else ""),
             next_command="runner init --force, which overwrites them",
@@ -66,11 +65,10 @@ class Described(GenerateJsonSchema):
     """With the comment of every field as its description, which editors show."""
 
     def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
-        described = super().model_schema(schema)
-        explained = comments(schema["cls"])
+        described, explained = super().model_schema(schema), comments(schema["cls"])
         for name, field in described.get("properties", {}).items():
-            if name in explained and "description" not in field:
-                field["description"] = explained[name]
+            if name in explained:
+                field.setdefault("description", explained[name])
         return described
 
 
@@ -88,15 +86,11 @@ def experiment_schema(task: str) -> dict[str, Any]:
         section: dict[str, Any] = model.model_json_schema(schema_generator=Described)
         definitions |= section.pop("$defs", {})
         definitions[name.title()] = {key: value for key, value in section.items() if key != "required"}
-        field = whole["properties"][name]
-        whole["properties"][name] = {"$ref": f"#/$defs/{name.title()}", **_description(field)}
+        described = {key: text for key, text in whole["properties"][name].items() if key == "description"}
+        whole["properties"][name] = {"$ref": f"#/$defs/{name.title()}", **described}
     return whole
 
 
 def cluster_schema() -> dict[str, Any]:
     """Of a cluster file, of either kind."""
     return TypeAdapter(LocalCluster | SlurmCluster).json_schema(schema_generator=Described)
-
-
-def _description(field: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in field.items() if key == "description"}

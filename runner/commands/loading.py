@@ -98,15 +98,16 @@ def load_cluster(loaded: Loaded, name: str | None) -> Destination:
 
 def refuse_bad_data(loaded: Loaded, runs: Sequence[Run]) -> None:
     """Raise ConfigError where a look at all that `runs` will read shows mistakes; may take as long as reading it."""
-    if problems := _task_problems(loaded.task, loaded.expansion, runs, [], "inspect"):
-        next_command = f"after fixing the data: runner submit {loaded.expansion.file.path} --dry-run"
-        raise ConfigError(problems, next_command=next_command)
+    Mistakes(
+        _task_problems(loaded.task, loaded.expansion, runs, [], "inspect"),
+        next_command=f"after fixing the data: runner submit {loaded.expansion.file.path} --dry-run",
+    ).refuse()
 
 
 def refuse_missing(loaded: Loaded, runs: Sequence[Run]) -> None:
     """Raise ConfigError where `runs` need what is not on this machine, but could be fetched before they start."""
-    if problems := _task_problems(loaded.task, loaded.expansion, runs, [], "missing"):
-        raise ConfigError(problems, next_command=f"runner prepare {loaded.expansion.file.path}")
+    problems = _task_problems(loaded.task, loaded.expansion, runs, [], "missing")
+    Mistakes(problems, next_command=f"runner prepare {loaded.expansion.file.path}").refuse()
 
 
 def refuse_without_time(file: ExperimentFile, cluster: Cluster) -> None:
@@ -170,13 +171,12 @@ def _with_known_names(expansion: Expansion, directory: ExperimentDir) -> Expansi
 
     The seed and eight digits of the hash find such a directory; that its parameters are the same decides.
     """
-    existing = {entry.name for entry in directory.runs.iterdir()} if directory.runs.is_dir() else set()
-    if existing:
-        ends = {_end(name): name for name in existing}
-        for at, run in enumerate(expansion.runs):
-            known = ends.get(_end(run.run_id))
-            if known is not None and run.run_id not in existing and _params_of(directory.run(known)) == run.params:
-                expansion.runs[at] = replace(run, run_id=known)
+    existing = directory.existing()
+    ends = {_end(name): name for name in existing}
+    for at, run in enumerate(expansion.runs if existing else ()):
+        known = ends.get(_end(run.run_id))
+        if known is not None and run.run_id not in existing and _params_of(directory.run(known)) == run.params:
+            expansion.runs[at] = replace(run, run_id=known)
     return expansion
 
 
@@ -225,23 +225,25 @@ def _task_problems(
     method: Literal["check", "inspect", "missing"] = "check",
 ) -> list[Problem]:
     """What the task itself finds: a target that the data lacks, more crystals than there are."""
-    look = getattr(task, method, None)
+    look, key_of = getattr(task, method, None), getattr(task, "check_key", None)
     if look is None:
         return []
-    problems = []
     distinct: dict[Any, tuple[str, dict[str, Any]]] = {}
-    key_of = getattr(task, "check_key", None)
     for run in runs:
         # equal sections of runs are one object, so identity tells which were looked at
         key = key_of(run.model) if key_of else tuple(map(id, run.params.values()))
         distinct.setdefault(key, (run.variant, run.params))
     distinct |= {id(params): (variant, params) for variant, params in rests}
-    for variant, params in distinct.values():
-        report = expansion.reporter(variant)
-        for problem in look(params):
-            where = tuple(problem.key.split(".")) if problem.key else ()
-            problems.append(report(where, problem.what, allowed=problem.allowed, nearest=problem.nearest))
-    return problems
+    return [
+        expansion.reporter(variant)(
+            tuple(problem.key.split(".")) if problem.key else (),
+            problem.what,
+            allowed=problem.allowed,
+            nearest=problem.nearest,
+        )
+        for variant, params in distinct.values()
+        for problem in look(params)
+    ]
 
 
 def _destination(file: ExperimentFile, name: str | None) -> Destination:

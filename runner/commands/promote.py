@@ -54,9 +54,8 @@ def promote(directory: ExperimentDir, config: str | None, top: int | None, incom
 
 def _refuse_incomplete(directory: ExperimentDir, allowed: bool) -> None:
     counts = take(directory).counts
-    left = {state: number for state, number in counts.items() if state not in ("completed", "dropped")}
-    if left and not allowed:
-        listed = ", ".join(f"{number} {state}" for state, number in left.items())
+    listed = ", ".join(f"{counts[state]} {state}" for state in counts if state not in ("completed", "dropped"))
+    if listed and not allowed:
         raise UserError(
             f"{directory.path.name} is not complete ({listed}); a promotion now could leave out the best",
             next_command=f"runner status {directory.path.name}, or runner promote {directory.path.name} --incomplete",
@@ -89,8 +88,8 @@ def _checkpoint(summary: Summary, variant: Variant) -> str | None:
     """The best epoch of the variant's best seed; None where it is not kept."""
     select, directory = summary.collection.manifest.select, summary.collection.directory
     best_first = sorted(variant.scored, key=lambda run: select.sign * run.record.metrics[select.metric])
-    kept = (directory.run(run.run_id).best_checkpoint for run in best_first)
-    return next((str(path) for path in kept if path.exists()), None)
+    checkpoints = (directory.run(run.run_id).best_checkpoint for run in best_first)
+    return next((str(path) for path in checkpoints if path.exists()), None)
 
 
 def summarize(directory: ExperimentDir) -> Summary:
@@ -101,8 +100,6 @@ def summarize(directory: ExperimentDir) -> Summary:
 
 
 def _text(previous: str, template: str, promoted: list[Promoted], left_out: list[str], content: dict[str, Any]) -> str:
-    lines = [f"Written by `runner promote {previous}` from {template}; promoted:"]
-    for variant in promoted:
-        facts = ", ".join(f"{key} {value_label(value)}" for key, value in variant.origin.items())
-        lines.append(f"{variant.variant}: {facts}")
-    return dump(content, *lines, *left_out)
+    facts = [", ".join(f"{key} {value_label(value)}" for key, value in one.origin.items()) for one in promoted]
+    lines = [f"{variant.variant}: {fact}" for variant, fact in zip(promoted, facts, strict=True)]
+    return dump(content, f"Written by `runner promote {previous}` from {template}; promoted:", *lines, *left_out)

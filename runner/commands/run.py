@@ -30,8 +30,8 @@ def prepare(loaded: Loaded, name: str) -> RunDir:
         manifest.write(loaded.directory, loaded.expansion, loaded.experiment.task, loaded.advice)
     target = loaded.directory.run(run.run_id)
     if run_state(target).state not in ("completed", "running"):
-        config = loaded.expansion.file.path.absolute()
-        origin = Origin([], "local", str(Path.cwd()), config_dir=str(config.parent))
+        folder = str(loaded.expansion.file.path.absolute().parent)
+        origin = Origin([], "local", str(Path.cwd()), config_dir=folder)
         write_run(loaded.directory, loaded.expansion, run, RetryPlan(loaded.experiment.resources), origin)
     return target
 

@@ -127,7 +127,7 @@ def watch(directory: ExperimentDir, cluster: Cluster, only: Sequence[str] = (), 
     path = ExperimentDir(directory.path.absolute())
     sent = manifest.submissions(path)
     jobs = {chunk.job_id for chunk in sent[-1].chunks if chunk.job_id and sent[-1].kind == "slurm"}
-    jobs |= {place.job.partition("_")[0] for place in look(path).places.values() if not place.job.startswith("pool ")}
+    jobs |= {place.job.partition("_")[0] for place in look(path).places.values() if not place.in_pool}
     asked = cluster.supervisor
     resources = Resources.of_job(asked.time, memory=asked.memory, partition=asked.partition)
     variables = submission.environment(cluster, resources)

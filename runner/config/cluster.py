@@ -177,7 +177,7 @@ def load(name: str, beside: Path) -> Cluster:
 def _checked(source: yaml_source.Source) -> Cluster:
     mistakes = Mistakes(list(source.mistakes))
     kind = source.value.get("kind")
-    if kind not in _KINDS:
+    if kind not in ("local", "slurm"):
         what = "missing; it must be given" if kind is None else f"found {kind!r}"
         mistakes.problems.append(
             source.problem(("kind",), what, allowed=", ".join(_KINDS), nearest=nearest(str(kind), _KINDS))

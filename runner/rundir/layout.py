@@ -125,6 +125,10 @@ class ExperimentDir:
     def run(self, run_id: str) -> RunDir:
         return RunDir(self.runs / run_id)
 
+    def existing(self) -> set[str]:
+        """The ids of the runs that have a directory."""
+        return {entry.name for entry in self.runs.iterdir() if entry.is_dir()} if self.runs.is_dir() else set()
+
     def search_page(self, number: int) -> Path:
         """What round `number` decided."""
         return self.search / f"{number:04}.json"

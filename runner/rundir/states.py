@@ -48,6 +48,11 @@ class QueueEntry:
     final: bool = False  # a failure there is the end of the run; a Slurm task of its own may be requeued after one
     since: float = 0.0  # Unix seconds when the array task was (last) started or sent
 
+    @property
+    def in_pool(self) -> bool:
+        """Whether a pool of this machine has it, and not Slurm."""
+        return self.job.startswith("pool ")
+
 
 @dataclass(frozen=True, slots=True)
 class RunFiles:

@@ -111,7 +111,7 @@ def test_unknown_kind_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
     runner("submit", stage(tmp_path, "one"), "--wait", root=tmp_path)
     refused = runner("resubmit", "one", "--kind", "timeuot", root=tmp_path)
     assert refused.returncode == 2
-    assert "did you mean timeout?" in refused.stderr
+    assert "did you mean: timeout" in refused.stderr
 
 
 @pytest.mark.slurm
