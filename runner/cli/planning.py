@@ -45,12 +45,12 @@ def expand(
 
 def prepare(config: Config, root: Root = None, set_: Set = None, cluster: ClusterName = None) -> None:
     """Fetch data and encoders and fill the caches, on a machine with internet; or say what is missing."""
-    from runner.commands.prepare import prepare
+    from runner.commands import prepare as command
 
     loaded, destination = opened_with_cluster(config, root, set_, cluster)
-    items = prepare(loaded, destination.cluster, tell)
+    items = command.prepare(loaded, destination.cluster, tell)
     for item in items:
-        print(f"{'ready  ' if item.ready else 'MISSING'}  {item.what}" + (f": {item.detail}" if item.detail else ""))
+        print(command.line_of(item))
     if not all(item.ready for item in items):
         raise CommandFailed("something is missing; see above")
     tell(f"next: runner submit {config}")

@@ -19,8 +19,9 @@ from runner.errors import CommandFailed, UserError
 from runner.files import read_json
 from runner.rundir.cache_root import cache_root
 from runner.slurm_commands import SlurmCommands, from_the_shell
+from runner.submit.arrays import WHOLE_MEMORY
 from runner.submit.schedulers import limits, slurm
-from runner.submit.submission import WHOLE_MEMORY, environment
+from runner.submit.submission import environment
 
 START_SECONDS = 120  # in a queue that is longer, the checks of the compute node are left out, and named
 SEE_SECONDS = 30  # for a file written on a node to be seen here

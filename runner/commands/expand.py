@@ -18,7 +18,7 @@ from runner.matrix.run_id import value_label
 from runner.rundir.manifest import run_ids
 from runner.search.rounds import cost, expected, kept_part, most
 from runner.spreadsheet import csv_text
-from runner.submit.submission import array_tasks
+from runner.submit.arrays import array_tasks
 from runner.submit.survey import survey
 
 TABLE_ROWS = 50

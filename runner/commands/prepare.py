@@ -42,6 +42,11 @@ def prepare(loaded: Loaded, cluster: Cluster, say: Callable[[str], None]) -> lis
     return items
 
 
+def line_of(item: Preparation) -> str:
+    """One thing that was prepared, or is missing, as a line."""
+    return f"{'ready  ' if item.ready else 'MISSING'}  {item.what}" + (f": {item.detail}" if item.detail else "")
+
+
 @dataclass(frozen=True)
 class PrepareJob:
     """What submitit pickles: whose caches to fill."""
@@ -50,8 +55,7 @@ class PrepareJob:
     number: int  # of the submission
 
     def __call__(self) -> None:
-        status = supervise(ExperimentDir(Path(self.directory)), self.number)
-        if status:
+        if status := supervise(ExperimentDir(Path(self.directory)), self.number):
             sys.exit(status)
 
 
@@ -59,8 +63,7 @@ def supervise(directory: ExperimentDir, number: int) -> int:
     """Fill the caches in a child process; 0, or 1 after writing down why not."""
     allocation = Allocation.from_environment(os.environ, time.time())
     log = directory.prepare_log(number)
-    tasks = manifest.submission(directory, number).tasks
-    runs = [directory.run(run_id) for task in tasks for run_id in task]
+    runs = [directory.run(run_id) for task in manifest.submission(directory, number).tasks for run_id in task]
     end = _End(runs, Failure(Kind.DATA_MISSING, "", 0, time.time(), allocation.job_id, fingerprint="prepare"), log)
     end.tell("had not ended when this was written", provisional=True)
     command = module_command("runner.commands.prepare", str(directory.path), str(number))
@@ -75,12 +78,11 @@ def supervise(directory: ExperimentDir, number: int) -> int:
         return 0
     if reason == "preempted":  # Slurm runs it again; the arrays wait
         return 1
+    status = process.returncode
+    what = f"was ended by {signal.Signals(-status).name}" if status < 0 else "failed"
     why = {"timeout": "reached its time limit (`prepare: {time: …}` in the cluster file)", "cancelled": "was cancelled"}
-    end.tell(why.get(reason or "", _death(process.returncode)), kind=_KINDS.get(reason or "", Kind.DATA_MISSING))
+    end.tell(why.get(reason or "", what), kind=Kind.CANCELLED if reason == "cancelled" else Kind.DATA_MISSING)
     return 1
-
-
-_KINDS = {"cancelled": Kind.CANCELLED}
 
 
 def _await(process: subprocess.Popen[bytes], signals: Signals, allocation: Allocation) -> str | None:
@@ -88,16 +90,11 @@ def _await(process: subprocess.Popen[bytes], signals: Signals, allocation: Alloc
     reason = None
     while process.poll() is None:
         for number in signals.wait(1.0):
-            if number not in (signal.SIGTERM, signal.SIGINT):
-                continue  # a warning of what is to come; there is no checkpoint to write
-            verdict = allocation.ask(number, time.time())
-            reason = verdict.reason if verdict else allocation.guess_reason(number, time.time())
-            os.killpg(process.pid, signal.SIGKILL)
+            if number in (signal.SIGTERM, signal.SIGINT):  # others warn; there is no checkpoint to write
+                verdict = allocation.ask(number, time.time())
+                reason = verdict.reason if verdict else allocation.guess_reason(number, time.time())
+                os.killpg(process.pid, signal.SIGKILL)
     return reason
-
-
-def _death(status: int) -> str:
-    return f"was ended by {signal.Signals(-status).name}" if status < 0 else "failed"
 
 
 @dataclass(frozen=True)
@@ -126,11 +123,10 @@ def fill(directory: ExperimentDir, number: int, tell: Callable[[str], None]) -> 
     """Prepare the runs of a submission as it was sent; whether nothing is missing."""
     origin = submission.origin_of(directory, manifest.submission(directory, number))
     os.chdir(origin.folder)
-    kept = directory.experiment_copy(number)
-    loaded = load(kept, directory.path.parent, origin.overrides, kept=True)
+    loaded = load(directory.experiment_copy(number), directory.path.parent, origin.overrides, kept=True)
     items = prepare(loaded, clusters.parse(origin.cluster, directory.cluster_file(number)), tell)
     for item in items:
-        tell(f"{'ready  ' if item.ready else 'MISSING'}  {item.what}" + (f": {item.detail}" if item.detail else ""))
+        tell(line_of(item))
     return all(item.ready for item in items)
 
 

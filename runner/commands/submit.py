@@ -22,7 +22,7 @@ from runner.rundir import manifest
 from runner.rundir.failures import Failure, Kind
 from runner.rundir.ledger import SearchPlan
 from runner.slurm_commands import SlurmCommands, from_the_shell
-from runner.submit import submission
+from runner.submit import arrays, submission
 from runner.submit.plan import Limits, Plan, Policy, plan
 from runner.submit.rounds import Step, advance
 from runner.submit.run_selection import filter_runs
@@ -53,8 +53,8 @@ def submit(
     policy = replace(policy, limits=_limits(loaded, cluster, origin), shrink=getattr(loaded.task, "shrink", None))
     if dry_run:
         planned, step = _planned(loaded, runs, policy, writes=False)
-        arrays, waiting = submission.within_limit(planned, experiment, cluster)
-        now = {run_id for _, tasks in arrays for task in tasks for run_id in task}
+        sendable, waiting = arrays.within_limit(planned, experiment, cluster)
+        now = {run_id for _, tasks in sendable for task in tasks for run_id in task}
         send = [run for run in planned.send if run.run_id in now]
         return Outcome(replace(planned, send=send), None, waiting, step=step)
     with manifest.submit_lock(loaded.directory):
@@ -168,7 +168,7 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
     text = [*outcome.settled, *_rounds(outcome, loaded.expansion.search)]
     if isinstance(cluster, SlurmCluster):
         resources = loaded.experiment.resources
-        text += submission.warnings(cluster, loaded.experiment.array.of_task(resources, len(loaded.expansion.runs)))
+        text += arrays.warnings(cluster, loaded.experiment.array.of_task(resources, len(loaded.expansion.runs)))
         if dry_run and (kept := from_the_shell(os.environ, slurm.given(cluster, resources))):
             text.append(f"Slurm's commands get from your shell: {', '.join(kept)}")
     if sent is not None and sent.tasks:

@@ -20,7 +20,7 @@ from runner.commands.resubmit import reload
 from runner.commands.status import take
 from runner.commands.submit import chosen, submit
 from runner.config.cluster import Cluster, SlurmCluster
-from runner.config.experiment import Notify, Resources
+from runner.config.experiment import Notify
 from runner.errors import CommandFailed, UserError
 from runner.files import content, open_to_append, write_json
 from runner.rundir import manifest
@@ -30,7 +30,6 @@ from runner.slurm_commands import SlurmCommands
 from runner.submit import submission
 from runner.submit.plan import Policy
 from runner.submit.scheduler_snapshot import look
-from runner.submit.schedulers import slurm
 from runner.terminal import tell
 
 POLL_SECONDS = 2.0
@@ -128,19 +127,11 @@ def watch(directory: ExperimentDir, cluster: Cluster, only: Sequence[str] = (), 
     sent = manifest.submissions(path)
     jobs = {chunk.job_id for chunk in sent[-1].chunks if chunk.job_id and sent[-1].kind == "slurm"}
     jobs |= {place.job.partition("_")[0] for place in look(path).places.values() if not place.in_pool}
-    asked = cluster.supervisor
-    resources = Resources.of_job(asked.time, memory=asked.memory, partition=asked.partition)
-    variables = submission.environment(cluster, resources)
-    name = f"{path.path.name}-supervisor"
-    params = slurm.parameters(name, f"supervise-{sent[-1].number}", resources, None, cluster, variables)
-    params["use_srun"] = False
-    if jobs:
-        params["dependency"] = f"afterany:{':'.join(sorted(jobs))}"
-    if later:
-        params["additional_parameters"]["begin"] = f"now+{LATER_SECONDS}"
-    job = slurm.send(
-        path.submission(sent[-1].number) / "supervisor", [SupervisorStep(str(path.path), tuple(only))], params, cluster
-    )
+    dependency = {"dependency": f"afterany:{':'.join(sorted(jobs))}"} if jobs else {}
+    job = submission.send_job(
+        path, sent[-1].number, "supervisor", SupervisorStep(str(path.path), tuple(only)), cluster.supervisor, cluster,
+        options={"use_srun": False, **dependency}, further={"begin": f"now+{LATER_SECONDS}"} if later else {},
+    )  # fmt: skip
     manifest.log_submission(path, {"event": "supervised", "submission": sent[-1].number, "job_id": job})
     _say(f"{path.path.name}: job {job} supervises it")
 

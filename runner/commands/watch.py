@@ -64,30 +64,31 @@ def pauses(shortest: float, clock: Callable[[], float] = time.monotonic) -> Iter
 
 def _tell(take: Callable[[], Status], shortest: float, console: Console) -> Status:
     progress, before = Progress(), None
-    for pause in pauses(shortest):
-        taken = take()
+    for taken in _looks(take, shortest):
         if taken.counts != before:
             tell("; ".join(filter(None, (command.headline(taken), progress.line(taken, time.monotonic())))))
             before = taken.counts
-        if taken.has_ended:
-            return taken
-        time.sleep(pause)
-    raise AssertionError("it looks for ever")
+    return taken
 
 
 def _draw(take: Callable[[], Status], shortest: float, console: Console) -> Status:
     progress = Progress()
     with Live(console=console, auto_refresh=False) as live:
-        for pause in pauses(shortest):
-            taken = take()
+        for taken in _looks(take, shortest):
             rows = max(4, console.height - AROUND)
             notes = [*command.lines(taken, rows)][:MOST_LINES]
             head = f"{command.headline(taken)}\n{progress.line(taken, time.monotonic())}"
             live.update(Group(head, command.as_table(taken, console.width, rows), *notes), refresh=True)
-            if taken.has_ended:
-                return taken
-            time.sleep(pause)
-    raise AssertionError("it looks for ever")
+    return taken
+
+
+def _looks(take: Callable[[], Status], shortest: float) -> Iterator[Status]:
+    """What `take` finds, again and again until all has ended."""
+    for pause in pauses(shortest):
+        yield (taken := take())
+        if taken.has_ended:
+            return
+        time.sleep(pause)
 
 
 WAITED_FOR = ("completed", "running", "queued", "unknown")
@@ -107,8 +108,7 @@ class Progress:
         parts = [f"{done:,.0f} of {total:,.0f} epochs"] if total else []
         left = self._seconds_left(done, total, now)
         parts += [f"about {human_seconds(left)} left"] if left else []
-        leader = best(status)
-        return "; ".join(part for part in (", ".join(parts), leader) if part)
+        return "; ".join(filter(None, (", ".join(parts), best(status))))
 
     def _seconds_left(self, done: float, total: float, now: float) -> float | None:
         assert self._first is not None
@@ -123,16 +123,11 @@ def epochs(status: Status) -> tuple[float, float]:
     known = [state.epochs for state in states if isinstance(state.epochs, int)]
     if not known:
         return 0, 0
-    usual = sum(known) / len(known)
-    done = total = 0.0
-    for state in states:
-        all_of_it = state.epochs if isinstance(state.epochs, int) else usual
-        total += all_of_it
-        if state.state == "completed":  # however early it stopped
-            done += all_of_it
-        elif isinstance(state.epoch, int):
-            done += min(state.epoch, all_of_it)
-    return done, total
+    planned = [(state, state.epochs or sum(known) / len(known)) for state in states]
+    done = sum(  # a completed run is done, however early it stopped
+        epochs if state.state == "completed" else min(state.epoch or 0, epochs) for state, epochs in planned
+    )
+    return done, sum(epochs for _, epochs in planned)
 
 
 def best(status: Status) -> str:
@@ -141,7 +136,6 @@ def best(status: Status) -> str:
     values = [(value, run) for run, state in status.rows if (value := value_of(state, name)) is not None]
     if not values:
         return ""
-    sign = status.manifest.select.sign
-    value, run = min(values, key=lambda pair: sign * pair[0])
+    value, run = min(values, key=lambda pair: status.manifest.select.sign * pair[0])
     several = len({planned.seed for planned, _ in status.rows}) > 1
     return f"best {name} so far {value:.4g} ({run.variant}{f', seed {run.seed}' if several else ''})"

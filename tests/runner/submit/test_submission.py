@@ -27,9 +27,10 @@ from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.run_config import read_run_config
 from runner.rundir.states import run_state
+from runner.submit.arrays import array_tasks
 from runner.submit.plan import Limits, Plan, Policy, plan
 from runner.submit.schedulers import limits, slurm
-from runner.submit.submission import Origin, Sent, array_tasks, origin_of, send
+from runner.submit.submission import Origin, Sent, origin_of, send
 from runner_main import run
 from tiny_experiment import TESTS
 from tiny_task import TinyTask
