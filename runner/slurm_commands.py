@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Container, Mapping
@@ -90,6 +91,16 @@ class SlurmCommands:
         if done.returncode:
             raise CommandFailed(f"{name} failed: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
+
+    def setting(self, name: str) -> str:
+        """A value of Slurm's configuration; empty where it is not shown."""
+        shown = re.search(rf"^{name}\s*=\s*(\S+)", self.call("scontrol", "show", "config"), re.MULTILINE)
+        return shown[1] if shown else ""
+
+    def records(self, kind: Literal["partition", "node"]) -> list[dict[str, str]]:
+        """The facts of every partition or node."""
+        lines = self.call("scontrol", "--oneliner", "show", kind).splitlines()
+        return [dict(re.findall(r"(\w+)=(\S+)", line)) for line in lines]
 
     def is_missing(self, name: Name) -> UserError:
         return UserError(

@@ -24,9 +24,8 @@ Origin = dict[str, Any]
 
 def template(name: str, config: str | Path | None) -> Path:
     """The template `name` as it is written, else beside or above the experiment file `config` that names it."""
-    above = Path(config).absolute().parents if config else ()
-    places = [Path(name), *(folder / name for folder in above)]
-    return next((place for place in places if os.path.isfile(place)), places[0])
+    places = [Path(name), *(folder / name for folder in (Path(config).absolute().parents if config else ()))]
+    return next(filter(os.path.isfile, places), places[0])
 
 
 def content(source: Source, promoted: Sequence[tuple[str, Overrides, Origin]]) -> tuple[dict[str, Any], list[str]]:
@@ -39,7 +38,8 @@ def content(source: Source, promoted: Sequence[tuple[str, Overrides, Origin]]) -
     given = dict(template.get("matrix") or {})
     named = dict(given.pop("named", None) or {})
     seeds = {"seeds": given.pop("seeds")} if "seeds" in given else {}
-    resolver = _resolver(source)
+    task = str(template.get("task", Experiment.model_fields["task"].default))
+    resolver = Resolver(load_task(task, Path.cwd()).Params, task, template.get("params") or {})
     warm = (template.get("params") or {}).get("train") or {}
     settings = _settings(source, given)
     names = axis_names(list(dict.fromkeys(key for one in settings for key in one)))
@@ -80,11 +80,6 @@ def _settings(source: Source, given: dict[str, Any]) -> list[Overrides]:
     return [point.overrides for point in varied]
 
 
-def _resolver(source: Source) -> Resolver:
-    name = str(source.value.get("task", Experiment.model_fields["task"].default))
-    return Resolver(load_task(name, Path.cwd()).Params, name, source.value.get("params") or {})
-
-
 def _fitting(resolver: Resolver, variant: Overrides, settings: Overrides) -> tuple[Overrides, str | None]:
     """The settings that fit the variant, and the hash of both; None where they do not fit in another way."""
     resolved = resolver.resolve({**variant, **settings})
@@ -96,11 +91,10 @@ def _fitting(resolver: Resolver, variant: Overrides, settings: Overrides) -> tup
 
 
 def _checkpoint(variant: str, origin: Origin) -> str:
-    checkpoint = origin.get("checkpoint")
-    if checkpoint is None:
+    if origin.get("checkpoint") is None:
         what = f"{variant} has no best.pt to start from, as {WARM_START} of the next stage asks"
         raise UserError(what, next_command="keep: {checkpoints: best} or all in the earlier stage")
-    return str(checkpoint)
+    return str(origin["checkpoint"])
 
 
 def _slug(variant: str, settings: str) -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from runner.commands.tables import Column, fitted
-from runner.config.quantities import counted, human_seconds
+from runner.config.quantities import counted, human_seconds, shortened
 from runner.rundir import manifest
 from runner.rundir.cost import cost_line
 from runner.rundir.layout import ExperimentDir
@@ -112,7 +111,7 @@ def as_json(status: Status) -> str:
         }
         for run, state in status.rows
     ]
-    content: dict[str, Any] = {"experiment": status.manifest.experiment, "counts": status.counts, "runs": runs}
+    content = {"experiment": status.manifest.experiment, "counts": status.counts, "runs": runs}
     return json.dumps(content, allow_nan=False)
 
 
@@ -120,11 +119,8 @@ def show(status: Status, console: Console) -> None:
     """Print the table and what stands around it."""
     console.print(headline(status))
     console.print(as_table(status, console.width))
-    below = list(lines(status))
-    if below:
-        console.print()
-    for line in below:
-        console.print(line)
+    if below := list(lines(status)):
+        console.print("", *below, sep="\n")
     if status.queue.unanswered:
         tell(f"Slurm does not answer; these states are from files alone: {status.queue.unanswered}")
 
@@ -176,7 +172,7 @@ def lines(status: Status, limit: int = TABLE_ROWS) -> Iterator[str]:
         if state.message and state.state not in ("completed", "dropped"):
             notes.setdefault(f"{state.state}: {_first_line(state.message)}", []).append(f":{run.number}")
     for note, numbers in list(notes.items())[:NOTES]:
-        yield f"{', '.join(numbers[:NUMBERS])}{', …' if len(numbers) > NUMBERS else ''} {note}"
+        yield f"{shortened(numbers, NUMBERS)} {note}"
     if len(notes) > NOTES:
         yield f"… and {counted(len(notes) - NOTES, 'note')} more; --format json lists all"
     if cost := cost_line(state.result.cost for _, state in status.rows if state.result):
@@ -191,8 +187,7 @@ def lines(status: Status, limit: int = TABLE_ROWS) -> Iterator[str]:
 
 def gone_line(run_ids: Sequence[str], experiment: str) -> str:
     """Which runs the experiment file no longer has, and how to stop them."""
-    shown = ", ".join(run_ids[:8]) + (", …" if len(run_ids) > 8 else "")
-    what = f"gone from the experiment file, and still queued or running: {shown}"
+    what = f"gone from the experiment file, and still queued or running: {shortened(run_ids, 8)}"
     return f"{what}; runner cancel {experiment} --state gone stops them"
 
 

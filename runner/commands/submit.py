@@ -14,7 +14,7 @@ from runner.commands.prepare import PrepareJob
 from runner.commands.status import gone_line
 from runner.config import yaml_source
 from runner.config.cluster import Cluster, SlurmCluster
-from runner.config.quantities import counted
+from runner.config.quantities import counted, shortened
 from runner.errors import CommandFailed, ConfigError, Problem, UserError
 from runner.files import write_json
 from runner.matrix.expansion import Run
@@ -172,9 +172,8 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
         if dry_run and (kept := from_the_shell(os.environ, slurm.given(cluster, resources))):
             text.append(f"Slurm's commands get from your shell: {', '.join(kept)}")
     if sent is not None and sent.tasks:
-        where = (
-            f"Slurm array {', '.join(sent.jobs)}" if cluster.kind == "slurm" else f"local pool (process {sent.jobs[0]})"
-        )
+        jobs = ", ".join(sent.jobs)
+        where = f"Slurm array {jobs}" if cluster.kind == "slurm" else f"local pool (process {jobs})"
         text.append(f"{name}: sent {counted(sent.runs, 'run')} in {counted(sent.tasks, 'array task')} to {where}")
     elif dry_run and done.send:
         text.append(f"{name}: would send {_listed(done.send)} to {cluster.kind}; nothing was sent (--dry-run)")
@@ -184,13 +183,13 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
     if outcome.waiting:
         more = counted(outcome.waiting, "array task")
         text.append(f"{more} more than the site takes at once; submit again later, or let --supervise do it")
-    if done.completed:
-        text.append(f"{len(done.completed)} completed already")
     unknown = sum(done.states[run.run_id].state == "unknown" for run in done.under_way)
-    if len(done.under_way) > unknown:
-        text.append(f"{len(done.under_way) - unknown} queued or running")
-    if unknown:
-        text.append(f"{unknown} unknown, since Slurm does not answer; they are not sent")
+    numbers = {
+        "completed already": len(done.completed),
+        "queued or running": len(done.under_way) - unknown,
+        "unknown, since Slurm does not answer; they are not sent": unknown,
+    }
+    text += [f"{number} {what}" for what, number in numbers.items() if number]
     if gone := sorted(done.queue.places.keys() - {run.run_id for run in loaded.expansion.runs}):
         text.append(gone_line(gone, name))
     alike: dict[str, list[Run]] = {}
@@ -215,18 +214,14 @@ def _rounds(outcome: Outcome, plan: SearchPlan | None) -> list[str]:
 
 def _why(done: Plan, run: Run, most: int) -> str:
     """Why `run` was held back. most: retry.max_attempts."""
-    state = done.states[run.run_id]
-    refused = done.retry_plans[run.run_id].refused if run.run_id in done.retry_plans else None
+    state, retry = done.states[run.run_id], done.retry_plans.get(run.run_id)
+    why = f"retry.max_attempts is {most}" if state.retried else "not retried by the policy"
     if state.state == "cancelled":
         return "cancelled; not sent again by itself"
-    word = f"{state.state} ({state.kind}, attempt {state.attempt})"
-    if refused:
-        return f"{word}; {refused}"
-    if state.attempt == 0 and state.state == "lost":
+    if state.attempt == 0 and state.state == "lost" and not (retry and retry.refused):
         return f"lost; sent {done.queue.sent[run.run_id]} times and never started"
-    return f"{word}; retry.max_attempts is {most}" if state.retried else f"{word}; not retried by the policy"
+    return f"{state.state} ({state.kind}, attempt {state.attempt}); {(retry and retry.refused) or why}"
 
 
 def _listed(runs: Sequence[Run]) -> str:
-    shown = ", ".join(run.run_id for run in runs[:6])
-    return f"{counted(len(runs), 'run')} ({shown}{', …' if len(runs) > 6 else ''})"
+    return f"{counted(len(runs), 'run')} ({shortened([run.run_id for run in runs], 6)})"

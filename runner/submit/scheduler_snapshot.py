@@ -66,7 +66,7 @@ def look(directory: ExperimentDir, wanted: Collection[str] | None = None, known:
                 unanswered = "this site shows nobody the jobs of other users"
         except UserError as error:
             unanswered = error.message
-    return Queue(places, _times_sent(sent), _last_sendings(directory, sent), jobs, unanswered, commands)
+    return Queue(places, _times_sent(sent), last_sendings(directory, sent), jobs, unanswered, commands)
 
 
 def _times_sent(submissions: list[Submission]) -> Counter[str]:
@@ -74,14 +74,15 @@ def _times_sent(submissions: list[Submission]) -> Counter[str]:
     return Counter(run_id for task in taken for run_id in task)
 
 
-def _last_sendings(directory: ExperimentDir, submissions: list[Submission]) -> dict[str, Sending]:
-    return {
-        run_id: Sending(sent.kind == "slurm", sent.time, directory.slurm_logs(sent.number), chunk, index)
-        for sent in submissions
-        for chunk in sent.chunks
-        for index, task in enumerate(chunk.of(sent.tasks))
-        for run_id in task
-    }
+def last_sendings(directory: ExperimentDir, submissions: list[Submission]) -> dict[str, Sending]:
+    """Run id → the last time that it was sent."""
+    last: dict[str, Sending] = {}
+    for sent in submissions:
+        remote, folder = sent.kind == "slurm", directory.slurm_logs(sent.number)
+        for chunk in sent.chunks:
+            for index, task in enumerate(chunk.of(sent.tasks)):
+                last |= dict.fromkeys(task, Sending(remote, sent.time, folder, chunk, index))
+    return last
 
 
 def _concerns(

@@ -60,6 +60,6 @@ def _sources(task: str, code_path: Path) -> Iterator[tuple[str, Path]]:
 
 def _folder_of(package: str) -> Path:
     spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        raise RuntimeError(f"our package {package!r} cannot be found")
+    assert spec is not None
+    assert spec.origin is not None
     return Path(spec.origin).parent

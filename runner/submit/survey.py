@@ -79,13 +79,10 @@ def _surveyed(
     unasked = sending.time if queue.unanswered and sending and sending.remote else None
     sent, place = run_id in queue.sent, queue.places.get(run_id)
     state = state_of(files, place, now, sent=sent, unasked=unasked, dropped=dropped)
-    if state.state != "lost":
-        return state
-    run = directory.run(run_id)
-    last = read_attempts(run)[-1:]
-    if last and (line := memory_kill(run, last[0].number, last[0].job_id)):
-        what = f"its process is gone; Slurm ended it for its memory: {line}"
-        return replace(state, kind=Kind.OUT_OF_MEMORY, message=what)
+    for last in read_attempts(directory.run(run_id))[-1:] if state.state == "lost" else ():
+        if line := memory_kill(directory.run(run_id), last.number, last.job_id):
+            what = f"its process is gone; Slurm ended it for its memory: {line}"
+            return replace(state, kind=Kind.OUT_OF_MEMORY, message=what)
     return state
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -22,6 +21,7 @@ if TYPE_CHECKING:  # their schemas take a while to import, and `runner status` n
     from runner.config.cluster import SlurmCluster
     from runner.config.experiment import Array, Resources
 
+_ROW = "%F|%K|%T|%S|%r|%k"  # of squeue
 PENDING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
 
 
@@ -40,28 +40,26 @@ class Element:
 def queue(commands: SlurmCommands, users: Iterable[int] = ()) -> list[Element]:
     """Every element of the jobs of `users` (ids; none: of this user) that Slurm still knows, with one squeue."""
     whose = f"--user={','.join(map(str, sorted(users)))}" if users else "--me"
-    output = commands.call("squeue", whose, "-r", "-h", "-o", "%F|%K|%T|%S|%r|%k")
-    elements = []
-    for line in output.splitlines():
-        fields = line.strip().split("|", 5)
-        if len(fields) < 6:  # the rest of a comment with line breaks, of a job that is not ours
-            continue
-        job_id, index, state, start, reason, comment = fields
-        number, since = (int(text) if text.isdigit() else 0 for text in (index, start))
-        elements.append(Element(job_id, number, state, comment, reason, float(since)))
-    return elements
+    rows = [line.strip().split("|", 5) for line in commands.call("squeue", whose, "-r", "-h", "-o", _ROW).splitlines()]
+    return [
+        Element(job_id, _whole_number(index), state, comment, reason, _whole_number(start))
+        for job_id, index, state, start, reason, comment in (row for row in rows if len(row) == 6)
+    ]  # a shorter row is the rest of a comment with line breaks, of a job that is not ours
+
+
+def _whole_number(text: str) -> int:
+    return int(text) if text.isdigit() else 0
 
 
 def hides_others(commands: SlurmCommands) -> bool:
     """Whether the site shows nobody the jobs of other users."""
-    shown = re.search(r"^PrivateData\s*=\s*(\S+)", commands.call("scontrol", "show", "config"), re.MULTILINE)
-    return shown is not None and "jobs" in shown[1].split(",")
+    return "jobs" in commands.setting("PrivateData").split(",")
 
 
 def boot_time(commands: SlurmCommands) -> float:
     """Unix seconds since when slurmctld works; one that dies may lose what it had taken just before. 0: not told."""
-    shown = re.search(r"^BOOT_TIME\s*=\s*(\S+)", commands.call("scontrol", "show", "config"), re.MULTILINE)
-    return datetime.fromisoformat(shown[1]).timestamp() if shown else 0.0
+    shown = commands.setting("BOOT_TIME")
+    return datetime.fromisoformat(shown).timestamp() if shown else 0.0
 
 
 def accounting(commands: SlurmCommands, job_ids: Collection[str]) -> dict[str, str]:
@@ -108,8 +106,7 @@ def parameters(
     further: dict[str, Any] = {key: value for key, value in cluster.sbatch.items() if value is not False}
     further["requeue" if cluster.requeue else "no-requeue"] = True
     if resources.gpus and cluster.gpus_option == "gres":
-        own = f"gpu:{resources.gpus}"
-        further["gres"] = f"{own},{further['gres']}" if further.get("gres") else own
+        further["gres"] = ",".join(filter(None, (f"gpu:{resources.gpus}", further.get("gres"))))
     chosen: dict[str, Any] = {
         "job_name": name,
         "comment": comment(token),
@@ -148,8 +145,8 @@ def log(folder: Path, job_id: str, index: int, count: int) -> Path:
 
 def given(cluster: SlurmCluster, resources: Resources) -> set[str]:
     """The keys that decide what sbatch is told, over which no variable of the shell counts."""
-    keys = {key for key in ("account", "qos", "partition") if getattr(cluster, key)}
-    return keys | set(cluster.sbatch) | ({"partition"} if resources.partition else set())
+    chosen = {"account": cluster.account, "qos": cluster.qos, "partition": cluster.partition or resources.partition}
+    return {key for key, value in chosen.items() if value} | set(cluster.sbatch)
 
 
 def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], cluster: SlurmCluster) -> str:
@@ -244,6 +241,5 @@ _ABOUT = {
 def _refused(text: str) -> CommandFailed:
     lines = [line.strip().removeprefix("sbatch: ").removeprefix("error: ") for line in text.strip().splitlines()]
     reasons = [line for line in lines if not line.startswith("Try ")][-3:]
-    about = next((what for words, what in _ABOUT.items() if words in " ".join(reasons)), None)
-    hint = f"\n    see {about}" if about else ""
+    hint = next((f"\n    see {what}" for words, what in _ABOUT.items() if words in " ".join(reasons)), "")
     return CommandFailed(f"sbatch refused the array: {'; '.join(reasons)}{hint}")
