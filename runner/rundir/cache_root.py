@@ -36,9 +36,8 @@ def open_to_others(path: Path) -> Path | None:
                 return place
             if shared and (status.st_uid != user or status.st_mode & 0o077):
                 return shared
-            is_link = stat.S_ISLNK(status.st_mode)  # whose own mode means nothing
-            writable = not is_link and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-            shared = place if writable else None
+            writable = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+            shared = place if writable and not stat.S_ISLNK(status.st_mode) else None  # a link's mode means nothing
             if shared and (place == whole or not status.st_mode & stat.S_ISVTX):
                 return place
     return None

@@ -49,10 +49,10 @@ def checkouts(code: Path, user_code: Path | None) -> Checkouts:
         if folder is not None:
             commit, diff = _commit_and_diff(folder)
             changes = hashlib.sha256(diff.encode()).hexdigest()[:12] if diff else None
-            digest = package_digest(folder) if name == "code" else _digest_of_users(folder, commit, diff)
+            digest = _digest([*_tracked(folder), *_changed(diff)]) if commit else None
+            digest = package_digest(folder) if name == "code" else digest
             record[name] = {"path": str(folder), "commit": commit, "changes": changes, "digest": digest}
-            if diff:
-                diffs[name] = masked(diff)
+            diffs |= {name: masked(diff)} if diff else {}
     return Checkouts(record, diffs)
 
 
@@ -69,17 +69,12 @@ def _commit_and_diff(folder: Path) -> tuple[str | None, str]:
 def package_digest(code: Path) -> str | None:
     """What names the code below `code` that can change a result, whatever is committed beside it."""
     files = sorted(path for name in _COMPUTES for path in (code / name).rglob("*") if path.is_file())
-    if not files:
-        return None
-    return _digest(
+    lines = (
         f"{path.relative_to(code)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
         for path in files
         if "__pycache__" not in path.parts
     )
-
-
-def _digest_of_users(folder: Path, commit: str | None, diff: str) -> str | None:
-    return _digest([*_tracked(folder), *_changed(diff)]) if commit else None
+    return _digest(lines) if files else None
 
 
 def can_change_results(path: str) -> bool:
@@ -91,16 +86,14 @@ def can_change_results(path: str) -> bool:
 
 def _tracked(folder: Path) -> Iterator[str]:
     """A line with content and path for each committed or staged file that can change a result."""
-    for line in (_git(folder, "ls-files", "-s") or "").splitlines():
-        if can_change_results(line.partition("\t")[2]):
-            yield line
+    lines = (_git(folder, "ls-files", "-s") or "").splitlines()
+    return (line for line in lines if can_change_results(line.partition("\t")[2]))
 
 
 def _changed(diff: str) -> Iterator[str]:
     """The parts of a diff that are of files that can change a result."""
-    for part in re.split(r"^(?=diff --git )", diff, flags=re.MULTILINE):
-        if part and can_change_results(part.splitlines()[0].rpartition(" b/")[2]):
-            yield part
+    parts = re.split(r"^(?=diff --git )", diff, flags=re.MULTILINE)
+    return (part for part in parts if part and can_change_results(part.splitlines()[0].rpartition(" b/")[2]))
 
 
 def _digest(lines: Iterable[str]) -> str:

@@ -27,7 +27,11 @@ def cost_line(costs: Iterable[Mapping[str, Any]]) -> str | None:
 
     memory, seconds = max(all_of("memory_mib")), max(all_of("seconds"))
     asked = [max(all_of("asked_memory_mib")), max(all_of("asked_seconds"))]
-    proposed = [_round_memory(ROOM_OF_MEMORY * memory), _round_time(ROOM_OF_TIME * seconds)]
+    room, time = ROOM_OF_MEMORY * memory, ROOM_OF_TIME * seconds
+    proposed = [
+        _rounded_up(room, 128 if room < 1024 else 1024),
+        _rounded_up(time, 60 if time < 300 else 300 if time < 7200 else 1800),
+    ]
     shown = (shown_memory, shown_time)
     given = ", ".join(show(value) if value else "any" for show, value in zip(shown, asked, strict=True))
     line = f"asked for {given} a run; used at most {shown_memory(memory)}, {shown_time(seconds)}"
@@ -49,11 +53,5 @@ def shown_time(seconds: float) -> str:
     return f"{seconds:.0f}s" if seconds < 60 else f"{seconds / 60:.0f}m" if seconds < 7200 else f"{seconds / 3600:.3g}h"
 
 
-def _round_memory(mebibytes: float) -> float:
-    step = 128 if mebibytes < 1024 else 1024
-    return step * math.ceil(mebibytes / step)
-
-
-def _round_time(seconds: float) -> float:
-    step = 60 if seconds < 300 else 300 if seconds < 7200 else 1800
-    return step * math.ceil(max(seconds, 1) / step)
+def _rounded_up(value: float, step: int) -> int:
+    return step * math.ceil(max(value, 1) / step)

@@ -59,14 +59,12 @@ def take(path: Path, mine: Holder, respected: Callable[[Holder, list[Path], floa
     write_json(proposal, vars(mine))
     try:
         while not linked(proposal, path):
-            chain = _chain(path)
-            if not chain:
-                continue  # released in this moment
-            signs = [path, *(_successor(path, older) for older in chain[:-1])]
-            if (held := respected(chain[-1], signs, proposal.stat().st_mtime)) is not None:
-                return held
-            if _taken_over(proposal, path, chain):
-                return None
+            if chain := _chain(path):  # else released in this moment
+                signs = [path, *(_successor(path, older) for older in chain[:-1])]
+                if (held := respected(chain[-1], signs, proposal.stat().st_mtime)) is not None:
+                    return held
+                if _taken_over(proposal, path, chain):
+                    return None
     finally:
         proposal.unlink(missing_ok=True)
     return None
@@ -135,11 +133,11 @@ def _chain(path: Path) -> list[Holder]:
     place = path
     while os.path.lexists(place):  # a link to nothing too
         holder = _holder(place)
-        if holder.token is None and not os.path.lexists(place):
-            break  # released while we looked: taken for a damaged one, the lock of whoever came next would be replaced
+        if (
+            holder.token is None
+        ):  # damaged, or released while we looked: then the lock of whoever came next would be lost
+            return [*chain, holder] if os.path.lexists(place) else chain
         chain.append(holder)
-        if holder.token is None:
-            break
         place = _successor(path, holder)
     return chain
 

@@ -46,5 +46,4 @@ class Result(Record):
         return replace(result, unusable=tuple(sorted(metrics.keys() - result.metrics.keys())))
 
     def write(self, run: RunDir) -> None:
-        content = {key: value for key, value in vars(self).items() if key != "unusable"}
-        write_json(run.result, content)
+        write_json(run.result, {key: value for key, value in vars(self).items() if key != "unusable"})
