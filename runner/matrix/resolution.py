@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -77,7 +78,6 @@ class Resolver:
     base: dict[str, Any]  # what all runs share
     _varied: dict[Any, _Section | _Wrong] = field(default_factory=dict)
     _shared: dict[str, _Section | _Wrong] = field(default_factory=dict)
-    _split: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._names = sorted(self.schema.model_fields)
@@ -89,24 +89,21 @@ class Resolver:
         """The checked parameters of one run; shorter keys of `overrides` are set first, longer ones refine them."""
         by_section: dict[str, Overrides] = {}
         for key, value in overrides.items():
-            by_section.setdefault(self._parts(key)[0], {})[key] = value
+            by_section.setdefault(_parts(key)[0], {})[key] = value
         if self._whole_only or not by_section.keys() <= self._known:
             return self._whole(self.merged(overrides))
         given: dict[str, Any] = {}
         wrong: list[_Wrong] = []
         for name in self._names:
-            if name not in self._adapters:
-                if name in by_section or name in self.base:
-                    given[name] = self.merged(by_section.get(name, {}))[name]
-                continue
-            section = self._section(name, by_section.get(name))
-            if isinstance(section, _Wrong):
-                wrong.append(section)
-            elif section is not None:
-                given[name] = section
-        if wrong:
-            return Misfit(tuple(wrong), self._rest(given))
-        return self._joined(given)
+            if name in self._adapters:
+                section = self._section(name, by_section.get(name))
+                if isinstance(section, _Wrong):
+                    wrong.append(section)
+                elif section is not None:
+                    given[name] = section
+            elif name in by_section or name in self.base:
+                given[name] = self.merged(by_section.get(name, {}))[name]
+        return Misfit(tuple(wrong), self._rest(given)) if wrong else self._joined(given)
 
     def shared_misfits(self) -> list[_Wrong]:
         """The errors of the shared sections as they stand, which overrides may complete or replace."""
@@ -116,16 +113,9 @@ class Resolver:
     def merged(self, overrides: Overrides) -> dict[str, Any]:
         """The shared parameters with `overrides` set; what no override goes through is shared, not copied."""
         params = self.base
-        for key in sorted(overrides, key=_depth):
-            value = overrides[key]
-            params = with_value(params, self._parts(key), merge(at(params, key), value))
+        for key in sorted(overrides, key=lambda key: key.count(".")):
+            params = with_value(params, _parts(key), merge(at(params, key), overrides[key]))
         return params
-
-    def _parts(self, key: str) -> tuple[str, ...]:
-        parts = self._split.get(key)
-        if parts is None:
-            parts = self._split[key] = tuple(key.split("."))
-        return parts
 
     def _section(self, name: str, overrides: Overrides | None) -> _Section | _Wrong | None:
         """One section, checked; None where nothing is given for it."""
@@ -227,12 +217,11 @@ def _adapters(schema: type[BaseModel]) -> dict[str, tuple[type[BaseModel], TypeA
 
 def _section_of(name: str, value: Any) -> _Section:
     dumped = as_json(value)
-    if not isinstance(value, BaseModel):
-        identifying = identity(value)
-    else:
-        identifying = dumped if plain(type(value)) else identity(value, dumped)
+    is_plain = isinstance(value, BaseModel) and plain(type(value))
+    identifying = dumped if is_plain else identity(value, dumped)
     return _Section(value, dumped, f'"{name}":{canonical_json(identifying)}')
 
 
-def _depth(key: str) -> int:
-    return key.count(".")
+@cache
+def _parts(key: str) -> tuple[str, ...]:
+    return tuple(key.split("."))

@@ -80,12 +80,12 @@ def _takes_part(marks: Any, value: Any) -> bool:
 @cache
 def _looked_into(model: type[BaseModel]) -> list[tuple[str, Any, bool]]:
     """(field, its marks, whether there are marks below it) where the plain JSON form may not be the identity."""
-    fields = []
-    for name, field in model.model_fields.items():
-        deep = "set[" in str(field.annotation).lower() or any(map(_marked, models_in(field.annotation)))
-        if deep or isinstance(field.json_schema_extra, dict):
-            fields.append((name, field.json_schema_extra, deep))
-    return fields
+    deep = {
+        name: "set[" in str(field.annotation).lower() or any(map(_marked, models_in(field.annotation)))
+        for name, field in model.model_fields.items()
+    }
+    marks = {name: field.json_schema_extra for name, field in model.model_fields.items()}
+    return [(name, marks[name], deep[name]) for name in deep if deep[name] or isinstance(marks[name], dict)]
 
 
 @cache

@@ -133,9 +133,8 @@ def _chain(path: Path) -> list[Holder]:
     place = path
     while os.path.lexists(place):  # a link to nothing too
         holder = _holder(place)
-        if (
-            holder.token is None
-        ):  # damaged, or released while we looked: then the lock of whoever came next would be lost
+        if holder.token is None:
+            # damaged; or released while we looked: taken for a damaged one, the lock of whoever came next would go
             return [*chain, holder] if os.path.lexists(place) else chain
         chain.append(holder)
         place = _successor(path, holder)
