@@ -12,6 +12,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TextIO
 
 from runner.errors import EXIT_FAILED, ConfigError, UserError, refused_by_machine
@@ -144,7 +145,12 @@ def explain(error: UserError, program: str, arguments: Sequence[str]) -> None:
     if error.next_command is None:
         lines.append(f"  next: {_next_command(error, program, arguments)}")
     if sys.stderr.isatty():
-        lines = [_folded(line, shutil.get_terminal_size().columns) for line in lines]
+        fold = partial(textwrap.fill, width=shutil.get_terminal_size().columns, break_long_words=False)
+        indents = (" " * (len(line) - len(line.lstrip()) + 4) for line in lines)
+        lines = [
+            fold(line, subsequent_indent=indent, break_on_hyphens=False)
+            for line, indent in zip(lines, indents, strict=True)
+        ]
     print("\n".join(lines), file=sys.stderr, flush=True)
 
 
@@ -154,8 +160,3 @@ def _next_command(error: UserError, program: str, arguments: Sequence[str]) -> s
     if isinstance(error, ConfigError) and words[:1] and words[0] in _WITH_A_FILE and len(words) > 1:
         return f"runner {'doctor' if words[0] == 'doctor' else 'expand'} {words[1]}, after fixing it"
     return " ".join([program, *words[:1], "--help"])
-
-
-def _folded(line: str, width: int) -> str:
-    indent = " " * (len(line) - len(line.lstrip()) + 4)
-    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

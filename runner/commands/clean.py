@@ -47,14 +47,14 @@ def find(directory: ExperimentDir, kinds: Sequence[str]) -> list[Waste]:
     states = {run.run_id: state.state for run, state in status.rows}
     waste = []
     for path in sorted(directory.runs.iterdir()) if directory.runs.is_dir() else []:
+        run, state = RunDir(path), states.get(path.name, "gone")
         if path.name in status.queue.places or path.is_symlink() or not path.is_dir():
             continue
-        run, state = RunDir(path), states.get(path.name, "gone")
         if state in ("gone", "failed", "cancelled") and ("gone" if state == "gone" else "failed") in kinds:
             waste.append(Waste(run, (path,)))
         elif state == "completed" and "checkpoints" in kinds:
-            files = [file for file in (run.last_checkpoint, run.best_checkpoint) if os.path.lexists(file)]
-            waste += [Waste(run, tuple(files))] if files else []
+            files = tuple(filter(os.path.lexists, (run.last_checkpoint, run.best_checkpoint)))
+            waste += [Waste(run, files)] if files else []
     return waste
 
 

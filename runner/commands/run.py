@@ -72,9 +72,7 @@ def _echo(run: RunDir, before: set[Path], process: subprocess.Popen[str]) -> boo
 def _written(log: Path, process: subprocess.Popen[str]) -> Iterator[str]:
     """What `process` writes to `log`, until it ends."""
     with open_text(log) as file:
-        while True:
-            ended = process.poll() is not None  # looked at before reading, so that nothing is missed
+        while process.poll() is None:  # looked at before reading, so that nothing is missed
             yield file.read()
-            if ended:
-                return
             time.sleep(POLL_SECONDS)
+        yield file.read()
