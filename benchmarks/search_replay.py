@@ -25,8 +25,7 @@ from runner.files import as_number, read_mapping
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.ledger import SearchPlan, search_plan
-from runner.search.decision import decide
-from runner.search.rounds import cost, kept_part, rounds
+from runner.search.rounds import cost, decide, kept_part, rounds
 
 HEADER = ("point", "budget", "seed", "value")
 

@@ -11,8 +11,7 @@ from analysis.rank.summary import Summary
 from analysis.rank.summary import summarize as summary_of
 from runner.commands import next_stage
 from runner.commands.status import take
-from runner.config.experiment_file import load
-from runner.config.overrides import read_extended
+from runner.config.experiment_file import load, read_extended
 from runner.config.yaml_output import dump
 from runner.errors import UserError
 from runner.files import as_count, write_text

@@ -13,11 +13,11 @@ from rich.text import Text
 from runner.commands.tables import Column, fitted
 from runner.config.quantities import counted, human_seconds, shortened
 from runner.rundir import manifest
-from runner.rundir.cost import cost_line
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.ledger import search_lines
 from runner.rundir.manifest import Entry
 from runner.rundir.planned import Manifest, PlannedRun
+from runner.rundir.result import cost_line
 from runner.rundir.states import STATES, RunState, counts
 from runner.submit.scheduler_snapshot import Queue
 from runner.submit.survey import survey

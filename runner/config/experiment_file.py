@@ -1,18 +1,22 @@
-"""An experiment file that was read: what it says, where its keys stand, and its mistakes."""
+"""An experiment file as read, with the file that it `extends` and with `--set`: where its keys stand, its mistakes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from runner.config import yaml_source
+from runner.config.dotted import merge, with_value
 from runner.config.experiment import Experiment
-from runner.config.overrides import override, read_extended
 from runner.config.validation import problems
+from runner.config.yaml_output import dump
 from runner.config.yaml_source import Source, dotted
-from runner.errors import Mistakes, Problem
+from runner.errors import ConfigError, Mistakes, Problem
+from runner.masking import MASK, is_secret
 
 
 @dataclass(frozen=True)
@@ -84,3 +88,71 @@ def _without(value: dict[str, Any], path: tuple[int | str, ...]) -> dict[str, An
     if rest and name in value:
         return {**value, name: _without(value[name], rest)}
     return {key: item for key, item in value.items() if key != name}
+
+
+EXAMPLE = "--set train.epochs=5"
+
+
+def override(source: Source, text: str, top_level: Collection[str]) -> None:
+    """Set a key of `source` as `text` says; a key that is not one of `top_level` stands below `params`.
+
+    Raises ConfigError when `text` is not key=value, or goes through something that holds no keys.
+    """
+    name, separator, written = text.partition("=")
+    flag = f"--set {text}"
+    if not separator or not name.strip():
+        raise ConfigError([Problem("is not key=value", flag, allowed=EXAMPLE)])
+    parts = name.strip().split(".")
+    if parts[0] not in top_level:
+        parts = ["params", *parts]
+    for axes in (["matrix", "axes"], ["matrix", "random", "axes"]):
+        if parts[: len(axes)] == axes and len(parts) > len(axes):
+            parts = [*axes, ".".join(parts[len(axes) :])]  # the keys of axes are dotted themselves
+    if is_secret(parts[-1], written.strip()):
+        problem = Problem(
+            "the value looks like a token or a password, and would stand in many files of the experiment",
+            f"--set {name}={MASK}",
+            allowed=f"export {parts[-1].upper()}=…, or `environment` in a cluster file that only you can read",
+        )
+        raise ConfigError([problem])
+    value = _value(written, flag)
+    section: Any = source.value
+    for depth, part in enumerate(parts[:-1], 1):
+        section = section.get(part) or {}  # an empty section
+        if not isinstance(section, dict):
+            what = f"{yaml_source.dotted(tuple(parts[:depth]))} holds {section!r}, so no key below it can be set"
+            raise ConfigError([Problem(what, flag)])
+    source.value.update(with_value(source.value, parts, value))
+    source.replaced[tuple(parts)] = flag
+
+
+def _value(written: str, flag: str) -> Any:
+    try:
+        read = yaml_source.parse(f"value: {written}", Path(flag)).value
+    except ConfigError as error:
+        raise ConfigError([Problem(problem.what, flag) for problem in error.problems]) from None
+    if len(read) > 1:
+        what = f"gives {', '.join(list(read)[1:])} on further lines; one --set sets one key"
+        raise ConfigError([Problem(what, flag, allowed="--set a=1 --set b=2")])
+    return read["value"]
+
+
+def read_extended(path: Path, *, strict: bool = True, users: tuple[Path, ...] = ()) -> Source:
+    """The file `path` merged over the one that its `extends` names, which may extend another one.
+
+    The text of the result needs no other file. users: the files that extend this one. Raises ConfigError, UserError.
+    """
+    source = yaml_source.read(path, strict=strict)
+    name = source.value.get("extends")
+    if name is None:
+        return source
+    below = path.parent / str(name)
+    if not isinstance(name, str) or not below.is_file():
+        what = f"found {name!r}; there is no such file beside {path}"
+        raise ConfigError([source.problem(("extends",), what, allowed="the path of an experiment file, from here")])
+    if below.resolve() in (chain := (*users, path.resolve())):
+        listed = " → ".join(one.name for one in (*chain, below))
+        raise ConfigError([source.problem(("extends",), f"files extend each other without end: {listed}")])
+    base = read_extended(below, strict=strict, users=chain)
+    value = merge(base.value, {key: item for key, item in source.value.items() if key != "extends"})
+    return replace(source, value=value, text=dump(value), base=base, mistakes=[*source.mistakes, *base.mistakes])

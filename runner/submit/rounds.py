@@ -11,8 +11,7 @@ from runner.matrix.expansion import Expansion, Run
 from runner.matrix.run_id import canonical_json
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.ledger import Page, read_page, write_page
-from runner.search.decision import decide
-from runner.search.rounds import kept_part
+from runner.search.rounds import decide, kept_part
 from runner.submit.plan import Plan, Policy, plan
 
 

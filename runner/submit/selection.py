@@ -30,7 +30,7 @@ def experiment_directory(name: str | None, root: Path) -> ExperimentDir:
 def _name_in(config: Path) -> str:
     """The name in an experiment file; other files of an experiment's directory hold such a key too."""
     from runner.config import yaml_source
-    from runner.config.overrides import read_extended
+    from runner.config.experiment_file import read_extended
 
     content = read_extended(config).value if config.suffix in yaml_source.SUFFIXES else {"run_id": None}
     if "run_id" in content:

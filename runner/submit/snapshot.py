@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from runner.rundir.checkout import checkouts
-from runner.rundir.imported_code import code_of, files_of
+from runner.rundir.checkout import checkouts, code_of, files_of
 from runner.rundir.layout import ExperimentDir
 
 PACKAGES = ("runner", "jobs", "models", "analysis")

@@ -93,7 +93,7 @@ def test_links_are_named(tmp_path: Path) -> None:
 # What people name, what lies in the cache, what the kernel shows; every other file goes through runner/files.py
 PLAIN = {
     "runner/files.py", "runner/terminal.py", "runner/config/cluster.py", "runner/config/field_comments.py",
-    "runner/rundir/processes.py", "runner/rundir/checkout.py", "runner/rundir/imported_code.py",
+    "runner/rundir/processes.py", "runner/rundir/checkout.py",
     "jobs/node/submitted.py",  # code; submitit's own file
     "runner/submit/snapshot.py", "runner/commands/init.py", "runner/commands/doctor.py", "runner/console.py",
     "jobs/node/memory.py", "jobs/node/provenance.py", "jobs/content_cache.py", "jobs/tasks/command/scripts.py",
