@@ -134,8 +134,9 @@ def _warning(commands: SlurmCommands, job: str, folder: Path) -> Finding:
         lost = "a run would be killed at its time limit, and lose what it did since its last checkpoint"
         return Finding("warning signal", False, f"did not come, or ended the job at once: {lost}")
     early = LIMIT_SECONDS - float(heard["seconds_after_start"])
-    what = f"came {early:.0f} s before the time limit, as a run needs for its checkpoint"
-    return Finding("warning signal", True, what)
+    return Finding(
+        "warning signal", True, f"came {early:.0f} s before the time limit, as a run needs for its checkpoint"
+    )
 
 
 def _state(commands: SlurmCommands, job: str) -> str:

@@ -113,23 +113,37 @@ def refuse_missing(loaded: Loaded, runs: Sequence[Run]) -> None:
 def refuse_without_time(file: ExperimentFile, cluster: Cluster) -> None:
     """Raise ConfigError where Slurm would be asked for a job without a time limit."""
     if isinstance(cluster, SlurmCluster) and file.experiment.resources.time is None:
-        what = "missing; Slurm needs a time limit"
-        raise ConfigError([file.source.problem(("resources", "time"), what, allowed="resources: {time: 30m}")])
+        raise ConfigError(
+            [
+                file.source.problem(
+                    ("resources", "time"), "missing; Slurm needs a time limit", allowed="resources: {time: 30m}"
+                )
+            ]
+        )
 
 
 def _refuse_shared_gpus(file: ExperimentFile) -> None:
     """Raise ConfigError where runs that share a GPU ask for several."""
     gpus, array = file.experiment.resources.gpus, file.experiment.array
     if gpus > 1 and array.share_gpu and array.side_by_side > 1 and "array" not in file.spoilt:
-        what = f"found {gpus} with {array.side_by_side} runs side by side that share one GPU (array.share_gpu)"
-        raise ConfigError([file.source.problem(("resources", "gpus"), what, allowed="1, or array: {share_gpu: false}")])
+        raise ConfigError(
+            [
+                file.source.problem(
+                    ("resources", "gpus"),
+                    f"found {gpus} with {array.side_by_side} runs side by side that share one GPU (array.share_gpu)",
+                    allowed="1, or array: {share_gpu: false}",
+                )
+            ]
+        )
 
 
 def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[ExperimentFile, Loaded | None, Mistakes]:
     file = experiment_file.examine(config, list(overrides))
     if "adopt" in file.source.value:
-        what = f"{config} describes finished runs of another program, which are adopted and never started"
-        raise UserError(what, next_command=f"runner adopt {config} --dry-run")
+        raise UserError(
+            f"{config} describes finished runs of another program, which are adopted and never started",
+            next_command=f"runner adopt {config} --dry-run",
+        )
     mistakes = Mistakes()
     task = None
     if "task" not in file.spoilt:

@@ -92,8 +92,10 @@ def _fitting(resolver: Resolver, variant: Overrides, settings: Overrides) -> tup
 
 def _checkpoint(variant: str, origin: Origin) -> str:
     if origin.get("checkpoint") is None:
-        what = f"{variant} has no best.pt to start from, as {WARM_START} of the next stage asks"
-        raise UserError(what, next_command="keep: {checkpoints: best} or all in the earlier stage")
+        raise UserError(
+            f"{variant} has no best.pt to start from, as {WARM_START} of the next stage asks",
+            next_command="keep: {checkpoints: best} or all in the earlier stage",
+        )
     return str(origin["checkpoint"])
 
 

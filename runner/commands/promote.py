@@ -43,8 +43,7 @@ def promote(directory: ExperimentDir, config: str | None, top: int | None, incom
         )
     _refuse_incomplete(directory, incomplete)
     promoted = _promoted(summarize(directory), top or as_count(plan.next.get("top")) or 3)
-    source = read_extended(next_stage.template(template, plan.config))
-    content, left_out = next_stage.content(source, promoted)
+    content, left_out = next_stage.content(read_extended(next_stage.template(template, plan.config)), promoted)
     path = ExperimentDir(directory.path.parent / str(content["experiment"])).experiment_file
     write_text(path, _text(plan.experiment, template, promoted, left_out, content))
     load(path)  # a template that does not fit shows now

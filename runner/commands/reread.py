@@ -110,5 +110,7 @@ def _refuse_other_changes(directory: ExperimentDir, loaded: Loaded) -> None:
         raise UserError(f"{path}: task {task} writes its metrics itself; only those of a command are read anew")
     known, listed = ({run.run_id for run in runs} for runs in (manifest.read(directory).runs, loaded.expansion.runs))
     if known != listed:
-        what = f"{path} changes more than how metrics are read: {len(known ^ listed)} runs are new or gone"
-        raise UserError(what, next_command=f"runner expand {path}")
+        raise UserError(
+            f"{path} changes more than how metrics are read: {len(known ^ listed)} runs are new or gone",
+            next_command=f"runner expand {path}",
+        )

@@ -77,8 +77,14 @@ def _draw(take: Callable[[], Status], shortest: float, console: Console) -> Stat
         for taken in _looks(take, shortest):
             rows = max(4, console.height - AROUND)
             notes = [*command.lines(taken, rows)][:MOST_LINES]
-            head = f"{command.headline(taken)}\n{progress.line(taken, time.monotonic())}"
-            live.update(Group(head, command.as_table(taken, console.width, rows), *notes), refresh=True)
+            live.update(
+                Group(
+                    f"{command.headline(taken)}\n{progress.line(taken, time.monotonic())}",
+                    command.as_table(taken, console.width, rows),
+                    *notes,
+                ),
+                refresh=True,
+            )
     return taken
 
 

@@ -198,9 +198,14 @@ def find(name: str, beside: Path) -> Path:
     if file := next(filter(os.path.isfile, places), None):  # unlike Path.is_file false for a name that no file can have
         return file
     names = ["local", *dict.fromkeys(str(given.parent / file) for place in places for file in _clusters(place.parent))]
-    what = f"there is no cluster file {name!r}, here or in a folder above {beside}"
     raise ConfigError(
-        [Problem(what, allowed=", ".join(names[:8]), nearest=nearest(name, names))],
+        [
+            Problem(
+                f"there is no cluster file {name!r}, here or in a folder above {beside}",
+                allowed=", ".join(names[:8]),
+                nearest=nearest(name, names),
+            )
+        ],
         next_command="runner init, which writes cluster files to start from",
     )
 

@@ -120,8 +120,14 @@ def override(source: Source, text: str, top_level: Collection[str]) -> None:
     for depth, part in enumerate(parts[:-1], 1):
         section = section.get(part) or {}  # an empty section
         if not isinstance(section, dict):
-            what = f"{yaml_source.dotted(tuple(parts[:depth]))} holds {section!r}, so no key below it can be set"
-            raise ConfigError([Problem(what, flag)])
+            raise ConfigError(
+                [
+                    Problem(
+                        f"{yaml_source.dotted(tuple(parts[:depth]))} holds {section!r}, so no key below it can be set",
+                        flag,
+                    )
+                ]
+            )
     source.value.update(with_value(source.value, parts, value))
     source.replaced[tuple(parts)] = flag
 
@@ -132,8 +138,15 @@ def _value(written: str, flag: str) -> Any:
     except ConfigError as error:
         raise ConfigError([Problem(problem.what, flag) for problem in error.problems]) from None
     if len(read) > 1:
-        what = f"gives {', '.join(list(read)[1:])} on further lines; one --set sets one key"
-        raise ConfigError([Problem(what, flag, allowed="--set a=1 --set b=2")])
+        raise ConfigError(
+            [
+                Problem(
+                    f"gives {', '.join(list(read)[1:])} on further lines; one --set sets one key",
+                    flag,
+                    allowed="--set a=1 --set b=2",
+                )
+            ]
+        )
     return read["value"]
 
 
@@ -148,8 +161,15 @@ def read_extended(path: Path, *, strict: bool = True, users: tuple[Path, ...] = 
         return source
     below = path.parent / str(name)
     if not isinstance(name, str) or not below.is_file():
-        what = f"found {name!r}; there is no such file beside {path}"
-        raise ConfigError([source.problem(("extends",), what, allowed="the path of an experiment file, from here")])
+        raise ConfigError(
+            [
+                source.problem(
+                    ("extends",),
+                    f"found {name!r}; there is no such file beside {path}",
+                    allowed="the path of an experiment file, from here",
+                )
+            ]
+        )
     if below.resolve() in (chain := (*users, path.resolve())):
         listed = " → ".join(one.name for one in (*chain, below))
         raise ConfigError([source.problem(("extends",), f"files extend each other without end: {listed}")])

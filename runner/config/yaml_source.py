@@ -123,8 +123,13 @@ def parse(text: str, path: Path, *, strict: bool = True) -> Source:
         raise ConfigError([syntax_problem(error, path, text.splitlines())]) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        what = f"not valid YAML: the character {text[error.position]!r} is not allowed"
-        raise ConfigError([Problem(what, file=str(path), line=line)]) from None
+        raise ConfigError(
+            [
+                Problem(
+                    f"not valid YAML: the character {text[error.position]!r} is not allowed", file=str(path), line=line
+                )
+            ]
+        ) from None
     except RecursionError:
         raise ConfigError([Problem("not valid YAML: nested too deeply", file=str(path))]) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # such as the escape "\\UFFFFFFFF"
@@ -201,8 +206,11 @@ class _Builder:
                 self.wrong(name_node, key, f"the key {name[:40]!r} is not Unicode text")
             elif node.flow_style and name.isdecimal() and _is_empty(value_node) and _is_number(previous):
                 number = f"{previous.value},{name}"
-                what = f"found {number}; in braces, a comma ends a value: write {number.replace(',', '.')}"
-                self.wrong(name_node, before, what)
+                self.wrong(
+                    name_node,
+                    before,
+                    f"found {number}; in braces, a comma ends a value: write {number.replace(',', '.')}",
+                )
             else:
                 before, previous = child, value_node
                 if name in first:

@@ -106,8 +106,17 @@ def text_scale_findings(values: Quantities, thresholds: Thresholds, settings: Se
 
     def of_scale(level: Any, rule: str, threshold: float, what: str, advice: str) -> list[Finding]:
         name = "text_scale" if scale > 0 else "the size of text_scale (which is negative)"
-        pattern = f"{what}: {name} {{value}} is {'above' if size > threshold else 'below'} {{threshold}}"
-        return [finding(level, rule, size, threshold, pattern, advice, settings.layer)]
+        return [
+            finding(
+                level,
+                rule,
+                size,
+                threshold,
+                f"{what}: {name} {{value}} is {'above' if size > threshold else 'below'} {{threshold}}",
+                advice,
+                settings.layer,
+            )
+        ]
 
     if size > thresholds.text_scale_exploding:
         advice = settings.advise(SCALE_20, HALF_RATE, otherwise=settings.advise(SLOWER, otherwise="train more slowly"))

@@ -80,6 +80,14 @@ def reliance_findings(reliance: float | None, thresholds: Thresholds) -> list[Fi
     """`reliance`: relative rise of the validation metric where the validation texts are shuffled."""
     if reliance is None or reliance >= thresholds.reliance_low:
         return []
-    pattern = "the model does not use its text: shuffled texts make validation worse by {value}, less than {threshold}"
-    advice = "compare with the same model without text; check what the texts say"
-    return [finding("warning", "reliance_low", reliance, thresholds.reliance_low, pattern, advice, percent=True)]
+    return [
+        finding(
+            "warning",
+            "reliance_low",
+            reliance,
+            thresholds.reliance_low,
+            "the model does not use its text: shuffled texts make validation worse by {value}, less than {threshold}",
+            "compare with the same model without text; check what the texts say",
+            percent=True,
+        )
+    ]

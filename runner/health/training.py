@@ -58,8 +58,16 @@ def spike_findings(losses: Sequence[float], thresholds: Thresholds) -> list[Find
     if not spikes:
         return []
     often, advice = "once" if spikes == 1 else f"{spikes} times", "a smaller learning rate, or more warm-up"
-    pattern = f"the loss jumped {often}, up to {{value}} × its running median (limit {{threshold}})"
-    return [finding("warning", "loss_spike", highest, thresholds.spike, pattern, advice)]
+    return [
+        finding(
+            "warning",
+            "loss_spike",
+            highest,
+            thresholds.spike,
+            f"the loss jumped {often}, up to {{value}} × its running median (limit {{threshold}})",
+            advice,
+        )
+    ]
 
 
 def plateau_findings(values: Sequence[float], mode: str, thresholds: Thresholds) -> list[Finding]:
@@ -72,9 +80,17 @@ def plateau_findings(values: Sequence[float], mode: str, thresholds: Thresholds)
     gain = abs(after - before) / abs(before) if before else 0.0
     if gain >= thresholds.plateau_gain:
         return []
-    pattern = f"plateau: the last {last} of {len(values)} epochs gained {{value}}, less than {{threshold}}"
-    advice = "fewer epochs would do; or another schedule"
-    return [finding("info", "plateau", gain, thresholds.plateau_gain, pattern, advice, percent=True)]
+    return [
+        finding(
+            "info",
+            "plateau",
+            gain,
+            thresholds.plateau_gain,
+            f"plateau: the last {last} of {len(values)} epochs gained {{value}}, less than {{threshold}}",
+            "fewer epochs would do; or another schedule",
+            percent=True,
+        )
+    ]
 
 
 def _last_part(values: Sequence[float], thresholds: Thresholds) -> int:
@@ -123,8 +139,16 @@ def over_fitted_findings(
     threshold = thresholds.over_fitted_far if far else thresholds.over_fitted
     pattern = "over-fitted: validation error is {value} × the train error (limit {threshold})"
     pattern += f", and rises over the last {last} of {len(curve)} epochs" if rising else ""
-    advice = "more items, more dropout or weight decay, early stopping"
-    return [finding("warning" if far or rising else "info", "over_fitted", ratio, threshold, pattern, advice)]
+    return [
+        finding(
+            "warning" if far or rising else "info",
+            "over_fitted",
+            ratio,
+            threshold,
+            pattern,
+            "more items, more dropout or weight decay, early stopping",
+        )
+    ]
 
 
 def standard_deviation(values: Sequence[float]) -> float | None:
@@ -140,9 +164,17 @@ def constant_findings(prediction_sd: float | None, target_sd: float | None, thre
     if prediction_sd is None or not target_sd or prediction_sd >= thresholds.constant_spread * target_sd:
         return []
     spread, limit = prediction_sd / target_sd, thresholds.constant_spread
-    pattern = "constant predictions: they spread {value} as much as the targets (limit {threshold})"
-    advice = "check the learning rate and the targets; train longer"
-    return [finding("blocking", "constant_predictions", spread, limit, pattern, advice, percent=True)]
+    return [
+        finding(
+            "blocking",
+            "constant_predictions",
+            spread,
+            limit,
+            "constant predictions: they spread {value} as much as the targets (limit {threshold})",
+            "check the learning rate and the targets; train longer",
+            percent=True,
+        )
+    ]
 
 
 def transfer_findings(
@@ -173,9 +205,17 @@ def weak_findings(
         [_twice(params, *key) for key in (("data", "train"), ("train", "epochs"))],
     )
     of_mean = f"{{value}} of the error of predicting the mean ({number(mean_predictor)}), above {{threshold}}"
-    pattern = f"every variant is weak: the best has {of_mean}"
-    advice = f"more items{more[0]}, more epochs{more[1]}, half or twice the learning rate"
-    return [finding("warning", "all_weak", share, thresholds.weak_share, pattern, advice, percent=True)]
+    return [
+        finding(
+            "warning",
+            "all_weak",
+            share,
+            thresholds.weak_share,
+            f"every variant is weak: the best has {of_mean}",
+            f"more items{more[0]}, more epochs{more[1]}, half or twice the learning rate",
+            percent=True,
+        )
+    ]
 
 
 def _twice(params: Mapping[str, Any] | None, section: str, key: str) -> str:
@@ -195,5 +235,14 @@ def alike_findings(values: Sequence[float], thresholds: Thresholds) -> list[Find
     pattern = (
         f"all {len(values)} variants lie within {{value}} of each other (limit {{threshold}}): normal on little data"
     )
-    advice = "take the simplest, or go on to the next stage"
-    return [finding("info", "all_alike", spread, thresholds.alike, pattern, advice, percent=True)]
+    return [
+        finding(
+            "info",
+            "all_alike",
+            spread,
+            thresholds.alike,
+            pattern,
+            "take the simplest, or go on to the next stage",
+            percent=True,
+        )
+    ]

@@ -23,8 +23,15 @@ def blocked(file: ExperimentFile, keys: list[str]) -> list[Problem]:
             if value is not None and not isinstance(value, dict):
                 where = ("params", *parts[:length])
                 near = f"{{name: {value}}}" if isinstance(value, str) else None
-                what = f"found {value!r}, and the matrix sets {key} below it"
-                problems.setdefault(where, file.source.problem(where, what, allowed="keys with values", nearest=near))
+                problems.setdefault(
+                    where,
+                    file.source.problem(
+                        where,
+                        f"found {value!r}, and the matrix sets {key} below it",
+                        allowed="keys with values",
+                        nearest=near,
+                    ),
+                )
     return list(problems.values())
 
 

@@ -195,8 +195,9 @@ def _resolve_all(file: ExperimentFile, places: list[BudgetedPoint], resolver: Re
             else:
                 result.shared.append((variant, seed, earlier.run_id))
                 if point.name:  # of two names for one run, one would be missing from every table
-                    what = f"is the same run as {earlier.variant!r}"
-                    result.problems[file.source.problem(("matrix", "named", point.name), what)] = None
+                    result.problems[
+                        file.source.problem(("matrix", "named", point.name), f"is the same run as {earlier.variant!r}")
+                    ] = None
         if len(result.noted) >= MOST_MISFITS:
             break
     return result
@@ -256,8 +257,11 @@ def _name_problems(file: ExperimentFile, resolved: _Found) -> Iterator[Problem]:
     for name, count in _repeated(run.run_id for run in runs):
         yield file.source.problem(("matrix",), f"{count} runs would share the directory {name}")
     for (variant, _), count in _repeated((run.variant, run.seed) for run in runs):
-        what = f"{count} different variants would be called {variant!r}; give them names of their own"
-        yield file.source.problem(("matrix",), what, allowed="named: {NAME: {key: value}}")
+        yield file.source.problem(
+            ("matrix",),
+            f"{count} different variants would be called {variant!r}; give them names of their own",
+            allowed="named: {NAME: {key: value}}",
+        )
 
 
 def _patience_problems(

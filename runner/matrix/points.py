@@ -199,8 +199,11 @@ def _random_problems(matrix: Matrix, source: Source, seen: set[str], points: int
         if key in seen:
             yield source.problem(("matrix", "random", "axes", key), "is an axis already")
     if matrix.random and points < matrix.random.count:
-        what = f"asks for {matrix.random.count} points, but the axes have only {points} that differ"
-        yield source.problem(("matrix", "random", "count"), what, allowed=f"1 to {points}")
+        yield source.problem(
+            ("matrix", "random", "count"),
+            f"asks for {matrix.random.count} points, but the axes have only {points} that differ",
+            allowed=f"1 to {points}",
+        )
 
 
 def _values_problems(values: list[Any], source: Source, where: Key, distinct: bool = True) -> Iterator[Problem]:

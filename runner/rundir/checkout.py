@@ -1,4 +1,4 @@
-"""Which code a folder holds, now or when it was submitted: its git commit and changes, and what a module of it needs."""
+"""Which code a folder holds, now or when it was submitted: its commit and changes, and what a module of it needs."""
 
 from __future__ import annotations
 

@@ -63,8 +63,15 @@ def _under_root(name: str, root: Path) -> ExperimentDir:
     except ValueError as error:
         raise UserError(f"experiment: {error}") from None
     known = sorted(path.parent.name for path in root.glob(f"*/{ExperimentDir.manifest.name}"))
-    what = f"no experiment {name!r} under {root}\n    there are: {', '.join(known) or 'none'}"
-    raise UserError(str(Problem(what, nearest=nearest(name, known))), next_command="runner submit CONFIG")
+    raise UserError(
+        str(
+            Problem(
+                f"no experiment {name!r} under {root}\n    there are: {', '.join(known) or 'none'}",
+                nearest=nearest(name, known),
+            )
+        ),
+        next_command="runner submit CONFIG",
+    )
 
 
 def _latest(root: Path) -> ExperimentDir:

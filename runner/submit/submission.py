@@ -279,7 +279,8 @@ def send_job(
     """
     resources = Resources.of_job(asked.time, **asked.model_dump(include={"cpus", "memory", "partition"}))
     variables = environment(cluster, resources, code, internet=isinstance(asked, Preparing) and asked.internet)
-    name = f"{directory.path.name}-{role}"
-    params = slurm.parameters(name, f"{role}-{number}", resources, None, cluster, variables) | (options or {})
+    params = slurm.parameters(
+        f"{directory.path.name}-{role}", f"{role}-{number}", resources, None, cluster, variables
+    ) | (options or {})
     params["additional_parameters"] |= further or {}
     return slurm.send(directory.submission(number).absolute() / role, [work], params, cluster)
