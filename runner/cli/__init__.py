@@ -11,7 +11,6 @@ import typer
 
 from runner import terminal
 from runner.cli import inspecting, planning, starting
-from runner.terminal import Voice
 
 app = typer.Typer(
     name="runner",
@@ -36,7 +35,7 @@ def _options(
     ] = False,
 ) -> None:
     """Train every variant of a YAML matrix as Slurm job arrays, and look after them until all are done."""
-    Voice.quiet = quiet
+    terminal.Voice.quiet = quiet
 
 
 def main() -> None:

@@ -8,16 +8,15 @@ from typing import Annotated
 
 import typer
 
-from runner import terminal
 from runner.cli.options import Experiment, Root, StatusFormat, collector_paused, directory_of
+from runner.config.quantities import counted
 from runner.errors import CommandFailed
-from runner.terminal import RUN_SYNTAX, tell
+from runner.terminal import RUN_SYNTAX, original, tell
 
 
 def reread(experiment: Experiment = None, root: Root = None) -> None:
     """Read the metrics of a command anew, after their mapping was corrected in the experiment file."""
     from runner.commands import reread as command
-    from runner.config.quantities import counted
 
     directory = directory_of(experiment, root)
     config = Path(experiment) if experiment is not None and Path(experiment).is_file() else None
@@ -84,7 +83,7 @@ def logs(
     run, log = look(directory_of(experiment, root), name, attempt)
     parts = command.follow(run, log) if follow else [command.read(log)]
     for text in parts if raw else command.cleaned(parts):
-        print(text, end="", file=terminal.original(sys.stdout), flush=follow)
+        print(text, end="", file=original(sys.stdout), flush=follow)
 
 
 def promote(
@@ -112,7 +111,6 @@ def clean(
 ) -> None:
     """Free disk space; never touch a run that is queued or running."""
     from runner.commands import clean as command
-    from runner.config.quantities import counted
 
     kinds = command.checked({"checkpoints": checkpoints, "failed": failed, "gone": gone})
     sizes = command.clean(directory_of(experiment, root), kinds, dry_run)
@@ -129,7 +127,6 @@ def bundle(
 ) -> None:
     """Pack an experiment into one archive without checkpoints, for a colleague or the end of a project."""
     from runner.commands import bundle as command
-    from runner.config.quantities import counted
 
     directory = directory_of(experiment, root)
     name = directory.path.resolve().name

@@ -10,6 +10,7 @@ import typer
 
 from runner.cli.options import ClusterName, Config, Format, Root, Set, opened, opened_with_cluster
 from runner.errors import CommandFailed, UserError
+from runner.submit.selection import root_directory
 from runner.terminal import tell
 
 
@@ -65,7 +66,6 @@ def adopt(
     """Make an experiment of finished runs of another program; again reads only what has changed."""
     from runner.commands import adopt as command
     from runner.console import console as console_of
-    from runner.submit.selection import root_directory
 
     adoption = command.adopt(config, root_directory(root), set_ or [], dry_run)
     if dry_run:
@@ -88,7 +88,6 @@ def doctor(
     from runner.config import cluster as clusters
     from runner.config.quantities import counted
     from runner.rundir.layout import ExperimentDir
-    from runner.submit.selection import root_directory
 
     site = clusters.load(cluster, Path.cwd() / ExperimentDir.experiment_file.name)
     if not isinstance(site, clusters.SlurmCluster):

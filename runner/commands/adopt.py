@@ -20,8 +20,7 @@ from jobs.adopt.trial_runs import trial_runs
 from runner.commands.loading import next_problems, refuse_unknown_thresholds
 from runner.commands.status import value_of
 from runner.commands.tables import Column, fitted
-from runner.config import experiment_file
-from runner.config.experiment_file import ExperimentFile
+from runner.config.experiment_file import ExperimentFile, examine
 from runner.config.quantities import counted, shortened
 from runner.config.ranking import resolved_select
 from runner.config.validation import problems
@@ -33,7 +32,6 @@ from runner.matrix.points import Point
 from runner.matrix.run_id import axis_names, canonical_json, digest, run_id, slug, variant_label
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
-from runner.rundir.manifest import Origin
 from runner.rundir.run_config import read_run_config
 from runner.rundir.states import RunState, counts, run_state
 from runner.submit.plan import RetryPlan
@@ -100,7 +98,7 @@ def adopt(config: Path, root: Path, overrides: Sequence[str], dry_run: bool) -> 
 
 def _load(config: Path, overrides: Sequence[str]) -> tuple[ExperimentFile, AdoptParams]:
     """The file and its section `adopt`; ConfigError with all mistakes of both."""
-    file = experiment_file.examine(config, list(overrides))
+    file = examine(config, list(overrides))
     keys = file.source.value
     if "adopt" not in keys:
         raise ConfigError([file.source.problem((), "has no section `adopt`")], next_command=f"runner expand {config}")
@@ -169,7 +167,7 @@ def _expansion(file: ExperimentFile, section: AdoptParams, adoptable: Adoptable)
 
 def _read(target: ExperimentDir, known: ExperimentDir, expansion: Expansion, adoptable: Adoptable) -> Adoption:
     """Read what is not in `known` already, and write it to `target`."""
-    origin = Origin([], "local", str(Path.cwd()), config_dir=str(expansion.file.path.absolute().parent))
+    origin = manifest.Origin([], "local", str(Path.cwd()), config_dir=str(expansion.file.path.absolute().parent))
     rows = []
     for run, adopted in zip(expansion.runs, adoptable.runs, strict=True):
         directory = known.run(run.run_id)

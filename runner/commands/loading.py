@@ -19,7 +19,6 @@ from runner.config.experiment_file import ExperimentFile
 from runner.config.key_places import with_place
 from runner.config.quantities import unnamed_units
 from runner.config.ranking import reported_by, resolved_select
-from runner.config.yaml_source import Key
 from runner.errors import ConfigError, Mistakes, Problem, UserError, nearest
 from runner.health.quantities import Quantity, quantities_of
 from runner.health.thresholds import overridden
@@ -217,7 +216,7 @@ def _problems_of(error: UserError) -> list[Problem]:
     return error.problems if isinstance(error, ConfigError) else [Problem(error.message)]
 
 
-def _at(file: ExperimentFile, key: Key, problem: Problem) -> Problem:
+def _at(file: ExperimentFile, key: yaml_source.Key, problem: Problem) -> Problem:
     return file.source.problem(key, problem.what, allowed=problem.allowed, nearest=problem.nearest)
 
 

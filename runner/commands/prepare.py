@@ -21,8 +21,7 @@ from jobs.node.allocation import Allocation
 from jobs.node.signals import Signals
 from jobs.task import Preparation
 from runner.commands.loading import Loaded, load
-from runner.config import cluster as clusters
-from runner.config.cluster import Cluster
+from runner.config.cluster import Cluster, parse
 from runner.errors import UserError
 from runner.files import content, open_to_append
 from runner.rundir import manifest
@@ -124,7 +123,7 @@ def fill(directory: ExperimentDir, number: int, tell: Callable[[str], None]) -> 
     origin = submission.origin_of(directory, manifest.submission(directory, number))
     os.chdir(origin.folder)
     loaded = load(directory.experiment_copy(number), directory.path.parent, origin.overrides, kept=True)
-    items = prepare(loaded, clusters.parse(origin.cluster, directory.cluster_file(number)), tell)
+    items = prepare(loaded, parse(origin.cluster, directory.cluster_file(number)), tell)
     for item in items:
         tell(line_of(item))
     return all(item.ready for item in items)

@@ -13,7 +13,6 @@ from runner.commands.logs import cleaned
 from runner.files import open_text
 from runner.rundir import manifest
 from runner.rundir.layout import RunDir
-from runner.rundir.manifest import Origin
 from runner.rundir.states import run_state
 from runner.submit.plan import RetryPlan
 from runner.submit.run_files import write_run
@@ -31,7 +30,7 @@ def prepare(loaded: Loaded, name: str) -> RunDir:
     target = loaded.directory.run(run.run_id)
     if run_state(target).state not in ("completed", "running"):
         folder = str(loaded.expansion.file.path.absolute().parent)
-        origin = Origin([], "local", str(Path.cwd()), config_dir=folder)
+        origin = manifest.Origin([], "local", str(Path.cwd()), config_dir=folder)
         write_run(loaded.directory, loaded.expansion, run, RetryPlan(loaded.experiment.resources), origin)
     return target
 

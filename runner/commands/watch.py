@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator
 from rich.console import Console, Group
 from rich.live import Live
 
-from runner.commands import status as command
 from runner.commands.loading import Loaded
-from runner.commands.status import Status, metric_name, value_of
+from runner.commands.status import Status, as_table, headline, lines, metric_name, take, value_of
 from runner.config.quantities import counted, human_seconds
 from runner.console import console as console_of
 from runner.errors import CommandFailed
@@ -35,7 +34,7 @@ def wait(loaded: Loaded, run_ids: set[str]) -> None:
 
 def watch_all(loaded: Loaded, run_ids: set[str]) -> Status:
     """Show progress until none of these runs is queued or running."""
-    return watch(lambda: command.take(loaded.directory).only(run_ids), SHORTEST_S)
+    return watch(lambda: take(loaded.directory).only(run_ids), SHORTEST_S)
 
 
 def watch(take: Callable[[], Status], shortest: float = LONGEST_S) -> Status:
@@ -66,7 +65,7 @@ def _tell(take: Callable[[], Status], shortest: float, console: Console) -> Stat
     progress, before = Progress(), None
     for taken in _looks(take, shortest):
         if taken.counts != before:
-            tell("; ".join(filter(None, (command.headline(taken), progress.line(taken, time.monotonic())))))
+            tell("; ".join(filter(None, (headline(taken), progress.line(taken, time.monotonic())))))
             before = taken.counts
     return taken
 
@@ -76,11 +75,11 @@ def _draw(take: Callable[[], Status], shortest: float, console: Console) -> Stat
     with Live(console=console, auto_refresh=False) as live:
         for taken in _looks(take, shortest):
             rows = max(4, console.height - AROUND)
-            notes = [*command.lines(taken, rows)][:MOST_LINES]
+            notes = [*lines(taken, rows)][:MOST_LINES]
             live.update(
                 Group(
-                    f"{command.headline(taken)}\n{progress.line(taken, time.monotonic())}",
-                    command.as_table(taken, console.width, rows),
+                    f"{headline(taken)}\n{progress.line(taken, time.monotonic())}",
+                    as_table(taken, console.width, rows),
                     *notes,
                 ),
                 refresh=True,

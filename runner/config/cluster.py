@@ -13,7 +13,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from runner.config import yaml_source
 from runner.config.experiment import Mebibytes, Part, Seconds, Words
 from runner.config.validation import problems
-from runner.config.yaml_source import SUFFIXES
 from runner.errors import ConfigError, Mistakes, Problem, nearest
 from runner.masking import is_secret, masked
 from runner.slurm_commands import Name
@@ -214,5 +213,5 @@ def _clusters(folder: Path) -> list[str]:
     """The cluster files in `folder`: those with a `kind`."""
     if not os.path.isdir(folder):
         return []
-    files = sorted(entry for entry in folder.iterdir() if entry.suffix in SUFFIXES and entry.is_file())
+    files = sorted(entry for entry in folder.iterdir() if entry.suffix in yaml_source.SUFFIXES and entry.is_file())
     return [file.name for file in files if re.search(r"^kind:", file.read_text(errors="replace"), re.MULTILINE)]

@@ -9,12 +9,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from runner.config import yaml_source
 from runner.config.dotted import merge, with_value
 from runner.config.experiment import Experiment
 from runner.config.validation import problems
 from runner.config.yaml_output import dump
-from runner.config.yaml_source import Source, dotted
+from runner.config.yaml_source import Source, dotted, parse, read
 from runner.errors import ConfigError, Mistakes, Problem
 from runner.masking import MASK, is_secret
 
@@ -123,7 +122,7 @@ def override(source: Source, text: str, top_level: Collection[str]) -> None:
             raise ConfigError(
                 [
                     Problem(
-                        f"{yaml_source.dotted(tuple(parts[:depth]))} holds {section!r}, so no key below it can be set",
+                        f"{dotted(tuple(parts[:depth]))} holds {section!r}, so no key below it can be set",
                         flag,
                     )
                 ]
@@ -134,20 +133,20 @@ def override(source: Source, text: str, top_level: Collection[str]) -> None:
 
 def _value(written: str, flag: str) -> Any:
     try:
-        read = yaml_source.parse(f"value: {written}", Path(flag)).value
+        values = parse(f"value: {written}", Path(flag)).value
     except ConfigError as error:
         raise ConfigError([Problem(problem.what, flag) for problem in error.problems]) from None
-    if len(read) > 1:
+    if len(values) > 1:
         raise ConfigError(
             [
                 Problem(
-                    f"gives {', '.join(list(read)[1:])} on further lines; one --set sets one key",
+                    f"gives {', '.join(list(values)[1:])} on further lines; one --set sets one key",
                     flag,
                     allowed="--set a=1 --set b=2",
                 )
             ]
         )
-    return read["value"]
+    return values["value"]
 
 
 def read_extended(path: Path, *, strict: bool = True, users: tuple[Path, ...] = ()) -> Source:
@@ -155,7 +154,7 @@ def read_extended(path: Path, *, strict: bool = True, users: tuple[Path, ...] = 
 
     The text of the result needs no other file. users: the files that extend this one. Raises ConfigError, UserError.
     """
-    source = yaml_source.read(path, strict=strict)
+    source = read(path, strict=strict)
     name = source.value.get("extends")
     if name is None:
         return source

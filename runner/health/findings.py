@@ -100,6 +100,8 @@ def number(value: float, beside: float | None = None) -> str:
     return f"{value:.{figures}g}"
 
 
+# Sizes come first, because a stream that is ten times larger makes every number after it meaningless; then directions,
+# then what the fusion changes, then its gates and weights.
 ORDER = (
     "text_scale_exploding", "text_scale_collapsed", "text_scale_rising", "text_scale_falling",
     "norm_ratio", "t_norm", "u_norm",

@@ -10,21 +10,24 @@ from runner.health.quantities import as_data
 from runner.matrix.expansion import Expansion, Run
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
-from runner.rundir.manifest import Origin
 from runner.rundir.run_config import Keep, Retry, RunConfig
 from runner.submit.plan import Plan, RetryPlan
 
 WRITERS = 8  # at once: a shared file system takes its time for each file, and takes several
 
 
-def write_runs(directory: ExperimentDir, expansion: Expansion, plan: Plan, ids: set[str], origin: Origin) -> None:
+def write_runs(
+    directory: ExperimentDir, expansion: Expansion, plan: Plan, ids: set[str], origin: manifest.Origin
+) -> None:
     """Write many at once: flushing to disk is waiting, on a shared file system all the more."""
     chosen = [run for run in plan.send if run.run_id in ids]
     with ThreadPoolExecutor(WRITERS) as pool:
         list(pool.map(lambda run: write_run(directory, expansion, run, plan.retry_plans[run.run_id], origin), chosen))
 
 
-def write_run(directory: ExperimentDir, expansion: Expansion, run: Run, needed: RetryPlan, origin: Origin) -> None:
+def write_run(
+    directory: ExperimentDir, expansion: Expansion, run: Run, needed: RetryPlan, origin: manifest.Origin
+) -> None:
     """Make the directory of one run with its config.yaml."""
     target = directory.run(run.run_id)
     refuse_links(*target.folders)
@@ -33,7 +36,7 @@ def write_run(directory: ExperimentDir, expansion: Expansion, run: Run, needed: 
     target.cancelled.unlink(missing_ok=True)
 
 
-def run_config(expansion: Expansion, run: Run, needed: RetryPlan, origin: Origin) -> RunConfig:
+def run_config(expansion: Expansion, run: Run, needed: RetryPlan, origin: manifest.Origin) -> RunConfig:
     """What the worker is told of a run; its parameters were checked when it was expanded."""
     experiment = expansion.file.experiment
     return RunConfig.model_construct(

@@ -7,10 +7,9 @@ import os
 import re
 from itertools import chain
 
-from runner.config import quantities
 from runner.config.cluster import SlurmCluster
 from runner.config.experiment import Resources
-from runner.config.quantities import human_seconds
+from runner.config.quantities import human_seconds, seconds
 from runner.errors import CommandFailed, Problem, UserError, nearest
 from runner.slurm_commands import SlurmCommands, choices
 from runner.submit.plan import Limits
@@ -79,7 +78,7 @@ def limits(resources: Resources, cluster: SlurmCluster) -> Limits:
     timed = times and not {"UNLIMITED", "INFINITE"} & set(times)
     bounded = memories and all(memory.isdigit() for memory in memories)
     return Limits(
-        seconds=max(quantities.seconds(time) for time in times) if timed else None,
+        seconds=max(seconds(time) for time in times) if timed else None,
         mebibytes=max(int(memory) for memory in memories) if bounded else None,
         cpus=_most_cpus(set(names), cluster),
     )
