@@ -12,7 +12,7 @@ from jobs.tasks.registry import load_task
 from runner.config.experiment import Experiment, Matrix, Overrides
 from runner.config.experiment_file import examine
 from runner.config.yaml_source import Source
-from runner.errors import ConfigError, UserError
+from runner.errors import ConfigError, Mistakes, UserError
 from runner.matrix import points
 from runner.matrix.resolution import Misfit, Resolver
 from runner.matrix.run_id import axis_names, variant_label
@@ -47,16 +47,14 @@ def content(source: Source, promoted: Sequence[tuple[str, Overrides, Origin]]) -
     left_out: dict[str, None] = {}
     seen: set[str] = set()
     for variant, axes, origin in promoted:
-        shared = dict(axes)
-        if isinstance(warm, dict) and warm.get("warm_start") == FILLED_IN:
-            shared[WARM_START] = _checkpoint(variant, origin)
+        filled_in = isinstance(warm, dict) and warm.get("warm_start") == FILLED_IN
+        shared = {**axes, **({WARM_START: _checkpoint(variant, origin)} if filled_in else {})}
         for one in settings:
             kept, digest = _fitting(resolver, shared, one)
             left_out |= dict.fromkeys(f"{variant} has no {key}: left out" for key in one if key not in kept)
             if digest is None or digest not in seen:
                 name = _slug(variant, variant_label(kept, names) if kept else "")
-                named[name] = {**shared, **kept}
-                origins[name] = origin
+                named[name], origins[name] = {**shared, **kept}, origin
             seen |= {digest} if digest else set()
     stage = {**template, "matrix": {"named": named, **seeds}, "promoted": origins}
     if stage.get("baseline") not in named:
@@ -68,15 +66,12 @@ def _settings(source: Source, given: dict[str, Any]) -> list[Overrides]:
     """What the template varies: its axes, zip and random axes without what it excludes; one empty point of nothing."""
     examined = examine(source.path)
     if "matrix" in examined.spoilt:
-        raise ConfigError(list(examined.mistakes))
+        raise ConfigError(examined.mistakes)
     if given.get("include"):
         raise UserError(f"{source.path}: points.include cannot be combined with promoted variants; "
                         "allowed: axes, zip, random, exclude, named, seeds")  # fmt: skip
-    if not given:
-        return [{}]
-    varied, problems = points.points(Matrix.model_validate(given), source)
-    if problems:
-        raise ConfigError(problems)
+    varied, problems = points.points(Matrix.model_validate(given), source) if given else ([points.Point({}, ())], [])
+    Mistakes(problems).refuse()
     return [point.overrides for point in varied]
 
 
@@ -100,5 +95,5 @@ def _checkpoint(variant: str, origin: Origin) -> str:
 
 
 def _slug(variant: str, settings: str) -> str:
-    parts = [re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-._") for text in (variant, settings) if text]
+    parts = (re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-._") for text in (variant, settings) if text)
     return "--".join(parts)[:100]

@@ -129,20 +129,24 @@ def as_table(status: Status, width: int, limit: int = TABLE_ROWS) -> Table:
     """One row per run, `limit` at most."""
     rows = shown(status, limit)
     states = [state for _, state in rows]
+    words = [f"{state.state} ({state.kind})" if state.state == "failed" else state.state for state in states]
     several_seeds = len({run.seed for run, _ in status.rows}) > 1
     return fitted(
         [
             Column("#", [str(run.number) for run, _ in rows], right=True),
             Column("variant", [run.variant for run, _ in rows], fold=True),
             Column("seed", [str(run.seed) if several_seeds else "" for run, _ in rows], right=True),
-            Column("state", [_word(state) for state in states]),
+            Column(
+                "state",
+                [Text(f"{s.state} ({s.kind})" if s.state == "failed" else s.state, COLOURS[s.state]) for s in states],
+            ),
             Column("try", [str(state.attempt) if state.attempt > 1 else "" for state in states], right=True, keep=40),
             Column("epoch", [_epoch(state) for state in states], right=True),
             Column(metric_name(status), [_shown_value(value_of(state, metric_name(status))) for state in states], True),
             Column(
                 "health", [Text(state.health or "", HEALTH.get(state.health or "", "")) for state in states], keep=50
             ),
-            Column("age", [_age(state) for state in states], right=True, keep=30),
+            Column("age", ["" if s.age is None else human_seconds(max(0, s.age)) for s in states], right=True, keep=30),
             Column(
                 "job", [state.job or "" if state.state in ("queued", "running") else "" for state in states], keep=20
             ),
@@ -222,21 +226,12 @@ def value_of(state: RunState, metric: str) -> float | None:
     return state.value if state.metric == metric else None
 
 
-def _word(state: RunState) -> Text:
-    word = f"{state.state} ({state.kind})" if state.state == "failed" else state.state
-    return Text(word, COLOURS[state.state])
-
-
 def _epoch(state: RunState) -> str:
     return "" if state.epoch is None else f"{state.epoch}/{state.epochs}" if state.epochs else str(state.epoch)
 
 
 def _shown_value(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}" if abs(value) >= 0.001 or value == 0 else f"{value:.2e}"
-
-
-def _age(state: RunState) -> str:
-    return "" if state.age is None else human_seconds(max(0, state.age))
 
 
 def _first_line(message: str) -> str:

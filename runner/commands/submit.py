@@ -15,7 +15,7 @@ from runner.commands.status import gone_line
 from runner.config import yaml_source
 from runner.config.cluster import Cluster, SlurmCluster
 from runner.config.quantities import counted, shortened
-from runner.errors import CommandFailed, ConfigError, Problem, UserError
+from runner.errors import CommandFailed, ConfigError, Mistakes, Problem, UserError
 from runner.files import write_json
 from runner.matrix.expansion import Run
 from runner.rundir import manifest
@@ -111,8 +111,7 @@ def _own_code(loaded: Loaded, runs: Sequence[Run], origin: submission.Origin) ->
     folder = Path(origin.config_dir or loaded.expansion.file.path.absolute().parent)
     files, problems = look(loaded.models(runs), Path(origin.folder), folder)
     report = loaded.expansion.reporter(runs[0].variant)
-    if problems:
-        raise ConfigError([report(tuple(p.key.split(".")), p.what, allowed=p.allowed) for p in problems])
+    Mistakes([report(tuple(p.key.split(".")), p.what, allowed=p.allowed) for p in problems]).refuse()
     return dict(files)
 
 
@@ -129,8 +128,8 @@ def _limits(loaded: Loaded, cluster: Cluster, origin: submission.Origin) -> Limi
     except UserError as error:  # no such partition
         raise ConfigError([_partition_problem(loaded, cluster, origin, error.message)]) from None
     beside = min(loaded.experiment.array.side_by_side, len(loaded.expansion.runs))
-    if mistakes := limits.beyond(limit, resources, beside, cluster):
-        raise ConfigError(source.problem(("resources", key), what) for key, what in mistakes.items())
+    mistakes = limits.beyond(limit, resources, beside, cluster)
+    Mistakes([source.problem(("resources", key), what) for key, what in mistakes.items()]).refuse()
     return limit if limit.mebibytes is None else replace(limit, mebibytes=limit.mebibytes // beside)
 
 

@@ -108,18 +108,11 @@ class Progress:
     def line(self, status: Status, now: float) -> str:
         """`52 of 120 epochs, about 3m20s left; val_mae 0.2073 (layers=1)`; empty before the first epoch."""
         done, total = epochs(status)
-        if self._first is None:
-            self._first = now, done
+        began, before = self._first = self._first or (now, done)
         parts = [f"{done:,.0f} of {total:,.0f} epochs"] if total else []
-        left = self._seconds_left(done, total, now)
+        left = (total - done) * (now - began) / (done - before) if before < done < total else 0.0
         parts += [f"about {human_seconds(left)} left"] if left else []
         return "; ".join(filter(None, (", ".join(parts), best(status))))
-
-    def _seconds_left(self, done: float, total: float, now: float) -> float | None:
-        assert self._first is not None
-        began, before = self._first
-        gained = done - before
-        return (total - done) * (now - began) / gained if gained > 0 and done < total else None
 
 
 def epochs(status: Status) -> tuple[float, float]:

@@ -73,6 +73,7 @@ def _interpreter(value: str) -> str:
     return path
 
 
+Switch = BeforeValidator(lambda value: ({} if value else None) if isinstance(value, bool) else value)
 Line = Annotated[str, AfterValidator(_one_line)]
 Interpreter = Annotated[Line, AfterValidator(_interpreter)]
 Option = Annotated[str, AfterValidator(_option)]
@@ -108,10 +109,6 @@ class Preparing(Part):
     internet: bool = False  # its partition may fetch data and encoders
 
 
-def _switch(value: Any) -> Any:
-    return {True: {}, False: None}[value] if isinstance(value, bool) else value
-
-
 class SlurmCluster(Part):
     """A Slurm site."""
 
@@ -131,7 +128,7 @@ class SlurmCluster(Part):
     max_submit_jobs: int | None = Field(None, ge=1)  # array tasks in the queue at once; null: no limit known
     max_parallel: int | None = Field(None, ge=1)  # array tasks that run at once, where the experiment says nothing
     supervisor: Supervisor = Supervisor()
-    prepare: Annotated[Preparing | None, BeforeValidator(_switch)] = None  # null: each run computes what it lacks
+    prepare: Annotated[Preparing | None, Switch] = None  # null: each run computes what it lacks
     python: Interpreter | None = None  # whole path, or name on the nodes' PATH; null: the one in use here
     cache: Line | None = None  # directory on the shared file system
     scratch: Line | None = None  # directory of each node, $TMPDIR too: what is read of the cache is copied there once

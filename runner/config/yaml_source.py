@@ -16,7 +16,7 @@ import yaml
 
 from runner.config.quantities import shortened
 from runner.config.yaml_syntax import syntax_problem
-from runner.errors import ConfigError, Problem, UserError, nearest
+from runner.errors import ConfigError, Mistakes, Problem, UserError, nearest
 from runner.files import read_bytes
 
 MAX_DEPTH = 60
@@ -139,8 +139,8 @@ def parse(text: str, path: Path, *, strict: bool = True) -> Source:
     if not isinstance(value, dict) and not builder.problems:
         kind = "a list" if isinstance(value, list) else f"only the value {value!r}"
         builder.problems.append(Problem(f"holds {kind}, not keys with values", file=str(path), line=builder.lines[()]))
-    if builder.problems and (strict or not isinstance(value, dict)):
-        raise ConfigError(builder.problems)
+    if strict or not isinstance(value, dict):
+        Mistakes(builder.problems).refuse()
     return Source(path, text, value, builder.lines, builder.problems)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runner.errors import ConfigError, Problem, nearest
+from runner.errors import Mistakes, Problem, nearest
 from runner.health.quantities import Quantity, with_limits
 
 
@@ -114,8 +114,7 @@ def overridden(
         else:
             allowed = "true or false" if types[name] is bool else "a number"
             problems.append(Problem(f"found {value!r}", f"health.{name}", file, allowed=allowed))
-    if problems:
-        raise ConfigError(problems)
+    Mistakes(problems).refuse()
     limits = {name: accepted.pop(name) for name in declared & accepted.keys()}
     return dataclasses.replace(DEFAULT, **accepted, quantities=with_limits(quantities, limits))
 

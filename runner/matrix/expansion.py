@@ -16,7 +16,7 @@ from runner.config.experiment_file import ExperimentFile
 from runner.config.quantities import shortened
 from runner.config.validation import UNKNOWN_KEY, Report
 from runner.config.yaml_source import Key
-from runner.errors import ConfigError, Problem, nearest
+from runner.errors import Mistakes, Problem, nearest
 from runner.health.quantities import Quantity
 from runner.matrix.contradictions import blocked, override_problems, seed_problems
 from runner.matrix.ladder import BudgetedPoint, ladder, search_problems, stable_part
@@ -103,7 +103,7 @@ class Expansion:
 
 
 @dataclass
-class _Found:
+class _ExpandedRuns:
     """What was resolved so far."""
 
     runs: dict[str, Run] = field(default_factory=dict)  # by hash
@@ -119,8 +119,7 @@ def expand(file: ExperimentFile, schema: type[BaseModel], seed_key: str) -> Expa
     Raises ConfigError with the mistakes of the matrix and of all runs together.
     """
     expansion, problems, _ = examine(file, schema, seed_key)
-    if problems:
-        raise ConfigError(problems)
+    Mistakes(problems).refuse()
     return expansion
 
 
@@ -170,8 +169,8 @@ def _labels(points: list[Point], names: dict[str, str]) -> list[str]:
     ]
 
 
-def _resolve_all(file: ExperimentFile, places: list[BudgetedPoint], resolver: Resolver, seed_key: str) -> _Found:
-    result = _Found()
+def _resolve_all(file: ExperimentFile, places: list[BudgetedPoint], resolver: Resolver, seed_key: str) -> _ExpandedRuns:
+    result = _ExpandedRuns()
     for place in places:
         point, variant, name = place.point, place.variant, slug(place.variant)
         for seed in file.experiment.matrix.seeds[: place.seeds]:
@@ -213,7 +212,7 @@ def _misspelt(file: ExperimentFile, resolver: Resolver) -> list[Problem]:
     return [problem for problem in wrong_keys if problem.what == UNKNOWN_KEY and problem.nearest]
 
 
-def _note_misfit(result: _Found, misfit: Misfit, variant: str, report: Report) -> None:
+def _note_misfit(result: _ExpandedRuns, misfit: Misfit, variant: str, report: Report) -> None:
     for wrong in misfit.errors:
         if id(wrong) not in result.noted:  # the error of a section is one object for all the runs that share it
             result.noted[id(wrong)] = wrong
@@ -251,7 +250,7 @@ def reporter_of(file: ExperimentFile, point: Point, seed_key: str) -> Report:
 _ABSENT = object()
 
 
-def _name_problems(file: ExperimentFile, resolved: _Found) -> Iterator[Problem]:
+def _name_problems(file: ExperimentFile, resolved: _ExpandedRuns) -> Iterator[Problem]:
     """Names must tell runs apart: of directories, and of variants with a seed."""
     runs = resolved.runs.values()
     for name, count in _repeated(run.run_id for run in runs):

@@ -6,12 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, Self, overload
-
-
-class _Folder(Protocol):
-    @property
-    def path(self) -> Path: ...
+from typing import Self, overload
 
 
 class Named:
@@ -23,8 +18,8 @@ class Named:
     @overload
     def __get__(self, folder: None, owner: type) -> Self: ...
     @overload
-    def __get__(self, folder: _Folder, owner: type) -> Path: ...
-    def __get__(self, folder: _Folder | None, owner: type) -> Self | Path:
+    def __get__(self, folder: RunDir | ExperimentDir, owner: type) -> Path: ...
+    def __get__(self, folder: RunDir | ExperimentDir | None, owner: type) -> Self | Path:
         return self if folder is None else folder.path / self.name
 
 

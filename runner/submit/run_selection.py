@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from runner.config.quantities import shortened
 from runner.errors import Problem, UserError, nearest
+from runner.matrix.expansion import Run
 from runner.matrix.run_id import canonical_json, short_form, value_label
+from runner.rundir.planned import PlannedRun
 from runner.terminal import RUN_SYNTAX
 
-
-class Named(Protocol):
-    """What a run must tell to be chosen by name; both planned and expanded runs do."""
-
-    @property
-    def number(self) -> int: ...
-    @property
-    def run_id(self) -> str: ...
-    @property
-    def variant(self) -> str: ...
-    @property
-    def seed(self) -> int | None: ...
-    @property
-    def axes(self) -> Mapping[str, Any]: ...
-
-
-R = TypeVar("R", bound=Named)
+R = TypeVar("R", Run, PlannedRun)
 
 
 def choose_run(runs: Sequence[R], name: str) -> R:
@@ -54,7 +40,7 @@ def filter_runs(runs: Sequence[R], names: Sequence[str]) -> list[R]:
         candidates = runs_named(runs, name)
         if not candidates:
             raise _no_run(runs, name)
-        if len(candidates) > 1 and all(_starts(run, name) and run.variant != name for run in candidates):
+        if len(candidates) > 1 and all(run.run_id.startswith(name) and run.variant != name for run in candidates):
             listed = shortened([run.run_id for run in candidates], 8)
             raise UserError(
                 f"{name!r} is the start of {len(candidates)} runs: {listed}; write {name + '*'!r} for all of them"
@@ -85,7 +71,7 @@ def runs_named(runs: Sequence[R], name: str) -> list[R]:
         lambda run: name == short_form(run.axes),
         lambda run: all(any(_means(text, key, value) for key, value in run.axes.items()) for text in values),
         lambda run: any(fnmatch.fnmatchcase(text, name) for text in (run.run_id, run.variant, short_form(run.axes))),
-        lambda run: _starts(run, name),
+        lambda run: run.run_id.startswith(name),
     ]
     return next((fitting for fits in readings if (fitting := [run for run in runs if fits(run)])), [])
 
@@ -103,11 +89,7 @@ def _means(text: str, axis: str, value: object) -> bool:
         return False
 
 
-def _starts(run: Named, name: str) -> bool:
-    return run.run_id.startswith(name)
-
-
-def _no_run(runs: Sequence[Named], name: str) -> UserError:
+def _no_run(runs: Sequence[R], name: str) -> UserError:
     guess = nearest(name, [text for run in runs for text in (run.run_id, run.variant)])
     problem = Problem(f"no run {name!r} among {len(runs)}", allowed=RUN_SYNTAX, nearest=guess)
     return UserError(str(problem), next_command="runner expand CONFIG, which lists them")
