@@ -59,9 +59,9 @@ def cancel(directory: ExperimentDir, names: Sequence[str], states: Sequence[str]
 
 def _end_helpers(directory: ExperimentDir, commands: SlurmCommands) -> None:
     """End what prepares and supervises the experiment: nothing is left for it to do."""
-    jobs = set(manifest.helper_jobs(directory))
-    if living := sorted(jobs & {element.job_id for element in slurm.queue(commands)}) if jobs else []:
-        slurm.cancel(commands, living)
+    jobs = {each.job_id for each in manifest.entries(directory) if each.event in ("supervised", "preparing")}
+    if jobs:  # most of them ended long ago
+        slurm.cancel(commands, sorted({element.job_id for element in slurm.queue(commands)} & jobs))
     follower = Process.read(directory.follower)
     if follower is not None and follower.pid is not None and follower.is_here and follower.is_alive():
         os.kill(follower.pid, signal.SIGTERM)

@@ -83,16 +83,11 @@ def load_with_cluster(
     destination = None
     if name is not None or "cluster" not in file.spoilt:
         with mistakes.gathered():
-            destination = _destination(file, name)
+            destination = load_cluster(file, name)
     mistakes.refuse()
     assert loaded is not None
     assert destination is not None
     return loaded, destination
-
-
-def load_cluster(loaded: Loaded, name: str | None) -> Destination:
-    """The cluster of --cluster, else the one that the experiment file names."""
-    return _destination(loaded.expansion.file, name)
 
 
 def refuse_bad_data(loaded: Loaded, runs: Sequence[Run]) -> None:
@@ -259,8 +254,8 @@ def _task_problems(
     ]
 
 
-def _destination(file: ExperimentFile, name: str | None) -> Destination:
-    """The cluster; that its file is missing is a mistake at the key that names it, or at --cluster."""
+def load_cluster(file: ExperimentFile, name: str | None) -> Destination:
+    """The cluster of --cluster, else the one that `file` names; a mistake of it stands where it is named."""
     wanted = name or file.experiment.cluster
     try:
         cluster = clusters.load(wanted, file.path)

@@ -39,7 +39,7 @@ def reload(directory: ExperimentDir, cluster: str | None) -> Again:
     os.chdir(origin.folder)
     loaded = load(path.experiment_copy(sent[-1].number), path.path.parent, origin.overrides, kept=True)
     if other:
-        site = load_cluster(loaded, str(other))
+        site = load_cluster(loaded.expansion.file, str(other))
         return Again(loaded, site.cluster, replace(origin, cluster=site.text, cluster_option=str(other)))
     return Again(loaded, clusters.parse(origin.cluster, path.cluster_file(sent[-1].number)), origin)
 

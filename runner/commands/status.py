@@ -129,7 +129,6 @@ def as_table(status: Status, width: int, limit: int = TABLE_ROWS) -> Table:
     """One row per run, `limit` at most."""
     rows = shown(status, limit)
     states = [state for _, state in rows]
-    words = [f"{state.state} ({state.kind})" if state.state == "failed" else state.state for state in states]
     several_seeds = len({run.seed for run, _ in status.rows}) > 1
     return fitted(
         [

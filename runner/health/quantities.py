@@ -61,11 +61,6 @@ class Quantity(Record):
         return self.group or self.name
 
     @property
-    def is_judged(self) -> bool:
-        """Whether a worker has to know it."""
-        return self.low is not None or self.high is not None
-
-    @property
     def member(self) -> str:
         """Its name within the group."""
         return self.name.removeprefix(f"{self.group}_")

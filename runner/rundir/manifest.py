@@ -226,11 +226,6 @@ def submission(directory: ExperimentDir, number: int) -> Submission:
     raise CommandFailed(f"{directory.path} has no submission {number}")
 
 
-def helper_jobs(directory: ExperimentDir) -> list[str]:
-    """Ids of the jobs beside the arrays, that supervise or prepare; also of those that ended long ago."""
-    return [e.job_id for e in entries(directory) if e.job_id and e.event in ("supervised", "preparing")]
-
-
 def supervision(directory: ExperimentDir) -> Entry | None:
     """The last word about the experiment's supervision: supervised, supervision_failed or supervision_ended."""
     return next((entry for entry in reversed(entries(directory)) if entry.event.startswith("supervis")), None)

@@ -55,7 +55,7 @@ def run_config(expansion: Expansion, run: Run, needed: RetryPlan, origin: manife
         stop_after_same_error=experiment.stop_after_same_error,
         interpreter=experiment.interpreter,
         health=experiment.health,
-        quantities=as_data(each for each in expansion.quantities if each.is_judged),
+        quantities=as_data(each for each in expansion.quantities if (each.low, each.high) != (None, None)),
         ratio=experiment.select.ratio,
         metric=str(experiment.select.metric),
         mode=experiment.select.mode or "min",

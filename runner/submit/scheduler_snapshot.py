@@ -62,7 +62,7 @@ def look(directory: ExperimentDir, wanted: Collection[str] | None = None, known:
         users = {s.user for s in remote}
         try:
             jobs = _look_at_slurm(remote, places, slurm.queue(commands, users))
-            if users != {os.getuid()} and slurm.hides_others(commands):
+            if users != {os.getuid()} and "jobs" in commands.setting("PrivateData").split(","):
                 unanswered = "this site shows nobody the jobs of other users"
         except UserError as error:
             unanswered = error.message

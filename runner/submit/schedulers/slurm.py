@@ -51,11 +51,6 @@ def _whole_number(text: str) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def hides_others(commands: SlurmCommands) -> bool:
-    """Whether the site shows nobody the jobs of other users."""
-    return "jobs" in commands.setting("PrivateData").split(",")
-
-
 def boot_time(commands: SlurmCommands) -> float:
     """Unix seconds since when slurmctld works; one that dies may lose what it had taken just before. 0: not told."""
     shown = commands.setting("BOOT_TIME")
