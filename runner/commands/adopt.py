@@ -175,13 +175,19 @@ def _read(target: ExperimentDir, known: ExperimentDir, expansion: Expansion, ado
             directory = target.run(run.run_id)
             write_run(target, expansion, run, RetryPlan(expansion.file.experiment.resources), origin)
             adopted.record(directory, read_run_config(directory))
-        notes = read_mapping(directory.adopted).get("notes") or []
-        epochs = len(read_json_lines(directory.metrics))
-        layers = list(dict.fromkeys(_column(directory.fusion_weights, "layer")))
-        predictions = Counter(_column(directory.predictions, "split"))
-        rows.append(Row(run, adopted.place, run_state(directory), epochs, layers, predictions, notes, is_new))
-    planned = {run.run_id for run in expansion.runs}
-    left = [path.name for path in known.runs.glob("*") if path.name not in planned] if known.runs.is_dir() else []
+        rows.append(
+            Row(
+                run,
+                adopted.place,
+                run_state(directory),
+                epochs=len(read_json_lines(directory.metrics)),
+                layers=list(dict.fromkeys(_column(directory.fusion_weights, "layer"))),
+                predictions=Counter(_column(directory.predictions, "split")),
+                notes=read_mapping(directory.adopted).get("notes") or [],
+                is_new=is_new,
+            )
+        )
+    left = known.existing() - {run.run_id for run in expansion.runs}
     notes = [f"{counted(len(left), 'run')} adopted before and no longer named; kept in {known.runs}"] if left else []
     return Adoption(known, str(expansion.file.experiment.select.metric), rows, adoptable.notes + notes)
 

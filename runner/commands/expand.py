@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from rich.table import Table
 
 from runner.commands.loading import Loaded, units_in_words
 from runner.commands.tables import Column, fitted
 from runner.config.quantities import counted, human_seconds
+from runner.config.template import flat
 from runner.matrix.expansion import Expansion
 from runner.matrix.resolution import Replaced, replaced
 from runner.matrix.run_id import value_label
@@ -83,8 +83,8 @@ def lines(loaded: Loaded) -> Iterator[str]:
     yield from _replaced(loaded)
     select = experiment.select
     yield f"ranked by {select.metric}, the {'smaller' if select.mode == 'min' else 'larger'} the better"
-    flat = (item for item in _flat(experiment.params) if item[0] not in expansion.axes)
-    if shared := " ".join(f"{key}={value_label(value)}" for key, value in flat):
+    leaves = [(key, value) for key, value in flat(experiment.params).items() if not (isinstance(value, dict) and value)]
+    if shared := " ".join(f"{key}={value_label(value)}" for key, value in leaves if key not in expansion.axes):
         yield f"params, where a variant sets nothing else: {shared}"
     yield from units_in_words(loaded)
     yield from _costs(loaded)
@@ -117,14 +117,6 @@ def _counts(loaded: Loaded) -> str:
         f"{len(listed - existing):,} new, {len(listed & existing):,} unchanged; "
         f"{len(run_ids(loaded.directory) - listed):,} submitted earlier that the file no longer has"
     )
-
-
-def _flat(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in params.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def _costs(loaded: Loaded) -> Iterator[str]:

@@ -44,13 +44,10 @@ def resolved_select(file: ExperimentFile, reported: Iterable[Reported]) -> tuple
 
 
 def _contradictions(file: ExperimentFile, metric: str, mode: Mode | None, reported: Reported) -> list[Problem]:
-    names = reported.names
-    if names is not None and metric not in names:
-        listed = [name for name in sorted(names) if name.startswith("val_")]
-        what = f"found {metric!r}, which the task never reports"
-        return [
-            file.source.problem(("select", "metric"), what, allowed=", ".join(listed), nearest=nearest(metric, listed))
-        ]
+    if reported.names is not None and metric not in reported.names:
+        listed = [name for name in sorted(reported.names) if name.startswith("val_")]
+        what, guess = f"found {metric!r}, which the task never reports", nearest(metric, listed)
+        return [file.source.problem(("select", "metric"), what, allowed=", ".join(listed), nearest=guess)]
     known = dict(reported.modes).get(metric)
     if known is None or known == mode:
         return []

@@ -55,9 +55,10 @@ def problems(model: type[BaseModel], error: ValidationError, report: Report, pre
         else:
             member = _LABELS.get(place.label.partition("[")[0], "another kind of value")
             unions.setdefault((*prefix, *place.key), (details.get("input"), []))[1].append(member)
-    for key, (value, members) in unions.items():
-        mistakes.append(report(key, f"found {_short(value)}", allowed=" or ".join(dict.fromkeys(members))))
-    return mistakes
+    return mistakes + [
+        report(key, f"found {_short(value)}", allowed=" or ".join(dict.fromkeys(members)))
+        for key, (value, members) in unions.items()
+    ]
 
 
 def _problem(details: ErrorDetails, place: _Place, report: Report, where: Key) -> Problem:

@@ -94,8 +94,7 @@ def _marked(model: type[BaseModel]) -> bool:
     seen: set[type[BaseModel]] = set()
     waiting = [model]
     while waiting:
-        one = waiting.pop()
-        seen.add(one)
+        seen.add(one := waiting.pop())
         for field in one.model_fields.values():
             if isinstance(field.json_schema_extra, dict) or "set[" in str(field.annotation).lower():
                 return True

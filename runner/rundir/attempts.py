@@ -7,6 +7,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -121,11 +122,10 @@ def marks(run: RunDir, names: Iterable[str]) -> dict[str, str]:
 
 
 def _mark(path: Path) -> str:
-    try:
+    with suppress(OSError):  # gone in the meantime
         status = path.stat()
-    except OSError:  # gone in the meantime
-        return ""
-    return f"{status.st_mtime_ns}/{status.st_size}"
+        return f"{status.st_mtime_ns}/{status.st_size}"
+    return ""
 
 
 def has_advanced(run: RunDir, attempt: Attempt) -> bool:

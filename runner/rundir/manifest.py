@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -205,10 +205,9 @@ def submissions(directory: ExperimentDir) -> list[Submission]:
 
 def _owner(directory: ExperimentDir, number: int) -> int:
     """Whose submission it is where an older version did not write that down."""
-    try:
+    with suppress(OSError):
         return directory.submission(number).stat().st_uid
-    except OSError:
-        return os.getuid()
+    return os.getuid()
 
 
 def _tasks(directory: ExperimentDir, number: int) -> list[list[str]]:

@@ -102,13 +102,11 @@ class Manifest(Record):
         return overridden(self.health, self.select.ratio, file=file, quantities=self.quantities)
 
 
-def _planned(runs: Any) -> tuple[PlannedRun, ...] | None:
+def _planned(runs: Any) -> tuple[PlannedRun, ...]:
     """The runs that can be read, numbered."""
-    if not isinstance(runs, list):
-        return None
     every = (
         PlannedRun.of(run, number=number, variant=run.get("run_id"), point=run.get("variant"))
-        for number, run in enumerate(runs, 1)
+        for number, run in enumerate(runs if isinstance(runs, list) else (), 1)
         if isinstance(run, dict)
     )
     return tuple(run for run in every if run is not None)
