@@ -86,15 +86,17 @@ def _page(expansion: Expansion, number: int, alive: Sequence[str], planned: Plan
     last = number == len(plan.rounds)
     kept, dropped = decide(seen, mode, metric, part, select.within, cuts=not last)
     begun = {run.run_id for step in steps for run in expansion.of_round(step, dropped)}
-    never = [run for run in expansion.runs if run.point in dropped and run.run_id not in begun]
-    ids = {point: tuple(run.run_id for run in never if run.point == point) for point in dropped}
+    never: dict[str, list[str]] = {point: [] for point in dropped}
+    for run in expansion.runs:
+        if run.point in never and run.run_id not in begun:
+            never[run.point].append(run.run_id)
     return Page(
         search=_identity(expansion),
         round=number,
         rule=f"{'all' if last else part} by {metric} ({mode}), near misses within {select.within:g}",
         seen=seen,
         kept=tuple(kept),
-        dropped={point: left.model_copy(update={"runs": ids[point]}) for point, left in dropped.items()},
+        dropped={point: left.model_copy(update={"runs": tuple(never[point])}) for point, left in dropped.items()},
     )
 
 
