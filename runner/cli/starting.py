@@ -54,7 +54,7 @@ def submit(
     outcome = command.submit(loaded, site, origin, runs, Policy(), dry_run)
     tell(*command.lines(outcome, loaded, site, dry_run))
     if supervise and not dry_run:
-        begin(loaded, site, only or [])
+        begin(loaded.directory, site, only or [])
     if wait and not dry_run:
         while outcome.step is not None and (outcome.plan.send or outcome.plan.under_way):  # a round of a search
             watch_all(loaded, set(outcome.plan.states))

@@ -26,10 +26,9 @@ SCHEMAS = "schema"  # the folder beside the starters
 def starters() -> dict[str, str]:
     """Path below `configs/` → content of every starter file."""
     base = files("runner.starters")
-    texts = {entry.name: entry.read_text(encoding="utf-8") for entry in base.iterdir() if entry.name.endswith(".yaml")}
-    clusters = (base / "clusters").iterdir()
-    texts |= {f"clusters/{entry.name}": entry.read_text(encoding="utf-8") for entry in clusters}
-    return dict(sorted(texts.items()))
+    entries = {entry.name: entry for entry in base.iterdir() if entry.name.endswith(".yaml")}
+    entries |= {f"clusters/{entry.name}": entry for entry in (base / "clusters").iterdir()}
+    return {name: entries[name].read_text(encoding="utf-8") for name in sorted(entries)}
 
 
 def schemas() -> dict[str, str]:

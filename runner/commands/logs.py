@@ -79,10 +79,8 @@ def read(log: Path, most: int = SHOWN) -> str:
 def _skipped(log: Path, file: TextIO, most: int) -> str:
     """Go to the last `most` bytes of a longer log; the line that says so."""
     size = os.fstat(file.fileno()).st_size
-    if size <= most:
-        return ""
-    file.seek(size - most)
-    return f"[the last {most:,} of {size:,} bytes; all of it is in {log}]\n"
+    file.seek(max(0, size - most))
+    return f"[the last {most:,} of {size:,} bytes; all of it is in {log}]\n" if size > most else ""
 
 
 def cleaned(parts: Iterable[str]) -> Iterator[str]:

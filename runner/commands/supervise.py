@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runner.commands.loading import Loaded, load
+from runner.commands.loading import load
 from runner.commands.promote import promote, summarize
 from runner.commands.resubmit import reload
 from runner.commands.status import take
@@ -104,16 +104,11 @@ def take_turn(directory: ExperimentDir, only: Sequence[str] = ()) -> ExperimentD
             _say(line)
         return None
     path = promote(directory, None, None, incomplete=False)
-    return start_stage(load(path.absolute(), directory.path.parent), again.cluster, again.origin)
-
-
-def start_stage(loaded: Loaded, cluster: Cluster, origin: submission.Origin) -> ExperimentDir:
-    """Submit a stage and let it be supervised."""
-    fresh = replace(origin, overrides=[])
-    outcome = submit(loaded, cluster, fresh, loaded.expansion.runs, Policy(), dry_run=False)
-    _say(f"{loaded.experiment.experiment}: {len(outcome.plan.send)} runs sent")
-    watch(loaded.directory, cluster)
-    return loaded.directory
+    stage, origin = load(path.absolute(), directory.path.parent), replace(again.origin, overrides=[])
+    outcome = submit(stage, again.cluster, origin, stage.expansion.runs, Policy(), dry_run=False)
+    _say(f"{stage.experiment.experiment}: {len(outcome.plan.send)} runs sent")
+    watch(stage.directory, again.cluster)
+    return stage.directory
 
 
 def watch(directory: ExperimentDir, cluster: Cluster, only: Sequence[str] = (), *, later: bool = False) -> None:
@@ -150,17 +145,11 @@ def follow(directory: ExperimentDir, only: Sequence[str] = ()) -> None:
         current = following
 
 
-def begin(loaded: Loaded, cluster: Cluster, only: Sequence[str]) -> None:
-    """Let the experiment be supervised: by jobs of Slurm, or by a process of this machine."""
+def begin(directory: ExperimentDir, cluster: Cluster, only: Sequence[str]) -> None:
+    """Let an experiment be supervised: by jobs of Slurm, or by a background process of this machine (`follow`)."""
     if isinstance(cluster, SlurmCluster):
-        watch(loaded.directory, cluster, only)
-    else:
-        process = start_following(loaded.directory, only)
-        tell(f"supervised by process {process}; log: {loaded.directory.supervisor_log}")
-
-
-def start_following(directory: ExperimentDir, only: Sequence[str] = ()) -> int:
-    """`follow` in a background process of its own; its process id."""
+        watch(directory, cluster, only)
+        return
     log = directory.supervisor_log
     chosen_runs = [word for name in only for word in ("--only", name)]
     with open_to_append(log) as output:
@@ -174,7 +163,7 @@ def start_following(directory: ExperimentDir, only: Sequence[str] = ()) -> int:
     time.sleep(0.2)
     if process.poll() is not None:
         raise CommandFailed(f"the supervisor did not start; see {log}")
-    return process.pid
+    tell(f"supervised by process {process.pid}; log: {log}")
 
 
 def _say(text: str) -> None:

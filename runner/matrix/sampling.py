@@ -30,13 +30,11 @@ def drawn(random: Random, fit: PointFilter = dict) -> list[Overrides]:
     """
     points: dict[str, Overrides] = {}
     for number in range(random.count):
-        for attempt in range(_TRIES):
-            point = fit(draw(random, number, attempt))
-            if point is not None and (name := repr(list(point.items()))) not in points:
-                points[name] = point
-                break
-        else:
+        tries = (fit(draw(random, number, attempt)) for attempt in range(_TRIES))
+        point = next((one for one in tries if one is not None and repr(list(one.items())) not in points), None)
+        if point is None:
             break
+        points[repr(list(point.items()))] = point
     return list(points.values())
 
 

@@ -8,7 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -178,7 +178,7 @@ def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], c
     options = {key for key in ("account", "qos", "partition") if key in params} | set(params["additional_parameters"])
     try:
         with (
-            _environment(clean(os.environ, options)),
+            patch.dict(os.environ, clean(os.environ, options), clear=True),  # a job inherits that of sbatch
             contextlib.redirect_stderr(io.StringIO()),
             patch.object(of_submitit, "SlurmExecutor", Executor),  # for an array it makes one of its own
             patch.object(utils, "cloudpickle_dump", _dump_for_us(utils.cloudpickle_dump)),
@@ -188,19 +188,6 @@ def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], c
     except (RuntimeError, subprocess.CalledProcessError) as error:  # submitit's FailedSubmissionError among them
         raise _refused(str(error)) from None
     return str(jobs[0].job_id).partition("_")[0]
-
-
-@contextlib.contextmanager
-def _environment(environ: dict[str, str]) -> Iterator[None]:
-    """submitit takes no environment for its sbatch, and a job inherits that of sbatch."""
-    before = dict(os.environ)
-    os.environ.clear()
-    os.environ.update(environ)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def _dump_for_us(dump: Callable[[Any, Path], None]) -> Callable[[Any, Path], None]:
