@@ -33,7 +33,7 @@ def reread(experiment: Experiment = None, root: Root = None) -> None:
 
 
 def failures(experiment: Experiment = None, root: Root = None) -> None:
-    """Say of each failed run why it failed, with its last lines and the next command."""
+    """Show why each failed run failed, with its last lines and the next command."""
     from runner.commands import failures as command
     from runner.commands.status import take
 
@@ -43,12 +43,12 @@ def failures(experiment: Experiment = None, root: Root = None) -> None:
 def status(
     experiment: Experiment = None,
     root: Root = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Again every 30 s until all runs have ended.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every 30 s until all runs have ended.")] = False,
     format_: Annotated[
         StatusFormat, typer.Option("--format", help="How the status is written to stdout.")
     ] = StatusFormat.table,
 ) -> None:
-    """Say how far an experiment is: counts, and one row per run."""
+    """Show how far an experiment is: counts, and one row per run."""
     from runner.commands import status as command
     from runner.console import console as console_of
 
@@ -70,11 +70,13 @@ def logs(
     experiment: Annotated[str, typer.Argument(help="Directory, name or config.")],
     name: Annotated[str, typer.Argument(metavar="RUN", help=f"One run: {RUN_SYNTAX}.")],
     root: Root = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
-    attempt: Annotated[int | None, typer.Option("--attempt", help="Of this attempt; else of the last.")] = None,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="With what commands the terminal: colours, progress bars.")
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Show what is appended until the run has ended.")
     ] = False,
+    attempt: Annotated[
+        int | None, typer.Option("--attempt", help="The log of this attempt; else of the last one.")
+    ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Keep colours and progress bars as they were written.")] = False,
 ) -> None:
     """Print the log of a run."""
     from runner.commands import logs as command
@@ -91,7 +93,9 @@ def promote(
     root: Root = None,
     next_: Annotated[str | None, typer.Option("--next", help="Template of the next stage; else `next.config`.")] = None,
     top: Annotated[int | None, typer.Option("--top", min=1, help="How many variants go on; else `next.top`.")] = None,
-    incomplete: Annotated[bool, typer.Option("--incomplete", help="Although runs have not completed.")] = False,
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", help="Promote although some runs have not completed.")
+    ] = False,
 ) -> None:
     """Write the next stage's experiment file from the variants that the summary promotes."""
     from runner.commands import promote as command

@@ -69,12 +69,14 @@ def resubmit(
     root: Root = None,
     only: Only = None,
     cluster: ClusterName = None,
-    kind: Annotated[list[str] | None, typer.Option("--kind", help="Failures of this kind (may be repeated).")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Also what the policy leaves to a person.")] = False,
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help="Only failures of this kind (may be repeated).")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also send what the retry policy leaves to a person.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent; send nothing.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Show progress until all runs have ended.")] = False,
 ) -> None:
-    """Send again what failed or was lost, with more of what it ran out of."""
+    """Send failed and lost runs again, with more of what they ran out of."""
     from runner.commands import resubmit as command
     from runner.commands.submit import lines
     from runner.commands.watch import wait as wait_for
@@ -104,7 +106,8 @@ def cancel(
     root: Root = None,
     only: Only = None,
     state: Annotated[
-        list[str] | None, typer.Option("--state", help="In this state; else queued, running and gone (from the file).")
+        list[str] | None,
+        typer.Option("--state", help="Only runs in this state; else queued, running and gone (from the file)."),
     ] = None,
 ) -> None:
     """Stop runs that are queued or running."""
