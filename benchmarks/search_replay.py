@@ -20,13 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from runner.config.search import Rungs, Search
+from runner.config.experiment import Rungs, Search
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.ledger import SearchPlan
 from runner.rundir.result import Result
-from runner.search.decision import decide
-from runner.search.rounds import cost, kept_part, rounds
+from runner.search.rounds import cost, decide, kept_part, rounds
 
 HEADER = ("point", "budget", "seed", "value")
 

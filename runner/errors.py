@@ -21,7 +21,7 @@ SHORTEST_START = 3  # letters, of a name that is cut short: mem, log
 
 
 class UserError(Exception):
-    """A user's mistake or a state of the machine that a user can mend."""
+    """A user's mistake or a state of the machine that a user can correct."""
 
     exit_status = EXIT_USAGE
 
@@ -51,11 +51,8 @@ class Problem:
     def __str__(self) -> str:
         where = ":".join(str(part) for part in (self.file, self.line) if part is not None)
         head = ": ".join(part for part in (where, self.key, self.what) if part)
-        if self.allowed:
-            head += f"\n    allowed: {self.allowed}"
-        if self.nearest:
-            head += f"\n    did you mean: {self.nearest}"
-        return head
+        allowed = f"\n    allowed: {self.allowed}" if self.allowed else ""
+        return head + allowed + (f"\n    did you mean: {self.nearest}" if self.nearest else "")
 
 
 class ConfigError(UserError):

@@ -58,8 +58,7 @@ _UMASK = _umask()  # read once: it cannot be read without setting it, and two th
 
 def leads_out(path: Path, directory: Path) -> bool:
     """Whether `path` is below `directory` by name and elsewhere by a link, as in a copy that somebody prepared."""
-    real = Path(os.path.realpath(path.parent))
-    return not real.is_relative_to(os.path.realpath(directory))
+    return not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(directory))
 
 
 def write_text(path: Path, text: str, *, private: bool = False) -> None:
@@ -75,8 +74,12 @@ def write_json(path: Path, value: Any, *, indent: int | None = 1, private: bool 
 
 def read_json(path: Path | str) -> Any | None:
     """The JSON value in `path`, or None when the file is missing, truncated or not JSON."""
+    return _parsed(content(path))
+
+
+def _parsed(data: bytes) -> Any | None:
     try:
-        return json.loads(content(path).decode())
+        return json.loads(data.decode())
     except (ValueError, RecursionError):  # the last: brackets without end
         return None
 
@@ -86,8 +89,6 @@ NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, 
 _REFUSED = NO_FILE - {errno.ENOENT, errno.ENOTDIR}
 LARGEST_FILE = 256 << 20  # bytes that are read at once; a log that is followed may be larger
 _NAMED: set[str] = set()  # files in whose place something else lay
-
-
 _NO_REGULAR_FILE = "no regular file: a pipe, a socket or a device"
 
 
@@ -96,16 +97,12 @@ def open_file(path: Path | str, *, links: bool = False) -> io.FileIO:
 
     links: follow one all the same, for files that a person names. Raises OSError, with ENXIO for what is no file.
     """
-    return _regular(path, os.O_RDONLY | (0 if links else os.O_NOFOLLOW), "rb")
+    return io.FileIO(_descriptor(path, os.O_RDONLY | (0 if links else os.O_NOFOLLOW)), "rb")
 
 
 def open_to_append(path: Path) -> io.FileIO:
     """`path` opened to append to; made where it is missing. Refuses what `open_file` refuses."""
-    return _regular(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, "ab+")
-
-
-def _regular(path: Path | str, flags: int, mode: str) -> io.FileIO:
-    return io.FileIO(_descriptor(path, flags), mode)
+    return io.FileIO(_descriptor(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW), "ab+")
 
 
 def _descriptor(path: Path | str, flags: int) -> int:
@@ -187,8 +184,8 @@ def as_count(value: Any) -> int | None:
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """The JSON object in `path`, or an empty one when there is none that can be read."""
-    found = read_json(path)
-    return found if isinstance(found, dict) else {}
+    value = read_json(path)
+    return value if isinstance(value, dict) else {}
 
 
 def linked(source: Path, name: Path) -> bool:
@@ -208,19 +205,15 @@ def append_line(path: Path, line: str) -> None:
     """
     data = line.encode() + b"\n"
     with open_to_append(path) as file:
-        _append(file.fileno(), data, path)
-
-
-def _append(descriptor: int, data: bytes, path: Path) -> None:
-    try:
-        size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            data = b"\n" + data
-        while data:  # a nearly full disk may accept only a part
-            data = data[os.write(descriptor, data) :]
-    except OSError as error:
-        _name_in(error, path)
-        raise
+        try:
+            size = os.fstat(file.fileno()).st_size
+            if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+                data = b"\n" + data
+            while data:  # a nearly full disk may accept only a part
+                data = data[os.write(file.fileno(), data) :]
+        except OSError as error:
+            _name_in(error, path)
+            raise
 
 
 def append_json(path: Path, value: Any) -> None:
@@ -229,13 +222,5 @@ def append_json(path: Path, value: Any) -> None:
 
 
 def read_json_lines(path: Path | str) -> list[dict[str, Any]]:
-    """The JSON objects in `path`, one a line; half lines and foreign lines are left out, a missing file is empty."""
-    records = []
-    for line in content(path).splitlines():
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(record, dict):
-            records.append(record)
-    return records
+    """The JSON objects in `path`, one per line; half lines and foreign lines are left out, a missing file is empty."""
+    return [record for record in map(_parsed, content(path).splitlines()) if isinstance(record, dict)]

@@ -21,21 +21,9 @@ def finite_items(value: Any) -> dict[str, float]:
     return {str(name): number for name, item in value.items() if (number := as_number(item)) is not None}
 
 
-def _text(value: Any) -> str | None:
-    return value if value.__class__ is str else None
-
-
-def _count(value: Any) -> int | None:
-    return value if value.__class__ is int and -(2**53) < value < 2**53 else as_count(value)
-
-
 def _layers(value: Any) -> dict[str, dict[str, float]]:
     """Layer → its quantities; none where it is no mapping."""
     return {str(layer): finite_items(values) for layer, values in value.items()} if isinstance(value, dict) else {}
-
-
-def _mapping(value: Any) -> dict[str, Any] | None:
-    return value if isinstance(value, dict) else None
 
 
 def _texts(value: Any) -> list[str] | None:
@@ -44,12 +32,12 @@ def _texts(value: Any) -> list[str] | None:
 
 _READERS: dict[str, Reader] = {  # a field's type as it is written, without `| None`
     "float": as_number,
-    "int": _count,
-    "str": _text,
+    "int": lambda value: value if value.__class__ is int and -(2**53) < value < 2**53 else as_count(value),
+    "str": lambda value: value if value.__class__ is str else None,
     "JobId": lambda value: str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else None,
     "bool": lambda value: value if isinstance(value, bool) else None,
     "list[str]": _texts,
-    "dict[str, Any]": _mapping,
+    "dict[str, Any]": lambda value: value if isinstance(value, dict) else None,
     "dict[str, float]": finite_items,
     "dict[str, dict[str, float]]": _layers,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Container, Mapping
@@ -19,7 +20,7 @@ from runner.errors import CommandFailed, UserError
 
 Name = Literal["sbatch", "srun", "squeue", "scancel", "scontrol", "sacct", "sacctmgr", "sinfo"]
 NEEDED: tuple[Name, ...] = ("sbatch", "squeue", "scancel", "scontrol", "srun")
-VARIABLE = "RUNNER_SLURM_COMMANDS"  # tells the array task what the cluster file says
+VARIABLE = "RUNNER_SLURM_COMMANDS"  # passes the cluster file's commands to array tasks
 
 _OF_THE_SITE = frozenset({"SLURM_CONF", "SLURM_JWT", "SLURM_CLUSTERS"})
 # What a person may choose in the shell: key of the cluster file → variable, which counts where the key is empty
@@ -56,10 +57,10 @@ class SlurmCommands:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> SlurmCommands:
-        """As `told` has told an array task."""
+        """As `as_environment` passed them to an array task."""
         return cls(json.loads(environ.get(VARIABLE, "{}")))
 
-    def told(self) -> dict[str, str]:
+    def as_environment(self) -> dict[str, str]:
         return {VARIABLE: json.dumps(dict(self.paths))} if self.paths else {}
 
     def path(self, name: Name) -> str:
@@ -90,6 +91,16 @@ class SlurmCommands:
         if done.returncode:
             raise CommandFailed(f"{name} failed: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
+
+    def setting(self, name: str) -> str:
+        """A value of Slurm's configuration; empty where it is not shown."""
+        shown = re.search(rf"^{name}\s*=\s*(\S+)", self.call("scontrol", "show", "config"), re.MULTILINE)
+        return shown[1] if shown else ""
+
+    def records(self, kind: Literal["partition", "node"]) -> list[dict[str, str]]:
+        """The facts of every partition or node."""
+        lines = self.call("scontrol", "--oneliner", "show", kind).splitlines()
+        return [dict(re.findall(r"(\w+)=(\S+)", line)) for line in lines]
 
     def is_missing(self, name: Name) -> UserError:
         return UserError(

@@ -12,6 +12,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TextIO
 
 from runner.errors import EXIT_FAILED, ConfigError, UserError, refused_by_machine
@@ -124,10 +125,10 @@ class Voice:
     quiet = False
 
 
-def tell(line: str) -> None:
-    """Print a line for the person, not for a pipe; nothing with --quiet."""
-    if not Voice.quiet:
-        print(line, file=sys.stderr, flush=True)
+def tell(*lines: str) -> None:
+    """Print lines for the person, not for a pipe; nothing with --quiet."""
+    if lines and not Voice.quiet:
+        print(*lines, sep="\n", file=sys.stderr, flush=True)
 
 
 def quiet_first(words: Sequence[str]) -> list[str]:
@@ -144,18 +145,18 @@ def explain(error: UserError, program: str, arguments: Sequence[str]) -> None:
     if error.next_command is None:
         lines.append(f"  next: {_next_command(error, program, arguments)}")
     if sys.stderr.isatty():
-        lines = [_folded(line, shutil.get_terminal_size().columns) for line in lines]
+        fold = partial(textwrap.fill, width=shutil.get_terminal_size().columns, break_long_words=False)
+        indents = (" " * (len(line) - len(line.lstrip()) + 4) for line in lines)
+        lines = [
+            fold(line, subsequent_indent=indent, break_on_hyphens=False)
+            for line, indent in zip(lines, indents, strict=True)
+        ]
     print("\n".join(lines), file=sys.stderr, flush=True)
 
 
 def _next_command(error: UserError, program: str, arguments: Sequence[str]) -> str:
-    """Where an error names none: check the mended file, or look at what the command wants."""
+    """Where an error names none: check the corrected file, or show the help of the command."""
     words = [word for word in arguments if not word.startswith("-")]
     if isinstance(error, ConfigError) and words[:1] and words[0] in _WITH_A_FILE and len(words) > 1:
         return f"runner {'doctor' if words[0] == 'doctor' else 'expand'} {words[1]}, after fixing it"
     return " ".join([program, *words[:1], "--help"])
-
-
-def _folded(line: str, width: int) -> str:
-    indent = " " * (len(line) - len(line.lstrip()) + 4)
-    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

@@ -153,7 +153,7 @@ def test_value_of_an_axis_cannot_leave_the_directory_of_its_run(value: str, tmp_
     config = tmp_path / "e.yaml"
     config.write_text(yaml.safe_dump({"experiment": "e", "matrix": {"axes": {"data.target": [value]}}}))
     from jobs.tasks.crystal.schema import CrystalParams
-    from runner.config.experiment import load
+    from runner.config.experiment_file import load
     from runner.matrix.expansion import expand
 
     (planned,) = expand(load(config), CrystalParams, "train.seed").runs

@@ -40,7 +40,7 @@ class RunRecord:
     gpus: int | None = None  # that it held
     cost: dict[str, float] = field(
         default_factory=dict
-    )  # what it was given and used of it, as runner.rundir.cost has it
+    )  # what it was given and used of it, as runner.rundir.result has it
     adjustments: dict[str, Any] = field(default_factory=dict)  # parameters that a retry changed, as train.micro_batch
     code: str | None = None  # the version it was made with
     fusion: dict[str, dict[str, float]] = field(default_factory=dict)  # layer → quantities at the best epoch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runner.config import experiment as experiment_file
+from runner.config import experiment_file
 from runner.config.yaml_source import Source
 from runner.errors import CommandFailed
 from runner.rundir import manifest

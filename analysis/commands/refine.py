@@ -14,7 +14,7 @@ from analysis.formatting import significant
 from analysis.output.writing import written
 from analysis.rank.refinement import finer_axes, refined
 from analysis.rank.summary import summarize
-from runner.config import experiment as experiment_file
+from runner.config import experiment_file
 from runner.config.experiment import checked_name
 from runner.config.yaml_output import dump
 from runner.errors import CommandFailed, UserError

@@ -12,7 +12,7 @@ from analysis.rank.summary import Summary
 from runner.files import as_number
 from runner.health.findings import LEVELS, Finding
 from runner.health.quantities import grouped, shown_together
-from runner.rundir.cost import cost_line
+from runner.rundir.result import cost_line
 
 LISTED = 20  # runs or flags named one by one
 COUNTED = {"blocking": "blocking", "warning": "with warnings"}

@@ -15,11 +15,10 @@ from analysis.collect.manifest import Select
 from analysis.rank.comparability import Flag, flags, usual
 from analysis.rank.statistics import MeanSd, mean_sd
 from analysis.task_definitions import fused_layers
-from runner.health.findings import Finding, by_severity, health_word, merged
+from runner.health.findings import Finding, by_severity, health_word, merged, one_verdict_each
 from runner.health.fusion import band, judged_ratio, ratio_findings
 from runner.health.settings import settings_of
 from runner.health.thresholds import Thresholds
-from runner.health.verdicts import one_verdict_each
 
 
 @dataclass(frozen=True)

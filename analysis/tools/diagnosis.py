@@ -1,6 +1,6 @@
 """A verdict on the fusions of a trained model from what they do on its crystals. Free of torch and pandas.
 
-The order of the verdict is that of runner.health.verdicts.
+The order of the verdict is that of runner.health.findings.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from benchmarks.page import table
 from docs.generate import commands, keys
 from jobs.tasks.registry import TASKS
 from jobs.tasks.sentiment.task import QUANTITIES
-from runner.commands.schema import cluster_schema, experiment_schema
+from runner.commands.init import cluster_schema, experiment_schema
 from runner.config.field_comments import comments
 from runner.health.thresholds import Thresholds
 

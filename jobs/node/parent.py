@@ -29,7 +29,7 @@ from jobs.node.run_process import RunProcess
 from jobs.node.signals import Signals
 from jobs.node.slots import Slot, slots
 from runner.rundir.attempts import not_counting, read_attempts
-from runner.rundir.claim import Held
+from runner.rundir.claim import LockHolder
 from runner.rundir.layout import RunDir
 
 _GRACE_S = 60.0  # a run that is asked to stop has so long for its checkpoint, unless Slurm gives more
@@ -70,7 +70,7 @@ class Waiting:
     """A run whose holder may be dead or dying: only time can tell."""
 
     directory: RunDir
-    first: Held  # what was found at first
+    first: LockHolder  # what was found at first
     until: float  # monotonic seconds
 
 
@@ -159,14 +159,14 @@ class Shift:
         else:
             say(f"{directory.run_id}: left to {started.holder}, which runs it")
 
-    def _is_worth_waiting(self, held: Held, earlier: Waiting | None) -> bool:
+    def _is_worth_waiting(self, held: LockHolder, earlier: Waiting | None) -> bool:
         """Could the holder be dying? An earlier start of this array task may be (Slurm does not always wait for its
         end), and one on another machine is dead when its heartbeat stays away."""
         if self.reason or (earlier and time.monotonic() > earlier.until):
             return False
         if held.holder.job_id is not None and held.holder.job_id == self.allocation.job_id:
             return True
-        return not held.here and (earlier is None or held.beat == earlier.first.beat)
+        return not held.holder.is_here and (earlier is None or held.beat == earlier.first.beat)
 
     def _stop(self, number: signal.Signals) -> None:
         """A signal asks everything to stop: first tell the runs, then find out why in full."""

@@ -14,7 +14,7 @@ from jobs.node.slots import Slot
 from runner.errors import CommandFailed, UserError
 from runner.files import refuse_links
 from runner.rundir.attempts import begin_attempt, end_attempt
-from runner.rundir.claim import Claim, Held, acquire
+from runner.rundir.claim import Claim, LockHolder, acquire
 from runner.rundir.failures import Failure, Kind, read_failure
 from runner.rundir.layout import RunDir
 from runner.rundir.lock import Holder
@@ -54,7 +54,7 @@ class StartConditions:
         return f"its array task has {max(0.0, end - time.time()):.0f} s left, and the run may take {seconds} s"
 
 
-def begin(directory: RunDir, conditions: StartConditions) -> RunProcess | Refused | Held:
+def begin(directory: RunDir, conditions: StartConditions) -> RunProcess | Refused | LockHolder:
     """Claim the run and start its child, unless it is completed, cancelled, held, or must not run."""
     if not directory.path.is_dir():
         return Refused(f"there is no directory {directory.path}", failed=True)
@@ -64,8 +64,8 @@ def begin(directory: RunDir, conditions: StartConditions) -> RunProcess | Refuse
             return Refused("completed already", failed=False)
         if directory.cancelled.exists():
             return Refused("cancelled before it started", failed=False)
-        claim = acquire(directory, Holder.here(conditions.allocation.job_id), conditions.interval)
-        if isinstance(claim, Held):
+        claim = acquire(directory, Holder.of_this_process(conditions.allocation.job_id), conditions.interval)
+        if isinstance(claim, LockHolder):
             return claim
         started: RunProcess | Refused | None = None
         try:

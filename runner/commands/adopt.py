@@ -20,11 +20,11 @@ from jobs.adopt.trial_runs import trial_runs
 from runner.commands.loading import next_problems, refuse_unknown_thresholds
 from runner.commands.status import value_of
 from runner.commands.tables import Column, fitted
-from runner.config import experiment
-from runner.config.experiment import ExperimentFile
-from runner.config.quantities import counted
+from runner.config.experiment_file import ExperimentFile, examine
+from runner.config.quantities import counted, shortened
 from runner.config.ranking import resolved_select
 from runner.config.validation import problems
+from runner.config.yaml_source import Key
 from runner.errors import CommandFailed, ConfigError, Mistakes
 from runner.files import content, read_json_lines, read_mapping
 from runner.matrix.expansion import Expansion, Run, baseline_of
@@ -32,10 +32,9 @@ from runner.matrix.points import Point
 from runner.matrix.run_id import axis_names, canonical_json, digest, run_id, slug, variant_label
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
-from runner.rundir.manifest import Origin
 from runner.rundir.run_config import read_run_config
 from runner.rundir.states import RunState, counts, run_state
-from runner.submit.retry import Needs
+from runner.submit.plan import RetryPlan
 from runner.submit.run_files import write_run
 
 TASK, SEED_KEY = "command", "values.seed"  # axes are values.NAME: an adopted table reads as that of a command
@@ -85,8 +84,10 @@ def adopt(config: Path, root: Path, overrides: Sequence[str], dry_run: bool) -> 
     expansion = _expansion(file, section, adoptable)
     directory = ExperimentDir(root / file.experiment.experiment)
     if directory.manifest.exists() and not manifest.read(directory).adopted:
-        what = f"{directory.path} holds runs that were submitted; what is adopted needs an experiment of its own"
-        raise CommandFailed(what, next_command=f"another name at `experiment` of {config}")
+        raise CommandFailed(
+            f"{directory.path} holds runs that were submitted; what is adopted needs an experiment of its own",
+            next_command=f"another name at `experiment` of {config}",
+        )
     if dry_run:
         with TemporaryDirectory(prefix="runner-adopt-") as folder:
             return _read(ExperimentDir(Path(folder)), directory, expansion, adoptable)
@@ -97,19 +98,19 @@ def adopt(config: Path, root: Path, overrides: Sequence[str], dry_run: bool) -> 
 
 def _load(config: Path, overrides: Sequence[str]) -> tuple[ExperimentFile, AdoptParams]:
     """The file and its section `adopt`; ConfigError with all mistakes of both."""
-    file = experiment.examine(config, list(overrides))
+    file = examine(config, list(overrides))
     keys = file.source.value
     if "adopt" not in keys:
         raise ConfigError([file.source.problem((), "has no section `adopt`")], next_command=f"runner expand {config}")
     mistakes = Mistakes([*file.mistakes, *next_problems(file)])
     with mistakes.gathered():
         refuse_unknown_thresholds(file, ())
-    for key in _OF_STARTED_RUNS:
-        if key in keys:
-            what = "belongs to runs that are started; the values of adopted ones come from their folders or their study"
-            mistakes.problems.append(
-                file.source.problem((key,), what, allowed="adopt: {values: {…}} for names in paths")
-            )
+    what = "belongs to runs that are started; the values of adopted ones come from their folders or their study"
+    mistakes.problems += [
+        file.source.problem((key,), what, allowed="adopt: {values: {…}} for names in paths")
+        for key in _OF_STARTED_RUNS
+        if key in keys
+    ]
     try:
         section = AdoptParams.model_validate(keys["adopt"])
     except ValidationError as error:
@@ -124,9 +125,13 @@ def _at_its_key(file: ExperimentFile, section: AdoptParams) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        key = ("adopt", "optuna") if section.optuna else ("adopt", "folders")
         what = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
-        raise ConfigError([file.source.problem(key, what)]) from None
+        raise ConfigError([file.source.problem(_place(section), what)]) from None
+
+
+def _place(section: AdoptParams) -> Key:
+    """The key that names the runs."""
+    return "adopt", "optuna" if section.optuna else "folders"
 
 
 def _expansion(file: ExperimentFile, section: AdoptParams, adoptable: Adoptable) -> Expansion:
@@ -137,20 +142,18 @@ def _expansion(file: ExperimentFile, section: AdoptParams, adoptable: Adoptable)
     points: dict[str, Point] = {}
     first: dict[tuple[str, int], AdoptedRun] = {}
     mistakes = Mistakes()
-    where = ("adopt", "optuna" if section.optuna else "folders")
+    where = _place(section)
     for number, adopted in enumerate(adoptable.runs, 1):
         axes = {f"values.{name}": value for name, value in adopted.values.items()}
-        variant = adopted.name or variant_label(axes, names)
-        if (other := first.setdefault((variant, adopted.seed), adopted)) is not adopted:
-            what = f"{other.place} and {adopted.place} are both {variant}, seed {adopted.seed}"
+        variant, seed = adopted.name or variant_label(axes, names), adopted.seed
+        if (other := first.setdefault((variant, seed), adopted)) is not adopted:
+            what = f"{other.place} and {adopted.place} are both {variant}, seed {seed}"
             allowed = "a pattern with a name for what differs, or one of them moved away"
             mistakes.problems.append(file.source.problem(where, what, allowed=allowed))
         points[variant] = Point(axes, (where,) * len(axes), adopted.name)
-        params = {"values": {**section.values, **adopted.values, "seed": adopted.seed}}
+        params = {"values": {**section.values, **adopted.values, "seed": seed}}
         hashed = digest("adopt", [f'"params":{canonical_json(params)}'])
-        runs.append(
-            Run(number, run_id(slug(variant), adopted.seed, hashed), variant, adopted.seed, axes, params, hashed, None)
-        )
+        runs.append(Run(number, run_id(slug(variant), seed, hashed), variant, seed, axes, params, hashed, None))
     if not runs:
         what = "names no run" + "".join(f"; {note}" for note in adoptable.notes)
         mistakes.problems.append(file.source.problem(where, what))
@@ -164,21 +167,27 @@ def _expansion(file: ExperimentFile, section: AdoptParams, adoptable: Adoptable)
 
 def _read(target: ExperimentDir, known: ExperimentDir, expansion: Expansion, adoptable: Adoptable) -> Adoption:
     """Read what is not in `known` already, and write it to `target`."""
-    origin = Origin([], "local", str(Path.cwd()), config_dir=str(expansion.file.path.absolute().parent))
+    origin = manifest.Origin([], "local", str(Path.cwd()), config_dir=str(expansion.file.path.absolute().parent))
     rows = []
     for run, adopted in zip(expansion.runs, adoptable.runs, strict=True):
         directory = known.run(run.run_id)
         if is_new := not adopted.is_unchanged(directory):
             directory = target.run(run.run_id)
-            write_run(target, expansion, run, Needs(expansion.file.experiment.resources), origin)
+            write_run(target, expansion, run, RetryPlan(expansion.file.experiment.resources), origin)
             adopted.record(directory, read_run_config(directory))
-        notes = read_mapping(directory.adopted).get("notes") or []
-        epochs = len(read_json_lines(directory.metrics))
-        layers = list(dict.fromkeys(_column(directory.fusion_weights, "layer")))
-        predictions = Counter(_column(directory.predictions, "split"))
-        rows.append(Row(run, adopted.place, run_state(directory), epochs, layers, predictions, notes, is_new))
-    planned = {run.run_id for run in expansion.runs}
-    left = [path.name for path in known.runs.glob("*") if path.name not in planned] if known.runs.is_dir() else []
+        rows.append(
+            Row(
+                run,
+                adopted.place,
+                run_state(directory),
+                epochs=len(read_json_lines(directory.metrics)),
+                layers=list(dict.fromkeys(_column(directory.fusion_weights, "layer"))),
+                predictions=Counter(_column(directory.predictions, "split")),
+                notes=read_mapping(directory.adopted).get("notes") or [],
+                is_new=is_new,
+            )
+        )
+    left = known.existing() - {run.run_id for run in expansion.runs}
     notes = [f"{counted(len(left), 'run')} adopted before and no longer named; kept in {known.runs}"] if left else []
     return Adoption(known, str(expansion.file.experiment.select.metric), rows, adoptable.notes + notes)
 
@@ -216,7 +225,7 @@ def lines(adoption: Adoption, dry_run: bool) -> list[str]:
     states = ", ".join(f"{number} {state}" for state, number in counts(row.state for row in rows).items())
     unchanged = f"; {len(rows) - new} unchanged" if new < len(rows) else ""
     done = "would be read; nothing was written (--dry-run)" if dry_run else "read"
-    told = [f"{name}: {counted(new, 'run')} {done}{unchanged}: {states}"]
+    text = [f"{name}: {counted(new, 'run')} {done}{unchanged}: {states}"]
     remarks: dict[str, list[str]] = {}
     for row in rows:
         failed = [row.state.message] if row.state.message and row.state.state != "incomplete" else []
@@ -224,8 +233,7 @@ def lines(adoption: Adoption, dry_run: bool) -> list[str]:
             remarks.setdefault(remark, []).append(f"#{row.run.number}")
     remarks |= {note: [] for note in adoption.notes}
     for remark, numbers in list(remarks.items())[:NOTES_SHOWN]:
-        shown = ", ".join(numbers[:NOTES_SHOWN]) + (", …" if len(numbers) > NOTES_SHOWN else "")
-        told.append(f"{shown}: {remark}" if shown else remark)
+        text.append(": ".join(filter(None, (shortened(numbers, NOTES_SHOWN), remark))))
     if len(remarks) > NOTES_SHOWN:
-        told.append(f"… and {len(remarks) - NOTES_SHOWN} more remarks; adopted.json of each run has its own")
-    return [*told, f"next: analysis summarize {name}" if not dry_run else "next: the same without --dry-run"]
+        text.append(f"… and {len(remarks) - NOTES_SHOWN} more remarks; adopted.json of each run has its own")
+    return [*text, f"next: analysis summarize {name}" if not dry_run else "next: the same without --dry-run"]

@@ -38,13 +38,14 @@ def bundle(directory: ExperimentDir, archive: Path) -> Bundle:
     manifest.read(directory)
     refuse_links(*directory.folders)
     if archive.exists() or archive.absolute().is_relative_to(directory.path.absolute()):
-        why = "exists" if archive.exists() else "lies inside the experiment"
-        raise UserError(f"{archive} {why}", next_command="runner bundle EXPERIMENT --output ANOTHER.tar.gz")
-    packed: Counter[bool] = Counter()
+        raise UserError(
+            f"{archive} {'exists' if archive.exists() else 'lies inside the experiment'}",
+            next_command="runner bundle EXPERIMENT --output ANOTHER.tar.gz",
+        )
     try:
         with replacing(archive) as half, tarfile.open(half, "w:gz", compresslevel=6) as tar:
-            for path in _files(directory):
-                packed[_add(tar, path, f"{directory.path.name}/{path.relative_to(directory.path)}")] += 1
+            names = {path: f"{directory.path.name}/{path.relative_to(directory.path)}" for path in _files(directory)}
+            packed = Counter(_add(tar, path, name) for path, name in names.items())
     except OSError as error:
         what = f"{error.filename or archive}: {error.strerror or error}"
         raise CommandFailed(f"{what}; no archive was written") from None

@@ -47,24 +47,26 @@ def find(directory: ExperimentDir, kinds: Sequence[str]) -> list[Waste]:
     states = {run.run_id: state.state for run, state in status.rows}
     waste = []
     for path in sorted(directory.runs.iterdir()) if directory.runs.is_dir() else []:
+        run, state = RunDir(path), states.get(path.name, "gone")
         if path.name in status.queue.places or path.is_symlink() or not path.is_dir():
             continue
-        run, state = RunDir(path), states.get(path.name, "gone")
         if state in ("gone", "failed", "cancelled") and ("gone" if state == "gone" else "failed") in kinds:
             waste.append(Waste(run, (path,)))
         elif state == "completed" and "checkpoints" in kinds:
-            files = [file for file in (run.last_checkpoint, run.best_checkpoint) if os.path.lexists(file)]
-            waste += [Waste(run, tuple(files))] if files else []
+            files = tuple(filter(os.path.lexists, (run.last_checkpoint, run.best_checkpoint)))
+            waste += [Waste(run, files)] if files else []
     return waste
 
 
-def clean(directory: ExperimentDir, kinds: Sequence[str]) -> list[tuple[RunDir, int]]:
+def clean(directory: ExperimentDir, kinds: Sequence[str], dry_run: bool = False) -> list[tuple[RunDir, int]]:
     """Remove it, each run under its claim; the runs and the bytes. A run that somebody holds meanwhile stays."""
+    if dry_run:
+        return [(waste.run, waste.bytes) for waste in find(directory, kinds)]
     refuse_links(*directory.folders)
     removed = []
     with manifest.submit_lock(directory):
         for waste in find(directory, kinds):
-            claim = acquire(waste.run, Holder.here(None), _INTERVAL_S)
+            claim = acquire(waste.run, Holder.of_this_process(None), _INTERVAL_S)
             if isinstance(claim, Claim):
                 removed.append((waste.run, waste.bytes))
                 _remove(waste, claim)
@@ -104,8 +106,7 @@ def _size(path: Path) -> int:
 
 def checked(chosen: Mapping[str, bool]) -> list[str]:
     """The kinds that were chosen; UserError where none was."""
-    kinds = [kind for kind, wanted in chosen.items() if wanted]
-    if not kinds:
+    if not any(chosen.values()):
         what = "\n".join(f"    --{kind}: {text}" for kind, text in KINDS.items())
         raise UserError(f"nothing was chosen; choose what to remove, and look first with --dry-run\n{what}")
-    return kinds
+    return [kind for kind, wanted in chosen.items() if wanted]

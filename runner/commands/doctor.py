@@ -19,8 +19,9 @@ from runner.errors import CommandFailed, UserError
 from runner.files import read_json
 from runner.rundir.cache_root import cache_root
 from runner.slurm_commands import SlurmCommands, from_the_shell
+from runner.submit.arrays import WHOLE_MEMORY
 from runner.submit.schedulers import limits, slurm
-from runner.submit.submission import WHOLE_MEMORY, environment
+from runner.submit.submission import environment
 
 START_SECONDS = 120  # in a queue that is longer, the checks of the compute node are left out, and named
 SEE_SECONDS = 30  # for a file written on a node to be seen here
@@ -57,7 +58,7 @@ def examine(cluster: SlurmCluster, gpus: int, folder: Path) -> Iterator[Finding]
 
 def _limits(cluster: SlurmCluster, resources: Resources) -> Iterator[Finding]:
     try:
-        size, found = limits.max_array_size(cluster), limits.limits(resources, cluster)
+        size, limit = limits.max_array_size(cluster), limits.limits(resources, cluster)
         most = limits.max_submit_jobs(cluster)
         waiting = len(slurm.queue(SlurmCommands(cluster.commands)))
     except CommandFailed as error:
@@ -66,11 +67,11 @@ def _limits(cluster: SlurmCluster, resources: Resources) -> Iterator[Finding]:
     except UserError as error:
         yield Finding("partition", False, "; ".join(line.strip() for line in error.message.splitlines()))
         return
-    longest = human_seconds(found.seconds) if found.seconds else "no limit"
-    at_once = f"{most:,} at once" if most else "no limit known at once"
     yield Finding("slurmctld", True, f"answers; {waiting} array tasks of yours in the queue")
     if limits.takes_whole_memory(Resources(), cluster):
         yield Finding("memory", None, f"where {WHOLE_MEMORY}")
+    longest = human_seconds(limit.seconds) if limit.seconds else "no limit"
+    at_once = f"{most:,} at once" if most else "no limit known at once"
     yield Finding("limits", None, f"arrays of up to {size:,} tasks, {at_once}; longest run {longest}")
 
 
@@ -85,8 +86,7 @@ def _node(cluster: SlurmCluster, resources: Resources, folder: Path) -> Iterator
     commands = SlurmCommands(cluster.commands)
     folder = folder.absolute() / f"doctor-{secrets.token_hex(4)}"
     folder.mkdir(parents=True)
-    cache = cache_root(cluster.cache)
-    probe = Probe(str(folder), str(cache.absolute()), resources.gpus > 0, LIMIT_SECONDS)
+    probe = Probe(str(folder), str(cache_root(cluster.cache)), resources.gpus > 0, LIMIT_SECONDS)
     params = slurm.parameters("runner-doctor", "doctor", resources, None, cluster, environment(cluster, resources))
     params["signal_delay_s"] = WARNING_SECONDS
     try:
@@ -103,8 +103,7 @@ def _node(cluster: SlurmCluster, resources: Resources, folder: Path) -> Iterator
 
 def _job(commands: SlurmCommands, job: str, folder: Path, resources: Resources) -> Iterator[Finding]:
     began = time.monotonic()
-    started = _await(lambda: _state(commands, job) not in slurm.PENDING, START_SECONDS)
-    if not started:
+    if not _await(lambda: _state(commands, job) not in slurm.PENDING, START_SECONDS):
         reason = next((e.reason for e in slurm.queue(commands) if e.job_id == job), "")
         yield Finding("a job", None, f"still waits after {START_SECONDS} s ({reason}); the node was not examined")
         return
@@ -115,7 +114,7 @@ def _job(commands: SlurmCommands, job: str, folder: Path, resources: Resources) 
         yield Finding("shared file system", False, f"what the job wrote to {folder} is not seen here. {logs}".strip())
         return
     yield Finding("shared file system", True, f"written on {seen['host']}, seen here; Python {seen['python']} there")
-    lacking = [name for name, found in seen["packages"].items() if not found]
+    lacking = [name for name, installed in seen["packages"].items() if not installed]
     yield Finding("packages", not lacking, f"missing there: {', '.join(lacking)}" if lacking else "found there")
     yield Finding(
         "cache", seen["cache"] in ("yes", "read-only"), {"yes": "writable there"}.get(seen["cache"], seen["cache"])
@@ -127,13 +126,10 @@ def _job(commands: SlurmCommands, job: str, folder: Path, resources: Resources) 
 
 def _warning(commands: SlurmCommands, job: str, folder: Path) -> Finding:
     """Whether Slurm's own signal comes before the time limit, and leaves a run the time for its checkpoint."""
-
-    def told() -> Any:
-        return read_json(folder / "signal.json") or (_state(commands, job) == "GONE" and "gone")
-
-    heard = _await(told, SIGNAL_SECONDS)
+    signal = folder / "signal.json"
+    heard = _await(lambda: read_json(signal) or (_state(commands, job) == "GONE" and "gone"), SIGNAL_SECONDS)
     if heard == "gone":
-        heard = _await(lambda: read_json(folder / "signal.json"), 5)  # a shared file system takes its time
+        heard = _await(lambda: read_json(signal), 5)  # a shared file system takes its time
     if not heard:
         lost = "a run would be killed at its time limit, and lose what it did since its last checkpoint"
         return Finding("warning signal", False, f"did not come, or ended the job at once: {lost}")
@@ -150,7 +146,7 @@ def _state(commands: SlurmCommands, job: str) -> str:
 def _await(look: Callable[[], Any], seconds: float) -> Any:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        if found := look():
-            return found
+        if answer := look():
+            return answer
         time.sleep(1.0)
     return None

@@ -1,23 +1,24 @@
-"""`runner expand`: the runs of an experiment file, and what already exists of them."""
+"""`runner expand`: the runs of an experiment file, what already exists of them, and the rounds of a search."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+import statistics
+from collections.abc import Iterator
 
 from rich.table import Table
 
 from runner.commands.loading import Loaded, units_in_words
-from runner.commands.search import cost_lines
 from runner.commands.tables import Column, fitted
 from runner.config.quantities import counted, human_seconds
-from runner.matrix.expansion import Run
+from runner.config.template import flat
+from runner.matrix.expansion import Expansion
 from runner.matrix.resolution import Replaced, replaced
 from runner.matrix.run_id import value_label
 from runner.rundir.manifest import run_ids
+from runner.search.rounds import cost, expected, kept_part, most
 from runner.spreadsheet import csv_text
-from runner.submit.submission import array_tasks
+from runner.submit.arrays import array_tasks
 from runner.submit.survey import survey
 
 TABLE_ROWS = 50
@@ -35,23 +36,15 @@ def as_json(loaded: Loaded) -> str:
 
 
 def as_csv(loaded: Loaded) -> str:
-    """One row a run: number, id, variant, seed, and one column an axis (lists and mappings as JSON)."""
-    made: dict[int, str] = {}  # values of the matrix are few objects in many runs
+    """One row per run: number, id, variant, seed, and one column per axis (lists and mappings as JSON)."""
+    values = {id(value): value for run in loaded.expansion.runs for value in run.axes.values()}  # few, in many runs
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
     rows = (
         {"number": run.number, "run_id": run.run_id, "variant": run.variant, "seed": run.seed}
-        | {key: _cell(value, made) for key, value in run.axes.items()}
+        | {key: texts[id(value)] for key, value in run.axes.items()}
         for run in loaded.expansion.runs
     )
     return csv_text(["number", "run_id", "variant", "seed", *loaded.expansion.axes], rows)
-
-
-def _cell(value: Any, made: dict[int, str]) -> str:
-    if isinstance(value, str):
-        return value
-    text = made.get(id(value))
-    if text is None:
-        text = made[id(value)] = json.dumps(value)
-    return text
 
 
 def as_table(loaded: Loaded, width: int) -> Table:
@@ -62,17 +55,13 @@ def as_table(loaded: Loaded, width: int) -> Table:
     return fitted(
         [
             Column("#", [str(run.number) for run in runs], right=True),
-            Column("variant", [_variant(run, expansion.baseline) for run in runs], fold=True),
+            Column("variant", [run.variant + " *" * (run.variant == expansion.baseline) for run in runs], fold=True),
             Column("seed", [str(run.seed) for run in runs], right=True),
             Column("state", [states[run.run_id].state for run in runs]),
             Column("run", [run.run_id for run in runs], keep=1),
         ],
         width,
     )
-
-
-def _variant(run: Run, baseline: str | None) -> str:
-    return f"{run.variant} *" if run.variant == baseline else run.variant
 
 
 def lines(loaded: Loaded) -> Iterator[str]:
@@ -94,10 +83,9 @@ def lines(loaded: Loaded) -> Iterator[str]:
     yield from _replaced(loaded)
     select = experiment.select
     yield f"ranked by {select.metric}, the {'smaller' if select.mode == 'min' else 'larger'} the better"
-    axes = set(expansion.axes)
-    shared = [f"{key}={value_label(value)}" for key, value in _flat(experiment.params) if key not in axes]
-    if shared:
-        yield "params, where a variant sets nothing else: " + " ".join(shared)
+    leaves = [(key, value) for key, value in flat(experiment.params).items() if not (isinstance(value, dict) and value)]
+    if shared := " ".join(f"{key}={value_label(value)}" for key, value in leaves if key not in expansion.axes):
+        yield f"params, where a variant sets nothing else: {shared}"
     yield from units_in_words(loaded)
     yield from _costs(loaded)
 
@@ -114,8 +102,7 @@ def _replaced(loaded: Loaded) -> Iterator[str]:
                 variants.setdefault(one, []).append(variant)
     for one, names in list(variants.items())[:REPLACED_ROWS]:
         listed = f"{names[0]} and {len(names) - 1:,} more" if len(names) > 1 else names[0]
-        options = ", ".join(one.lost)
-        yield f"in {listed} {one.key} is {one.after} instead of {one.before}; not used there: {options}"
+        yield f"in {listed} {one.key} is {one.after} instead of {one.before}; not used there: {', '.join(one.lost)}"
     if len(variants) > REPLACED_ROWS:
         yield f"… and {len(variants) - REPLACED_ROWS:,} more sections that are replaced by another kind"
 
@@ -123,25 +110,13 @@ def _replaced(loaded: Loaded) -> Iterator[str]:
 def _counts(loaded: Loaded) -> str:
     """How many runs there are, and how many of them the directory knows."""
     expansion, seeds = loaded.expansion, loaded.experiment.matrix.seeds
-    here = {run.run_id for run in expansion.runs}
-    there = set()
-    if loaded.directory.runs.is_dir():
-        there = {entry.name for entry in loaded.directory.runs.iterdir() if entry.is_dir()}
-    planned = run_ids(loaded.directory)
+    listed, existing = {run.run_id for run in expansion.runs}, loaded.directory.existing()
     rounds = "in all rounds" if loaded.experiment.search else f"× {counted(len(seeds), 'seed')}"
-    of = f"{counted(len(expansion.variants), 'variant')} {rounds}"
     return (
-        f"{counted(len(here), 'run')} ({of}): {len(here - there):,} new, {len(here & there):,} unchanged; "
-        f"{len(planned - here):,} submitted earlier that the file no longer has"
+        f"{counted(len(listed), 'run')} ({counted(len(expansion.variants), 'variant')} {rounds}): "
+        f"{len(listed - existing):,} new, {len(listed & existing):,} unchanged; "
+        f"{len(run_ids(loaded.directory) - listed):,} submitted earlier that the file no longer has"
     )
-
-
-def _flat(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in params.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def _costs(loaded: Loaded) -> Iterator[str]:
@@ -149,8 +124,7 @@ def _costs(loaded: Loaded) -> Iterator[str]:
     runs, experiment = loaded.expansion.runs, loaded.experiment
     estimate = getattr(loaded.task, "disk_bytes", None)
     if estimate is not None:
-        looked_at = runs[:1000]
-        total = sum(estimate(run.params) for run in looked_at) * len(runs) / len(looked_at)
+        total = statistics.fmean(estimate(run.params) for run in runs[:1000]) * len(runs)
         yield f"estimated disk: {total / 1e9:.1f} GB"
     if experiment.resources.time:
         tasks = array_tasks(runs, experiment.array)
@@ -159,3 +133,22 @@ def _costs(loaded: Loaded) -> Iterator[str]:
         what = "GPU hours" if experiment.resources.gpus else "hours"
         limit = human_seconds(max(task.time or 0 for task in asked))
         yield f"at most {hours:,.1f} {what}: {counted(len(tasks), 'array task')} of {limit} each"
+
+
+def cost_lines(expansion: Expansion) -> Iterator[str]:
+    """The points of each round, and what they cost, expected and at most."""
+    search, plan = expansion.file.experiment.search, expansion.search
+    if search is None or plan is None:
+        return
+    points = len({run.point for run in expansion.runs})
+    part, ways = kept_part(search), [[points], [points]]
+    for _ in plan.rounds[1:]:
+        ways = [[*way, rule(way[-1], part)] for way, rule in zip(ways, (expected, most), strict=True)]
+    for number, (likely, largest) in enumerate(zip(*ways, strict=True), 1):
+        at_most = "" if likely == largest else f", {largest:,} at most"
+        yield f"search: {plan.named(number)}: {counted(likely, 'point')}{at_most}"
+    usual, highest = (cost(plan, way) for way in ways)
+    yield f"expected cost {usual:.0%} of every point with all seeds and the full budget, {highest:.0%} at most"
+    if plan.key and not plan.stable:
+        saved = usual - cost(plan.model_copy(update={"stable": 1.0}), ways[0])
+        yield f"each rung starts anew, which costs about {saved:.0%} of that; docs/search.md says when it need not"

@@ -26,25 +26,19 @@ def blocks(status: Status) -> Iterator[str]:
 
 
 def _lines(status: Status, run: PlannedRun, state: RunState) -> list[str]:
-    name, target = status.manifest.experiment, status.directory.run(run.run_id)
+    name, target, kind = status.manifest.experiment, status.directory.run(run.run_id), state.kind or Kind.UNKNOWN
+    advice, why = status.manifest.advice.get(kind) or kind.advice, _held_back(status, target, state)
     tries = f"attempt {state.attempt}" if state.attempt else "never started"
-    lines = [
+    only, force = f" --kind {state.kind}" if state.kind else "", " --force" if why or not kind.retried else ""
+    return [
         f"{run.run_id}: {state.state} ({state.kind}), {tries}",
         f"  {state.message or ''}".rstrip(),
+        *([f"  {run.variant}, seed {run.seed}"] if run.axes else []),
+        *(f"  | {line}" for line in _tail(status.directory, target, read_failure(target))),
+        *([f"  advice: {advice}"] if advice else []),
+        *([f"  not sent again by itself: {why}"] if why else []),
+        f"  next: runner logs {name} {run.run_id}, runner resubmit {name}{only}{force}",
     ]
-    if run.axes:
-        lines.append(f"  {run.variant}, seed {run.seed}")
-    lines += [f"  | {line}" for line in _tail(status.directory, target, read_failure(target))]
-    kind = state.kind or Kind.UNKNOWN
-    if advice := status.manifest.advice.get(kind) or kind.advice:
-        lines.append(f"  advice: {advice}")
-    why = _held_back(status, target, state)
-    if why:
-        lines.append(f"  not sent again by itself: {why}")
-    force = " --force" if why or not kind.retried else ""
-    only = f" --kind {state.kind}" if state.kind else ""
-    lines.append(f"  next: runner logs {name} {run.run_id}, runner resubmit {name}{only}{force}")
-    return lines
 
 
 def _held_back(status: Status, run: RunDir, state: RunState) -> str | None:
@@ -54,8 +48,8 @@ def _held_back(status: Status, run: RunDir, state: RunState) -> str | None:
         return None
     if most is not None and tries(run, state, status.queue) >= most:
         return f"all {most} attempts are used (retry.max_attempts)"
-    again = is_retried(state.kind, status.manifest.task)
-    return None if again else "a command cannot be told to work in smaller pieces"
+    is_command = not is_retried(state.kind, status.manifest.task)
+    return "a command cannot be told to work in smaller pieces" if is_command else None
 
 
 def _tail(directory: ExperimentDir, run: RunDir, failure: Failure | None) -> list[str]:

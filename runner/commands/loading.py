@@ -12,13 +12,13 @@ from jobs.task import Task
 from jobs.tasks.registry import load_task
 from runner.commands import next_stage
 from runner.config import cluster as clusters
-from runner.config import experiment, yaml_source
+from runner.config import experiment_file, yaml_source
 from runner.config.cluster import Cluster, SlurmCluster
-from runner.config.experiment import Experiment, ExperimentFile
+from runner.config.experiment import Experiment
+from runner.config.experiment_file import ExperimentFile
 from runner.config.key_places import with_place
 from runner.config.quantities import unnamed_units
 from runner.config.ranking import reported_by, resolved_select
-from runner.config.yaml_source import Key
 from runner.errors import ConfigError, Mistakes, Problem, UserError, nearest
 from runner.health.quantities import Quantity, quantities_of
 from runner.health.thresholds import overridden
@@ -80,54 +80,64 @@ def load_with_cluster(
     """The same with the cluster `name`, else the one that the file names; ConfigError with the mistakes of both."""
     file, loaded, mistakes = _examine(config, root, overrides)
     mistakes.problems += next_problems(file)
-    found = None
+    destination = None
     if name is not None or "cluster" not in file.spoilt:
         with mistakes.gathered():
-            found = _destination(file, name)
+            destination = load_cluster(file, name)
     mistakes.refuse()
     assert loaded is not None
-    assert found is not None
-    return loaded, found
-
-
-def load_cluster(loaded: Loaded, name: str | None) -> Destination:
-    """The cluster of --cluster, else the one that the experiment file names."""
-    return _destination(loaded.expansion.file, name)
+    assert destination is not None
+    return loaded, destination
 
 
 def refuse_bad_data(loaded: Loaded, runs: Sequence[Run]) -> None:
     """Raise ConfigError where a look at all that `runs` will read shows mistakes; may take as long as reading it."""
-    if problems := _task_problems(loaded.task, loaded.expansion, runs, [], "inspect"):
-        next_command = f"after fixing the data: runner submit {loaded.expansion.file.path} --dry-run"
-        raise ConfigError(problems, next_command=next_command)
+    Mistakes(
+        _task_problems(loaded.task, loaded.expansion, runs, [], "inspect"),
+        next_command=f"after fixing the data: runner submit {loaded.expansion.file.path} --dry-run",
+    ).refuse()
 
 
 def refuse_missing(loaded: Loaded, runs: Sequence[Run]) -> None:
     """Raise ConfigError where `runs` need what is not on this machine, but could be fetched before they start."""
-    if problems := _task_problems(loaded.task, loaded.expansion, runs, [], "missing"):
-        raise ConfigError(problems, next_command=f"runner prepare {loaded.expansion.file.path}")
+    problems = _task_problems(loaded.task, loaded.expansion, runs, [], "missing")
+    Mistakes(problems, next_command=f"runner prepare {loaded.expansion.file.path}").refuse()
 
 
 def refuse_without_time(file: ExperimentFile, cluster: Cluster) -> None:
     """Raise ConfigError where Slurm would be asked for a job without a time limit."""
     if isinstance(cluster, SlurmCluster) and file.experiment.resources.time is None:
-        what = "missing; Slurm needs a time limit"
-        raise ConfigError([file.source.problem(("resources", "time"), what, allowed="resources: {time: 30m}")])
+        raise ConfigError(
+            [
+                file.source.problem(
+                    ("resources", "time"), "missing; Slurm needs a time limit", allowed="resources: {time: 30m}"
+                )
+            ]
+        )
 
 
 def _refuse_shared_gpus(file: ExperimentFile) -> None:
     """Raise ConfigError where runs that share a GPU ask for several."""
     gpus, array = file.experiment.resources.gpus, file.experiment.array
     if gpus > 1 and array.share_gpu and array.side_by_side > 1 and "array" not in file.spoilt:
-        what = f"found {gpus} with {array.side_by_side} runs side by side that share one GPU (array.share_gpu)"
-        raise ConfigError([file.source.problem(("resources", "gpus"), what, allowed="1, or array: {share_gpu: false}")])
+        raise ConfigError(
+            [
+                file.source.problem(
+                    ("resources", "gpus"),
+                    f"found {gpus} with {array.side_by_side} runs side by side that share one GPU (array.share_gpu)",
+                    allowed="1, or array: {share_gpu: false}",
+                )
+            ]
+        )
 
 
 def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[ExperimentFile, Loaded | None, Mistakes]:
-    file = experiment.examine(config, list(overrides))
+    file = experiment_file.examine(config, list(overrides))
     if "adopt" in file.source.value:
-        what = f"{config} describes finished runs of another program, which are adopted and never started"
-        raise UserError(what, next_command=f"runner adopt {config} --dry-run")
+        raise UserError(
+            f"{config} describes finished runs of another program, which are adopted and never started",
+            next_command=f"runner adopt {config} --dry-run",
+        )
     mistakes = Mistakes()
     task = None
     if "task" not in file.spoilt:
@@ -169,13 +179,12 @@ def _with_known_names(expansion: Expansion, directory: ExperimentDir) -> Expansi
 
     The seed and eight digits of the hash find such a directory; that its parameters are the same decides.
     """
-    there = {entry.name for entry in directory.runs.iterdir()} if directory.runs.is_dir() else set()
-    if there:
-        ends = {_end(name): name for name in there}
-        for at, run in enumerate(expansion.runs):
-            known = ends.get(_end(run.run_id))
-            if known is not None and run.run_id not in there and _params_of(directory.run(known)) == run.params:
-                expansion.runs[at] = replace(run, run_id=known)
+    existing = directory.existing()
+    ends = {_end(name): name for name in existing}
+    for at, run in enumerate(expansion.runs if existing else ()):
+        known = ends.get(_end(run.run_id))
+        if known is not None and run.run_id not in existing and _params_of(directory.run(known)) == run.params:
+            expansion.runs[at] = replace(run, run_id=known)
     return expansion
 
 
@@ -202,7 +211,7 @@ def _problems_of(error: UserError) -> list[Problem]:
     return error.problems if isinstance(error, ConfigError) else [Problem(error.message)]
 
 
-def _at(file: ExperimentFile, key: Key, problem: Problem) -> Problem:
+def _at(file: ExperimentFile, key: yaml_source.Key, problem: Problem) -> Problem:
     return file.source.problem(key, problem.what, allowed=problem.allowed, nearest=problem.nearest)
 
 
@@ -224,27 +233,29 @@ def _task_problems(
     method: Literal["check", "inspect", "missing"] = "check",
 ) -> list[Problem]:
     """What the task itself finds: a target that the data lacks, more crystals than there are."""
-    look = getattr(task, method, None)
+    look, key_of = getattr(task, method, None), getattr(task, "check_key", None)
     if look is None:
         return []
-    problems = []
     distinct: dict[Any, tuple[str, dict[str, Any]]] = {}
-    key_of = getattr(task, "check_key", None)
     for run in runs:
         # equal sections of runs are one object, so identity tells which were looked at
         key = key_of(run.model) if key_of else tuple(map(id, run.params.values()))
         distinct.setdefault(key, (run.variant, run.params))
     distinct |= {id(params): (variant, params) for variant, params in rests}
-    for variant, params in distinct.values():
-        report = expansion.reporter(variant)
-        for problem in look(params):
-            where = tuple(problem.key.split(".")) if problem.key else ()
-            problems.append(report(where, problem.what, allowed=problem.allowed, nearest=problem.nearest))
-    return problems
+    return [
+        expansion.reporter(variant)(
+            tuple(problem.key.split(".")) if problem.key else (),
+            problem.what,
+            allowed=problem.allowed,
+            nearest=problem.nearest,
+        )
+        for variant, params in distinct.values()
+        for problem in look(params)
+    ]
 
 
-def _destination(file: ExperimentFile, name: str | None) -> Destination:
-    """The cluster; that its file is missing is a mistake at the key that names it, or at --cluster."""
+def load_cluster(file: ExperimentFile, name: str | None) -> Destination:
+    """The cluster of --cluster, else the one that `file` names; a mistake of it stands where it is named."""
     wanted = name or file.experiment.cluster
     try:
         cluster = clusters.load(wanted, file.path)

@@ -12,10 +12,9 @@ from runner.errors import CommandFailed, UserError
 from runner.files import open_text
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir, RunDir
-from runner.rundir.manifest import Submission
 from runner.rundir.states import run_state
 from runner.submit.run_selection import choose_run
-from runner.submit.schedulers import slurm
+from runner.submit.scheduler_snapshot import last_sendings
 from runner.submit.survey import survey
 from runner.terminal import log_line, tell
 
@@ -29,10 +28,9 @@ def find(directory: ExperimentDir, name: str, attempt: int | None) -> tuple[RunD
     """The run that `name` means and the log to show; UserError when there is none yet."""
     run = directory.run(choose_run(manifest.read(directory).runs, name).run_id)
     logs = attempt_logs(run)
-    if attempt is None and logs:
-        return run, logs[max(logs)]
-    if attempt in logs:
-        return run, logs[attempt]
+    wanted = max(logs, default=None) if attempt is None else attempt
+    if wanted in logs:
+        return run, logs[wanted]
     if logs:
         raise UserError(
             f"{run.run_id}: no log of attempt {attempt}\n    there are: {', '.join(map(str, sorted(logs)))}"
@@ -65,7 +63,8 @@ def awaited(directory: ExperimentDir, name: str, attempt: int | None) -> tuple[R
 
 def attempt_logs(run: RunDir) -> dict[int, Path]:
     """Attempt → its log."""
-    return {number: path for path in run.logs.glob("attempt-*.log") if (number := _attempt(path)) is not None}
+    numbers = {path: path.stem.partition("-")[2] for path in run.logs.glob("attempt-*.log")}
+    return {int(number): path for path, number in numbers.items() if number.isdecimal()}
 
 
 def read(log: Path, most: int = SHOWN) -> str:
@@ -80,10 +79,8 @@ def read(log: Path, most: int = SHOWN) -> str:
 def _skipped(log: Path, file: TextIO, most: int) -> str:
     """Go to the last `most` bytes of a longer log; the line that says so."""
     size = os.fstat(file.fileno()).st_size
-    if size <= most:
-        return ""
-    file.seek(size - most)
-    return f"[the last {most:,} of {size:,} bytes; all of it is in {log}]\n"
+    file.seek(max(0, size - most))
+    return f"[the last {most:,} of {size:,} bytes; all of it is in {log}]\n" if size > most else ""
 
 
 def cleaned(parts: Iterable[str]) -> Iterator[str]:
@@ -96,27 +93,13 @@ def cleaned(parts: Iterable[str]) -> Iterator[str]:
         yield log_line(rest)
 
 
-def _attempt(log: Path) -> int | None:
-    number = log.stem.partition("-")[2]
-    return int(number) if number.isdecimal() else None
-
-
 def log_of_the_start(directory: ExperimentDir, run_id: str) -> Path | None:
     """Where the pool, or the array task's own output, says why a run did not even begin; None when there is none."""
     for sent in reversed(manifest.submissions(directory)):
-        position = next((n for n, task in enumerate(sent.tasks) if run_id in task), None)
-        if position is not None:
-            log = (
-                directory.pool_log(sent.number) if sent.kind == "local" else _log_of_the_task(directory, sent, position)
-            )
+        if any(run_id in task for task in sent.tasks):
+            sending = last_sendings(directory, [sent]).get(run_id)
+            log = directory.pool_log(sent.number) if sent.kind == "local" else sending and sending.log
             return log if log and log.exists() else None
-    return None
-
-
-def _log_of_the_task(directory: ExperimentDir, sent: Submission, position: int) -> Path | None:
-    for chunk in sent.chunks:
-        if chunk.job_id and chunk.first <= position < chunk.first + chunk.count:
-            return slurm.log(directory.slurm_logs(sent.number), chunk.job_id, position - chunk.first, chunk.count)
     return None
 
 

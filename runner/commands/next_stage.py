@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from jobs.tasks.registry import load_task
-from runner.config.experiment import Experiment, Matrix, Overrides, examine
+from runner.config.experiment import Experiment, Matrix, Overrides
+from runner.config.experiment_file import examine
 from runner.config.yaml_source import Source
-from runner.errors import ConfigError, UserError
+from runner.errors import ConfigError, Mistakes, UserError
 from runner.matrix import points
 from runner.matrix.resolution import Misfit, Resolver
 from runner.matrix.run_id import axis_names, variant_label
@@ -23,9 +24,8 @@ Origin = dict[str, Any]
 
 def template(name: str, config: str | Path | None) -> Path:
     """The template `name` as it is written, else beside or above the experiment file `config` that names it."""
-    above = Path(config).absolute().parents if config else ()
-    places = [Path(name), *(folder / name for folder in above)]
-    return next((place for place in places if os.path.isfile(place)), places[0])
+    places = [Path(name), *(folder / name for folder in (Path(config).absolute().parents if config else ()))]
+    return next(filter(os.path.isfile, places), places[0])
 
 
 def content(source: Source, promoted: Sequence[tuple[str, Overrides, Origin]]) -> tuple[dict[str, Any], list[str]]:
@@ -38,7 +38,8 @@ def content(source: Source, promoted: Sequence[tuple[str, Overrides, Origin]]) -
     given = dict(template.get("matrix") or {})
     named = dict(given.pop("named", None) or {})
     seeds = {"seeds": given.pop("seeds")} if "seeds" in given else {}
-    resolver = _resolver(source)
+    task = str(template.get("task", Experiment.model_fields["task"].default))
+    resolver = Resolver(load_task(task, Path.cwd()).Params, task, template.get("params") or {})
     warm = (template.get("params") or {}).get("train") or {}
     settings = _settings(source, given)
     names = axis_names(list(dict.fromkeys(key for one in settings for key in one)))
@@ -46,42 +47,32 @@ def content(source: Source, promoted: Sequence[tuple[str, Overrides, Origin]]) -
     left_out: dict[str, None] = {}
     seen: set[str] = set()
     for variant, axes, origin in promoted:
-        shared = dict(axes)
-        if isinstance(warm, dict) and warm.get("warm_start") == FILLED_IN:
-            shared[WARM_START] = _checkpoint(variant, origin)
+        filled_in = isinstance(warm, dict) and warm.get("warm_start") == FILLED_IN
+        shared = {**axes, **({WARM_START: _checkpoint(variant, origin)} if filled_in else {})}
         for one in settings:
             kept, digest = _fitting(resolver, shared, one)
             left_out |= dict.fromkeys(f"{variant} has no {key}: left out" for key in one if key not in kept)
             if digest is None or digest not in seen:
                 name = _slug(variant, variant_label(kept, names) if kept else "")
-                named[name] = {**shared, **kept}
-                origins[name] = origin
+                named[name], origins[name] = {**shared, **kept}, origin
             seen |= {digest} if digest else set()
-    found = {**template, "matrix": {"named": named, **seeds}, "promoted": origins}
-    if found.get("baseline") not in named:
-        found.pop("baseline", None)  # a baseline of the template's own axes is none of these points
-    return found, list(left_out)
+    stage = {**template, "matrix": {"named": named, **seeds}, "promoted": origins}
+    if stage.get("baseline") not in named:
+        stage.pop("baseline", None)  # a baseline of the template's own axes is none of these points
+    return stage, list(left_out)
 
 
 def _settings(source: Source, given: dict[str, Any]) -> list[Overrides]:
     """What the template varies: its axes, zip and random axes without what it excludes; one empty point of nothing."""
     examined = examine(source.path)
     if "matrix" in examined.spoilt:
-        raise ConfigError(list(examined.mistakes))
+        raise ConfigError(examined.mistakes)
     if given.get("include"):
         raise UserError(f"{source.path}: points.include cannot be combined with promoted variants; "
                         "allowed: axes, zip, random, exclude, named, seeds")  # fmt: skip
-    if not given:
-        return [{}]
-    found, problems = points.points(Matrix.model_validate(given), source)
-    if problems:
-        raise ConfigError(problems)
-    return [point.overrides for point in found]
-
-
-def _resolver(source: Source) -> Resolver:
-    name = str(source.value.get("task", Experiment.model_fields["task"].default))
-    return Resolver(load_task(name, Path.cwd()).Params, name, source.value.get("params") or {})
+    varied, problems = points.points(Matrix.model_validate(given), source) if given else ([points.Point({}, ())], [])
+    Mistakes(problems).refuse()
+    return [point.overrides for point in varied]
 
 
 def _fitting(resolver: Resolver, variant: Overrides, settings: Overrides) -> tuple[Overrides, str | None]:
@@ -95,13 +86,14 @@ def _fitting(resolver: Resolver, variant: Overrides, settings: Overrides) -> tup
 
 
 def _checkpoint(variant: str, origin: Origin) -> str:
-    found = origin.get("checkpoint")
-    if found is None:
-        what = f"{variant} has no best.pt to start from, as {WARM_START} of the next stage asks"
-        raise UserError(what, next_command="keep: {checkpoints: best} or all in the earlier stage")
-    return str(found)
+    if origin.get("checkpoint") is None:
+        raise UserError(
+            f"{variant} has no best.pt to start from, as {WARM_START} of the next stage asks",
+            next_command="keep: {checkpoints: best} or all in the earlier stage",
+        )
+    return str(origin["checkpoint"])
 
 
 def _slug(variant: str, settings: str) -> str:
-    parts = [re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-._") for text in (variant, settings) if text]
+    parts = (re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-._") for text in (variant, settings) if text)
     return "--".join(parts)[:100]

@@ -11,8 +11,7 @@ from analysis.rank.summary import Summary
 from analysis.rank.summary import summarize as summary_of
 from runner.commands import next_stage
 from runner.commands.status import take
-from runner.config.experiment import load
-from runner.config.extends import read_extended
+from runner.config.experiment_file import load, read_extended
 from runner.config.yaml_output import dump
 from runner.errors import UserError
 from runner.files import as_count, write_text
@@ -44,8 +43,7 @@ def promote(directory: ExperimentDir, config: str | None, top: int | None, incom
         )
     _refuse_incomplete(directory, incomplete)
     promoted = _promoted(summarize(directory), top or as_count(plan.next.get("top")) or 3)
-    source = read_extended(next_stage.template(template, plan.config))
-    content, left_out = next_stage.content(source, promoted)
+    content, left_out = next_stage.content(read_extended(next_stage.template(template, plan.config)), promoted)
     path = ExperimentDir(directory.path.parent / str(content["experiment"])).experiment_file
     write_text(path, _text(plan.experiment, template, promoted, left_out, content))
     load(path)  # a template that does not fit shows now
@@ -54,9 +52,8 @@ def promote(directory: ExperimentDir, config: str | None, top: int | None, incom
 
 def _refuse_incomplete(directory: ExperimentDir, allowed: bool) -> None:
     counts = take(directory).counts
-    left = {state: number for state, number in counts.items() if state not in ("completed", "dropped")}
-    if left and not allowed:
-        listed = ", ".join(f"{number} {state}" for state, number in left.items())
+    listed = ", ".join(f"{counts[state]} {state}" for state in counts if state not in ("completed", "dropped"))
+    if listed and not allowed:
         raise UserError(
             f"{directory.path.name} is not complete ({listed}); a promotion now could leave out the best",
             next_command=f"runner status {directory.path.name}, or runner promote {directory.path.name} --incomplete",
@@ -89,8 +86,8 @@ def _checkpoint(summary: Summary, variant: Variant) -> str | None:
     """The best epoch of the variant's best seed; None where it is not kept."""
     select, directory = summary.collection.manifest.select, summary.collection.directory
     best_first = sorted(variant.scored, key=lambda run: select.sign * run.record.metrics[select.metric])
-    kept = (directory.run(run.run_id).best_checkpoint for run in best_first)
-    return next((str(path) for path in kept if path.exists()), None)
+    checkpoints = (directory.run(run.run_id).best_checkpoint for run in best_first)
+    return next((str(path) for path in checkpoints if path.exists()), None)
 
 
 def summarize(directory: ExperimentDir) -> Summary:
@@ -101,8 +98,6 @@ def summarize(directory: ExperimentDir) -> Summary:
 
 
 def _text(previous: str, template: str, promoted: list[Promoted], left_out: list[str], content: dict[str, Any]) -> str:
-    lines = [f"Written by `runner promote {previous}` from {template}; promoted:"]
-    for variant in promoted:
-        told = ", ".join(f"{key} {value_label(value)}" for key, value in variant.origin.items())
-        lines.append(f"{variant.variant}: {told}")
-    return dump(content, *lines, *left_out)
+    facts = [", ".join(f"{key} {value_label(value)}" for key, value in one.origin.items()) for one in promoted]
+    lines = [f"{variant.variant}: {fact}" for variant, fact in zip(promoted, facts, strict=True)]
+    return dump(content, f"Written by `runner promote {previous}` from {template}; promoted:", *lines, *left_out)

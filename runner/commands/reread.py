@@ -37,7 +37,8 @@ def reread(directory: ExperimentDir, config: Path | None) -> Iterator[tuple[str,
     manifest.refuse_adopted(directory)
     with manifest.submit_lock(directory):
         sent = manifest.submissions(directory)
-        loaded = load(config or _submitted_file(directory, sent), directory.path.parent, _overrides(sent))
+        overrides = sent[-1].origin.overrides if sent and sent[-1].origin else []
+        loaded = load(config or _submitted_file(directory, sent), directory.path.parent, overrides)
         _refuse_other_changes(directory, loaded)
         manifest.write(directory, loaded.expansion, loaded.experiment.task, loaded.advice)
         if sent:  # what `resubmit` reads
@@ -49,14 +50,13 @@ def reread(directory: ExperimentDir, config: Path | None) -> Iterator[tuple[str,
 
 
 def _claimed(run: RunDir, params: object, loaded: Loaded) -> list[str] | str:
-    claim = acquire(run, Holder.here(None), interval_from_environment())
+    claim = acquire(run, Holder.of_this_process(None), interval_from_environment())
     if not isinstance(claim, Claim):
         return f"{claim.holder} is at work; its next attempt reads by the corrected mapping"
     try:
-        select = loaded.experiment.select
-        new = {"params": params, "metric": select.metric, "mode": select.mode, "ratio": select.ratio}
-        changes = {**new, "health": loaded.experiment.health}
-        config = RunConfig.model_validate(read_run_config(run).model_dump() | changes)
+        select, health = loaded.experiment.select, loaded.experiment.health
+        changes = {"metric": select.metric, "mode": select.mode, "ratio": select.ratio, "health": health}
+        config = RunConfig.model_validate(read_run_config(run).model_dump() | changes | {"params": params})
         warnings = _read_anew(run, config)
         config.write(run)
         return warnings
@@ -90,24 +90,17 @@ def _read_anew(run: RunDir, config: RunConfig) -> list[str]:
         raise CommandFailed(no_followed(command.metrics, history.epochs, history.warnings))
     log_all(context, history.epochs, predictions)
     if outcome is not None and (before or ended):
-        seconds = before.seconds if before else None
-        result = result_of(outcome, config, run, attempt)
-        replace(result, seconds=seconds_before(run, attempt + 1) if seconds is None else seconds).write(run)
+        seconds = seconds_before(run, attempt + 1) if before is None or before.seconds is None else before.seconds
+        replace(result_of(outcome, config, run, attempt), seconds=seconds).write(run)
         run.failure.unlink(missing_ok=True)
     return [*history.warnings, *predictions.warnings]
-
-
-def _overrides(sent: list[manifest.Submission]) -> list[str]:
-    origin = sent[-1].origin if sent else None
-    return origin.overrides if origin else []
 
 
 def _submitted_file(directory: ExperimentDir, sent: list[manifest.Submission]) -> Path:
     name = str(manifest.read(directory).config)
     places = [Path(name), *(Path(one.origin.folder) / name for one in sent[-1:] if one.origin)]
-    for place in places:
-        if place.is_file():
-            return place
+    if file := next((place for place in places if place.is_file()), None):
+        return file
     raise UserError(f"the experiment file {name} is not there any more", next_command="runner reread CONFIG")
 
 
@@ -115,8 +108,9 @@ def _refuse_other_changes(directory: ExperimentDir, loaded: Loaded) -> None:
     path, task = loaded.expansion.file.path, loaded.experiment.task
     if task != "command":
         raise UserError(f"{path}: task {task} writes its metrics itself; only those of a command are read anew")
-    known = {run.run_id for run in manifest.read(directory).runs}
-    changed = known ^ {run.run_id for run in loaded.expansion.runs}
-    if changed:
-        what = f"{path} changes more than how metrics are read: {len(changed)} runs are new or gone"
-        raise UserError(what, next_command=f"runner expand {path}")
+    known, listed = ({run.run_id for run in runs} for runs in (manifest.read(directory).runs, loaded.expansion.runs))
+    if known != listed:
+        raise UserError(
+            f"{path} changes more than how metrics are read: {len(known ^ listed)} runs are new or gone",
+            next_command=f"runner expand {path}",
+        )

@@ -13,9 +13,8 @@ from runner.commands.logs import cleaned
 from runner.files import open_text
 from runner.rundir import manifest
 from runner.rundir.layout import RunDir
-from runner.rundir.manifest import Origin
 from runner.rundir.states import run_state
-from runner.submit.retry import Needs
+from runner.submit.plan import RetryPlan
 from runner.submit.run_files import write_run
 from runner.submit.run_selection import choose_run
 
@@ -30,9 +29,9 @@ def prepare(loaded: Loaded, name: str) -> RunDir:
         manifest.write(loaded.directory, loaded.expansion, loaded.experiment.task, loaded.advice)
     target = loaded.directory.run(run.run_id)
     if run_state(target).state not in ("completed", "running"):
-        config = loaded.expansion.file.path.absolute()
-        origin = Origin([], "local", str(Path.cwd()), config_dir=str(config.parent))
-        write_run(loaded.directory, loaded.expansion, run, Needs(loaded.experiment.resources), origin)
+        folder = str(loaded.expansion.file.path.absolute().parent)
+        origin = manifest.Origin([], "local", str(Path.cwd()), config_dir=folder)
+        write_run(loaded.directory, loaded.expansion, run, RetryPlan(loaded.experiment.resources), origin)
     return target
 
 
@@ -49,9 +48,9 @@ def execute(run: RunDir) -> int:
     except KeyboardInterrupt:
         began = True
         process.wait()
-    said, _ = process.communicate()
+    output, _ = process.communicate()
     if not began:  # it is completed, or somebody else's: the parent says so
-        sys.stdout.write(said)
+        sys.stdout.write(output)
     return process.returncode
 
 
@@ -72,9 +71,7 @@ def _echo(run: RunDir, before: set[Path], process: subprocess.Popen[str]) -> boo
 def _written(log: Path, process: subprocess.Popen[str]) -> Iterator[str]:
     """What `process` writes to `log`, until it ends."""
     with open_text(log) as file:
-        while True:
-            ended = process.poll() is not None  # looked at before reading, so that nothing is missed
+        while process.poll() is None:  # looked at before reading, so that nothing is missed
             yield file.read()
-            if ended:
-                return
             time.sleep(POLL_SECONDS)
+        yield file.read()

@@ -1,24 +1,23 @@
-"""`runner status`: how far an experiment is, a row a run."""
+"""`runner status`: how far an experiment is, one row per run."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from runner.commands.tables import Column, fitted
-from runner.config.quantities import counted, human_seconds
+from runner.config.quantities import counted, human_seconds, shortened
 from runner.rundir import manifest
-from runner.rundir.cost import cost_line
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.ledger import search_lines
 from runner.rundir.manifest import Entry
 from runner.rundir.planned import Manifest, PlannedRun
+from runner.rundir.result import cost_line
 from runner.rundir.states import STATES, RunState, counts
 from runner.submit.scheduler_snapshot import Queue
 from runner.submit.survey import survey
@@ -68,7 +67,7 @@ class Status:
         return counts(state for _, state in self.rows)
 
     @property
-    def finished(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether no run is queued or running any more, as far as that is known."""
         return not any(state.state in ("queued", "running", "unknown") for _, state in self.rows)
 
@@ -112,7 +111,7 @@ def as_json(status: Status) -> str:
         }
         for run, state in status.rows
     ]
-    content: dict[str, Any] = {"experiment": status.manifest.experiment, "counts": status.counts, "runs": runs}
+    content = {"experiment": status.manifest.experiment, "counts": status.counts, "runs": runs}
     return json.dumps(content, allow_nan=False)
 
 
@@ -120,17 +119,14 @@ def show(status: Status, console: Console) -> None:
     """Print the table and what stands around it."""
     console.print(headline(status))
     console.print(as_table(status, console.width))
-    below = list(lines(status))
-    if below:
-        console.print()
-    for line in below:
-        console.print(line)
+    if below := list(lines(status)):
+        console.print("", *below, sep="\n")
     if status.queue.unanswered:
         tell(f"Slurm does not answer; these states are from files alone: {status.queue.unanswered}")
 
 
 def as_table(status: Status, width: int, limit: int = TABLE_ROWS) -> Table:
-    """A row a run, `limit` at most."""
+    """One row per run, `limit` at most."""
     rows = shown(status, limit)
     states = [state for _, state in rows]
     several_seeds = len({run.seed for run, _ in status.rows}) > 1
@@ -139,14 +135,17 @@ def as_table(status: Status, width: int, limit: int = TABLE_ROWS) -> Table:
             Column("#", [str(run.number) for run, _ in rows], right=True),
             Column("variant", [run.variant for run, _ in rows], fold=True),
             Column("seed", [str(run.seed) if several_seeds else "" for run, _ in rows], right=True),
-            Column("state", [_word(state) for state in states]),
+            Column(
+                "state",
+                [Text(f"{s.state} ({s.kind})" if s.state == "failed" else s.state, COLOURS[s.state]) for s in states],
+            ),
             Column("try", [str(state.attempt) if state.attempt > 1 else "" for state in states], right=True, keep=40),
             Column("epoch", [_epoch(state) for state in states], right=True),
             Column(metric_name(status), [_shown_value(value_of(state, metric_name(status))) for state in states], True),
             Column(
                 "health", [Text(state.health or "", HEALTH.get(state.health or "", "")) for state in states], keep=50
             ),
-            Column("age", [_age(state) for state in states], right=True, keep=30),
+            Column("age", ["" if s.age is None else human_seconds(max(0, s.age)) for s in states], right=True, keep=30),
             Column(
                 "job", [state.job or "" if state.state in ("queued", "running") else "" for state in states], keep=20
             ),
@@ -171,14 +170,14 @@ def lines(status: Status, limit: int = TABLE_ROWS) -> Iterator[str]:
     if search := status.manifest.search:
         points = list(dict.fromkeys(run.point for run in status.manifest.runs))
         yield from search_lines(status.directory, search, points)
-    told: dict[str, list[str]] = {}
+    notes: dict[str, list[str]] = {}
     for run, state in shown(status, limit):
         if state.message and state.state not in ("completed", "dropped"):
-            told.setdefault(f"{state.state}: {_first_line(state.message)}", []).append(f":{run.number}")
-    for note, numbers in list(told.items())[:NOTES]:
-        yield f"{', '.join(numbers[:NUMBERS])}{', …' if len(numbers) > NUMBERS else ''} {note}"
-    if len(told) > NOTES:
-        yield f"… and {counted(len(told) - NOTES, 'note')} more; --format json lists all"
+            notes.setdefault(f"{state.state}: {_first_line(state.message)}", []).append(f":{run.number}")
+    for note, numbers in list(notes.items())[:NOTES]:
+        yield f"{shortened(numbers, NUMBERS)} {note}"
+    if len(notes) > NOTES:
+        yield f"… and {counted(len(notes) - NOTES, 'note')} more; --format json lists all"
     if cost := cost_line(state.result.cost for _, state in status.rows if state.result):
         yield cost
     if any(state.state == "failed" for _, state in status.rows):
@@ -191,8 +190,7 @@ def lines(status: Status, limit: int = TABLE_ROWS) -> Iterator[str]:
 
 def gone_line(run_ids: Sequence[str], experiment: str) -> str:
     """Which runs the experiment file no longer has, and how to stop them."""
-    shown = ", ".join(run_ids[:8]) + (", …" if len(run_ids) > 8 else "")
-    what = f"gone from the experiment file, and still queued or running: {shown}"
+    what = f"gone from the experiment file, and still queued or running: {shortened(run_ids, 8)}"
     return f"{what}; runner cancel {experiment} --state gone stops them"
 
 
@@ -227,21 +225,12 @@ def value_of(state: RunState, metric: str) -> float | None:
     return state.value if state.metric == metric else None
 
 
-def _word(state: RunState) -> Text:
-    word = f"{state.state} ({state.kind})" if state.state == "failed" else state.state
-    return Text(word, COLOURS[state.state])
-
-
 def _epoch(state: RunState) -> str:
     return "" if state.epoch is None else f"{state.epoch}/{state.epochs}" if state.epochs else str(state.epoch)
 
 
 def _shown_value(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}" if abs(value) >= 0.001 or value == 0 else f"{value:.2e}"
-
-
-def _age(state: RunState) -> str:
-    return "" if state.age is None else human_seconds(max(0, state.age))
 
 
 def _first_line(message: str) -> str:

@@ -10,21 +10,20 @@ from pathlib import Path
 
 from jobs.node.parent import ArrayTask
 from runner.commands.loading import Loaded, refuse_without_time, units_in_words
-from runner.commands.prepare_job import PrepareJob
+from runner.commands.prepare import PrepareJob
 from runner.commands.status import gone_line
 from runner.config import yaml_source
 from runner.config.cluster import Cluster, SlurmCluster
-from runner.config.quantities import counted
-from runner.errors import CommandFailed, ConfigError, Problem, UserError
+from runner.config.quantities import counted, shortened
+from runner.errors import CommandFailed, ConfigError, Mistakes, Problem, UserError
 from runner.files import write_json
 from runner.matrix.expansion import Run
 from runner.rundir import manifest
 from runner.rundir.failures import Failure, Kind
 from runner.rundir.ledger import SearchPlan
 from runner.slurm_commands import SlurmCommands, from_the_shell
-from runner.submit import submission
-from runner.submit.plan import Plan, Policy, plan
-from runner.submit.retry import Limits
+from runner.submit import arrays, submission
+from runner.submit.plan import Limits, Plan, Policy, plan
 from runner.submit.rounds import Step, advance
 from runner.submit.run_selection import filter_runs
 from runner.submit.schedulers import limits, slurm
@@ -54,8 +53,8 @@ def submit(
     policy = replace(policy, limits=_limits(loaded, cluster, origin), shrink=getattr(loaded.task, "shrink", None))
     if dry_run:
         planned, step = _planned(loaded, runs, policy, writes=False)
-        arrays, waiting = submission.within_limit(planned, experiment, cluster)
-        now = {run_id for _, tasks in arrays for task in tasks for run_id in task}
+        sendable, waiting = arrays.within_limit(planned, experiment, cluster)
+        now = {run_id for _, tasks in sendable for task in tasks for run_id in task}
         send = [run for run in planned.send if run.run_id in now]
         return Outcome(replace(planned, send=send), None, waiting, step=step)
     with manifest.submit_lock(loaded.directory):
@@ -112,8 +111,7 @@ def _own_code(loaded: Loaded, runs: Sequence[Run], origin: submission.Origin) ->
     folder = Path(origin.config_dir or loaded.expansion.file.path.absolute().parent)
     files, problems = look(loaded.models(runs), Path(origin.folder), folder)
     report = loaded.expansion.reporter(runs[0].variant)
-    if problems:
-        raise ConfigError([report(tuple(p.key.split(".")), p.what, allowed=p.allowed) for p in problems])
+    Mistakes([report(tuple(p.key.split(".")), p.what, allowed=p.allowed) for p in problems]).refuse()
     return dict(files)
 
 
@@ -124,15 +122,15 @@ def _limits(loaded: Loaded, cluster: Cluster, origin: submission.Origin) -> Limi
     slurm.check_commands(SlurmCommands(cluster.commands))
     resources, source = loaded.experiment.resources, loaded.expansion.file.source
     try:
-        found = limits.limits(resources, cluster)
+        limit = limits.limits(resources, cluster)
     except CommandFailed as error:
         raise _unanswered(error.message) from None
     except UserError as error:  # no such partition
         raise ConfigError([_partition_problem(loaded, cluster, origin, error.message)]) from None
     beside = min(loaded.experiment.array.side_by_side, len(loaded.expansion.runs))
-    if mistakes := limits.beyond(found, resources, beside, cluster):
-        raise ConfigError(source.problem(("resources", key), what) for key, what in mistakes.items())
-    return found if found.mebibytes is None else replace(found, mebibytes=found.mebibytes // beside)
+    mistakes = limits.beyond(limit, resources, beside, cluster)
+    Mistakes([source.problem(("resources", key), what) for key, what in mistakes.items()]).refuse()
+    return limit if limit.mebibytes is None else replace(limit, mebibytes=limit.mebibytes // beside)
 
 
 def _partition_problem(loaded: Loaded, cluster: SlurmCluster, origin: submission.Origin, what: str) -> Problem:
@@ -166,43 +164,42 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
     """What happened, in words, with the next command."""
     done, sent = outcome.plan, outcome.sent
     name = loaded.experiment.experiment
-    told = [*outcome.settled, *_rounds(outcome, loaded.expansion.search)]
+    text = [*outcome.settled, *_rounds(outcome, loaded.expansion.search)]
     if isinstance(cluster, SlurmCluster):
         resources = loaded.experiment.resources
-        told += submission.warnings(cluster, loaded.experiment.array.of_task(resources, len(loaded.expansion.runs)))
+        text += arrays.warnings(cluster, loaded.experiment.array.of_task(resources, len(loaded.expansion.runs)))
         if dry_run and (kept := from_the_shell(os.environ, slurm.given(cluster, resources))):
-            told.append(f"Slurm's commands get from your shell: {', '.join(kept)}")
+            text.append(f"Slurm's commands get from your shell: {', '.join(kept)}")
     if sent is not None and sent.tasks:
-        where = (
-            f"Slurm array {', '.join(sent.jobs)}" if cluster.kind == "slurm" else f"local pool (process {sent.jobs[0]})"
-        )
-        told.append(f"{name}: sent {counted(sent.runs, 'run')} in {counted(sent.tasks, 'array task')} to {where}")
+        jobs = ", ".join(sent.jobs)
+        where = f"Slurm array {jobs}" if cluster.kind == "slurm" else f"local pool (process {jobs})"
+        text.append(f"{name}: sent {counted(sent.runs, 'run')} in {counted(sent.tasks, 'array task')} to {where}")
     elif dry_run and done.send:
-        told.append(f"{name}: would send {_listed(done.send)} to {cluster.kind}; nothing was sent (--dry-run)")
-        told += units_in_words(loaded)
+        text.append(f"{name}: would send {_listed(done.send)} to {cluster.kind}; nothing was sent (--dry-run)")
+        text += units_in_words(loaded)
     else:
-        told.append(f"{name}: {'nothing to send' if sent is None else 'nothing sent'}")
+        text.append(f"{name}: {'nothing to send' if sent is None else 'nothing sent'}")
     if outcome.waiting:
         more = counted(outcome.waiting, "array task")
-        told.append(f"{more} more than the site takes at once; submit again later, or let --supervise do it")
-    if done.completed:
-        told.append(f"{len(done.completed)} completed already")
+        text.append(f"{more} more than the site takes at once; submit again later, or let --supervise do it")
     unknown = sum(done.states[run.run_id].state == "unknown" for run in done.under_way)
-    if len(done.under_way) > unknown:
-        told.append(f"{len(done.under_way) - unknown} queued or running")
-    if unknown:
-        told.append(f"{unknown} unknown, since Slurm does not answer; they are not sent")
+    numbers = {
+        "completed already": len(done.completed),
+        "queued or running": len(done.under_way) - unknown,
+        "unknown, since Slurm does not answer; they are not sent": unknown,
+    }
+    text += [f"{number} {what}" for what, number in numbers.items() if number]
     if gone := sorted(done.queue.places.keys() - {run.run_id for run in loaded.expansion.runs}):
-        told.append(gone_line(gone, name))
+        text.append(gone_line(gone, name))
     alike: dict[str, list[Run]] = {}
     for run in done.held_back:
         alike.setdefault(_why(done, run, loaded.experiment.retry.max_attempts), []).append(run)
-    told += [f"{_listed(runs)}: {why}" for why, runs in alike.items()]
+    text += [f"{_listed(runs)}: {why}" for why, runs in alike.items()]
     if done.held_back:
-        told.append(f"next: runner failures {name}, runner resubmit {name} --force")
+        text.append(f"next: runner failures {name}, runner resubmit {name} --force")
     elif not dry_run:
-        told.append(f"next: runner status {name}")
-    return told
+        text.append(f"next: runner status {name}")
+    return text
 
 
 def _rounds(outcome: Outcome, plan: SearchPlan | None) -> list[str]:
@@ -216,18 +213,14 @@ def _rounds(outcome: Outcome, plan: SearchPlan | None) -> list[str]:
 
 def _why(done: Plan, run: Run, most: int) -> str:
     """Why `run` was held back. most: retry.max_attempts."""
-    state = done.states[run.run_id]
-    refused = done.needs[run.run_id].refused if run.run_id in done.needs else None
+    state, retry = done.states[run.run_id], done.retry_plans.get(run.run_id)
+    why = f"retry.max_attempts is {most}" if state.retried else "not retried by the policy"
     if state.state == "cancelled":
         return "cancelled; not sent again by itself"
-    word = f"{state.state} ({state.kind}, attempt {state.attempt})"
-    if refused:
-        return f"{word}; {refused}"
-    if state.attempt == 0 and state.state == "lost":
+    if state.attempt == 0 and state.state == "lost" and not (retry and retry.refused):
         return f"lost; sent {done.queue.sent[run.run_id]} times and never started"
-    return f"{word}; retry.max_attempts is {most}" if state.retried else f"{word}; not retried by the policy"
+    return f"{state.state} ({state.kind}, attempt {state.attempt}); {(retry and retry.refused) or why}"
 
 
 def _listed(runs: Sequence[Run]) -> str:
-    shown = ", ".join(run.run_id for run in runs[:6])
-    return f"{counted(len(runs), 'run')} ({shown}{', …' if len(runs) > 6 else ''})"
+    return f"{counted(len(runs), 'run')} ({shortened([run.run_id for run in runs], 6)})"

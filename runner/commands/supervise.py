@@ -6,23 +6,23 @@ has to stay logged in. On one machine a background process waits instead.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runner.commands.loading import Loaded, load
-from runner.commands.notify import notify
+from runner.commands.loading import load
 from runner.commands.promote import promote, summarize
 from runner.commands.resubmit import reload
 from runner.commands.status import take
 from runner.commands.submit import chosen, submit
 from runner.config.cluster import Cluster, SlurmCluster
-from runner.config.experiment import Resources
+from runner.config.experiment import Notify
 from runner.errors import CommandFailed, UserError
-from runner.files import open_to_append, write_json
+from runner.files import content, open_to_append, write_json
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.processes import Process
@@ -30,7 +30,7 @@ from runner.slurm_commands import SlurmCommands
 from runner.submit import submission
 from runner.submit.plan import Policy
 from runner.submit.scheduler_snapshot import look
-from runner.submit.schedulers import slurm
+from runner.terminal import tell
 
 POLL_SECONDS = 2.0
 AGAIN_SECONDS = 20.0  # after which a turn is tried again while Slurm does not answer
@@ -39,7 +39,7 @@ LATER_SECONDS = 600
 
 
 @dataclass(frozen=True)
-class Turn:
+class SupervisorStep:
     """What submitit pickles for a supervisor job: the experiment to look after."""
 
     directory: str
@@ -59,14 +59,14 @@ def patiently(directory: ExperimentDir, only: Sequence[str]) -> ExperimentDir | 
     Slurm may be away for minutes, and nobody else would look after the experiment.
     """
     until = time.monotonic() + PATIENCE_SECONDS
-    told = None
+    reported = None
     while True:
         try:
             following = take_turn(directory, only)
         except UserError as error:
-            if error.message != told:  # kept at once: the job may be ended before its patience is
+            if error.message != reported:  # kept at once: the job may be ended before its patience is
                 manifest.log_submission(directory, {"event": "supervision_failed", "message": error.message})
-                told = error.message
+                reported = error.message
             if not isinstance(error, CommandFailed) or time.monotonic() > until:
                 raise
             _say(f"{error}; tried again in {AGAIN_SECONDS:.0f} s")
@@ -104,16 +104,11 @@ def take_turn(directory: ExperimentDir, only: Sequence[str] = ()) -> ExperimentD
             _say(line)
         return None
     path = promote(directory, None, None, incomplete=False)
-    return start_stage(load(path.absolute(), directory.path.parent), again.cluster, again.origin)
-
-
-def start_stage(loaded: Loaded, cluster: Cluster, origin: submission.Origin) -> ExperimentDir:
-    """Submit a stage and let it be supervised."""
-    fresh = replace(origin, overrides=[])
-    outcome = submit(loaded, cluster, fresh, loaded.expansion.runs, Policy(), dry_run=False)
-    _say(f"{loaded.experiment.experiment}: {len(outcome.plan.send)} runs sent")
-    watch(loaded.directory, cluster)
-    return loaded.directory
+    stage, origin = load(path.absolute(), directory.path.parent), replace(again.origin, overrides=[])
+    outcome = submit(stage, again.cluster, origin, stage.expansion.runs, Policy(), dry_run=False)
+    _say(f"{stage.experiment.experiment}: {len(outcome.plan.send)} runs sent")
+    watch(stage.directory, again.cluster)
+    return stage.directory
 
 
 def watch(directory: ExperimentDir, cluster: Cluster, only: Sequence[str] = (), *, later: bool = False) -> None:
@@ -126,20 +121,12 @@ def watch(directory: ExperimentDir, cluster: Cluster, only: Sequence[str] = (), 
     path = ExperimentDir(directory.path.absolute())
     sent = manifest.submissions(path)
     jobs = {chunk.job_id for chunk in sent[-1].chunks if chunk.job_id and sent[-1].kind == "slurm"}
-    jobs |= {place.job.partition("_")[0] for place in look(path).places.values() if not place.job.startswith("pool ")}
-    asked = cluster.supervisor
-    resources = Resources.of_job(asked.time, memory=asked.memory, partition=asked.partition)
-    told = submission.environment(cluster, resources)
-    name = f"{path.path.name}-supervisor"
-    params = slurm.parameters(name, f"supervise-{sent[-1].number}", resources, None, cluster, told)
-    params["use_srun"] = False
-    if jobs:
-        params["dependency"] = f"afterany:{':'.join(sorted(jobs))}"
-    if later:
-        params["additional_parameters"]["begin"] = f"now+{LATER_SECONDS}"
-    job = slurm.send(
-        path.submission(sent[-1].number) / "supervisor", [Turn(str(path.path), tuple(only))], params, cluster
-    )
+    jobs |= {place.job.partition("_")[0] for place in look(path).places.values() if not place.in_pool}
+    dependency = {"dependency": f"afterany:{':'.join(sorted(jobs))}"} if jobs else {}
+    job = submission.send_job(
+        path, sent[-1].number, "supervisor", SupervisorStep(str(path.path), tuple(only)), cluster.supervisor, cluster,
+        options={"use_srun": False, **dependency}, further={"begin": f"now+{LATER_SECONDS}"} if later else {},
+    )  # fmt: skip
     manifest.log_submission(path, {"event": "supervised", "submission": sent[-1].number, "job_id": job})
     _say(f"{path.path.name}: job {job} supervises it")
 
@@ -150,7 +137,7 @@ def follow(directory: ExperimentDir, only: Sequence[str] = ()) -> None:
     current: ExperimentDir | None = directory
     while current is not None:
         write_json(current.follower, vars(Process.this()))
-        while not take(current).finished:
+        while not take(current).has_ended:
             time.sleep(POLL_SECONDS)
         following = patiently(current, only)
         if following is not None and following.path.name != current.path.name:
@@ -158,8 +145,11 @@ def follow(directory: ExperimentDir, only: Sequence[str] = ()) -> None:
         current = following
 
 
-def start_following(directory: ExperimentDir, only: Sequence[str] = ()) -> int:
-    """`follow` in a background process of its own; its process id."""
+def begin(directory: ExperimentDir, cluster: Cluster, only: Sequence[str]) -> None:
+    """Let an experiment be supervised: by jobs of Slurm, or by a background process of this machine (`follow`)."""
+    if isinstance(cluster, SlurmCluster):
+        watch(directory, cluster, only)
+        return
     log = directory.supervisor_log
     chosen_runs = [word for name in only for word in ("--only", name)]
     with open_to_append(log) as output:
@@ -173,8 +163,39 @@ def start_following(directory: ExperimentDir, only: Sequence[str] = ()) -> int:
     time.sleep(0.2)
     if process.poll() is not None:
         raise CommandFailed(f"the supervisor did not start; see {log}")
-    return process.pid
+    tell(f"supervised by process {process.pid}; log: {log}")
 
 
 def _say(text: str) -> None:
     print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}", flush=True)
+
+
+PATIENCE_S = 120.0  # for the program
+
+
+def notify(directory: ExperimentDir, wanted: Notify, commands: SlurmCommands) -> Iterator[str]:
+    """Send what is wanted, once; what was done, or why it could not be. Call it when the summary is written."""
+    if wanted.mail:
+        yield _mail(os.environ.get("SLURM_JOB_ID"), commands)
+    if wanted.command:
+        yield _command(wanted.command, directory)
+
+
+def _mail(job: str | None, commands: SlurmCommands) -> str:
+    """Let Slurm write when this supervisor job, the last one, ends."""
+    if job is None:
+        return "no e-mail: only Slurm sends one; notify.command works on any machine"
+    try:
+        commands.call("scontrol", "update", f"JobId={job}", "MailType=END")
+    except UserError as error:
+        return f"no e-mail: {error.message}"
+    return "Slurm sends an e-mail when this job ends"
+
+
+def _command(words: list[str], directory: ExperimentDir) -> str:
+    try:
+        done = subprocess.run(words, input=content(directory.summary_markdown), capture_output=True, timeout=PATIENCE_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"notify.command {words[0]}: {error}"
+    end = (done.stderr or done.stdout).decode(errors="replace").strip()[-300:]
+    return f"notify.command {words[0]}: exit status {done.returncode}" + (f": {end}" if done.returncode and end else "")

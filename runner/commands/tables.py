@@ -22,17 +22,18 @@ class Column:
     fold: bool = False  # may be broken over several lines
     keep: int = 99  # columns with the lowest number are left out first
 
-    @property
-    def width(self) -> int:
-        return max([cell_len(self.title), *(cell_len(str(cell)) for cell in self.cells)])
+    def least(self, width: int) -> int:
+        """How wide it is at least on a terminal of `width`."""
+        title, widest = cell_len(self.title), max(cell_len(str(cell)) for cell in self.cells)
+        return max(title, min(widest, width // 3) if self.fold else widest)
 
 
 def fitted(columns: Iterable[Column], width: int) -> Table:
     """The table of those columns that fit into `width`; one that folds counts with a third of it at most."""
     shown = [column for column in columns if any(str(cell) for cell in column.cells)]
-    while len(shown) > 1 and sum(_least(column, width) + GAP for column in shown) - GAP > width:
+    while sum(column.least(width) + GAP for column in shown) - GAP > width:
         dispensable = min(shown, key=lambda column: column.keep)
-        if dispensable.keep >= 99:
+        if dispensable.keep >= 99 or len(shown) == 1:
             break
         shown.remove(dispensable)
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
@@ -43,7 +44,3 @@ def fitted(columns: Iterable[Column], width: int) -> Table:
     for row in zip(*(column.cells for column in shown), strict=True):
         table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     return table
-
-
-def _least(column: Column, width: int) -> int:
-    return max(cell_len(column.title), min(column.width, width // 3)) if column.fold else column.width

@@ -11,10 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from runner.config import yaml_source
-from runner.config.experiment import Mebibytes, Seconds, Words
-from runner.config.part import Part
+from runner.config.experiment import Mebibytes, Part, Seconds, Words
 from runner.config.validation import problems
-from runner.config.yaml_source import SUFFIXES
 from runner.errors import ConfigError, Mistakes, Problem, nearest
 from runner.masking import is_secret, masked
 from runner.slurm_commands import Name
@@ -40,16 +38,14 @@ _TOLD = ("RUNNER_SUBMITTED_AT", "RUNNER_REQUEUE", "RUNNER_SIGNAL_DELAY_S", "RUNN
 
 def _option(name: str) -> str:
     # sbatch takes a unique beginning for the whole name: `out` is `output`
-    meant = name if name in _SET_ELSEWHERE or name in _WHOLE else _abbreviated(name)
+    meant = name
+    if name not in _WHOLE and name not in _SET_ELSEWHERE:
+        meant = next((option for option in _SET_ELSEWHERE if option.startswith(name)), name)
     if meant in _SET_ELSEWHERE:
         raise ValueError(f"this sbatch option cannot be given here: {_SET_ELSEWHERE[meant]}")
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
         raise ValueError(f"{name!r} is no sbatch option; write its long name without dashes, as mail-type")
     return name
-
-
-def _abbreviated(name: str) -> str:
-    return next((option for option in _SET_ELSEWHERE if option.startswith(name)), name)
 
 
 def _variable(name: str) -> str:
@@ -77,15 +73,13 @@ def _interpreter(value: str) -> str:
     return path
 
 
-def _as_text(value: Any) -> Any:
-    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
-
-
+Switch = BeforeValidator(lambda value: ({} if value else None) if isinstance(value, bool) else value)
 Line = Annotated[str, AfterValidator(_one_line)]
 Interpreter = Annotated[Line, AfterValidator(_interpreter)]
 Option = Annotated[str, AfterValidator(_option)]
 OptionValue = Annotated[bool | int | str, BeforeValidator(_one_line)]
-Environment = dict[Annotated[str, AfterValidator(_variable)], Annotated[Line, BeforeValidator(_as_text)]]
+Variable = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_one_line)]
+Environment = dict[Annotated[str, AfterValidator(_variable)], Variable]
 
 
 class LocalCluster(Part):
@@ -115,10 +109,6 @@ class Preparing(Part):
     internet: bool = False  # its partition may fetch data and encoders
 
 
-def _switch(value: Any) -> Any:
-    return {True: {}, False: None}[value] if isinstance(value, bool) else value
-
-
 class SlurmCluster(Part):
     """A Slurm site."""
 
@@ -138,7 +128,7 @@ class SlurmCluster(Part):
     max_submit_jobs: int | None = Field(None, ge=1)  # array tasks in the queue at once; null: no limit known
     max_parallel: int | None = Field(None, ge=1)  # array tasks that run at once, where the experiment says nothing
     supervisor: Supervisor = Supervisor()
-    prepare: Annotated[Preparing | None, BeforeValidator(_switch)] = None  # null: each run computes what it lacks
+    prepare: Annotated[Preparing | None, Switch] = None  # null: each run computes what it lacks
     python: Interpreter | None = None  # whole path, or name on the nodes' PATH; null: the one in use here
     cache: Line | None = None  # directory on the shared file system
     scratch: Line | None = None  # directory of each node, $TMPDIR too: what is read of the cache is copied there once
@@ -177,9 +167,7 @@ def load(name: str, beside: Path) -> Cluster:
 
     Raises ConfigError with all its mistakes; that there is no such file is a mistake without a place.
     """
-    if name == "local":
-        return LocalCluster()
-    return _checked(yaml_source.read(find(name, beside), strict=False))
+    return LocalCluster() if name == "local" else _checked(yaml_source.read(find(name, beside), strict=False))
 
 
 def _checked(source: yaml_source.Source) -> Cluster:
@@ -187,8 +175,9 @@ def _checked(source: yaml_source.Source) -> Cluster:
     kind = source.value.get("kind")
     if kind not in ("local", "slurm"):
         what = "missing; it must be given" if kind is None else f"found {kind!r}"
-        guess = nearest(str(kind), _KINDS)
-        mistakes.problems.append(source.problem(("kind",), what, allowed="local, slurm", nearest=guess))
+        mistakes.problems.append(
+            source.problem(("kind",), what, allowed=", ".join(_KINDS), nearest=nearest(str(kind), _KINDS))
+        )
         kind = "slurm"  # which has all the keys that there are
     try:
         cluster = _KINDS[kind].model_validate(source.value | {"kind": kind})
@@ -202,13 +191,17 @@ def find(name: str, beside: Path) -> Path:
     """The cluster file `name`; a relative one is looked for here, then in each folder above the experiment file."""
     given = Path(os.path.expanduser(name))
     places = [given, *(folder / given for folder in beside.absolute().parents)]
-    for place in places:
-        if os.path.isfile(place):  # unlike Path.is_file false for a name that no file can have
-            return place
+    if file := next(filter(os.path.isfile, places), None):  # unlike Path.is_file false for a name that no file can have
+        return file
     names = ["local", *dict.fromkeys(str(given.parent / file) for place in places for file in _clusters(place.parent))]
-    what = f"there is no cluster file {name!r}, here or in a folder above {beside}"
     raise ConfigError(
-        [Problem(what, allowed=", ".join(names[:8]), nearest=nearest(name, names))],
+        [
+            Problem(
+                f"there is no cluster file {name!r}, here or in a folder above {beside}",
+                allowed=", ".join(names[:8]),
+                nearest=nearest(name, names),
+            )
+        ],
         next_command="runner init, which writes cluster files to start from",
     )
 
@@ -217,5 +210,5 @@ def _clusters(folder: Path) -> list[str]:
     """The cluster files in `folder`: those with a `kind`."""
     if not os.path.isdir(folder):
         return []
-    files = sorted(entry for entry in folder.iterdir() if entry.suffix in SUFFIXES and entry.is_file())
+    files = sorted(entry for entry in folder.iterdir() if entry.suffix in yaml_source.SUFFIXES and entry.is_file())
     return [file.name for file in files if re.search(r"^kind:", file.read_text(errors="replace"), re.MULTILINE)]

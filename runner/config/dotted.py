@@ -1,4 +1,4 @@
-"""What stands at a dotted key of nested mappings, and setting it."""
+"""Nested mappings: what stands at a dotted key, setting it, and one merged over another."""
 
 from __future__ import annotations
 
@@ -24,3 +24,15 @@ def with_value(section: Any, path: Sequence[str], value: Any) -> dict[str, Any]:
         place[name] = place = dict(inner) if isinstance(inner, dict) else {}
     place[path[-1]] = value
     return whole
+
+
+def merge(section: Any, value: Any) -> Any:
+    """`value` set over `section`: a mapping key by key, unless its `name` selects another kind; anything else whole."""
+    if not (isinstance(section, dict) and isinstance(value, dict)) or selects_another_kind(section, value):
+        return value
+    return section | {key: merge(section.get(key), item) for key, item in value.items()}
+
+
+def selects_another_kind(section: dict[str, Any], value: dict[str, Any]) -> bool:
+    """Whether the options of `section` belong to another kind than the `name` of `value` says."""
+    return "name" in section and "name" in value and section["name"] != value["name"]

@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from pathlib import Path
+from fractions import Fraction
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    ValidationError,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from runner.config import quantities, yaml_source
-from runner.config.extends import read_extended
-from runner.config.overrides import override
-from runner.config.part import Part
-from runner.config.search import Search
-from runner.config.validation import problems
-from runner.config.yaml_source import Source
-from runner.errors import Mistakes, Problem
+from runner.config import quantities
 
 LARGEST_SEED = 2**32 - 1  # NumPy takes no larger one
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -91,6 +77,12 @@ def _ascending(band: tuple[float, float]) -> tuple[float, float]:
     return band
 
 
+class Part(BaseModel):
+    """A part of the file: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
 class Draw(Part):
     """How the values of a random axis are drawn; one of the four."""
 
@@ -123,7 +115,7 @@ class Random(Part):
 
 
 class Matrix(Part):
-    """The varied parameters. Order: axes × zip × random, then exclude, include, named; each once a seed."""
+    """The varied parameters. Order: axes × zip × random, then exclude, include, named; each once per seed."""
 
     axes: dict[str, list[Any]] = {}  # dotted key → values
     zip: list[dict[str, list[Any]]] = []  # groups of axes that advance together
@@ -131,7 +123,7 @@ class Matrix(Part):
     exclude: list[Overrides] = []  # points that match all keys of one entry are removed
     include: list[Overrides] = []  # whole points added
     named: dict[Name, Overrides] = {}  # hand-picked points: name → overrides
-    seeds: list[Annotated[int, Field(ge=0, le=LARGEST_SEED)]] = Field([0], min_length=1)  # each variant once a seed
+    seeds: list[Annotated[int, Field(ge=0, le=LARGEST_SEED)]] = Field([0], min_length=1)  # each variant once per seed
 
 
 class Resources(Part):
@@ -207,6 +199,51 @@ class Select(Part):
     ratio: Annotated[tuple[float, float], AfterValidator(_ascending)] = (3.0, 10.0)  # healthy band of the fusion ratio
 
 
+HALF = Fraction(1, 2)  # that a round of a race without rungs keeps
+
+
+def _fraction(value: Any) -> Fraction:
+    try:
+        part = Fraction(str(value)).limit_denominator(1000)
+    except (ValueError, ZeroDivisionError):
+        part = Fraction(0)
+    if not 0 < part < 1:
+        raise ValueError(f"found {value!r}; write a part between 0 and 1, as 1/3 or 0.25")
+    return part
+
+
+def _rising(values: list[int | float]) -> list[int | float]:
+    if values[0] <= 0 or any(low >= high for low, high in pairwise(values)):
+        raise ValueError(f"found {values}; write positive numbers that rise, the full budget last, as [5, 20, 80]")
+    return values
+
+
+KeptPart = Annotated[
+    Fraction, BeforeValidator(_fraction), WithJsonSchema({"type": ["number", "string"], "examples": ["1/3", 0.25]})
+]
+
+
+class Rungs(Part):
+    """Budgets of a point, the smallest first; only the best go on to the next."""
+
+    key: str  # what the budget is: train.epochs or data.train; of a command values.NAME
+    values: Annotated[list[int | float], AfterValidator(_rising)] = Field(min_length=2)  # the full budget last
+    keep: KeptPart = Fraction(1, 3)  # part of the points that goes on from each rung
+
+
+class Search(Part):
+    """Which runs go on; without it every run of the matrix is trained in full."""
+
+    rungs: Rungs | None = None  # small budgets first
+    seeds: Literal["all", "racing"] = "all"  # racing: few seeds first, more for the points still in the race
+
+    @model_validator(mode="after")
+    def _decides_something(self) -> Search:
+        if self.rungs is None and self.seeds == "all":
+            raise ValueError("decides nothing; write rungs, seeds: racing, or both")
+        return self
+
+
 class TargetMae(Part):
     """The error that the user hopes for; shown, never used for choosing."""
 
@@ -259,72 +296,3 @@ class Experiment(Part):
     next: Next | None = None
     adopt: dict[str, Any] | None = None  # finished runs of another program, which `runner adopt` reads; no matrix then
     promoted: dict[Name, dict[str, Any]] = {}  # variant → where it came from; written by `runner promote`
-
-
-@dataclass(frozen=True)
-class ExperimentFile:
-    """An experiment file and where its keys stand."""
-
-    source: Source
-    experiment: Experiment
-    mistakes: tuple[Problem, ...] = ()
-    spoilt: frozenset[str] = frozenset()  # top-level keys that hold mistakes and were left out of `experiment`
-
-    @property
-    def path(self) -> Path:
-        return self.source.path
-
-
-def load(path: Path, overrides: list[str] | None = None) -> ExperimentFile:
-    """Read and check the experiment file `path`; `overrides` are `key=value` texts whose keys start at the top level
-    or below `params`.
-
-    Raises ConfigError with every mistake of the file, UserError when it is missing.
-    """
-    file = examine(path, overrides)
-    Mistakes(list(file.mistakes)).refuse()
-    return file
-
-
-def examine(path: Path, overrides: list[str] | None = None) -> ExperimentFile:
-    """As `load`, but mistakes that leave something to check further are returned with what is right."""
-    source = read_extended(path, strict=False)
-    mistakes = Mistakes(list(source.mistakes))
-    for text in overrides or []:
-        with mistakes.gathered():
-            override(source, text, Experiment.model_fields)
-    value, spoilt = source.value, set()
-    left_out: set[str] = set()  # what is said about a section that lacks them follows from that
-    while True:
-        try:
-            experiment = Experiment.model_validate(value)
-        except ValidationError as error:
-            said = {problem.key for problem in source.mistakes}
-            for problem in problems(Experiment, error, source.problem):
-                if problem.key not in said and not any(f"{key}.".startswith(f"{problem.key}.") for key in left_out):
-                    mistakes.problems.append(problem)
-            wrong = {_innermost(value, details["loc"]) for details in error.errors(include_url=False)}
-            spoilt |= {str(path[0]) for path in wrong}
-            left_out |= {yaml_source.dotted(path) for path in wrong}
-            for place in wrong:
-                value = _without(value, place)
-            value = {"experiment": "unnamed"} | value
-        else:
-            return ExperimentFile(source, experiment, tuple(mistakes.problems), frozenset(spoilt))
-
-
-def _innermost(value: Any, location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """How far mappings go along the path `location`, at least one key."""
-    length = 0
-    while length < len(location) and isinstance(value, dict) and location[length] in value:
-        value = value[location[length]]
-        length += 1
-    return location[: max(1, length)]
-
-
-def _without(value: dict[str, Any], path: tuple[int | str, ...]) -> dict[str, Any]:
-    """A copy of `value` that lacks what stands at `path`."""
-    name, rest = str(path[0]), path[1:]
-    if rest and name in value:
-        return {**value, name: _without(value[name], rest)}
-    return {key: item for key, item in value.items() if key != name}

@@ -14,12 +14,12 @@ from pathlib import Path
 def comments(cls: type) -> dict[str, str]:
     """Field → its comment, those that `cls` inherits included; fields without one, and classes made at run time, have
     none."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for ancestor in reversed(cls.__mro__):
         file = getattr(sys.modules.get(ancestor.__module__), "__file__", None)
         if file is not None and file.endswith(".py"):
-            found |= _of_file(Path(file)).get(ancestor.__qualname__, {})
-    return found
+            texts |= _of_file(Path(file)).get(ancestor.__qualname__, {})
+    return texts
 
 
 @cache
@@ -31,18 +31,13 @@ def _of_file(path: Path) -> dict[str, dict[str, str]]:
         for token in tokenize.generate_tokens(io.StringIO(text).readline)
         if token.type == tokenize.COMMENT and not token.string.startswith(("# noqa", "# type:", "# fmt:"))
     }
-    found = {}
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.ClassDef):
-            found[node.name] = {
-                item.target.id.rstrip("_"): said  # a key that is a word of Python ends in _: from_
-                for item in node.body
-                if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
-                if (said := _behind(item, by_line))
-            }
-    return found
-
-
-def _behind(item: ast.stmt, by_line: dict[int, str]) -> str:
-    lines = range(item.lineno, (item.end_lineno or item.lineno) + 1)
-    return " ".join(by_line[line] for line in lines if line in by_line)
+    return {
+        node.name: {
+            item.target.id.rstrip("_"): comment  # a key that is a word of Python ends in _: from_
+            for item in node.body
+            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+            if (comment := " ".join(filter(None, map(by_line.get, range(item.lineno, (item.end_lineno or 0) + 1)))))
+        }
+        for node in ast.parse(text).body
+        if isinstance(node, ast.ClassDef)
+    }

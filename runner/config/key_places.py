@@ -42,8 +42,7 @@ def with_place(problem: Problem, params: type[BaseModel] | None, *, of_matrix: b
 
 def _paths(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
     """Every key of `model` with its dotted path; options that several kinds share once."""
-    level = [(prefix, model)]
-    seen: set[str] = set()
+    level, seen = [(prefix, model)], set[str]()
     while level:
         below = []
         for start, one in level:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -25,12 +25,11 @@ def seconds(value: str | int | float) -> int:
         return _positive(float(text) * 60, text)
     if unit := re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd])", text):
         return _positive(float(unit[1]) * _UNIT_SECONDS[unit[2]], text)
-    if days := re.fullmatch(r"([0-9]+)-([0-9]{1,2})(?::([0-9]{1,2}))?(?::([0-9]{1,2}))?", text):
-        d, h, m, s = (int(part or 0) for part in days.groups())
-        return _positive(d * 86400 + h * 3600 + m * 60 + s, text)
-    if clock := re.fullmatch(r"(?:([0-9]+):)?([0-9]+):([0-9]{1,2})", text):
-        h, m, s = (int(part or 0) for part in clock.groups())
-        return _positive(h * 3600 + m * 60 + s, text)
+    days = r"(?P<d>[0-9]+)-(?P<h>[0-9]{1,2})(?::(?P<m>[0-9]{1,2}))?(?::(?P<s>[0-9]{1,2}))?"
+    clock = r"(?:(?P<h>[0-9]+):)?(?P<m>[0-9]+):(?P<s>[0-9]{1,2})"
+    if parts := re.fullmatch(days, text) or re.fullmatch(clock, text):
+        counts = parts.groupdict(default="0")
+        return _positive(sum(int(counts[unit]) * _UNIT_SECONDS[unit] for unit in counts), text)
     raise ValueError(f"{text!r} is not a time; write {TIME_FORMS}")
 
 
@@ -55,6 +54,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def shortened(names: Sequence[str], most: int, separator: str = ", ") -> str:
+    """The first `most` of `names`, and `…` where there are more."""
+    return separator.join([*names[:most], *(["…"] if len(names) > most else [])])
+
+
 def time_in_words(value: int) -> str:
     """`value` seconds with the word for each unit: 1 min 30 s, 2 h, 1 d 12 h."""
     parts = []
@@ -66,22 +70,15 @@ def time_in_words(value: int) -> str:
 
 def unnamed_units(written: Mapping[str, Any]) -> list[str]:
     """How `time` and `memory` were understood where they name no unit: `time 1:30 → 1 min 30 s`."""
-    time, memory = written.get("time"), written.get("memory")
-    found = []
-    if time is not None and re.fullmatch(r"[0-9.]+(:[0-9]+)?", str(time).strip()):
-        found.append(f"time {time} → {time_in_words(seconds(time))}")
-    if memory is not None and re.fullmatch(r"[0-9.]+", str(memory).strip()):
-        found.append(f"memory {memory} → {mebibytes(memory):,} MiB")
-    return found
+    time, memory = (str(written.get(key, "")).strip() for key in ("time", "memory"))
+    readings = [f"time {time} → {time_in_words(seconds(time))}"] if re.fullmatch(r"[0-9.]+(:[0-9]+)?", time) else []
+    return readings + ([f"memory {memory} → {mebibytes(memory):,} MiB"] if re.fullmatch(r"[0-9.]+", memory) else [])
 
 
 def human_seconds(value: float) -> str:
     """A duration short enough for a table: 8s, 3m20s, 2h05m, 3d04h."""
     whole = int(value)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02}s"
-    if whole < 86400:
-        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
-    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
+    for size, unit, part, of_part in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if whole >= size:
+            return f"{whole // size}{unit}{whole % size // part:02}{of_part}"
+    return f"{whole}s"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from runner.config.experiment import ExperimentFile, Select
+from runner.config.experiment import Select
+from runner.config.experiment_file import ExperimentFile
 from runner.config.metric_names import Mode, named_mode
 from runner.errors import Problem, nearest
 
@@ -26,11 +27,13 @@ def resolved_select(file: ExperimentFile, reported: Iterable[Reported]) -> tuple
     reported: what the runs report; empty for a task that does not say.
     """
     select = file.experiment.select
-    distinct = list(dict.fromkeys({id(its): its for its in reported}.values()))  # 100,000 runs share few objects
+    distinct = list(
+        dict.fromkeys({id(report): report for report in reported}.values())
+    )  # 100,000 runs share few objects
     metric = select.metric or (distinct[0].followed if distinct else DEFAULT)
-    known = next((modes[metric] for its in distinct if metric in (modes := dict(its.modes))), None)
+    known = next((modes[metric] for report in distinct if metric in (modes := dict(report.modes))), None)
     mode = select.mode or known or named_mode(metric)
-    problems = [problem for its in distinct for problem in _contradictions(file, metric, mode, its)]
+    problems = [problem for report in distinct for problem in _contradictions(file, metric, mode, report)]
     if mode is None:
         what = f"missing; neither the task nor its name says which end of {metric} is the good one"
         problems.append(file.source.problem(("select", "mode"), what, allowed="min or max"))
@@ -41,13 +44,10 @@ def resolved_select(file: ExperimentFile, reported: Iterable[Reported]) -> tuple
 
 
 def _contradictions(file: ExperimentFile, metric: str, mode: Mode | None, reported: Reported) -> list[Problem]:
-    names = reported.names
-    if names is not None and metric not in names:
-        listed = [name for name in sorted(names) if name.startswith("val_")]
-        what = f"found {metric!r}, which the task never reports"
-        return [
-            file.source.problem(("select", "metric"), what, allowed=", ".join(listed), nearest=nearest(metric, listed))
-        ]
+    if reported.names is not None and metric not in reported.names:
+        listed = [name for name in sorted(reported.names) if name.startswith("val_")]
+        what, guess = f"found {metric!r}, which the task never reports", nearest(metric, listed)
+        return [file.source.problem(("select", "metric"), what, allowed=", ".join(listed), nearest=guess)]
     known = dict(reported.modes).get(metric)
     if known is None or known == mode:
         return []

@@ -14,12 +14,12 @@ _NAME = re.compile(r"[A-Za-z_]\w*(\.\w+)*", re.ASCII)
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """`{"model": {"hidden": 8}}` as `{"model": …, "model.hidden": 8}`: everything that a template may name."""
-    found: dict[str, Any] = {}
+    names: dict[str, Any] = {}
     for key, value in values.items():
-        found[f"{prefix}{key}"] = value
+        names[f"{prefix}{key}"] = value
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
-    return found
+            names |= flat(value, f"{prefix}{key}.")
+    return names
 
 
 def names_in(template: Any) -> list[str]:
@@ -33,8 +33,9 @@ def names_in(template: Any) -> list[str]:
 
 def fill(template: str, values: Mapping[str, Any], quote: Callable[[str], str] = str) -> str:
     """`template` with every name replaced by its value as text, which goes through `quote`."""
-    pieces = (literal + ("" if name is None else quote(as_text(values[name]))) for literal, name in parts(template))
-    return "".join(pieces)
+    return "".join(
+        literal + ("" if name is None else quote(as_text(values[name]))) for literal, name in parts(template)
+    )
 
 
 def fill_all(template: Any, values: Mapping[str, Any]) -> Any:
@@ -55,11 +56,9 @@ def words_of(template: str | list[str]) -> list[str]:
 
 def as_text(value: Any) -> str:
     """A value as an argument of a command: `true`, `null`, `2,3`; mappings as JSON."""
-    if isinstance(value, str):
-        return value
     if isinstance(value, list | tuple):
-        return ",".join(as_text(item) for item in value)
-    return json.dumps(value)
+        return ",".join(map(as_text, value))
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def parts(template: str) -> Iterator[tuple[str, str | None]]:

@@ -46,22 +46,23 @@ _LIMITS = {
 
 def problems(model: type[BaseModel], error: ValidationError, report: Report, prefix: Key = ()) -> list[Problem]:
     """One Problem for each mistake that pydantic found; `prefix` is put before every key."""
-    found: list[Problem] = []
+    mistakes: list[Problem] = []
     unions: dict[Key, tuple[Any, list[str]]] = {}  # a value that fits no member of a union: one error a member
     for details in error.errors(include_url=False):
         place = _Place(model, details["loc"])
         if place.label is None:
-            found.append(_problem(details, place, report, (*prefix, *place.key)))
+            mistakes.append(_problem(details, place, report, (*prefix, *place.key)))
         else:
             member = _LABELS.get(place.label.partition("[")[0], "another kind of value")
             unions.setdefault((*prefix, *place.key), (details.get("input"), []))[1].append(member)
-    for key, (value, members) in unions.items():
-        found.append(report(key, f"found {_short(value)}", allowed=" or ".join(dict.fromkeys(members))))
-    return found
+    return mistakes + [
+        report(key, f"found {_short(value)}", allowed=" or ".join(dict.fromkeys(members)))
+        for key, (value, members) in unions.items()
+    ]
 
 
 def _problem(details: ErrorDetails, place: _Place, report: Report, where: Key) -> Problem:
-    kind, found, context = details["type"], details.get("input"), details.get("ctx", {})
+    kind, value, context = details["type"], details.get("input"), details.get("ctx", {})
     if kind == "extra_forbidden":
         return _unknown_key(str(where[-1]), place.owners, report, where)
     if kind == "missing":
@@ -69,57 +70,55 @@ def _problem(details: ErrorDetails, place: _Place, report: Report, where: Key) -
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         field = context["discriminator"].strip("'")
         names = [tag for model in place.models for tag in tags(model)]
-        if kind == "union_tag_not_found":
-            what = "missing; it says of what kind this is" + (
-                "" if isinstance(found, dict) else f"; found {_short(found)}"
-            )
-            near = f"{{{field}: {found}}}" if isinstance(found, str) else None
-            return report((*where, field), what, allowed=", ".join(names), nearest=near)
-        tag = context["tag"]
-        return report((*where, field), f"unknown name {tag!r}", allowed=", ".join(names), nearest=nearest(tag, names))
+        what, near = "missing; it says of what kind this is", None
+        if kind == "union_tag_invalid":
+            what, near = f"unknown name {context['tag']!r}", nearest(context["tag"], names)
+        elif not isinstance(value, dict):
+            what += f"; found {_short(value)}"
+            near = f"{{{field}: {value}}}" if isinstance(value, str) else None
+        return report((*where, field), what, allowed=", ".join(names), nearest=near)
     if kind == "literal_error":
         names = [name.strip("'") for name in context["expected"].replace(" or ", ", ").split(", ")]
-        return report(where, f"found {_short(found)}", allowed=", ".join(names), nearest=nearest(str(found), names))
+        return report(where, f"found {_short(value)}", allowed=", ".join(names), nearest=nearest(str(value), names))
     if kind == "misfit":  # raised by our schemas: parts that do not fit each other
         return report((*where, *context["key"]), context["what"], allowed=context["allowed"])
     if kind == "value_error":
         return report(where, str(context["error"]))
     fields = list(dict.fromkeys(name for model in place.models for name in model.model_fields))
-    what = _plain(kind, found, context, details["msg"])
-    return report(where, what, allowed=", ".join(fields) or None, nearest=_meant(kind, found, place.models))
+    what = _plain(kind, value, context, details["msg"])
+    return report(where, what, allowed=", ".join(fields) or None, nearest=_meant(kind, value, place.models))
 
 
-def _meant(kind: str, found: Any, models: list[type[BaseModel]]) -> str | None:
+def _meant(kind: str, value: Any, models: list[type[BaseModel]]) -> str | None:
     """What was meant by a value of the wrong kind: a number with its unit, a name alone, one value for a list."""
     wanted = kind.partition("_")[0]
-    if wanted in ("int", "float", "finite") and isinstance(found, str):
-        if comma := re.fullmatch(r"\s*([-+]?[0-9]+),([0-9]+)\s*", found):
+    if wanted in ("int", "float", "finite") and isinstance(value, str):
+        if comma := re.fullmatch(r"\s*([-+]?[0-9]+),([0-9]+)\s*", value):
             return f"{comma[1]}.{comma[2]}"
-        if unit := re.fullmatch(r"\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*[A-Za-zÅµ%°/]+\s*", found):
+        if unit := re.fullmatch(r"\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*[A-Za-zÅµ%°/]+\s*", value):
             return f"{unit[1]}, without its unit"
-    if wanted in ("list", "tuple") and isinstance(found, (str, int, float)):
-        return f"[{found}]"
+    if wanted in ("list", "tuple") and isinstance(value, (str, int, float)):
+        return f"[{value}]"
     needed = {name for model in models for name, info in model.model_fields.items() if info.is_required()}
-    return f"{{{needed.pop()}: {found}}}" if len(needed) == 1 and isinstance(found, (str, int, float)) else None
+    return f"{{{needed.pop()}: {value}}}" if len(needed) == 1 and isinstance(value, (str, int, float)) else None
 
 
-def _plain(kind: str, found: Any, context: dict[str, Any], message: str) -> str:
+def _plain(kind: str, value: Any, context: dict[str, Any], message: str) -> str:
     """The sentence for a value of the wrong type or size."""
     wanted = _KINDS.get(kind.partition("_")[0])
     if kind in _LIMITS:
         name, limit = _LIMITS[kind]
-        border = context[name]
-        whole = int(border) if float(border).is_integer() else border
-        return f"must be {limit.format(whole)}; found {_short(found)}"
+        border = int(context[name]) if float(context[name]).is_integer() else context[name]
+        return f"must be {limit.format(border)}; found {_short(value)}"
     if kind == "too_short":
-        return f"needs {context['min_length']} or more values; found {_short(found)}"
+        return f"needs {context['min_length']} or more values; found {_short(value)}"
     if kind == "too_long":
         return f"takes {context['max_length']} values; found {context['actual_length']}"
-    if found is None and wanted:
+    if value is None and wanted:
         return f"is empty; write {wanted}, or leave it out"
-    if wanted == "text" and isinstance(found, (int, float)):
-        return f"must be text; found {found!r}, which quotation marks make text"
-    return f"must be {wanted}; found {_short(found)}" if wanted else f"{message}; found {_short(found)}"
+    if wanted == "text" and isinstance(value, (int, float)):
+        return f"must be text; found {value!r}, which quotation marks make text"
+    return f"must be {wanted}; found {_short(value)}" if wanted else f"{message}; found {_short(value)}"
 
 
 def _unknown_key(name: str, owners: list[type[BaseModel]], report: Report, where: Key) -> Problem:
@@ -134,9 +133,7 @@ def _punctuation(name: str) -> str | None:
     """What was forgotten where YAML took more, or less, than a key for one."""
     if re.fullmatch(r"[\w.]+:\S+", name):
         return "a space is missing behind its ':'"
-    if re.match(r"[\w.]+\s*[\[{]", name):
-        return "a ':' is missing before the bracket"
-    return None
+    return "a ':' is missing before the bracket" if re.match(r"[\w.]+\s*[\[{]", name) else None
 
 
 def _deeper(name: str, owners: list[type[BaseModel]]) -> Iterator[str]:
@@ -169,37 +166,31 @@ class _Place:
         self.owners: list[type[BaseModel]] = [model]  # models that have, or should have, the last key
         candidates: list[Any] = [model]
         for position, part in enumerate(location):
-            found = models_of(candidates)
-            inner = [c.model_fields[part].annotation for c in found if part in c.model_fields]
-            tagged = [c for c in found if part in tags(c)]
+            models = models_of(candidates)
+            inner = [c.model_fields[part].annotation for c in models if part in c.model_fields]
+            tagged = [c for c in models if part in tags(c)]
             items = [item for c in candidates for item in _items(c, part)]
             if isinstance(part, str) and part.startswith("["):
                 continue
-            if _is_label(part, candidates):
-                self.label = str(part)
+            if isinstance(part, str) and part.partition("[")[0] in _LABELS and len(candidates) > 1:
+                self.label = part
                 continue
             if tagged and not inner and position < len(location) - 1:
                 candidates = self.owners = list(tagged)
                 continue
             key.append(part)
-            self.owners = found
+            self.owners = models
             candidates = [member for annotation in inner + items for member in members(annotation)]
         self.key: Key = tuple(key)
         self.models = models_of(candidates)
 
 
-def _is_label(part: int | str, candidates: list[Any]) -> bool:
-    return isinstance(part, str) and part.partition("[")[0] in _LABELS and len(candidates) > 1
-
-
 def _items(annotation: Any, part: int | str) -> list[Any]:
     """The annotations of what stands at `part` of a mapping or list."""
     origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is dict and len(inner) == 2:
-        return [inner[1]]
     if origin in (list, tuple) and isinstance(part, int):
         return [one for one in inner if one is not Ellipsis]
-    return []
+    return [inner[1]] if origin is dict and len(inner) == 2 else []
 
 
 def tags(model: type[BaseModel]) -> tuple[Any, ...]:
@@ -225,4 +216,4 @@ def models_in(annotation: Any) -> list[type[BaseModel]]:
     """The pydantic models that a type annotation names, at any depth."""
     if isinstance(annotation, type) and not get_args(annotation):
         return [annotation] if issubclass(annotation, BaseModel) else []
-    return [found for inner in get_args(annotation) for found in models_in(inner)]
+    return [model for inner in get_args(annotation) for model in models_in(inner)]

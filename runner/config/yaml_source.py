@@ -14,8 +14,9 @@ from typing import Any, ClassVar
 
 import yaml
 
+from runner.config.quantities import shortened
 from runner.config.yaml_syntax import syntax_problem
-from runner.errors import ConfigError, Problem, UserError, nearest
+from runner.errors import ConfigError, Mistakes, Problem, UserError, nearest
 from runner.files import read_bytes
 
 MAX_DEPTH = 60
@@ -32,18 +33,15 @@ class PlainLoader(yaml.SafeLoader):
     yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}  # type: ignore[misc]
 
 
-PlainLoader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(~|null|Null|NULL|)$"), ["~", "n", "N", ""])
-PlainLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-PlainLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F][0-9a-fA-F_]*)$"), list("-+0123456789")
-)
 _NUMBER = r"(\.[0-9][0-9_]*|[0-9][0-9_]*\.[0-9_]*)([eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.(inf|Inf|INF)"
-PlainLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(rf"^[-+]?({_NUMBER})$|^\.(nan|NaN|NAN)$"), list("-+.0123456789")
-)
-PlainLoader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"^<<$"), ["<"])
+for _name, _pattern, _first in (
+    ("null", r"^(~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("bool", r"^(true|True|TRUE|false|False|FALSE)$", list("tTfF")),
+    ("int", r"^[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F][0-9a-fA-F_]*)$", list("-+0123456789")),
+    ("float", rf"^[-+]?({_NUMBER})$|^\.(nan|NaN|NAN)$", list("-+.0123456789")),
+    ("merge", r"^<<$", ["<"]),
+):
+    PlainLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(_pattern), _first)
 
 _PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str")}
 
@@ -107,11 +105,10 @@ def read(path: Path, *, strict: bool = True) -> Source:
 
 def _instead(path: Path) -> str:
     """What stands where a missing file was looked for."""
-    if not path.parent.is_dir():
-        return ""
-    there = sorted(entry.name for entry in path.parent.iterdir() if entry.suffix in SUFFIXES)
-    guess = nearest(path.name, there)
-    listed = f"\n    there: {', '.join(there[:8])}{', …' if len(there) > 8 else ''}" if there else ""
+    entries = path.parent.iterdir() if path.parent.is_dir() else ()
+    files = sorted(entry.name for entry in entries if entry.suffix in SUFFIXES)
+    listed = f"\n    there: {shortened(files, 8)}" if files else ""
+    guess = nearest(path.name, files)
     return listed + (f"\n    did you mean: {path.parent / guess}" if guess else "")
 
 
@@ -126,24 +123,25 @@ def parse(text: str, path: Path, *, strict: bool = True) -> Source:
         raise ConfigError([syntax_problem(error, path, text.splitlines())]) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        what = f"not valid YAML: the character {text[error.position]!r} is not allowed"
-        raise ConfigError([Problem(what, file=str(path), line=line)]) from None
+        raise ConfigError(
+            [
+                Problem(
+                    f"not valid YAML: the character {text[error.position]!r} is not allowed", file=str(path), line=line
+                )
+            ]
+        ) from None
     except RecursionError:
         raise ConfigError([Problem("not valid YAML: nested too deeply", file=str(path))]) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # such as the escape "\\UFFFFFFFF"
         raise ConfigError([Problem(f"not valid YAML: {error}", file=str(path))]) from None
     builder = _Builder(path)
     value = {} if root is None else builder.build(root, ())
-    if not isinstance(value, dict) or (strict and builder.problems):
-        if not builder.problems:
-            what = f"holds {_kind(value)}, not keys with values"
-            builder.problems.append(Problem(what, file=str(path), line=builder.lines[()]))
-        raise ConfigError(builder.problems)
+    if not isinstance(value, dict) and not builder.problems:
+        kind = "a list" if isinstance(value, list) else f"only the value {value!r}"
+        builder.problems.append(Problem(f"holds {kind}, not keys with values", file=str(path), line=builder.lines[()]))
+    if strict or not isinstance(value, dict):
+        Mistakes(builder.problems).refuse()
     return Source(path, text, value, builder.lines, builder.problems)
-
-
-def _kind(value: Any) -> str:
-    return "a list" if isinstance(value, list) else f"only the value {value!r}"
 
 
 class _Builder:
@@ -158,7 +156,8 @@ class _Builder:
         self.too_large = False
         self.scalars = PlainLoader("")
 
-    def wrong(self, node: yaml.Node, key: Key, what: str) -> None:
+    def wrong(self, node: yaml.Node, key: Key, what: str) -> Any:
+        """Note a mistake; the value that stands for what is wrong: None."""
         self.problems.append(Problem(what, dotted(key) or None, str(self.path), node.start_mark.line + 1))
 
     def build(self, node: yaml.Node, key: Key) -> Any:
@@ -168,34 +167,27 @@ class _Builder:
         self.lines.setdefault(key, node.start_mark.line + 1)
         if self.nodes > MAX_NODES or len(key) > MAX_DEPTH:
             self.too_large = True
-            self.wrong(node, (), "too large or nested too deeply")
-            return None
+            return self.wrong(node, (), "too large or nested too deeply")
         if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
             return self.mapping(node, key)
         if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
             return [self.build(child, (*key, index)) for index, child in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode) and node.tag in _PLAIN:
             return self.scalar(node, key)
-        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
-        self.wrong(node, key, f"the tag {tag} is not allowed; write plain values")
-        return None
+        return self.wrong(node, key, f"the tag {_short_tag(node)} is not allowed; write plain values")
 
     def scalar(self, node: yaml.ScalarNode, key: Key) -> Any:
         try:
             value = self.scalars.construct_object(node)
         except (ValueError, LookupError):  # an explicit tag such as !!int on other text
-            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
-            self.wrong(node, key, f"{node.value[:40]!r} is no {tag}")
-            return None
+            return self.wrong(node, key, f"{node.value[:40]!r} is no {_short_tag(node)}")
         if isinstance(value, float) and not math.isfinite(value):
-            self.wrong(node, key, f"{node.value[:40]} is not a finite number")
-        elif isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
-            self.wrong(node, key, f"{node.value[:40]} is too large a number")
-        elif isinstance(value, str) and not _encodable(value):
-            self.wrong(node, key, f"{value[:40]!r} is not Unicode text")
-        else:
-            return value
-        return None
+            return self.wrong(node, key, f"{node.value[:40]} is not a finite number")
+        if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
+            return self.wrong(node, key, f"{node.value[:40]} is too large a number")
+        if isinstance(value, str) and not _encodable(value):
+            return self.wrong(node, key, f"{value[:40]!r} is not Unicode text")
+        return value
 
     def mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -207,26 +199,25 @@ class _Builder:
             if name_node.tag == "tag:yaml.org,2002:merge":
                 merged |= self.merge(value_node, key)
                 continue
+            name, child = name_node.value, (*key, name_node.value)
             if not isinstance(name_node, yaml.ScalarNode) or name_node.tag not in _PLAIN:
                 self.wrong(name_node, key, "a key must be plain text")
-                continue
-            name = name_node.value
-            if not _encodable(name):
+            elif not _encodable(name):
                 self.wrong(name_node, key, f"the key {name[:40]!r} is not Unicode text")
-                continue
-            child = (*key, name)
-            if node.flow_style and name.isdecimal() and _is_empty(value_node) and _is_number(previous):
-                number = f"{previous.value}.{name}"
+            elif node.flow_style and name.isdecimal() and _is_empty(value_node) and _is_number(previous):
+                number = f"{previous.value},{name}"
                 self.wrong(
-                    name_node, before, f"found {previous.value},{name}; in braces, a comma ends a value: write {number}"
+                    name_node,
+                    before,
+                    f"found {number}; in braces, a comma ends a value: write {number.replace(',', '.')}",
                 )
-                continue
-            before, previous = child, value_node
-            if name in first:
-                self.wrong(name_node, child, f"this key stands twice, first in line {first[name]}")
-                continue
-            first[name] = self.lines[child] = line
-            values[name] = self.build(value_node, child)
+            else:
+                before, previous = child, value_node
+                if name in first:
+                    self.wrong(name_node, child, f"this key stands twice, first in line {first[name]}")
+                else:
+                    first[name] = self.lines[child] = line
+                    values[name] = self.build(value_node, child)
         return merged | values
 
     def merge(self, node: yaml.Node, key: Key) -> dict[str, Any]:
@@ -239,10 +230,10 @@ class _Builder:
         values: dict[str, Any] = {}
         for part in reversed(parts):
             built = self.build(part, key)
-            if not isinstance(built, dict):
+            if isinstance(built, dict):
+                values |= built
+            else:
                 self.wrong(part, key, "'<<' merges mappings only")
-                continue
-            values |= built
         self.merges -= 1
         return values
 
@@ -258,6 +249,10 @@ def scalar(text: str) -> Any:
     value = loader.construct_object(yaml.ScalarNode(tag, text))
     a_number = isinstance(value, int | float) and not isinstance(value, bool)
     return text if a_number and ("_" in text or not abs(value) <= _LARGEST_INTEGER) else value
+
+
+def _short_tag(node: yaml.Node) -> str:
+    return str(node.tag).replace("tag:yaml.org,2002:", "!!")
 
 
 def _is_empty(node: yaml.Node) -> bool:

@@ -70,8 +70,7 @@ def merged(findings: Sequence[Finding], seeds: int) -> Finding:
 
 def worst(findings: Iterable[Finding]) -> Level | None:
     """The highest level among `findings`; None when there is none."""
-    levels = [LEVELS.index(finding.level) for finding in findings]
-    return LEVELS[max(levels)] if levels else None
+    return max((finding.level for finding in findings), key=LEVELS.index, default=None)
 
 
 def health_word(findings: Iterable[Finding]) -> str:
@@ -87,12 +86,10 @@ def by_severity(findings: Sequence[Finding]) -> list[Finding]:
 
 def sentence(finding: Finding) -> str:
     """A finding as a line of the log says it; the advice of a layer's verdict goes before that of what is below it."""
-    layer = finding.layer
-    place = "" if layer is None else f"layer {layer}: " if layer.isdigit() else f"{_NAMES.get(layer, layer)}: "
-    return f"{place}{finding.message}" + (f"; {finding.advice}" if finding.advice and finding.below is None else "")
-
-
-_NAMES = {"late": "late fusion"}
+    layer = finding.layer or ""
+    name = f"layer {layer}" if layer.isdigit() else {"late": "late fusion"}.get(layer, layer)
+    advice = f"; {finding.advice}" if finding.advice and finding.below is None else ""
+    return (f"{name}: " if name else "") + finding.message + advice
 
 
 def number(value: float, beside: float | None = None) -> str:
@@ -101,3 +98,50 @@ def number(value: float, beside: float | None = None) -> str:
     while beside is not None and value != beside and figures < 9 and float(f"{value:.{figures}g}") == beside:
         figures += 1
     return f"{value:.{figures}g}"
+
+
+# Sizes come first, because a stream that is ten times larger makes every number after it meaningless; then directions,
+# then what the fusion changes, then its gates and weights.
+ORDER = (
+    "text_scale_exploding", "text_scale_collapsed", "text_scale_rising", "text_scale_falling",
+    "norm_ratio", "t_norm", "u_norm",
+    "cosine_poor", "cosine_good",
+    "fusion_idle", "fusion_drowning",
+    "alpha_extreme", "alpha_flat", "alpha_expressive",
+    "gate_suppressed", "gate_saturated", "gate_quality", "gate_unstable",
+    "ratio_low", "ratio_high",
+)  # fmt: skip
+LESS_TEXT = ("text_scale_exploding", "fusion_drowning", "gate_saturated", "ratio_low")  # what their advice asks for
+MORE_TEXT = ("text_scale_collapsed", "fusion_idle", "gate_suppressed", "ratio_high")
+UNUSED = "reliance_low"
+DISAGREE = "the fused layers need opposite things: fuse fewer of them, one at a time"
+
+
+def one_verdict_each(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings of all layers and of the training; of each layer the verdict first, what is `below` it after it.
+
+    Information is no verdict: it stands for itself. Layers whose verdicts ask for opposite things get one advice.
+    """
+    unused = any(finding.rule == UNUSED for finding in findings)
+    layers = dict.fromkeys(finding.layer for finding in findings)
+    judged = [each for layer in layers for each in _of_layer([f for f in findings if f.layer == layer], layer)]
+    if unused:  # measured on the prediction itself; an idle layer is the same fact again
+        judged = [replace(f, below=UNUSED) if f.rule == "fusion_idle" else f for f in judged]
+    verdicts = [f for f in judged if f.below is None and f.level != "info" and (f.layer or "").isdigit()]
+    sides = [[f for f in verdicts if f.rule in rules] for rules in (LESS_TEXT, MORE_TEXT)]
+    if not all(sides):
+        return judged
+    opposed = {id(finding) for side in sides for finding in side}
+    return [replace(finding, advice=DISAGREE) if id(finding) in opposed else finding for finding in judged]
+
+
+def _of_layer(findings: list[Finding], layer: str | None) -> list[Finding]:
+    if layer is None:
+        return findings
+    place = {rule: number for number, rule in enumerate(ORDER)}
+    ordered = sorted(findings, key=lambda finding: place.get(finding.rule, len(ORDER)))
+    wrong = [f for f in ordered if f.level != "info" and f.rule in place]
+    if not wrong:
+        return ordered
+    rest = [replace(f, below=wrong[0].rule) if f in wrong else f for f in ordered if f is not wrong[0]]
+    return [replace(wrong[0], below=None), *rest]

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from runner.health.findings import Finding, finding, number
+from runner.health.findings import Finding, Level, finding, number
 from runner.health.quantities import Quantities, quantity
 from runner.health.settings import (
     CONTRAST,
@@ -41,116 +41,130 @@ def weight_ratio(values: Quantities) -> float | None:
     return (1 + graph) / text if text > 0 else ratio
 
 
-def judged_ratio(values: Quantities, t: Thresholds) -> float | None:
+def judged_ratio(values: Quantities, thresholds: Thresholds) -> float | None:
     """The ratio that the bands apply to: of the weights, or of the contributions where the configuration says so."""
     ratio = weight_ratio(values)
-    return quantity(values, "contribution_ratio") if ratio is None and t.contribution_bands else ratio
+    return quantity(values, "contribution_ratio") if ratio is None and thresholds.contribution_bands else ratio
 
 
-def band(ratio: float, t: Thresholds) -> str:
+def band(ratio: float, thresholds: Thresholds) -> str:
     """The name of the band in which `ratio` lies."""
     borders = (
-        (t.ratio_low, "text-heavy"),
-        (t.ratio_leaning, "leaning to graph"),
-        (t.ratio_dominant, "graph-dominant"),
+        (thresholds.ratio_low, "text-heavy"),
+        (thresholds.ratio_leaning, "leaning to graph"),
+        (thresholds.ratio_dominant, "graph-dominant"),
     )
-    if ratio > t.ratio_high:
+    if ratio > thresholds.ratio_high:
         return "text ignored"
     return next((name for border, name in borders if ratio < border), "strongly graph")
 
 
-def ratio_findings(values: Quantities, t: Thresholds, settings: Settings = UNKNOWN) -> list[Finding]:
+def ratio_findings(values: Quantities, thresholds: Thresholds, settings: Settings = UNKNOWN) -> list[Finding]:
     """Outside the healthy band: blocking where the sizes of the two terms are on the same side of it.
 
     A small weight on a large stream is a large term: where the sizes disagree with the weights that is information, and
     where they are not known a warning.
     """
-    ratio = judged_ratio(values, t)
-    if ratio is None or t.ratio_low <= ratio <= t.ratio_high:
+    ratio = judged_ratio(values, thresholds)
+    if ratio is None or thresholds.ratio_low <= ratio <= thresholds.ratio_high:
         return []
-    low = ratio < t.ratio_low
-    threshold = t.ratio_low if low else t.ratio_high
-    of_weights = weight_ratio(values) is not None
-    sizes = quantity(values, "contribution_ratio")
-    agree = sizes is not None and (sizes < t.ratio_low if low else sizes > t.ratio_high)
+    level: Level
+    low = ratio < thresholds.ratio_low
+    rule, threshold = ("ratio_low", thresholds.ratio_low) if low else ("ratio_high", thresholds.ratio_high)
     what = "the text weighs too much" if low else "the text is ignored"
     limit = f"{'below' if low else 'above'} {{threshold}}"
-    rule = "ratio_low" if low else "ratio_high"
+    sizes = quantity(values, "contribution_ratio")
+    agree = sizes is not None and (sizes < threshold if low else sizes > threshold)
     if agree or sizes is None:
-        beside = f" (contribution ratio {number(sizes)})" if of_weights and sizes is not None else ""
-        name = "ratio" if of_weights else "contribution ratio"
-        pattern, advice = f"{what}: {name} {{value}} is {limit}{beside}", _ratio_advice(ratio, low, t, settings)
-        level = "blocking" if agree else "warning"
-        return [finding(level, rule, ratio, threshold, pattern, advice, settings.layer)]  # type: ignore[arg-type]
-    by_size = f"by size the graph term is {number(sizes)} times the text term"
-    pattern = f"by weight {what} (ratio {{value}} is {limit}), but {by_size}"
-    return [finding("info", rule, ratio, threshold, pattern, "", settings.layer)]
+        level, advice = "blocking" if agree else "warning", _ratio_advice(ratio, low, thresholds, settings)
+        pattern = f"{what}: contribution ratio {{value}} is {limit}"
+        if weight_ratio(values) is not None:
+            beside = "" if sizes is None else f" (contribution ratio {number(sizes)})"
+            pattern = f"{what}: ratio {{value}} is {limit}{beside}"
+    else:
+        level, advice = "info", ""
+        by_size = f"by size the graph term is {number(sizes)} times the text term"
+        pattern = f"by weight {what} (ratio {{value}} is {limit}), but {by_size}"
+    return [finding(level, rule, ratio, threshold, pattern, advice, settings.layer)]
 
 
-def _ratio_advice(ratio: float, low: bool, t: Thresholds, settings: Settings) -> str:
+def _ratio_advice(ratio: float, low: bool, thresholds: Thresholds, settings: Settings) -> str:
+    contrast = settings.advise(CONTRAST)
+    advice = "check what the texts say" + (f", or {contrast}" if contrast else "") + "; or do without the text"
     if low:
         advice = settings.advise(MORE_DROPOUT, NARROWER, FEWER_LAYERS, otherwise="give the text less weight")
-    else:
-        contrast = settings.advise(CONTRAST)
-        advice = "check what the texts say" + (f", or {contrast}" if contrast else "") + "; or do without the text"
-    suspect = low and ratio < t.ratio_suspect_low
-    return f"check the descriptions first; then {advice}" if suspect or ratio > t.ratio_suspect_high else advice
+    is_suspect = ratio < thresholds.ratio_suspect_low if low else ratio > thresholds.ratio_suspect_high
+    return f"check the descriptions first; then {advice}" if is_suspect else advice
 
 
-def text_scale_findings(values: Quantities, t: Thresholds, settings: Settings = UNKNOWN) -> list[Finding]:
+def text_scale_findings(values: Quantities, thresholds: Thresholds, settings: Settings = UNKNOWN) -> list[Finding]:
     """Exploding or collapsed is blocking, by size; a drift from a learnable start of 12 is information."""
     scale = quantity(values, "text_scale")
     if scale is None:
         return []
     size = abs(scale)
 
-    def found(level: Any, rule: str, threshold: float, what: str, advice: str) -> list[Finding]:
-        side = "above" if size > threshold else "below"
+    def of_scale(level: Any, rule: str, threshold: float, what: str, advice: str) -> list[Finding]:
         name = "text_scale" if scale > 0 else "the size of text_scale (which is negative)"
-        pattern = f"{what}: {name} {{value}} is {side} {{threshold}}"
-        return [finding(level, rule, size, threshold, pattern, advice, settings.layer)]
+        return [
+            finding(
+                level,
+                rule,
+                size,
+                threshold,
+                f"{what}: {name} {{value}} is {'above' if size > threshold else 'below'} {{threshold}}",
+                advice,
+                settings.layer,
+            )
+        ]
 
-    if size > t.text_scale_exploding:
+    if size > thresholds.text_scale_exploding:
         advice = settings.advise(SCALE_20, HALF_RATE, otherwise=settings.advise(SLOWER, otherwise="train more slowly"))
-        return found("blocking", "text_scale_exploding", t.text_scale_exploding, "the text scale explodes", advice)
-    if size < t.text_scale_collapsed:
+        return of_scale(
+            "blocking", "text_scale_exploding", thresholds.text_scale_exploding, "the text scale explodes", advice
+        )
+    if size < thresholds.text_scale_collapsed:
         contrast = settings.advise(CONTRAST)
         advice = f"{contrast}; check the texts" if contrast else "check the texts"
-        return found("blocking", "text_scale_collapsed", t.text_scale_collapsed, "the text scale collapsed", advice)
-    if not settings.value("learnable_scale") or quantity(settings.options, "initial_scale") != t.text_scale_start:
+        return of_scale(
+            "blocking", "text_scale_collapsed", thresholds.text_scale_collapsed, "the text scale collapsed", advice
+        )
+    if (
+        not settings.value("learnable_scale")
+        or quantity(settings.options, "initial_scale") != thresholds.text_scale_start
+    ):
         return []
-    if size > t.text_scale_rising:
+    if size > thresholds.text_scale_rising:
         advice = f"start there: a larger {settings.section}.initial_scale"
-        return found("info", "text_scale_rising", t.text_scale_rising, "the text wants more weight", advice)
-    if size < t.text_scale_falling:
+        return of_scale("info", "text_scale_rising", thresholds.text_scale_rising, "the text wants more weight", advice)
+    if size < thresholds.text_scale_falling:
         advice = f"start there: a smaller {settings.section}.initial_scale; or check the texts"
-        return found("info", "text_scale_falling", t.text_scale_falling, "the text is being weakened", advice)
+        return of_scale(
+            "info", "text_scale_falling", thresholds.text_scale_falling, "the text is being weakened", advice
+        )
     return []
 
 
-def gate_findings(values: Quantities, t: Thresholds, settings: Settings = UNKNOWN) -> list[Finding]:
+def gate_findings(values: Quantities, thresholds: Thresholds, settings: Settings = UNKNOWN) -> list[Finding]:
     """Suppressed or saturated effective gate of a late fusion, low text quality; not while `gate_warmup` opens it."""
     opened = quantity(values, "gate_open")
     if opened is not None and opened < 1:
         return []
-    findings = []
-    gate = quantity(values, "gate_mean")
-    if gate is not None and gate < t.gate_suppressed:
-        pattern = "the gate suppresses the text: mean {value} is below {threshold}"
+    gate, quality = quantity(values, "gate_mean"), quantity(values, "quality")
+    wrong: list[tuple[str, float, float, str, str]] = []  # rule, value, threshold, pattern, advice
+    if gate is not None and gate < thresholds.gate_suppressed:
         advice = settings.advise(late_form("simplified_gated"), late_form("balanced_gated"), otherwise="one gate fewer")
-        findings.append(finding("warning", "gate_suppressed", gate, t.gate_suppressed, pattern, advice, settings.layer))
-    if gate is not None and gate > t.gate_saturated:
-        pattern = "the gate is saturated: mean {value} is above {threshold}"
+        pattern = "the gate suppresses the text: mean {value} is below {threshold}"
+        wrong.append(("gate_suppressed", gate, thresholds.gate_suppressed, pattern, advice))
+    if gate is not None and gate > thresholds.gate_saturated:
         advice = settings.advise(gate_warmup(settings.steps), SLOWER, otherwise="a smaller learning rate")
-        findings.append(finding("warning", "gate_saturated", gate, t.gate_saturated, pattern, advice, settings.layer))
-    quality = quantity(values, "quality")
-    if quality is not None and quality < t.gate_quality_low:
-        pattern = "the text is judged poor: quality gate {value} is below {threshold}"
+        pattern = "the gate is saturated: mean {value} is above {threshold}"
+        wrong.append(("gate_saturated", gate, thresholds.gate_saturated, pattern, advice))
+    if quality is not None and quality < thresholds.gate_quality_low:
         advice = settings.advise(TEXT_QUALITY, otherwise="check the descriptions")
-        findings.append(
-            finding("warning", "gate_quality", quality, t.gate_quality_low, pattern, advice, settings.layer)
-        )
-    return findings
+        pattern = "the text is judged poor: quality gate {value} is below {threshold}"
+        wrong.append(("gate_quality", quality, thresholds.gate_quality_low, pattern, advice))
+    return [finding("warning", *each, settings.layer) for each in wrong]
 
 
 def gate_instability(gates: Sequence[float]) -> float | None:
@@ -158,36 +172,40 @@ def gate_instability(gates: Sequence[float]) -> float | None:
     return None if len(gates) < 3 else statistics.pstdev(gates[len(gates) - max(3, len(gates) // 3) :])
 
 
-def gate_stability_findings(gates: Sequence[float], t: Thresholds, settings: Settings = UNKNOWN) -> list[Finding]:
+def gate_stability_findings(
+    gates: Sequence[float], thresholds: Thresholds, settings: Settings = UNKNOWN
+) -> list[Finding]:
     """A gate that still moves; `gates`: its mean in every epoch in which no warm-up held it, in order."""
     spread = gate_instability(gates)
-    if spread is None or spread <= t.gate_unstable:
+    if spread is None or spread <= thresholds.gate_unstable:
         return []
     last = max(3, len(gates) // 3)
     pattern = f"the gate is unstable: sd {{value}} over the last {last} of {len(gates)} epochs is above {{threshold}}"
     advice = settings.advise(gate_warmup(settings.steps), SLOWER, otherwise="a smaller learning rate")
-    return [finding("warning", "gate_unstable", spread, t.gate_unstable, pattern, advice, settings.layer)]
+    return [finding("warning", "gate_unstable", spread, thresholds.gate_unstable, pattern, advice, settings.layer)]
 
 
-def alpha_findings(values: Quantities, t: Thresholds, settings: Settings = UNKNOWN) -> list[Finding]:
+def alpha_findings(values: Quantities, thresholds: Thresholds, settings: Settings = UNKNOWN) -> list[Finding]:
     """Flat, expressive or extreme alpha, the gate of a middle fusion; sd and shares over atoms, not over channels."""
     findings = []
     advice = settings.advise(GATE_NORM, SLOWER, otherwise="a smaller learning rate")
     spread, low, high = (quantity(values, name) for name in ("gate_std", "gate_min", "gate_max"))
     if spread is not None and low is not None and high is not None:
         width = high - low
-        seen = f"sd {{value}}, range {number(width, t.alpha_flat_range)}"
-        if spread <= t.alpha_flat_std and width <= t.alpha_flat_range:
-            pattern = f"alpha is flat: {seen}; at most {{threshold}} and {number(t.alpha_flat_range)}"
-            findings.append(finding("warning", "alpha_flat", spread, t.alpha_flat_std, pattern, advice, settings.layer))
-        elif spread >= t.alpha_expressive_std and width >= t.alpha_expressive_range:
-            pattern = f"alpha is expressive: {seen}; from {{threshold}} and {number(t.alpha_expressive_range)}"
-            expressive = t.alpha_expressive_std
+        seen = f"sd {{value}}, range {number(width, thresholds.alpha_flat_range)}"
+        if spread <= thresholds.alpha_flat_std and width <= thresholds.alpha_flat_range:
+            pattern = f"alpha is flat: {seen}; at most {{threshold}} and {number(thresholds.alpha_flat_range)}"
+            findings.append(
+                finding("warning", "alpha_flat", spread, thresholds.alpha_flat_std, pattern, advice, settings.layer)
+            )
+        elif spread >= thresholds.alpha_expressive_std and width >= thresholds.alpha_expressive_range:
+            expressive, width_limit = thresholds.alpha_expressive_std, thresholds.alpha_expressive_range
+            pattern = f"alpha is expressive: {seen}; from {{threshold}} and {number(width_limit)}"
             findings.append(finding("info", "alpha_expressive", spread, expressive, pattern, "", settings.layer))
     shares = [quantity(values, name) for name in ("gate_share_below_0.1", "gate_share_above_0.9")]
     extreme = sum(share for share in shares if share is not None)
-    if extreme > t.alpha_extreme_share:
+    if extreme > thresholds.alpha_extreme_share:
         pattern = "alpha is closed or saturated: {value} of the atoms are below 0.1 or above 0.9, more than {threshold}"
-        limit = t.alpha_extreme_share
+        limit = thresholds.alpha_extreme_share
         findings.append(finding("warning", "alpha_extreme", extreme, limit, pattern, advice, settings.layer, True))
     return findings

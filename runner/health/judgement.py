@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner.files import as_number
-from runner.health.declared import declared_findings
-from runner.health.findings import Finding, by_severity
+from runner.health.findings import Finding, by_severity, finding, one_verdict_each
 from runner.health.fusion import (
     alpha_findings,
     gate_findings,
@@ -17,7 +16,7 @@ from runner.health.fusion import (
     text_scale_findings,
 )
 from runner.health.quantities import LATE, Quantities, quantity
-from runner.health.settings import planned_steps, settings_of
+from runner.health.settings import UNKNOWN, Settings, planned_steps, settings_of
 from runner.health.streams import (
     change_findings,
     cosine_findings,
@@ -37,14 +36,13 @@ from runner.health.training import (
     transfer_findings,
     under_trained_findings,
 )
-from runner.health.verdicts import one_verdict_each
 
 NO_PARAMS: Mapping[str, Any] = {}
 
 
 def fusion_findings(
     layers: Mapping[str, Quantities],
-    t: Thresholds = DEFAULT,
+    thresholds: Thresholds = DEFAULT,
     params: Mapping[str, Any] = NO_PARAMS,
     steps: int | None = None,
     fusion_rows: Sequence[Quantities] = (),
@@ -62,9 +60,9 @@ def fusion_findings(
             ratio_findings, text_scale_findings, gate_findings if layer == LATE else alpha_findings,
             norm_findings, text_norm_findings, cosine_findings, change_findings, declared_findings,
         ):  # fmt: skip
-            findings += rule(values, t, settings)
+            findings += rule(values, thresholds, settings)
     gates = late_gates(fusion_rows, warm)
-    return one_verdict_each(findings + gate_stability_findings(gates, t, settings_of(params, LATE, steps)))
+    return one_verdict_each(findings + gate_stability_findings(gates, thresholds, settings_of(params, LATE, steps)))
 
 
 def late_gates(fusion_rows: Sequence[Quantities], warm: int = 0) -> list[float]:
@@ -124,9 +122,9 @@ class Ending:
     target_sd: float | None = None
 
 
-def curve_findings(history: History, t: Thresholds, params: Mapping[str, Any]) -> list[Finding]:
+def curve_findings(history: History, thresholds: Thresholds, params: Mapping[str, Any]) -> list[Finding]:
     """Findings of the curves so far: non-finite numbers and spikes."""
-    return non_finite_findings(history, settings_of(params)) + spike_findings(series(history, "train_loss"), t)
+    return non_finite_findings(history, settings_of(params)) + spike_findings(series(history, "train_loss"), thresholds)
 
 
 def live_findings(logs: Logs, params: Mapping[str, Any] = NO_PARAMS, thresholds: Thresholds = DEFAULT) -> list[Finding]:
@@ -142,27 +140,45 @@ def finished_findings(
     logs: Logs, ending: Ending, params: Mapping[str, Any] = NO_PARAMS, thresholds: Thresholds = DEFAULT
 ) -> list[Finding]:
     """What can be said of a completed run: worst first; its fusion at the best epoch."""
-    t, history, metric = thresholds, logs.history, ending.metric
-    curve = series(history, metric)
-    findings = curve_findings(history, t, params) + plateau_findings(curve, ending.mode, t)
-    rates = series(history, "learning_rate")
-    findings += under_trained_findings(ending.best_epoch, ending.epochs, rates, t)
+    history, metric = logs.history, ending.metric
+    curve, rates = series(history, metric), series(history, "learning_rate")
+    findings = curve_findings(history, thresholds, params) + plateau_findings(curve, ending.mode, thresholds)
+    findings += under_trained_findings(ending.best_epoch, ending.epochs, rates, thresholds)
     if ending.mode == "min" and metric.startswith("val_"):
         best = next((record for record in history if record.get("epoch") == ending.best_epoch), {})
         train, val = (quantity(best, name) for name in (metric.replace("val_", "train_", 1), metric))
-        findings += over_fitted_findings(train, val, curve, t)
+        findings += over_fitted_findings(train, val, curve, thresholds)
         test = metric.replace("val_", "test_", 1)
         errors = [quantity(ending.metrics, name) for name in (metric, test, f"{test}_of_mean")]
-        findings += transfer_findings(errors[0], errors[1], errors[2], t)
-    findings += constant_findings(ending.prediction_sd, ending.target_sd, t)
-    findings += reliance_findings(quantity(ending.metrics, "reliance"), t)
-    findings += declared_findings({**(history[-1] if history else {}), **ending.metrics}, t)
+        findings += transfer_findings(errors[0], errors[1], errors[2], thresholds)
+    findings += constant_findings(ending.prediction_sd, ending.target_sd, thresholds)
+    findings += reliance_findings(quantity(ending.metrics, "reliance"), thresholds)
+    findings += declared_findings({**(history[-1] if history else {}), **ending.metrics}, thresholds)
     layers = latest_layers(logs.fusion_rows, logs.diagnostics)
     for layer, values in ending.fusion.items():
         layers.setdefault(layer, {}).update(values)
-    return by_severity(one_verdict_each(findings + _of_fusion(logs, layers, params, t)))
+    return by_severity(one_verdict_each(findings + _of_fusion(logs, layers, params, thresholds)))
 
 
-def _of_fusion(logs: Logs, layers: Mapping[str, Quantities], params: Mapping[str, Any], t: Thresholds) -> list[Finding]:
+def _of_fusion(
+    logs: Logs, layers: Mapping[str, Quantities], params: Mapping[str, Any], thresholds: Thresholds
+) -> list[Finding]:
     steps, warm = planned_steps(logs.history, params), warm_epochs(logs.history, params)
-    return fusion_findings(layers, t, params, steps, logs.fusion_rows, warm)
+    return fusion_findings(layers, thresholds, params, steps, logs.fusion_rows, warm)
+
+
+def declared_findings(values: Quantities, thresholds: Thresholds, settings: Settings = UNKNOWN) -> list[Finding]:
+    """A declared quantity outside its borders: a warning with what the task says of it."""
+    findings = []
+    for each in thresholds.quantities:
+        value = quantity(values, each.name)
+        for side, border, word, what, advice in (
+            ("low", each.low, "below", each.below, each.below_advice),
+            ("high", each.high, "above", each.above, each.above_advice),
+        ):
+            if value is not None and border is not None and (value < border if side == "low" else value > border):
+                rule = f"{each.stem}_{side}" + (f"_{each.member}" if each.group else "")
+                pattern = f"{what or each.name} {{value}} is {word} {{threshold}}"
+                percent = each.unit == "%"
+                findings.append(finding("warning", rule, value, border, pattern, advice, settings.layer, percent))
+    return findings

@@ -61,11 +61,6 @@ class Quantity(Record):
         return self.group or self.name
 
     @property
-    def is_judged(self) -> bool:
-        """Whether a worker has to know it."""
-        return self.low is not None or self.high is not None
-
-    @property
     def member(self) -> str:
         """Its name within the group."""
         return self.name.removeprefix(f"{self.group}_")
@@ -103,8 +98,7 @@ def as_data(quantities: Iterable[Quantity]) -> list[dict[str, Any]]:
 
 def read_quantities(data: Any) -> tuple[Quantity, ...]:
     """Those that `as_data` wrote; whatever a damaged or foreign file holds besides is left out."""
-    every = map(Quantity.of, data if isinstance(data, list) else ())
-    return tuple(each for each in every if each is not None)
+    return tuple(each for each in map(Quantity.of, data if isinstance(data, list) else ()) if each is not None)
 
 
 def with_limits(quantities: Iterable[Quantity], limits: Mapping[str, float]) -> tuple[Quantity, ...]:

@@ -88,15 +88,11 @@ def _is_on(value: Any) -> bool:
     return value is True or (as_number(value) or 0) > 0
 
 
-def _at_most(limit: float) -> Callable[[Any], bool]:
-    return lambda value: (number := as_number(value)) is not None and number <= limit
-
-
 CONTRAST = Change("train.contrastive_weight", "{key}: 0.1", _is_on)
 GATE_NORM = Change("gate_norm", "{key}: true, so that the gate sees both streams", _is_on)
 TEXT_QUALITY = Change("text_quality", "{key}: true", _is_on)
 SLOWER = Change("train.learning_rate", "a smaller {key}")
-HALF_RATE = Change("train.learning_rate", "{key}: 5e-4", _at_most(5e-4))
+HALF_RATE = Change("train.learning_rate", "{key}: 5e-4", lambda value: (as_number(value) or 1) <= 5e-4)
 CLIP = Change("train.gradient_clip", "{key}: 1.0", _is_on)
 SCALE_20 = Change("initial_scale", "{key}: 20", lambda value: as_number(value) == 20)
 LARGER_SCALE = Change("initial_scale", "a larger {key}")
@@ -114,7 +110,6 @@ def late_form(name: str) -> Change:
 
 def gate_warmup(steps: int | None) -> Change:
     """500 steps, or 30 % of a shorter run."""
-    share = None if steps is None else int(0.3 * steps)
-    few = share is not None and share < 500
-    shown = f"{{key}}: {share} (30 % of this run's {steps} steps)" if few else "{key}: 500"
+    share = 500 if steps is None else int(0.3 * steps)
+    shown = f"{{key}}: {share} (30 % of this run's {steps} steps)" if share < 500 else "{key}: 500"
     return Change("gate_warmup", shown, _is_on)

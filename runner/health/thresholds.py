@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runner.errors import ConfigError, Problem, nearest
+from runner.errors import Mistakes, Problem, nearest
 from runner.health.quantities import Quantity, with_limits
 
 
@@ -107,17 +107,14 @@ def overridden(
     types |= dict.fromkeys(declared, float)
     for name, value in (values or {}).items():
         if name not in types:
-            found = Problem("no such threshold", f"health.{name}", file, nearest=nearest(str(name), types))
-            problems.append(found)
-        elif types[name] is bool and value in (True, False):
-            accepted[name] = bool(value)
-        elif types[name] is float and _is_number(value):
-            accepted[name] = float(value)
+            guess = nearest(str(name), types)
+            problems.append(Problem("no such threshold", f"health.{name}", file, nearest=guess))
+        elif value in (True, False) if types[name] is bool else _is_number(value):
+            accepted[name] = value if types[name] is bool else float(value)
         else:
             allowed = "true or false" if types[name] is bool else "a number"
             problems.append(Problem(f"found {value!r}", f"health.{name}", file, allowed=allowed))
-    if problems:
-        raise ConfigError(problems)
+    Mistakes(problems).refuse()
     limits = {name: accepted.pop(name) for name in declared & accepted.keys()}
     return dataclasses.replace(DEFAULT, **accepted, quantities=with_limits(quantities, limits))
 

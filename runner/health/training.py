@@ -17,12 +17,9 @@ History = Sequence[Mapping[str, Any]]  # the records of metrics.jsonl, one an ep
 
 def series(history: History, name: str) -> list[float]:
     """The values of one metric by epoch; epochs without it are left out, NaN and infinities stay."""
-    values = [record.get(name) for record in history]
-    return [value for value in map(_as_float, values) if value is not None]
-
-
-def _as_float(value: Any) -> float | None:
-    return value if value.__class__ is float else as_number(value)
+    values = (record.get(name) for record in history)
+    floats = (value if value.__class__ is float else as_number(value) for value in values)
+    return [value for value in floats if value is not None]
 
 
 def non_finite_findings(history: History, settings: Settings = UNKNOWN) -> list[Finding]:
@@ -47,61 +44,72 @@ def _adds_up(record: Mapping[str, Any]) -> bool:
     return bool(total - total == 0)
 
 
-def spike_findings(losses: Sequence[float], t: Thresholds) -> list[Finding]:
+def spike_findings(losses: Sequence[float], thresholds: Thresholds) -> list[Finding]:
     """A loss above `spike` times the median of all losses before it."""
     ordered: list[float] = []
     spikes, highest = 0, 0.0
-    for loss in losses:
-        if not math.isfinite(loss):
-            continue
+    for loss in filter(math.isfinite, losses):
         count = len(ordered)
-        if count >= 3 and loss > t.spike * ordered[0]:  # the median is no smaller
+        if count >= 3 and loss > thresholds.spike * ordered[0]:  # the median is no smaller
             median = (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
-            if median > 0 and loss > t.spike * median:
+            if median > 0 and loss > thresholds.spike * median:
                 spikes, highest = spikes + 1, max(highest, loss / median)
         insort(ordered, loss)
     if not spikes:
         return []
-    often = "once" if spikes == 1 else f"{spikes} times"
-    pattern = f"the loss jumped {often}, up to {{value}} × its running median (limit {{threshold}})"
-    return [finding("warning", "loss_spike", highest, t.spike, pattern, "a smaller learning rate, or more warm-up")]
+    often, advice = "once" if spikes == 1 else f"{spikes} times", "a smaller learning rate, or more warm-up"
+    return [
+        finding(
+            "warning",
+            "loss_spike",
+            highest,
+            thresholds.spike,
+            f"the loss jumped {often}, up to {{value}} × its running median (limit {{threshold}})",
+            advice,
+        )
+    ]
 
 
-def plateau_findings(values: Sequence[float], mode: str, t: Thresholds) -> list[Finding]:
+def plateau_findings(values: Sequence[float], mode: str, thresholds: Thresholds) -> list[Finding]:
     """No gain of the best validation metric in the last part of the epochs."""
-    last = _last_part(values, t)
+    last = _last_part(values, thresholds)
     if last < 2 or not all(map(math.isfinite, values)):
         return []
     best = min if mode == "min" else max
     before, after = best(values[:-last]), best(values)
     gain = abs(after - before) / abs(before) if before else 0.0
-    if gain >= t.plateau_gain:
+    if gain >= thresholds.plateau_gain:
         return []
-    pattern = f"plateau: the last {last} of {len(values)} epochs gained {{value}}, less than {{threshold}}"
-    advice = "fewer epochs would do; or another schedule"
-    return [finding("info", "plateau", gain, t.plateau_gain, pattern, advice, percent=True)]
+    return [
+        finding(
+            "info",
+            "plateau",
+            gain,
+            thresholds.plateau_gain,
+            f"plateau: the last {last} of {len(values)} epochs gained {{value}}, less than {{threshold}}",
+            "fewer epochs would do; or another schedule",
+            percent=True,
+        )
+    ]
 
 
-def _last_part(values: Sequence[float], t: Thresholds) -> int:
-    return int(len(values) * t.plateau_share)
+def _last_part(values: Sequence[float], thresholds: Thresholds) -> int:
+    return int(len(values) * thresholds.plateau_share)
 
 
 def under_trained_findings(
-    best_epoch: int | None, epochs: int | None, rates: Sequence[float], t: Thresholds
+    best_epoch: int | None, epochs: int | None, rates: Sequence[float], thresholds: Thresholds
 ) -> list[Finding]:
     """The best epoch is the last, and the learning rate has not ended at zero, where that would be no surprise.
 
     `rates`: the learning rate of each epoch; without it nobody knows, and it is information.
     """
-    if best_epoch is None or epochs is None or epochs < 2 or best_epoch < epochs:
-        return []
-    if rates and rates[-1] <= t.annealed * max(rates):
+    annealed = bool(rates) and rates[-1] <= thresholds.annealed * max(rates)
+    if best_epoch is None or epochs is None or epochs < 2 or best_epoch < epochs or annealed:
         return []
     pattern = "under-trained: the best epoch ({value}) is the last of {threshold}"
-    level, advice = (
-        ("warning", "more epochs") if rates else ("info", "more epochs, unless the learning rate ended at zero")
-    )
-    return [finding(level, "under_trained", float(best_epoch), float(epochs), pattern, advice)]  # type: ignore[arg-type]
+    advice = "more epochs" + ("" if rates else ", unless the learning rate ended at zero")
+    return [finding("warning" if rates else "info", "under_trained", best_epoch, epochs, pattern, advice)]
 
 
 def rise(values: Sequence[float]) -> float:
@@ -117,23 +125,30 @@ def rise(values: Sequence[float]) -> float:
 
 
 def over_fitted_findings(
-    train_error: float | None, val_error: float | None, curve: Sequence[float], t: Thresholds
+    train_error: float | None, val_error: float | None, curve: Sequence[float], thresholds: Thresholds
 ) -> list[Finding]:
     """Validation over train error at the best epoch; a warning where it is far, or where validation rises at the end.
 
     `curve`: the validation error of every epoch.
     """
-    if train_error is None or val_error is None or not train_error > 0 or not val_error > t.over_fitted * train_error:
+    if not train_error or val_error is None or train_error < 0 or not val_error > thresholds.over_fitted * train_error:
         return []
-    ratio, last = val_error / train_error, _last_part(curve, t)
-    rising = rise(curve[len(curve) - last :]) > t.rising
-    far = ratio > t.over_fitted_far
-    threshold = t.over_fitted_far if far else t.over_fitted
+    ratio, last = val_error / train_error, _last_part(curve, thresholds)
+    rising = rise(curve[len(curve) - last :]) > thresholds.rising
+    far = ratio > thresholds.over_fitted_far
+    threshold = thresholds.over_fitted_far if far else thresholds.over_fitted
     pattern = "over-fitted: validation error is {value} × the train error (limit {threshold})"
-    if rising:
-        pattern += f", and rises over the last {last} of {len(curve)} epochs"
-    advice = "more items, more dropout or weight decay, early stopping"
-    return [finding("warning" if far or rising else "info", "over_fitted", ratio, threshold, pattern, advice)]
+    pattern += f", and rises over the last {last} of {len(curve)} epochs" if rising else ""
+    return [
+        finding(
+            "warning" if far or rising else "info",
+            "over_fitted",
+            ratio,
+            threshold,
+            pattern,
+            "more items, more dropout or weight decay, early stopping",
+        )
+    ]
 
 
 def standard_deviation(values: Sequence[float]) -> float | None:
@@ -144,47 +159,63 @@ def standard_deviation(values: Sequence[float]) -> float | None:
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
 
 
-def constant_findings(prediction_sd: float | None, target_sd: float | None, t: Thresholds) -> list[Finding]:
+def constant_findings(prediction_sd: float | None, target_sd: float | None, thresholds: Thresholds) -> list[Finding]:
     """Validation predictions that hardly vary."""
-    if prediction_sd is None or not target_sd:
+    if prediction_sd is None or not target_sd or prediction_sd >= thresholds.constant_spread * target_sd:
         return []
-    spread = prediction_sd / target_sd
-    if spread >= t.constant_spread:
-        return []
-    pattern = "constant predictions: they spread {value} as much as the targets (limit {threshold})"
-    advice = "check the learning rate and the targets; train longer"
-    return [finding("blocking", "constant_predictions", spread, t.constant_spread, pattern, advice, percent=True)]
+    spread, limit = prediction_sd / target_sd, thresholds.constant_spread
+    return [
+        finding(
+            "blocking",
+            "constant_predictions",
+            spread,
+            limit,
+            "constant predictions: they spread {value} as much as the targets (limit {threshold})",
+            "check the learning rate and the targets; train longer",
+            percent=True,
+        )
+    ]
 
 
 def transfer_findings(
-    val: float | None, test: float | None, test_of_mean: float | None, t: Thresholds
+    val: float | None, test: float | None, test_of_mean: float | None, thresholds: Thresholds
 ) -> list[Finding]:
     """Test far worse than validation, or no better than predicting the mean: shown, never used for choosing."""
-    if test is None:
-        return []
     advice = "compare how the two splits were drawn; this takes no part in the choice"
-    if test_of_mean and test >= test_of_mean:
+    if test is not None and test_of_mean and test >= test_of_mean:
         pattern = "bad transfer: the test error is {value} × that of predicting the mean, not below {threshold}"
         return [finding("warning", "transfer", test / test_of_mean, 1.0, pattern, advice)]
-    if val and val > 0 and test > t.transfer * val:
+    if test is not None and val and val > 0 and test > thresholds.transfer * val:
         pattern = "bad transfer: the test error is {value} × the validation error (limit {threshold})"
-        return [finding("warning", "transfer", test / val, t.transfer, pattern, advice)]
+        return [finding("warning", "transfer", test / val, thresholds.transfer, pattern, advice)]
     return []
 
 
 def weak_findings(
-    errors: Sequence[float], mean_predictor: float | None, t: Thresholds, params: Mapping[str, Any] | None = None
+    errors: Sequence[float],
+    mean_predictor: float | None,
+    thresholds: Thresholds,
+    params: Mapping[str, Any] | None = None,
 ) -> list[Finding]:
     """All variants together: `errors` their validation errors, `mean_predictor` the error of predicting the mean."""
-    if not errors or not mean_predictor or min(errors) <= t.weak_share * mean_predictor:
+    if not errors or not mean_predictor or min(errors) <= thresholds.weak_share * mean_predictor:
         return []
-    share = min(errors) / mean_predictor
-    seen = f"the best has {{value}} of the error of predicting the mean ({number(mean_predictor)}), above {{threshold}}"
-    advice = f"more items{_twice(params, 'data', 'train')}, more epochs{_twice(params, 'train', 'epochs')}, "
+    share, more = (
+        min(errors) / mean_predictor,
+        [_twice(params, *key) for key in (("data", "train"), ("train", "epochs"))],
+    )
+    of_mean = f"{{value}} of the error of predicting the mean ({number(mean_predictor)}), above {{threshold}}"
     return [
-        finding("warning", "all_weak", share, t.weak_share, f"every variant is weak: {seen}",
-                f"{advice}half or twice the learning rate", percent=True)
-    ]  # fmt: skip
+        finding(
+            "warning",
+            "all_weak",
+            share,
+            thresholds.weak_share,
+            f"every variant is weak: the best has {of_mean}",
+            f"more items{more[0]}, more epochs{more[1]}, half or twice the learning rate",
+            percent=True,
+        )
+    ]
 
 
 def _twice(params: Mapping[str, Any] | None, section: str, key: str) -> str:
@@ -194,15 +225,24 @@ def _twice(params: Mapping[str, Any] | None, section: str, key: str) -> str:
     return f" ({section}.{key}: {2 * present:g})" if present else ""
 
 
-def alike_findings(values: Sequence[float], t: Thresholds) -> list[Finding]:
+def alike_findings(values: Sequence[float], thresholds: Thresholds) -> list[Finding]:
     """All variants together: their metrics lie within 1 % of each other."""
     if len(values) < 2 or not min(map(abs, values)):
         return []
     spread = (max(values) - min(values)) / min(map(abs, values))
-    if spread > t.alike:
+    if spread > thresholds.alike:
         return []
     pattern = (
         f"all {len(values)} variants lie within {{value}} of each other (limit {{threshold}}): normal on little data"
     )
-    advice = "take the simplest, or go on to the next stage"
-    return [finding("info", "all_alike", spread, t.alike, pattern, advice, percent=True)]
+    return [
+        finding(
+            "info",
+            "all_alike",
+            spread,
+            thresholds.alike,
+            pattern,
+            "take the simplest, or go on to the next stage",
+            percent=True,
+        )
+    ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from runner.config.dotted import at
-from runner.config.experiment import ExperimentFile
-from runner.config.extends import selects_another_kind
+from runner.config.dotted import at, selects_another_kind
+from runner.config.experiment_file import ExperimentFile
 from runner.config.yaml_source import Key
 from runner.errors import Problem
 
@@ -23,8 +23,15 @@ def blocked(file: ExperimentFile, keys: list[str]) -> list[Problem]:
             if value is not None and not isinstance(value, dict):
                 where = ("params", *parts[:length])
                 near = f"{{name: {value}}}" if isinstance(value, str) else None
-                what = f"found {value!r}, and the matrix sets {key} below it"
-                problems.setdefault(where, file.source.problem(where, what, allowed="keys with values", nearest=near))
+                problems.setdefault(
+                    where,
+                    file.source.problem(
+                        where,
+                        f"found {value!r}, and the matrix sets {key} below it",
+                        allowed="keys with values",
+                        nearest=near,
+                    ),
+                )
     return list(problems.values())
 
 
@@ -45,7 +52,7 @@ def seed_problems(file: ExperimentFile, seed_key: str) -> list[Problem]:
     return problems
 
 
-def override_problems(file: ExperimentFile) -> list[Problem]:
+def override_problems(file: ExperimentFile) -> Iterator[Problem]:
     """A parameter of --set that every point of the matrix sets again would have no effect."""
     matrix = file.experiment.matrix
     axes: dict[str, list[Any]] = {
@@ -53,7 +60,6 @@ def override_problems(file: ExperimentFile) -> list[Problem]:
         **{key: values for group in matrix.zip for key, values in group.items()},
     }
     axes |= {key: draw.choice or [None] for key, draw in matrix.random.axes.items()} if matrix.random else {}
-    problems = []
     for place, flag in file.source.replaced.items():
         name = ".".join(str(part) for part in place[1:])
         for axis, values in axes.items() if place[0] == "params" else ():
@@ -61,10 +67,7 @@ def override_problems(file: ExperimentFile) -> list[Problem]:
             section = at(file.experiment.params, axis)
             if name == axis or (name.startswith(f"{axis}.") and not any(_keeps(section, v, rest) for v in values)):
                 allowed = f"--set matrix.axes.{axis}=[…], or --only for some of the runs"
-                problems.append(
-                    Problem(f"{axis} is an axis of the matrix, so this has no effect", flag, allowed=allowed)
-                )
-    return problems
+                yield Problem(f"{axis} is an axis of the matrix, so this has no effect", flag, allowed=allowed)
 
 
 def _keeps(section: Any, value: Any, rest: list[str]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,17 +11,19 @@ from typing import Any
 from pydantic import BaseModel
 
 from runner.config.dotted import at
-from runner.config.experiment import ExperimentFile, Overrides
+from runner.config.experiment import Overrides
+from runner.config.experiment_file import ExperimentFile
+from runner.config.quantities import shortened
 from runner.config.validation import UNKNOWN_KEY, Report
 from runner.config.yaml_source import Key
-from runner.errors import ConfigError, Problem, nearest
+from runner.errors import Mistakes, Problem, nearest
 from runner.health.quantities import Quantity
-from runner.matrix.conditions import conditioned
 from runner.matrix.contradictions import blocked, override_problems, seed_problems
-from runner.matrix.ladder import Place, ladder, search_problems, stable_part
+from runner.matrix.ladder import BudgetedPoint, ladder, search_problems, stable_part
 from runner.matrix.points import Point, axis_keys, matches, points
 from runner.matrix.resolution import Misfit, Resolver
 from runner.matrix.run_id import BASE, axis_names, run_id, short_form, slug, value_label
+from runner.matrix.sampling import conditioned
 from runner.rundir.ledger import Round, SearchPlan
 from runner.search.rounds import rounds
 
@@ -101,7 +103,7 @@ class Expansion:
 
 
 @dataclass
-class _Found:
+class _ExpandedRuns:
     """What was resolved so far."""
 
     runs: dict[str, Run] = field(default_factory=dict)  # by hash
@@ -117,8 +119,7 @@ def expand(file: ExperimentFile, schema: type[BaseModel], seed_key: str) -> Expa
     Raises ConfigError with the mistakes of the matrix and of all runs together.
     """
     expansion, problems, _ = examine(file, schema, seed_key)
-    if problems:
-        raise ConfigError(problems)
+    Mistakes(problems).refuse()
     return expansion
 
 
@@ -129,19 +130,17 @@ def examine(
     experiment = file.experiment
     resolver = Resolver(schema, experiment.task, experiment.params)
     drawn, unmet = conditioned(resolver, file, seed_key)
-    found, problems = points(experiment.matrix, file.source, complete="matrix" not in file.spoilt, random=drawn)
-    problems += unmet
+    drawn_points, problems = points(experiment.matrix, file.source, complete="matrix" not in file.spoilt, random=drawn)
+    problems += [*unmet, *seed_problems(file, seed_key), *override_problems(file)]
     keys = axis_keys(experiment.matrix)
-    problems += seed_problems(file, seed_key) + override_problems(file)
     if hidden := blocked(file, keys):  # what the axes would say about the same section follows from it
-        found, problems = [], problems + hidden
-    places = ladder(file, list(zip(_labels(found, axis_names(keys)), found, strict=True)))
+        drawn_points, problems = [], problems + hidden
+    places = ladder(file, list(zip(_labels(drawn_points, axis_names(keys)), drawn_points, strict=True)))
     variants = {place.variant: place.point for place in places}
     resolved = _resolve_all(file, places, resolver, seed_key)
     problems += search_problems(file, schema, keys, seed_key)
     problems += _patience_problems(file, resolved.runs.values(), variants, seed_key)
-    problems += _misspelt(file, resolver)
-    problems += [*resolved.problems, *_name_problems(file, resolved)]
+    problems += [*_misspelt(file, resolver), *resolved.problems, *_name_problems(file, resolved)]
     baseline = None
     if not ({"matrix", "baseline"} & file.spoilt or hidden):
         top = max((place.rung for place in places), default=0)
@@ -155,50 +154,49 @@ def examine(
     return Expansion(file, runs, keys, variants, seed_key, baseline, resolved.shared), problems, resolved.rests
 
 
-def _labels(found: list[Point], names: dict[str, str]) -> list[str]:
+def _labels(points: list[Point], names: dict[str, str]) -> list[str]:
     """The variant of each point; the labels of a matrix's values are made once."""
     made: dict[tuple[str, int], str] = {}
 
     def piece(key: str, value: Any) -> str:
-        text = made.get((key, id(value)))
-        if text is None:
-            text = made[key, id(value)] = f"{names[key]}={value_label(value)}"
-        return text
+        if (key, id(value)) not in made:
+            made[key, id(value)] = f"{names[key]}={value_label(value)}"
+        return made[key, id(value)]
 
     return [
-        point.name or " ".join([piece(key, value) for key, value in point.overrides.items()]) or BASE for point in found
+        point.name or " ".join([piece(key, value) for key, value in point.overrides.items()]) or BASE
+        for point in points
     ]
 
 
-def _resolve_all(file: ExperimentFile, places: list[Place], resolver: Resolver, seed_key: str) -> _Found:
-    result = _Found()
+def _resolve_all(file: ExperimentFile, places: list[BudgetedPoint], resolver: Resolver, seed_key: str) -> _ExpandedRuns:
+    result = _ExpandedRuns()
     for place in places:
-        point, variant = place.point, place.variant
-        name = slug(variant)
+        point, variant, name = place.point, place.variant, slug(place.variant)
         for seed in file.experiment.matrix.seeds[: place.seeds]:
             resolved = resolver.resolve({**point.overrides, seed_key: seed})
             if isinstance(resolved, Misfit):
                 _note_misfit(result, resolved, variant, reporter_of(file, point, seed_key))
                 break
-            earlier = result.runs.get(resolved.digest)
-            if earlier is not None:
+            if (earlier := result.runs.get(resolved.digest)) is None:
+                result.runs[resolved.digest] = Run(
+                    len(result.runs) + 1,
+                    run_id(name, seed, resolved.digest),
+                    variant,
+                    seed,
+                    place.axes,
+                    resolved.params,
+                    resolved.digest,
+                    resolved.model,
+                    place.name,
+                    place.rung,
+                )
+            else:
                 result.shared.append((variant, seed, earlier.run_id))
                 if point.name:  # of two names for one run, one would be missing from every table
-                    what = f"is the same run as {earlier.variant!r}"
-                    result.problems[file.source.problem(("matrix", "named", point.name), what)] = None
-                continue
-            result.runs[resolved.digest] = Run(
-                len(result.runs) + 1,
-                run_id(name, seed, resolved.digest),
-                variant,
-                seed,
-                place.axes,
-                resolved.params,
-                resolved.digest,
-                resolved.model,
-                place.name,
-                place.rung,
-            )
+                    result.problems[
+                        file.source.problem(("matrix", "named", point.name), f"is the same run as {earlier.variant!r}")
+                    ] = None
         if len(result.noted) >= MOST_MISFITS:
             break
     return result
@@ -210,11 +208,11 @@ def _misspelt(file: ExperimentFile, resolver: Resolver) -> list[Problem]:
     def report(key: Key, what: str, **more: Any) -> Problem:
         return file.source.problem(("params", *key), what, **more)
 
-    found = [problem for wrong in resolver.shared_misfits() for problem in wrong.problems(report)]
-    return [problem for problem in found if problem.what == UNKNOWN_KEY and problem.nearest]
+    wrong_keys = [problem for wrong in resolver.shared_misfits() for problem in wrong.problems(report)]
+    return [problem for problem in wrong_keys if problem.what == UNKNOWN_KEY and problem.nearest]
 
 
-def _note_misfit(result: _Found, misfit: Misfit, variant: str, report: Report) -> None:
+def _note_misfit(result: _ExpandedRuns, misfit: Misfit, variant: str, report: Report) -> None:
     for wrong in misfit.errors:
         if id(wrong) not in result.noted:  # the error of a section is one object for all the runs that share it
             result.noted[id(wrong)] = wrong
@@ -252,16 +250,17 @@ def reporter_of(file: ExperimentFile, point: Point, seed_key: str) -> Report:
 _ABSENT = object()
 
 
-def _name_problems(file: ExperimentFile, resolved: _Found) -> list[Problem]:
+def _name_problems(file: ExperimentFile, resolved: _ExpandedRuns) -> Iterator[Problem]:
     """Names must tell runs apart: of directories, and of variants with a seed."""
-    problems = []
     runs = resolved.runs.values()
     for name, count in _repeated(run.run_id for run in runs):
-        problems.append(file.source.problem(("matrix",), f"{count} runs would share the directory {name}"))
+        yield file.source.problem(("matrix",), f"{count} runs would share the directory {name}")
     for (variant, _), count in _repeated((run.variant, run.seed) for run in runs):
-        what = f"{count} different variants would be called {variant!r}; give them names of their own"
-        problems.append(file.source.problem(("matrix",), what, allowed="named: {NAME: {key: value}}"))
-    return problems
+        yield file.source.problem(
+            ("matrix",),
+            f"{count} different variants would be called {variant!r}; give them names of their own",
+            allowed="named: {NAME: {key: value}}",
+        )
 
 
 def _patience_problems(
@@ -291,8 +290,7 @@ def baseline_of(file: ExperimentFile, variants: dict[str, Point]) -> tuple[str |
         chosen = [name for name, point in variants.items() if matches(point, wanted)]
     if len(chosen) == 1:
         return chosen[0], []
-    named = f" ({', '.join(chosen[:5])}{', …' if len(chosen) > 5 else ''})" if chosen else ""
+    named = f" ({shortened(chosen, 5)})" if chosen else ""
     what = f"matches {len(chosen) or 'no'} variant{'s' if len(chosen) > 1 else ''}{named}; it must match exactly one"
-    listed = "; ".join(list(variants)[:8]) + ("; …" if len(variants) > 8 else "")
     near = nearest(wanted, variants) if isinstance(wanted, str) else None
-    return None, [file.source.problem(("baseline",), what, allowed=listed, nearest=near)]
+    return None, [file.source.problem(("baseline",), what, allowed=shortened(list(variants), 8, "; "), nearest=near)]

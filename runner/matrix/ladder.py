@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from runner.config.dotted import at
-from runner.config.experiment import ExperimentFile, Overrides
+from runner.config.experiment import Overrides
+from runner.config.experiment_file import ExperimentFile
 from runner.config.validation import models_in
 from runner.errors import Problem
 from runner.matrix.points import Point
@@ -18,7 +19,7 @@ from runner.search.rounds import fewest_seeds, rounds
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BudgetedPoint:
     """A point at one budget."""
 
     name: str  # of the point, and of its variant at the full budget
@@ -29,11 +30,11 @@ class Place:
     seeds: int  # the first ones of matrix.seeds
 
 
-def ladder(file: ExperimentFile, named: Sequence[tuple[str, Point]]) -> list[Place]:
+def ladder(file: ExperimentFile, named: Sequence[tuple[str, Point]]) -> list[BudgetedPoint]:
     """Each of the points at each budget, the smallest first; without rungs the points as they are."""
     search, seeds = file.experiment.search, len(file.experiment.matrix.seeds)
     if search is None or search.rungs is None or fewest_seeds(search) > seeds:
-        return [Place(name, name, point, point.overrides, 0, seeds) for name, point in named]
+        return [BudgetedPoint(name, name, point, point.overrides, 0, seeds) for name, point in named]
     key, values = search.rungs.key, search.rungs.values
     plan = {step.rung: step.seeds for step in rounds(search, seeds)}  # the most of each rung
     places = []
@@ -42,7 +43,9 @@ def ladder(file: ExperimentFile, named: Sequence[tuple[str, Point]]) -> list[Pla
             suffix = f" {axis_names([key])[key]}={value_label(value)}" if rung < len(values) - 1 else ""
             whole = {**point.overrides, key: value}
             own = replace(point, overrides=whole, origins=(*point.origins, ("search", "rungs", "key")))
-            places.append(Place(name, name + suffix, own, whole if suffix else point.overrides, rung, plan[rung]))
+            places.append(
+                BudgetedPoint(name, name + suffix, own, whole if suffix else point.overrides, rung, plan[rung])
+            )
     return places
 
 

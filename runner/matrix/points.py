@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 from runner.config.experiment import Matrix, Overrides
 from runner.config.yaml_source import Key, Source
 from runner.errors import Problem, nearest
+from runner.matrix.run_id import canonical_json
 from runner.matrix.sampling import drawn
 
 MOST_RUNS = 1_000_000
@@ -36,11 +36,11 @@ class _Dimension:
 
     def positions(self, wanted: Overrides) -> set[int]:
         """The steps that agree with `wanted` in this dimension's keys."""
-        own = {key: canonical(value) for key, value in wanted.items() if key in self.keys}
+        own = {key: canonical_json(value) for key, value in wanted.items() if key in self.keys}
         return {
             at
             for at, (step, _) in enumerate(self.steps)
-            if all(k in step and canonical(step[k]) == v for k, v in own.items())
+            if all(k in step and canonical_json(step[k]) == v for k, v in own.items())
         }
 
 
@@ -55,29 +55,28 @@ def points(
     if random is None:
         random = drawn(matrix.random) if matrix.random else []
     dimensions = _dimensions(matrix, random)
-    problems = _axes_problems(matrix, source, len(random)) + _seed_problems(matrix, source)
+    problems = list(_axes_problems(matrix, source, len(random)))
+    if twice := [seed for seed, count in Counter(matrix.seeds).items() if count > 1]:
+        problems.append(source.problem(("matrix", "seeds"), f"the seed {twice[0]} stands twice"))
     runs = math.prod(len(dimension.steps) for dimension in dimensions) * len(matrix.seeds)
     if runs > MOST_RUNS:
-        return [], [
-            *problems,
-            source.problem(("matrix",), f"describes {runs:,} runs", allowed=f"{MOST_RUNS:,} at most"),
-        ]
+        too_many = source.problem(("matrix",), f"describes {runs:,} runs", allowed=f"{MOST_RUNS:,} at most")
+        return [], [*problems, too_many]
     excluded, more = _excluded(matrix, dimensions, source)
-    found = list(_product(matrix, dimensions, excluded))
-    for position, overrides in enumerate(matrix.include):
-        found.append(Point(overrides, tuple(("matrix", "include", position, key) for key in overrides)))
-    for name, overrides in matrix.named.items():
-        found.append(Point(overrides, tuple(("matrix", "named", name, key) for key in overrides), name))
-    if complete:
-        problems += more
-        if not found and not problems:
-            problems.append(source.problem(("matrix",), "describes no variant: exclude removes every point"))
-    return found, problems
+    variants = [
+        *_product(matrix, dimensions, excluded),
+        *(Point(own, tuple(("matrix", "include", at, key) for key in own)) for at, own in enumerate(matrix.include)),
+        *(Point(own, tuple(("matrix", "named", at, key) for key in own), at) for at, own in matrix.named.items()),
+    ]
+    problems += more if complete else []
+    if complete and not variants and not problems:
+        problems.append(source.problem(("matrix",), "describes no variant: exclude removes every point"))
+    return variants, problems
 
 
 def _dimensions(matrix: Matrix, random: list[Overrides]) -> list[_Dimension]:
     """The dimensions that have steps; a key that is an axis twice counts once (both mistakes are reported)."""
-    found = [
+    dimensions = [
         _Dimension((key,), [({key: value}, (("matrix", "axes", key, at),)) for at, value in enumerate(values)])
         for key, values in matrix.axes.items()
     ]
@@ -89,13 +88,13 @@ def _dimensions(matrix: Matrix, random: list[Overrides]) -> list[_Dimension]:
             (dict(zip(keys, values, strict=True)), tuple(("matrix", "zip", number, key, at) for key in keys))
             for at, values in enumerate(zip(*(group[key] for key in keys), strict=False))  # unequal: reported
         ]
-        found.append(_Dimension(keys, steps))
+        dimensions.append(_Dimension(keys, steps))
     if matrix.random is not None:
         keys = tuple(key for key in matrix.random.axes if key not in seen)
         values = [{key: point[key] for key in keys if key in point} for point in random]
         where: Key = ("matrix", "random", "axes")
-        found.append(_Dimension(keys, [(step, tuple((*where, key) for key in step)) for step in values]))
-    return [dimension for dimension in found if dimension.steps]
+        dimensions.append(_Dimension(keys, [(step, tuple((*where, key) for key in step)) for step in values]))
+    return [dimension for dimension in dimensions if dimension.steps]
 
 
 def _product(matrix: Matrix, dimensions: list[_Dimension], excluded: list[dict[int, set[int]]]) -> Iterator[Point]:
@@ -108,7 +107,7 @@ def _product(matrix: Matrix, dimensions: list[_Dimension], excluded: list[dict[i
         origins: tuple[Key, ...] = ()
         for dimension, at in zip(dimensions, position, strict=True):
             step, places = dimension.steps[at]
-            overrides.update(step)
+            overrides |= step
             origins += places
         yield Point(overrides, origins)
 
@@ -122,10 +121,8 @@ def _excluded(
     for number, wanted in enumerate(matrix.exclude):
         where: Key = ("matrix", "exclude", number)
         strange = [key for key in wanted if key not in known]
-        for key in strange:
-            what = "is no axis, so it can exclude nothing"
-            more = {"allowed": ", ".join(known) or "no axes", "nearest": nearest(key, known)}
-            problems.append(source.problem((*where, key), what, **more))
+        what, axes = "is no axis, so it can exclude nothing", ", ".join(known) or "no axes"
+        problems += [source.problem((*where, key), what, allowed=axes, nearest=nearest(key, known)) for key in strange]
         if not wanted:
             problems.append(source.problem(where, "is empty, so it would exclude every point"))
         entry = {
@@ -135,7 +132,7 @@ def _excluded(
         }
         if wanted and not strange:
             if not all(entry.values()):
-                what = f"matches no point ({canonical(wanted)}), so it excludes nothing"
+                what = f"matches no point ({canonical_json(wanted)}), so it excludes nothing"
                 problems.append(source.problem(where, what, allowed="values that stand in the axes"))
             entries.append(entry)
     return entries, problems
@@ -151,33 +148,29 @@ def axis_keys(matrix: Matrix) -> list[str]:
 def matches(point: Point, wanted: Overrides) -> bool:
     """Whether `point` sets every key of `wanted` to the value given there."""
     return all(
-        key in point.overrides and canonical(point.overrides[key]) == canonical(value) for key, value in wanted.items()
+        key in point.overrides and canonical_json(point.overrides[key]) == canonical_json(value)
+        for key, value in wanted.items()
     )
 
 
-def canonical(value: Any) -> str:
-    """A text that two values share when they are equal as JSON."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
-def _axes_problems(matrix: Matrix, source: Source, drawn_points: int) -> list[Problem]:
-    problems = []
+def _axes_problems(matrix: Matrix, source: Source, drawn_points: int) -> Iterator[Problem]:
     for key, values in matrix.axes.items():
-        problems += _values_problems(values, source, ("matrix", "axes", key))
+        yield from _values_problems(values, source, ("matrix", "axes", key))
     seen = set(matrix.axes)
     for number, group in enumerate(matrix.zip):
         where: Key = ("matrix", "zip", number)
         if len({len(values) for values in group.values()}) > 1:
             lengths = ", ".join(f"{key}: {len(values)}" for key, values in group.items())
-            problems.append(source.problem(where, f"axes that advance together differ in length ({lengths})"))
+            yield source.problem(where, f"axes that advance together differ in length ({lengths})")
         if not group:
-            problems.append(source.problem(where, "has no axis"))
+            yield source.problem(where, "has no axis")
         for key, values in group.items():
-            problems += _values_problems(values, source, (*where, key), distinct=False)
+            yield from _values_problems(values, source, (*where, key), distinct=False)
             if key in seen:
-                problems.append(source.problem((*where, key), "is an axis already"))
+                yield source.problem((*where, key), "is an axis already")
             seen.add(key)
-    return problems + _random_problems(matrix, source, seen, drawn_points) + _overlaps(matrix, source)
+    yield from _random_problems(matrix, source, seen, drawn_points)
+    yield from _overlaps(matrix, source)
 
 
 def _overlaps(matrix: Matrix, source: Source) -> list[Problem]:
@@ -201,29 +194,23 @@ def _overlaps(matrix: Matrix, source: Source) -> list[Problem]:
     ]
 
 
-def _random_problems(matrix: Matrix, source: Source, seen: set[str], points: int) -> list[Problem]:
-    if matrix.random is None:
-        return []
-    where: Key = ("matrix", "random")
-    problems = [
-        source.problem((*where, "axes", key), "is an axis already") for key in matrix.random.axes if key in seen
-    ]
-    if points < matrix.random.count:
-        what = f"asks for {matrix.random.count} points, but the axes have only {points} that differ"
-        problems.append(source.problem((*where, "count"), what, allowed=f"1 to {points}"))
-    return problems
+def _random_problems(matrix: Matrix, source: Source, seen: set[str], points: int) -> Iterator[Problem]:
+    for key in matrix.random.axes if matrix.random else ():
+        if key in seen:
+            yield source.problem(("matrix", "random", "axes", key), "is an axis already")
+    if matrix.random and points < matrix.random.count:
+        yield source.problem(
+            ("matrix", "random", "count"),
+            f"asks for {matrix.random.count} points, but the axes have only {points} that differ",
+            allowed=f"1 to {points}",
+        )
 
 
-def _seed_problems(matrix: Matrix, source: Source) -> list[Problem]:
-    twice = [seed for seed, count in Counter(matrix.seeds).items() if count > 1]
-    return [source.problem(("matrix", "seeds"), f"the seed {twice[0]} stands twice")] if twice else []
-
-
-def _values_problems(values: list[Any], source: Source, where: Key, distinct: bool = True) -> list[Problem]:
+def _values_problems(values: list[Any], source: Source, where: Key, distinct: bool = True) -> Iterator[Problem]:
     if not values:
-        return [source.problem(where, "has no values")]
-    first: dict[str, int] = {}
-    for at, value in enumerate(values):
-        if distinct and first.setdefault(canonical(value), at) != at:
-            return [source.problem((*where, at), f"the value {canonical(value)} stands twice")]
-    return []
+        yield source.problem(where, "has no values")
+    texts = [canonical_json(value) for value in values] if distinct else []
+    first = {text: at for at, text in reversed(list(enumerate(texts)))}
+    twice = next((at for at, text in enumerate(texts) if first[text] != at), None)
+    if twice is not None:
+        yield source.problem((*where, twice), f"the value {texts[twice]} stands twice")

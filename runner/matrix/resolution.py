@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from runner.config.dotted import at, with_value
+from runner.config.dotted import at, merge, selects_another_kind, with_value
 from runner.config.experiment import Overrides
-from runner.config.extends import merge, selects_another_kind
 from runner.config.validation import Report, problems
 from runner.errors import Problem
 from runner.matrix.run_id import as_json, canonical_json, digest, identity, plain
@@ -78,7 +78,6 @@ class Resolver:
     base: dict[str, Any]  # what all runs share
     _varied: dict[Any, _Section | _Wrong] = field(default_factory=dict)
     _shared: dict[str, _Section | _Wrong] = field(default_factory=dict)
-    _split: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._names = sorted(self.schema.model_fields)
@@ -90,24 +89,21 @@ class Resolver:
         """The checked parameters of one run; shorter keys of `overrides` are set first, longer ones refine them."""
         by_section: dict[str, Overrides] = {}
         for key, value in overrides.items():
-            by_section.setdefault(self._parts(key)[0], {})[key] = value
+            by_section.setdefault(_parts(key)[0], {})[key] = value
         if self._whole_only or not by_section.keys() <= self._known:
             return self._whole(self.merged(overrides))
         given: dict[str, Any] = {}
         wrong: list[_Wrong] = []
         for name in self._names:
-            if name not in self._adapters:
-                if name in by_section or name in self.base:
-                    given[name] = self.merged(by_section.get(name, {}))[name]
-                continue
-            found = self._section(name, by_section.get(name))
-            if isinstance(found, _Wrong):
-                wrong.append(found)
-            elif found is not None:
-                given[name] = found
-        if wrong:
-            return Misfit(tuple(wrong), self._rest(given))
-        return self._joined(given)
+            if name in self._adapters:
+                section = self._section(name, by_section.get(name))
+                if isinstance(section, _Wrong):
+                    wrong.append(section)
+                elif section is not None:
+                    given[name] = section
+            elif name in by_section or name in self.base:
+                given[name] = self.merged(by_section.get(name, {}))[name]
+        return Misfit(tuple(wrong), self._rest(given)) if wrong else self._joined(given)
 
     def shared_misfits(self) -> list[_Wrong]:
         """The errors of the shared sections as they stand, which overrides may complete or replace."""
@@ -117,18 +113,12 @@ class Resolver:
     def merged(self, overrides: Overrides) -> dict[str, Any]:
         """The shared parameters with `overrides` set; what no override goes through is shared, not copied."""
         params = self.base
-        for key in sorted(overrides, key=_depth):
+        for key in sorted(overrides, key=lambda key: key.count(".")):
             value = overrides[key]
             if isinstance(value, dict):
                 value = merge(at(params, key), value)
-            params = with_value(params, self._parts(key), value)
+            params = with_value(params, _parts(key), value)
         return params
-
-    def _parts(self, key: str) -> tuple[str, ...]:
-        parts = self._split.get(key)
-        if parts is None:
-            parts = self._split[key] = tuple(key.split("."))
-        return parts
 
     def _section(self, name: str, overrides: Overrides | None) -> _Section | _Wrong | None:
         """One section, checked; None where nothing is given for it."""
@@ -139,10 +129,10 @@ class Resolver:
                 self._shared[name] = self._checked(name, self.base[name])
             return self._shared[name]
         key = (name, *[(k, type(v), v) if type(v) in _SCALARS else (k, id(v)) for k, v in overrides.items()])
-        found = self._varied.get(key)
-        if found is None:
-            found = self._varied[key] = self._checked(name, self.merged(overrides)[name])
-        return found
+        section = self._varied.get(key)
+        if section is None:
+            section = self._varied[key] = self._checked(name, self.merged(overrides)[name])
+        return section
 
     def _checked(self, name: str, value: Any) -> _Section | _Wrong:
         model, adapter = self._adapters[name]
@@ -155,7 +145,7 @@ class Resolver:
         """The whole made of checked sections, which its own validators may still refuse."""
         try:
             params = self.schema.model_validate(
-                {name: found.model if isinstance(found, _Section) else found for name, found in given.items()}
+                {name: section.model if isinstance(section, _Section) else section for name, section in given.items()}
             )
         except ValidationError as error:
             return Misfit((_Wrong(self.schema, (), error),), None)
@@ -182,14 +172,14 @@ class Resolver:
         return Resolved(dumped, digest(self.task, texts), params)
 
     def _default(self, name: str, params: BaseModel) -> _Section:
-        found = self._shared.get(name)
-        if not isinstance(found, _Section):
-            found = self._shared[name] = _section_of(name, getattr(params, name))
-        return found
+        section = self._shared.get(name)
+        if not isinstance(section, _Section):
+            section = self._shared[name] = _section_of(name, getattr(params, name))
+        return section
 
     def _right_sections(self, value: dict[str, Any]) -> dict[str, Any]:
         checked = {name: self._checked(name, value[name]) for name in self._adapters if name in value}
-        return {name: found for name, found in checked.items() if isinstance(found, _Section)}
+        return {name: section for name, section in checked.items() if isinstance(section, _Section)}
 
     def _rest(self, given: dict[str, Any]) -> dict[str, Any] | None:
         joined = self._joined(given)
@@ -230,12 +220,11 @@ def _adapters(schema: type[BaseModel]) -> dict[str, tuple[type[BaseModel], TypeA
 
 def _section_of(name: str, value: Any) -> _Section:
     dumped = as_json(value)
-    if not isinstance(value, BaseModel):
-        its = identity(value)
-    else:
-        its = dumped if plain(type(value)) else identity(value, dumped)
-    return _Section(value, dumped, f'"{name}":{canonical_json(its)}')
+    is_plain = isinstance(value, BaseModel) and plain(type(value))
+    identifying = dumped if is_plain else identity(value, dumped)
+    return _Section(value, dumped, f'"{name}":{canonical_json(identifying)}')
 
 
-def _depth(key: str) -> int:
-    return key.count(".")
+@cache
+def _parts(key: str) -> tuple[str, ...]:
+    return tuple(key.split("."))

@@ -27,8 +27,8 @@ _ENCODE = json.encoder.c_make_encoder and json.encoder.c_make_encoder(  # type: 
 
 def as_json(value: Any) -> Any:
     """`value` as JSON values; a number that is not finite, which JSON lacks, becomes the text that pydantic reads."""
-    found = to_jsonable_python(value)
-    return found if _is_finite(found) else _finite(found)
+    plain_value = to_jsonable_python(value)
+    return plain_value if _is_finite(plain_value) else _finite(plain_value)
 
 
 def _is_finite(value: Any) -> bool:
@@ -55,13 +55,13 @@ def identity(value: Any, dumped: Mapping[str, Any] | None = None) -> Any:
     `{"neutral": x}` were added later and are left out where they equal x, so that older runs keep their names.
     """
     if isinstance(value, BaseModel):
-        found: dict[str, Any] = dict(as_json(value) if dumped is None else dumped)
+        kept: dict[str, Any] = dict(as_json(value) if dumped is None else dumped)
         for name, marks, deep in _looked_into(type(value)):
             if not _takes_part(marks, getattr(value, name)):
-                del found[name]
+                del kept[name]
             elif deep:
-                found[name] = identity(getattr(value, name))
-        return found
+                kept[name] = identity(getattr(value, name))
+        return kept
     if isinstance(value, dict):
         return {str(key): identity(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -80,12 +80,12 @@ def _takes_part(marks: Any, value: Any) -> bool:
 @cache
 def _looked_into(model: type[BaseModel]) -> list[tuple[str, Any, bool]]:
     """(field, its marks, whether there are marks below it) where the plain JSON form may not be the identity."""
-    found = []
-    for name, field in model.model_fields.items():
-        deep = "set[" in str(field.annotation).lower() or any(map(_marked, models_in(field.annotation)))
-        if deep or isinstance(field.json_schema_extra, dict):
-            found.append((name, field.json_schema_extra, deep))
-    return found
+    deep = {
+        name: "set[" in str(field.annotation).lower() or any(map(_marked, models_in(field.annotation)))
+        for name, field in model.model_fields.items()
+    }
+    marks = {name: field.json_schema_extra for name, field in model.model_fields.items()}
+    return [(name, marks[name], deep[name]) for name in deep if deep[name] or isinstance(marks[name], dict)]
 
 
 @cache
@@ -94,8 +94,7 @@ def _marked(model: type[BaseModel]) -> bool:
     seen: set[type[BaseModel]] = set()
     waiting = [model]
     while waiting:
-        one = waiting.pop()
-        seen.add(one)
+        seen.add(one := waiting.pop())
         for field in one.model_fields.values():
             if isinstance(field.json_schema_extra, dict) or "set[" in str(field.annotation).lower():
                 return True

@@ -1,19 +1,28 @@
-"""Random axes: points that are drawn, each the same again for the same seed."""
+"""Random axes: points that are drawn, each the same again for the same seed; and axes that not every point has: a width
+that belongs to one kind of fusion, an axis with `when`."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from runner.config.dotted import at
 from runner.config.experiment import Draw, Overrides, Random
+from runner.config.experiment_file import ExperimentFile
+from runner.config.validation import UNKNOWN_KEY
+from runner.config.yaml_source import Source
+from runner.errors import Problem
+from runner.matrix.resolution import Misfit, Resolver
+from runner.matrix.run_id import canonical_json
 
-Fit = Callable[[Overrides], Overrides | None]
+PointFilter = Callable[[Overrides], Overrides | None]
 DIGITS = 3  # of a drawn number: enough for a search, and short in names
 _TRIES = 1000  # for a point that is not there yet
 
 
-def drawn(random: Random, fit: Fit = dict) -> list[Overrides]:
+def drawn(random: Random, fit: PointFilter = dict) -> list[Overrides]:
     """`count` distinct points; fewer where the axes do not have so many.
 
     A value depends on the seed, its axis and the number of its point alone: a larger count, or a further axis, leaves
@@ -21,13 +30,11 @@ def drawn(random: Random, fit: Fit = dict) -> list[Overrides]:
     """
     points: dict[str, Overrides] = {}
     for number in range(random.count):
-        for attempt in range(_TRIES):
-            point = fit(draw(random, number, attempt))
-            if point is not None and (name := repr(list(point.items()))) not in points:
-                points[name] = point
-                break
-        else:
+        tries = (fit(draw(random, number, attempt)) for attempt in range(_TRIES))
+        point = next((one for one in tries if one is not None and repr(list(one.items())) not in points), None)
+        if point is None:
             break
+        points[repr(list(point.items()))] = point
     return list(points.values())
 
 
@@ -58,3 +65,47 @@ def _value(draw: Draw, share: float) -> Any:
 
 def _rounded(value: float, lower: float, upper: float) -> float:
     return min(max(float(f"{value:.{DIGITS}g}"), lower), upper)
+
+
+LOOKS = 300  # further draws before an axis is said to belong to none
+
+
+def conditioned(
+    resolver: Resolver, file: ExperimentFile, seed_key: str
+) -> tuple[list[Overrides] | None, list[Problem]]:
+    """The drawn points of a matrix without the axes that they lack, and conditions that none of them meets.
+
+    A point that only its combination makes invalid is drawn again. Where all are invalid, or an axis is a key that no
+    point has, the points come as they were drawn (None), so that the mistake is reported.
+    """
+    random = file.experiment.matrix.random
+    if random is None or "matrix" in file.spoilt:
+        return None, []
+    fit = partial(_fit, resolver, random, seed_key, file.source)
+    points = drawn(random, fit)
+    used = {key for point in points for key in point}
+    for number in range(random.count, random.count + LOOKS if used != random.axes.keys() else 0):
+        used |= (fit(draw(random, number)) or {}).keys()
+    never = [key for key in random.axes if key not in used]
+    problems = [
+        file.source.problem(("matrix", "random", "axes", key, "when"), "is met by no drawn point")
+        for key in never
+        if points and random.axes[key].when
+    ]
+    return None if never and not problems else points, problems
+
+
+def _fit(resolver: Resolver, random: Random, seed_key: str, source: Source, point: Overrides) -> Overrides | None:
+    """What a drawn point keeps; None where its combination is invalid."""
+    kept: Overrides = {}
+    for key in sorted(point, key=lambda key: random.axes[key].when is not None):  # conditions look at the others
+        merged, wanted = resolver.merged(kept), random.axes[key].when or {}
+        if all(canonical_json(at(merged, name)) == canonical_json(value) for name, value in wanted.items()):
+            kept[key] = point[key]
+    while isinstance(resolved := resolver.resolve({**kept, seed_key: 0}), Misfit):
+        problems = [problem for wrong in resolved.errors for problem in wrong.problems(source.problem)]
+        lacking = {problem.key for problem in problems if problem.what == UNKNOWN_KEY} & kept.keys()
+        if not lacking:
+            return None
+        kept = {key: value for key, value in kept.items() if key not in lacking}
+    return {key: kept[key] for key in point if key in kept}

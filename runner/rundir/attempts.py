@@ -7,6 +7,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -39,14 +40,15 @@ def read_attempts(run: RunDir) -> list[Attempt]:
     """All attempts in order; lines that are damaged are left out."""
     attempts: dict[int, Attempt] = {}
     for line in read_json_lines(run.attempts):
-        number, time = line.get("attempt"), as_number(line.get("time"))
-        if not isinstance(number, int):
-            continue
-        if "ended" not in line:
-            before, job_id = line.get("checkpoints"), line.get("job_id")
-            before = before if isinstance(before, dict) else {}
-            attempts[number] = Attempt(number, time or 0.0, job_id if isinstance(job_id, str) else None, before)
-        elif number in attempts:
+        number, before, job_id = (line.get(name) for name in ("attempt", "checkpoints", "job_id"))
+        if isinstance(number, int) and "ended" not in line:
+            attempts[number] = Attempt(
+                number,
+                as_number(line.get("time")) or 0.0,
+                job_id if isinstance(job_id, str) else None,
+                before if isinstance(before, dict) else {},
+            )
+        elif isinstance(number, int) and number in attempts:
             kind = kind_of(line["kind"]) if line.get("kind") else None
             seconds, advanced = as_number(line.get("seconds")) or 0.0, line.get("advanced") is True
             attempts[number] = replace(attempts[number], seconds=seconds, kind=kind, advanced=advanced)
@@ -64,7 +66,7 @@ def begin_attempt(run: RunDir, job_id: str | None, pid: int, checkpoints: Iterab
         if attempt.seconds is None:
             heartbeat = heartbeat_of(run, attempt.number)
             facts = {"kind": kind_of_unended(run, attempt), "peak_memory_bytes": heartbeat.peak_memory_bytes}
-            _append_end(run, attempt, "lost", heartbeat.time or attempt.started, **facts)
+            end_attempt(run, attempt, "lost", heartbeat.time or attempt.started, **facts)
     now, number = time.time(), past[-1].number + 1 if past else 1
     before = marks(run, (run.last_checkpoint.name, run.best_checkpoint.name, *checkpoints))
     line = {"attempt": number, "time": now, "host": host_name(), "job_id": job_id, "pid": pid, "checkpoints": before}
@@ -72,12 +74,14 @@ def begin_attempt(run: RunDir, job_id: str | None, pid: int, checkpoints: Iterab
     return Attempt(number, now, job_id, before)
 
 
-def end_attempt(run: RunDir, attempt: Attempt, outcome: str, **facts: Any) -> None:
-    """Write that `attempt` ended.
+def end_attempt(run: RunDir, attempt: Attempt, outcome: str, ended: float | None = None, **facts: Any) -> None:
+    """Write that `attempt` ended, now if not at `ended` (Unix seconds).
 
     outcome: completed, failed, stopped or lost. facts: kind, exit_status, signal, peak_memory_bytes.
     """
-    _append_end(run, attempt, outcome, time.time(), **facts)
+    ended = time.time() if ended is None else ended
+    line = {"attempt": attempt.number, "ended": ended, "outcome": outcome, "seconds": ended - attempt.started}
+    append_json(run.attempts, {**line, "advanced": has_advanced(run, attempt), **facts})
 
 
 def seconds_before(run: RunDir, number: int) -> float:
@@ -85,18 +89,14 @@ def seconds_before(run: RunDir, number: int) -> float:
     return sum(attempt.seconds or 0.0 for attempt in read_attempts(run) if attempt.number < number)
 
 
-def _append_end(run: RunDir, attempt: Attempt, outcome: str, ended: float, **facts: Any) -> None:
-    line = {"attempt": attempt.number, "ended": ended, "outcome": outcome, "seconds": ended - attempt.started}
-    append_json(run.attempts, {**line, "advanced": has_advanced(run, attempt), **facts})
-
-
 def ended_attempts(run: RunDir) -> list[Attempt]:
     """The same of a run that is not at work: one without an end was killed with its parent."""
-    return [attempt if attempt.seconds is not None else _ended(run, attempt) for attempt in read_attempts(run)]
-
-
-def _ended(run: RunDir, attempt: Attempt) -> Attempt:
-    return replace(attempt, seconds=0.0, kind=kind_of_unended(run, attempt), advanced=has_advanced(run, attempt))
+    return [
+        attempt
+        if attempt.seconds is not None
+        else replace(attempt, seconds=0.0, kind=kind_of_unended(run, attempt), advanced=has_advanced(run, attempt))
+        for attempt in read_attempts(run)
+    ]
 
 
 def not_counting(attempts: Iterable[Attempt]) -> int:
@@ -122,11 +122,10 @@ def marks(run: RunDir, names: Iterable[str]) -> dict[str, str]:
 
 
 def _mark(path: Path) -> str:
-    try:
+    with suppress(OSError):  # gone in the meantime
         status = path.stat()
-    except OSError:  # gone in the meantime
-        return ""
-    return f"{status.st_mtime_ns}/{status.st_size}"
+        return f"{status.st_mtime_ns}/{status.st_size}"
+    return ""
 
 
 def has_advanced(run: RunDir, attempt: Attempt) -> bool:
@@ -160,8 +159,7 @@ def memory_kill(run: RunDir, number: int, job_id: str | None) -> str | None:
     if not re.fullmatch(r"\d+(_\d+)?", job_id or ""):
         return None
     for log in run.experiment.array_task_logs(str(job_id)):
-        text = log_tail(log)
-        _, started, since = text.rpartition(f"{run.run_id}: attempt {number} started")
+        _, started, since = log_tail(log).rpartition(f"{run.run_id}: attempt {number} started")
         if started and (line := _MEMORY_KILL.search(since)):
             return line[0].strip()
     return None

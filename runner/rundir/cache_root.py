@@ -1,10 +1,13 @@
-"""Where results that are computed once lie, for one person, and whether anybody else could have written there."""
+"""The cache of one person: where it lies, who else could write there, and for which runs it was filled."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
+
+from runner.files import read_json, write_json
 
 
 def cache_root(named: str | Path | None = None) -> Path:
@@ -33,9 +36,27 @@ def open_to_others(path: Path) -> Path | None:
                 return place
             if shared and (status.st_uid != user or status.st_mode & 0o077):
                 return shared
-            is_link = stat.S_ISLNK(status.st_mode)  # whose own mode means nothing
-            writable = not is_link and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-            shared = place if writable else None
+            writable = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+            shared = place if writable and not stat.S_ISLNK(status.st_mode) else None  # a link's mode means nothing
             if shared and (place == whole or not status.st_mode & stat.S_ISVTX):
                 return place
     return None
+
+
+def is_prepared(root: Path, experiment: str, run_ids: Iterable[str]) -> bool:
+    """Whether the cache was filled for all of `run_ids`. Their ids hold a hash of their parameters."""
+    return set(run_ids) <= _recorded(root, experiment)
+
+
+def record_prepared(root: Path, experiment: str, run_ids: Iterable[str]) -> None:
+    """Note that the cache holds what `run_ids` need."""
+    write_json(_path(root, experiment), sorted({*run_ids, *_recorded(root, experiment)}), indent=None)
+
+
+def _recorded(root: Path, experiment: str) -> set[str]:
+    listed = read_json(_path(root, experiment))
+    return set(listed) if isinstance(listed, list) else set()
+
+
+def _path(root: Path, experiment: str) -> Path:
+    return root / "prepared" / f"{experiment}.json"

@@ -1,13 +1,15 @@
-"""Which code a folder holds: its git commit and uncommitted changes, now or as they were when it was submitted."""
+"""Which code a folder holds, now or when it was submitted: its commit and changes, and what a module of it needs."""
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import hashlib
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -49,10 +51,10 @@ def checkouts(code: Path, user_code: Path | None) -> Checkouts:
         if folder is not None:
             commit, diff = _commit_and_diff(folder)
             changes = hashlib.sha256(diff.encode()).hexdigest()[:12] if diff else None
-            digest = package_digest(folder) if name == "code" else _digest_of_users(folder, commit, diff)
+            digest = _digest([*_tracked(folder), *_changed(diff)]) if commit else None
+            digest = package_digest(folder) if name == "code" else digest
             record[name] = {"path": str(folder), "commit": commit, "changes": changes, "digest": digest}
-            if diff:
-                diffs[name] = masked(diff)
+            diffs |= {name: masked(diff)} if diff else {}
     return Checkouts(record, diffs)
 
 
@@ -69,17 +71,12 @@ def _commit_and_diff(folder: Path) -> tuple[str | None, str]:
 def package_digest(code: Path) -> str | None:
     """What names the code below `code` that can change a result, whatever is committed beside it."""
     files = sorted(path for name in _COMPUTES for path in (code / name).rglob("*") if path.is_file())
-    if not files:
-        return None
-    return _digest(
+    lines = (
         f"{path.relative_to(code)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
         for path in files
         if "__pycache__" not in path.parts
     )
-
-
-def _digest_of_users(folder: Path, commit: str | None, diff: str) -> str | None:
-    return _digest([*_tracked(folder), *_changed(diff)]) if commit else None
+    return _digest(lines) if files else None
 
 
 def can_change_results(path: str) -> bool:
@@ -91,16 +88,14 @@ def can_change_results(path: str) -> bool:
 
 def _tracked(folder: Path) -> Iterator[str]:
     """A line with content and path for each committed or staged file that can change a result."""
-    for line in (_git(folder, "ls-files", "-s") or "").splitlines():
-        if can_change_results(line.partition("\t")[2]):
-            yield line
+    lines = (_git(folder, "ls-files", "-s") or "").splitlines()
+    return (line for line in lines if can_change_results(line.partition("\t")[2]))
 
 
 def _changed(diff: str) -> Iterator[str]:
     """The parts of a diff that are of files that can change a result."""
-    for part in re.split(r"^(?=diff --git )", diff, flags=re.MULTILINE):
-        if part and can_change_results(part.splitlines()[0].rpartition(" b/")[2]):
-            yield part
+    parts = re.split(r"^(?=diff --git )", diff, flags=re.MULTILINE)
+    return (part for part in parts if part and can_change_results(part.splitlines()[0].rpartition(" b/")[2]))
 
 
 def _digest(lines: Iterable[str]) -> str:
@@ -116,3 +111,46 @@ def _git(folder: Path, *words: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+LEFT_OUT = ("__pycache__", "starters")
+
+
+def code_of(module: str, folder: Path, without: Collection[str] = ()) -> Iterator[tuple[str, Path]]:
+    """Name below `folder` → file, of `module` and of every module and package in `folder` that it imports.
+
+    None where `module` is not there: an installed package is no code that a person is just writing. Packages are taken
+    whole. without: top-level names that are left out.
+    """
+    waiting, seen = [module.partition(".")[0]], set(without)
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        package, single = folder / name, folder / f"{name}.py"
+        files = [(single.name, single)] if single.is_file() else []
+        if any(package.glob("*.py")):  # else a folder of data that is called like an installed package
+            files = [*files_of(package)]
+        yield from files
+        waiting += [other for _, path in files if path.suffix == ".py" for other in _imports(path)]
+
+
+def _imports(path: Path) -> set[str]:
+    """The top-level names that a file imports; none where it is no Python that can be read."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):  # the run will say so
+        return set()
+    names = [a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names]
+    names += [n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module and not n.level]
+    return {name.partition(".")[0] for name in names}
+
+
+def files_of(package: Path) -> Iterator[tuple[str, Path]]:
+    """Name below the folder that holds `package` → every file of it."""
+    for folder, names, files in os.walk(package):
+        names[:] = sorted(name for name in names if name not in LEFT_OUT)
+        for name in sorted(files):
+            path = Path(folder) / name
+            yield str(path.relative_to(package.parent)), path

@@ -17,11 +17,10 @@ from runner.rundir.processes import STALE_INTERVALS, Heartbeat
 
 
 @dataclass(frozen=True)
-class Held:
+class LockHolder:
     """A claim that was refused: its holder lives, or cannot be known to be dead yet."""
 
     holder: Holder
-    here: bool  # on this machine, where a living process is certain
     beat: float  # time of its last sign of life; only to be compared
 
 
@@ -50,14 +49,14 @@ class Claim:
             self.directory.claim.unlink(missing_ok=True)
 
 
-def acquire(directory: RunDir, holder: Holder, interval: float) -> Claim | Held:
+def acquire(directory: RunDir, holder: Holder, interval: float) -> Claim | LockHolder:
     """Claim `directory` for `holder`, or say who has it.
 
     interval: seconds between two heartbeats of a living run. Raises OSError where claim.json is damaged: claims appear
     complete, and waiting for its end would be in vain.
     """
 
-    def judged(other: Holder, signs: Iterable[Path], now: float) -> Held | None:
+    def judged(other: Holder, signs: Iterable[Path], now: float) -> LockHolder | None:
         if not other.token:
             raise OSError(f"{directory.claim} is damaged and must be looked at; delete it if no process runs this run")
         return _judge(directory, other, last_sign([*signs, directory.heartbeat]), now, interval)
@@ -65,11 +64,11 @@ def acquire(directory: RunDir, holder: Holder, interval: float) -> Claim | Held:
     return take(directory.claim, holder, judged) or Claim(directory, holder)
 
 
-def _judge(directory: RunDir, holder: Holder, beat: float, now: float, interval: float) -> Held | None:
+def _judge(directory: RunDir, holder: Holder, beat: float, now: float, interval: float) -> LockHolder | None:
     """The holder to respect, or None when it is dead. Its child may outlive it for a moment, to write a checkpoint."""
     child = Heartbeat.read(directory.heartbeat)
     silent, patience = now - beat, STALE_INTERVALS * interval
     if child is None or not holder.is_here or child.parent_pid != holder.pid or child.ended:
         child = None
     alive = holder.is_alive(silent, patience) or (child is not None and child.is_alive(silent, patience))
-    return Held(holder, holder.is_here, beat) if alive else None
+    return LockHolder(holder, beat) if alive else None

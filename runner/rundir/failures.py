@@ -78,9 +78,7 @@ def read_failure(run: RunDir) -> Failure | None:
 
 def failure_at(path: str) -> Failure | None:
     """The same of a path, for those who look at thousands."""
-    failure = None
     with suppress(PermissionError):  # a colleague's run; the others can still be shown
-        failure = Failure.read(path)
-    if failure is None and os.path.lexists(path):
-        return Failure(message=f"{os.path.basename(path)} is not readable")
-    return failure
+        if failure := Failure.read(path):
+            return failure
+    return Failure(message=f"{os.path.basename(path)} is not readable") if os.path.lexists(path) else None

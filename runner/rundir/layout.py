@@ -6,12 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, Self, overload
-
-
-class _Folder(Protocol):
-    @property
-    def path(self) -> Path: ...
+from typing import Self, overload
 
 
 class Named:
@@ -23,8 +18,8 @@ class Named:
     @overload
     def __get__(self, folder: None, owner: type) -> Self: ...
     @overload
-    def __get__(self, folder: _Folder, owner: type) -> Path: ...
-    def __get__(self, folder: _Folder | None, owner: type) -> Self | Path:
+    def __get__(self, folder: RunDir | ExperimentDir, owner: type) -> Path: ...
+    def __get__(self, folder: RunDir | ExperimentDir | None, owner: type) -> Self | Path:
         return self if folder is None else folder.path / self.name
 
 
@@ -124,6 +119,10 @@ class ExperimentDir:
 
     def run(self, run_id: str) -> RunDir:
         return RunDir(self.runs / run_id)
+
+    def existing(self) -> set[str]:
+        """The ids of the runs that have a directory."""
+        return {entry.name for entry in self.runs.iterdir() if entry.is_dir()} if self.runs.is_dir() else set()
 
     def search_page(self, number: int) -> Path:
         """What round `number` decided."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from runner.config.quantities import counted
+from runner.config.quantities import counted, shortened
 from runner.files import read_mapping, write_json
 from runner.rundir.layout import ExperimentDir
 
@@ -110,11 +110,10 @@ def search_lines(directory: ExperimentDir, plan: SearchPlan, points: list[str]) 
     """Where a search stands: the round, who is in the race, who left and why. points: of the manifest."""
     decided = list(pages(directory))[: len(plan.rounds)]
     kept = decided[-1].kept if decided else points
-    race = "; ".join(kept[:SHOWN]) + ("; …" if len(kept) > SHOWN else "")
-    if len(decided) == len(plan.rounds):
-        lines = [f"search: all {len(decided)} rounds are decided; best first: {race}"]
-    else:
-        lines = [f"search: {plan.named(len(decided) + 1)}, {counted(len(kept), 'point')} in the race: {race}"]
+    where = f"all {len(decided)} rounds are decided; best first"
+    if len(decided) < len(plan.rounds):
+        where = f"{plan.named(len(decided) + 1)}, {counted(len(kept), 'point')} in the race"
+    lines = [f"search: {where}: {shortened(kept, SHOWN, '; ')}"]
     for page in decided:
         for point, left in list(page.dropped.items())[:SHOWN]:
             ends = "" if left.interval is None else ", difference {:.2g} to {:.2g}".format(*left.interval)

@@ -34,7 +34,7 @@ class Holder(Process):
     time: float = 0.0  # Unix seconds
 
     @classmethod
-    def here(cls, job_id: str | None = None) -> Holder:
+    def of_this_process(cls, job_id: str | None = None) -> Holder:
         """This process."""
         return cls.this(token=secrets.token_hex(8), job_id=job_id, time=time.time())
 
@@ -59,14 +59,12 @@ def take(path: Path, mine: Holder, respected: Callable[[Holder, list[Path], floa
     write_json(proposal, vars(mine))
     try:
         while not linked(proposal, path):
-            chain = _chain(path)
-            if not chain:
-                continue  # released in this moment
-            signs = [path, *(_successor(path, older) for older in chain[:-1])]
-            if (held := respected(chain[-1], signs, proposal.stat().st_mtime)) is not None:
-                return held
-            if _taken_over(proposal, path, chain):
-                return None
+            if chain := _chain(path):  # else released in this moment
+                signs = [path, *(_successor(path, older) for older in chain[:-1])]
+                if (held := respected(chain[-1], signs, proposal.stat().st_mtime)) is not None:
+                    return held
+                if _taken_over(proposal, path, chain):
+                    return None
     finally:
         proposal.unlink(missing_ok=True)
     return None
@@ -84,7 +82,7 @@ def last_sign(signs: Iterable[Path]) -> float:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock `path`; raises Locked when a living process has it."""
-    mine = Holder.here()
+    mine = Holder.of_this_process()
     if holder := take(path, mine, _living):
         raise Locked(holder)
     done = threading.Event()
@@ -135,11 +133,10 @@ def _chain(path: Path) -> list[Holder]:
     place = path
     while os.path.lexists(place):  # a link to nothing too
         holder = _holder(place)
-        if holder.token is None and not os.path.lexists(place):
-            break  # released while we looked: taken for a damaged one, the lock of whoever came next would be replaced
-        chain.append(holder)
         if holder.token is None:
-            break
+            # damaged; or released while we looked: taken for a damaged one, the lock of whoever came next would go
+            return [*chain, holder] if os.path.lexists(place) else chain
+        chain.append(holder)
         place = _successor(path, holder)
     return chain
 

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -72,9 +72,9 @@ def read(directory: ExperimentDir) -> Manifest:
     listed = content.get("runs") if isinstance(content, dict) else None
     manifest = Manifest.of(content)
     if manifest is None or not isinstance(listed, list) or (listed and not manifest.runs):
-        missing = f"{directory.path} has no manifest.json: not the directory of an experiment, or nothing was submitted"
-        damaged = f"{directory.manifest} is damaged: truncated, or not a manifest; submitting again keeps the runs"
-        what = damaged if os.path.lexists(directory.manifest) else missing
+        what = f"{directory.path} has no manifest.json: not the directory of an experiment, or nothing was submitted"
+        if os.path.lexists(directory.manifest):
+            what = f"{directory.manifest} is damaged: truncated, or not a manifest; submitting again keeps the runs"
         raise CommandFailed(what, next_command="runner submit CONFIG")
     if lost := len(listed) - len(manifest.runs):
         print(f"warning: {directory.manifest}: {lost} runs are damaged and left out", file=sys.stderr, flush=True)
@@ -102,8 +102,8 @@ def _without_runs(directory: ExperimentDir) -> Manifest:
 def run_ids(directory: ExperimentDir) -> set[str]:
     """The runs that the manifest lists; empty where it cannot be read. Quick, for 100,000 of them."""
     runs = read_mapping(directory.manifest).get("runs")
-    listed = runs if isinstance(runs, list) else []
-    return {run["run_id"] for run in listed if isinstance(run, dict) and isinstance(run.get("run_id"), str)}
+    every = (run.get("run_id") for run in runs if isinstance(run, dict)) if isinstance(runs, list) else ()
+    return {run_id for run_id in every if isinstance(run_id, str)}
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,10 @@ class Chunk:
     first: int  # index of its first task in tasks.json
     count: int
     job_id: str | None  # None: sbatch was never confirmed
+
+    def of(self, tasks: list[list[str]]) -> list[list[str]]:
+        """Its own among the tasks of its submission."""
+        return tasks[self.first : self.first + self.count]
 
 
 @dataclass(frozen=True)
@@ -184,11 +188,9 @@ def submissions(directory: ExperimentDir) -> list[Submission]:
     begun: dict[int, Entry] = {}
     chunks: dict[int, dict[str, Chunk]] = {}
     for entry in entries(directory):
-        number, token = entry.submission, entry.token
-        if number is None:
-            continue
+        number, token = entry.submission or 0, entry.token  # one without a number belongs to none
         sent = chunks.setdefault(number, {})
-        if entry.event == "begun" and entry.time is not None:
+        if entry.event == "begun" and entry.time is not None and number:
             begun[number] = entry
         elif entry.event == "sending" and token and entry.first is not None and entry.count is not None:
             sent[token] = Chunk(number, token, entry.first, entry.count, None)
@@ -203,10 +205,9 @@ def submissions(directory: ExperimentDir) -> list[Submission]:
 
 def _owner(directory: ExperimentDir, number: int) -> int:
     """Whose submission it is where an older version did not write that down."""
-    try:
+    with suppress(OSError):
         return directory.submission(number).stat().st_uid
-    except OSError:
-        return os.getuid()
+    return os.getuid()
 
 
 def _tasks(directory: ExperimentDir, number: int) -> list[list[str]]:
@@ -219,15 +220,9 @@ def _tasks(directory: ExperimentDir, number: int) -> list[list[str]]:
 
 def submission(directory: ExperimentDir, number: int) -> Submission:
     """Submission `number`; CommandFailed when there is none."""
-    for sent in submissions(directory):
-        if sent.number == number:
-            return sent
+    if sent := next((sent for sent in submissions(directory) if sent.number == number), None):
+        return sent
     raise CommandFailed(f"{directory.path} has no submission {number}")
-
-
-def helper_jobs(directory: ExperimentDir) -> list[str]:
-    """Ids of the jobs beside the arrays, that supervise or prepare; also of those that ended long ago."""
-    return [e.job_id for e in entries(directory) if e.job_id and e.event in ("supervised", "preparing")]
 
 
 def supervision(directory: ExperimentDir) -> Entry | None:

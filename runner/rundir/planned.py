@@ -26,13 +26,13 @@ class PlannedRun(Record):
     point: str = ""  # of a search: the variant without its budget
     rung: int = -1  # place of its budget in a search; -1 without one
 
-    readers: ClassVar = {"run_id": lambda value: _directory_name(value)}
+    @staticmethod
+    def _directory_name(value: Any) -> str | None:
+        """`value` where it names a directory: it holds no separator."""
+        named = isinstance(value, str) and value not in ("", ".", "..") and "/" not in value and "\0" not in value
+        return value if named else None
 
-
-def _directory_name(value: Any) -> str | None:
-    """`value` where it names a directory: it holds no separator."""
-    named = isinstance(value, str) and value not in ("", ".", "..") and "/" not in value and "\0" not in value
-    return value if named else None
+    readers: ClassVar = {"run_id": _directory_name}
 
 
 @dataclass(frozen=True)
@@ -98,13 +98,11 @@ class Manifest(Record):
         return overridden(self.health, self.select.ratio, file=file, quantities=self.quantities)
 
 
-def _planned(runs: Any) -> tuple[PlannedRun, ...] | None:
+def _planned(runs: Any) -> tuple[PlannedRun, ...]:
     """The runs that can be read, numbered."""
-    if not isinstance(runs, list):
-        return None
     every = (
         PlannedRun.of(run, number=number, variant=run.get("run_id"), point=run.get("variant"))
-        for number, run in enumerate(runs, 1)
+        for number, run in enumerate(runs if isinstance(runs, list) else (), 1)
         if isinstance(run, dict)
     )
     return tuple(run for run in every if run is not None)

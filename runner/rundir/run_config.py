@@ -6,10 +6,10 @@ from glob import escape
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from runner.config import yaml_source
-from runner.config.dotted import with_value
+from runner.config.dotted import at, with_value
 from runner.config.template import fill, flat
 from runner.config.yaml_output import dump
 from runner.errors import ConfigError, Problem
@@ -17,28 +17,23 @@ from runner.files import read_bytes, write_text
 from runner.health.quantities import read_quantities
 from runner.health.thresholds import Thresholds, overridden
 from runner.rundir.layout import RunDir
+from runner.rundir.ledger import Part
 
 
-class Keep(BaseModel):
+class Keep(Part):
     """What stays when a run has completed."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     checkpoints: Literal["all", "best", "none"] = "all"  # best: last.pt is removed; none: all
 
 
-class Retry(BaseModel):
+class Retry(Part):
     """As much of the retry policy as the worker needs."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     max_attempts: int = Field(3, ge=1)
 
 
-class RunConfig(BaseModel):
-    """One resolved run. Keys that a newer `runner` may write are let through."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
+class RunConfig(Part):
+    """One resolved run."""
 
     experiment: str
     run_id: str
@@ -73,8 +68,7 @@ class RunConfig(BaseModel):
     @property
     def checkpoints(self) -> list[str]:
         """What holds the state of a command, a pattern below the run's directory; ours have their own names."""
-        command, values = (self.params.get(key) for key in ("command", "values"))
-        name = command.get("checkpoint") if isinstance(command, dict) else None
+        name, values = at(self.params, "command.checkpoint"), self.params.get("values")
         known = {"run_id": self.run_id, "seed": self.seed, "threads": self.threads}
         known |= flat(values) if isinstance(values, dict) else {}
         try:
@@ -107,8 +101,8 @@ def read_run_config(directory: RunDir) -> RunConfig:
 
 def problems_of(error: ValidationError, file: str, prefix: str = "") -> list[Problem]:
     """What pydantic found, with dotted keys."""
-    found = []
-    for item in error.errors():
-        key = ".".join([prefix, *map(str, item["loc"])]).strip(".")
-        found.append(Problem(f"{item['msg']}; found {item['input']!r}", key=key or None, file=file))
-    return found
+    keys = [".".join([prefix, *map(str, item["loc"])]).strip(".") or None for item in error.errors()]
+    return [
+        Problem(f"{item['msg']}; found {item['input']!r}", key=key, file=file)
+        for key, item in zip(keys, error.errors(), strict=True)
+    ]

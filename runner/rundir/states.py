@@ -38,7 +38,7 @@ _ADOPTED = RunDir.adopted.name
 
 
 @dataclass(frozen=True)
-class Place:
+class QueueEntry:
     """Where a run stands in a queue."""
 
     started: bool  # False: it waits
@@ -48,9 +48,14 @@ class Place:
     final: bool = False  # a failure there is the end of the run; a Slurm task of its own may be requeued after one
     since: float = 0.0  # Unix seconds when the array task was (last) started or sent
 
+    @property
+    def in_pool(self) -> bool:
+        """Whether a pool of this machine has it, and not Slurm."""
+        return self.job.startswith("pool ")
+
 
 @dataclass(frozen=True, slots=True)
-class Signs:
+class RunFiles:
     """What the files of a run say of its state."""
 
     result: Result | None = None  # where it is whole
@@ -86,24 +91,24 @@ class RunState:
         return self.kind is not None and self.kind.retried
 
 
-def run_state(run: RunDir, place: Place | None = None, now: float | None = None) -> RunState:
+def run_state(run: RunDir, place: QueueEntry | None = None, now: float | None = None) -> RunState:
     """The state of one run; `place` is where a scheduler has it, None where none does or none was asked."""
-    return state_of(read_signs(os.fspath(run.path)), place, time.time() if now is None else now)
+    return state_of(read_run_files(os.fspath(run.path)), place, time.time() if now is None else now)
 
 
-def read_signs(folder: str) -> Signs:
+def read_run_files(folder: str) -> RunFiles:
     """The signs in the directory of a run; files that are missing or truncated say nothing."""
     if os.path.islink(folder):
-        return Signs()  # it leads out of the experiment
+        return RunFiles()  # it leads out of the experiment
     result, heartbeat = _record(Result, f"{folder}/{_RESULT}"), _record(Heartbeat, f"{folder}/{_HEARTBEAT}")
     if result is not None and result.run_id in (None, os.path.basename(folder)):  # else it is a copy of another one's
-        return Signs(result, heartbeat, started=True, written=True)  # nothing else says more
+        return RunFiles(result, heartbeat, started=True, written=True)  # nothing else says more
     try:
         names = set(os.listdir(folder))
     except OSError:  # missing, not a directory, not ours to read
-        return Signs()
+        return RunFiles()
     begun = _ATTEMPTS in names
-    return Signs(
+    return RunFiles(
         None,
         heartbeat,
         failure_at(f"{folder}/{_FAILURE}") if _FAILURE in names else None,
@@ -131,8 +136,8 @@ def _record(kind: type[R], path: str) -> R | None:
 
 
 def state_of(
-    signs: Signs,
-    place: Place | None,
+    files: RunFiles,
+    place: QueueEntry | None,
     now: float,
     *,
     sent: bool = True,
@@ -144,10 +149,10 @@ def state_of(
     sent: False where no scheduler has taken it yet, so that a run that is just being sent is new and not lost.
     unasked: when it was last sent to a Slurm that does not answer now. dropped: why a search ended it.
     """
-    result, failure, heartbeat = signs.result, signs.failure, signs.heartbeat or Heartbeat()
+    result, failure, heartbeat = files.result, files.failure, files.heartbeat or Heartbeat()
     age = now - heartbeat.time if heartbeat.time else None
     facts: dict[str, Any] = {
-        "attempt": max(signs.attempts, heartbeat.attempt or 0, failure.attempt if failure else 0),
+        "attempt": max(files.attempts, heartbeat.attempt or 0, failure.attempt if failure else 0),
         "epoch": heartbeat.epoch,
         "epochs": heartbeat.epochs,
         "metric": heartbeat.metric,
@@ -161,26 +166,26 @@ def state_of(
     if heartbeat.is_beating(now) and not _ended_by(failure, heartbeat):
         return RunState("running", **facts)
     if place and not _failed_for_good(place, failure):
-        started = place.started and signs.heartbeat is not None and not heartbeat.ended
+        started = place.started and files.heartbeat is not None and not heartbeat.ended
         return RunState("running" if started else "queued", message=place.reason or None, **facts)
     if failure and not (unasked is not None and _may_go_on(failure, unasked)):
         state: State = "cancelled" if failure.kind is Kind.CANCELLED else "failed"
         return RunState(state, failure.kind, failure.message, **facts)
-    if signs.cancelled:
+    if files.cancelled:
         return RunState("cancelled", Kind.CANCELLED, "cancelled before it started", **facts)
-    if signs.adopted:
+    if files.adopted:
         return RunState("incomplete", message=WITHOUT_END, **facts)
     if dropped is not None:
         return RunState("dropped", message=dropped, **facts)
-    if unasked is not None and (signs.started or signs.written):
+    if unasked is not None and (files.started or files.written):
         return RunState("unknown", message="Slurm, which has or had it, does not answer", **facts)
-    if signs.started or (signs.written and sent):
-        message = _last_seen(heartbeat) if signs.started else NEVER_STARTED
+    if files.started or (files.written and sent):
+        message = _last_seen(heartbeat) if files.started else NEVER_STARTED
         return RunState("lost", kind_of_lost(heartbeat), message, **facts)
     return RunState("new", **facts)
 
 
-def _failed_for_good(place: Place, failure: Failure | None) -> bool:
+def _failed_for_good(place: QueueEntry, failure: Failure | None) -> bool:
     """Whether a run has failed, although the scheduler still has its array task: other runs in it go on.
 
     One that was preempted, or put off for lack of time, goes on with its array task.
@@ -213,5 +218,5 @@ def _ended_by(failure: Failure | None, heartbeat: Heartbeat) -> bool:
 
 def counts(states: Iterable[RunState]) -> dict[str, int]:
     """How many runs are in each state, in the order of STATES; states that none has are left out."""
-    found = Counter(state.state for state in states)
-    return {state: found[state] for state in STATES if found[state]}
+    numbers = Counter(state.state for state in states)
+    return {state: numbers[state] for state in STATES if numbers[state]}

@@ -11,8 +11,7 @@ from runner.matrix.expansion import Expansion, Run
 from runner.matrix.run_id import canonical_json
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.ledger import Page, read_page, write_page
-from runner.search.decision import decide
-from runner.search.rounds import kept_part
+from runner.search.rounds import decide, kept_part
 from runner.submit.plan import Plan, Policy, plan
 
 
@@ -42,13 +41,15 @@ def advance(
         page = read_page(directory, number)
         if page is not None and page.search != identity:
             what = f"the matrix or the search has changed since round {number} was decided"
-            advice = f"another `experiment:` name, or delete {directory.search} to decide all rounds anew"
-            raise UserError(f"{directory.search_page(number)}: {what}", next_command=advice)
+            raise UserError(
+                f"{directory.search_page(number)}: {what}",
+                next_command=f"another `experiment:` name, or delete {directory.search} to decide all rounds anew",
+            )
         if page is None:
-            places = expansion.of_round(step, alive)
-            planned = plan(directory, places, expansion.file.experiment, policy)
+            of_round = expansion.of_round(step, alive)
+            planned = plan(directory, of_round, expansion.file.experiment, policy)
             last = number == len(expansion.search.rounds)
-            page = None if _waits(planned, len(places), last) else _page(expansion, number, alive, planned)
+            page = None if _waits(planned, len(of_round), last) else _page(expansion, number, alive, planned)
             if page is None or not page.kept:
                 send = [run for run in planned.send if run.run_id in chosen]
                 return Step(replace(planned, send=send), number, tuple(decided))
@@ -69,8 +70,8 @@ def _identity(expansion: Expansion) -> str:
     """Of what decisions depend on beside the results."""
     search, select = expansion.file.experiment.search, expansion.file.experiment.select
     rules = [repr(search and search.model_dump(exclude_defaults=True)), select.metric, select.mode, select.within]
-    content = [rules, sorted((run.point, run.digest) for run in expansion.runs)]
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
+    text = canonical_json([rules, sorted((run.point, run.digest) for run in expansion.runs)])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _page(expansion: Expansion, number: int, alive: Sequence[str], planned: Plan) -> Page:

@@ -10,27 +10,24 @@ from runner.health.quantities import as_data
 from runner.matrix.expansion import Expansion, Run
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
-from runner.rundir.manifest import Origin
 from runner.rundir.run_config import Keep, Retry, RunConfig
-from runner.submit.plan import Plan
-from runner.submit.retry import Needs
+from runner.submit.plan import Plan, RetryPlan
 
 WRITERS = 8  # at once: a shared file system takes its time for each file, and takes several
 
 
-def write_runs(directory: ExperimentDir, expansion: Expansion, plan: Plan, ids: set[str], origin: Origin) -> None:
+def write_runs(
+    directory: ExperimentDir, expansion: Expansion, plan: Plan, ids: set[str], origin: manifest.Origin
+) -> None:
     """Write many at once: flushing to disk is waiting, on a shared file system all the more."""
+    chosen = [run for run in plan.send if run.run_id in ids]
     with ThreadPoolExecutor(WRITERS) as pool:
-        written = [
-            pool.submit(write_run, directory, expansion, run, plan.needs[run.run_id], origin)
-            for run in plan.send
-            if run.run_id in ids
-        ]
-    for one in written:
-        one.result()
+        list(pool.map(lambda run: write_run(directory, expansion, run, plan.retry_plans[run.run_id], origin), chosen))
 
 
-def write_run(directory: ExperimentDir, expansion: Expansion, run: Run, needed: Needs, origin: Origin) -> None:
+def write_run(
+    directory: ExperimentDir, expansion: Expansion, run: Run, needed: RetryPlan, origin: manifest.Origin
+) -> None:
     """Make the directory of one run with its config.yaml."""
     target = directory.run(run.run_id)
     refuse_links(*target.folders)
@@ -39,7 +36,7 @@ def write_run(directory: ExperimentDir, expansion: Expansion, run: Run, needed: 
     target.cancelled.unlink(missing_ok=True)
 
 
-def run_config(expansion: Expansion, run: Run, needed: Needs, origin: Origin) -> RunConfig:
+def run_config(expansion: Expansion, run: Run, needed: RetryPlan, origin: manifest.Origin) -> RunConfig:
     """What the worker is told of a run; its parameters were checked when it was expanded."""
     experiment = expansion.file.experiment
     return RunConfig.model_construct(
@@ -58,7 +55,7 @@ def run_config(expansion: Expansion, run: Run, needed: Needs, origin: Origin) ->
         stop_after_same_error=experiment.stop_after_same_error,
         interpreter=experiment.interpreter,
         health=experiment.health,
-        quantities=as_data(each for each in expansion.quantities if each.is_judged),
+        quantities=as_data(each for each in expansion.quantities if (each.low, each.high) != (None, None)),
         ratio=experiment.select.ratio,
         metric=str(experiment.select.metric),
         mode=experiment.select.mode or "min",
@@ -72,9 +69,9 @@ def run_config(expansion: Expansion, run: Run, needed: Needs, origin: Origin) ->
 
 def take_back(directory: ExperimentDir, number: int, tasks: list[list[str]]) -> None:
     """After a refusal: runs that were not sent and have never started are new again, not lost."""
-    sent = manifest.submission(directory, number)
-    kept = {run for c in sent.chunks if c.job_id for task in tasks[c.first : c.first + c.count] for run in task}
-    for run_id in (run_id for task in tasks for run_id in task if run_id not in kept):
+    chunks = [chunk for chunk in manifest.submission(directory, number).chunks if chunk.job_id]
+    kept = {run_id for chunk in chunks for task in chunk.of(tasks) for run_id in task}
+    for run_id in {run_id for task in tasks for run_id in task} - kept:
         run = directory.run(run_id)
         if not run.attempts.exists():
             run.config.unlink(missing_ok=True)

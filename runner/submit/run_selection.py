@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from runner.errors import UserError, nearest
-from runner.matrix.points import canonical
-from runner.matrix.run_id import short_form, value_label
+from runner.config.quantities import shortened
+from runner.errors import Problem, UserError, nearest
+from runner.matrix.expansion import Run
+from runner.matrix.run_id import canonical_json, short_form, value_label
+from runner.rundir.planned import PlannedRun
 from runner.terminal import RUN_SYNTAX
 
-
-class Named(Protocol):
-    """What a run must tell to be chosen by name; both planned and expanded runs do."""
-
-    @property
-    def number(self) -> int: ...
-    @property
-    def run_id(self) -> str: ...
-    @property
-    def variant(self) -> str: ...
-    @property
-    def seed(self) -> int | None: ...
-    @property
-    def axes(self) -> Mapping[str, Any]: ...
-
-
-R = TypeVar("R", bound=Named)
+R = TypeVar("R", Run, PlannedRun)
 
 
 def choose_run(runs: Sequence[R], name: str) -> R:
@@ -36,30 +22,30 @@ def choose_run(runs: Sequence[R], name: str) -> R:
 
     Raises UserError naming the candidates when several or none fit.
     """
-    found = runs_named(runs, name)
-    if len(found) > 1:
-        listed = ", ".join(run.run_id for run in found[:8]) + (", …" if len(found) > 8 else "")
-        one_variant = found[0].variant == found[-1].variant
-        seeded = f" (add a seed: {name}@{found[0].seed})" if one_variant and "@" not in name else ""
-        raise UserError(f"{name!r} means {len(found)} runs: {listed}{seeded}")
-    if not found:
+    candidates = runs_named(runs, name)
+    if len(candidates) > 1:
+        one_variant = candidates[0].variant == candidates[-1].variant
+        seeded = f" (add a seed: {name}@{candidates[0].seed})" if one_variant and "@" not in name else ""
+        listed = shortened([run.run_id for run in candidates], 8)
+        raise UserError(f"{name!r} means {len(candidates)} runs: {listed}{seeded}")
+    if not candidates:
         raise _no_run(runs, name)
-    return found[0]
+    return candidates[0]
 
 
 def filter_runs(runs: Sequence[R], names: Sequence[str]) -> list[R]:
     """The runs that any of `names` means, in their order; UserError for a name that means none, or starts several."""
     chosen: set[str] = set()
     for name in names:
-        found = runs_named(runs, name)
-        if not found:
+        candidates = runs_named(runs, name)
+        if not candidates:
             raise _no_run(runs, name)
-        if len(found) > 1 and all(_starts(run, name) and run.variant != name for run in found):
-            listed = ", ".join(run.run_id for run in found[:8])
+        if len(candidates) > 1 and all(run.run_id.startswith(name) and run.variant != name for run in candidates):
+            listed = shortened([run.run_id for run in candidates], 8)
             raise UserError(
-                f"{name!r} is the start of {len(found)} runs: {listed}; write {name + '*'!r} for all of them"
+                f"{name!r} is the start of {len(candidates)} runs: {listed}; write {name + '*'!r} for all of them"
             )
-        chosen.update(run.run_id for run in found)
+        chosen.update(run.run_id for run in candidates)
     return [run for run in runs if run.run_id in chosen]
 
 
@@ -85,9 +71,9 @@ def runs_named(runs: Sequence[R], name: str) -> list[R]:
         lambda run: name == short_form(run.axes),
         lambda run: all(any(_means(text, key, value) for key, value in run.axes.items()) for text in values),
         lambda run: any(fnmatch.fnmatchcase(text, name) for text in (run.run_id, run.variant, short_form(run.axes))),
-        lambda run: _starts(run, name),
+        lambda run: run.run_id.startswith(name),
     ]
-    return next((found for fits in readings if (found := [run for run in runs if fits(run)])), [])
+    return next((fitting for fits in readings if (fitting := [run for run in runs if fits(run)])), [])
 
 
 def _means(text: str, axis: str, value: object) -> bool:
@@ -95,20 +81,15 @@ def _means(text: str, axis: str, value: object) -> bool:
     name, equals, written = text.rpartition("=")
     if equals and not f".{axis}".endswith(f".{name}"):
         return False
-    if written in (value_label(value), canonical(value)):
-        return True
     try:
+        if written in (value_label(value), canonical_json(value)):
+            return True
         return not isinstance(value, bool) and isinstance(value, (int, float)) and float(written) == value
     except ValueError:
         return False
 
 
-def _starts(run: Named, name: str) -> bool:
-    return run.run_id.startswith(name)
-
-
-def _no_run(runs: Sequence[Named], name: str) -> UserError:
+def _no_run(runs: Sequence[R], name: str) -> UserError:
     guess = nearest(name, [text for run in runs for text in (run.run_id, run.variant)])
-    hint = f"\n    did you mean: {guess}" if guess else ""
-    what = f"no run {name!r} among {len(runs)}\n    allowed: {RUN_SYNTAX}{hint}"
-    return UserError(what, next_command="runner expand CONFIG, which lists them")
+    problem = Problem(f"no run {name!r} among {len(runs)}", allowed=RUN_SYNTAX, nearest=guess)
+    return UserError(str(problem), next_command="runner expand CONFIG, which lists them")

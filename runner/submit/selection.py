@@ -30,7 +30,7 @@ def experiment_directory(name: str | None, root: Path) -> ExperimentDir:
 def _name_in(config: Path) -> str:
     """The name in an experiment file; other files of an experiment's directory hold such a key too."""
     from runner.config import yaml_source
-    from runner.config.extends import read_extended
+    from runner.config.experiment_file import read_extended
 
     content = read_extended(config).value if config.suffix in yaml_source.SUFFIXES else {"run_id": None}
     if "run_id" in content:
@@ -40,8 +40,7 @@ def _name_in(config: Path) -> str:
         )
     name = content.get("experiment")
     if not isinstance(name, str):
-        problem = Problem(f"found {name!r}", "experiment", str(config), allowed="the name of the experiment")
-        raise ConfigError([problem])
+        raise ConfigError([Problem(f"found {name!r}", "experiment", str(config), allowed="the name of the experiment")])
     return name
 
 
@@ -64,25 +63,24 @@ def _under_root(name: str, root: Path) -> ExperimentDir:
     except ValueError as error:
         raise UserError(f"experiment: {error}") from None
     known = sorted(path.parent.name for path in root.glob(f"*/{ExperimentDir.manifest.name}"))
-    guess = nearest(name, known)
     raise UserError(
-        f"no experiment {name!r} under {root}\n    there are: {', '.join(known) or 'none'}"
-        + (f"\n    did you mean: {guess}" if guess else ""),
+        str(
+            Problem(
+                f"no experiment {name!r} under {root}\n    there are: {', '.join(known) or 'none'}",
+                nearest=nearest(name, known),
+            )
+        ),
         next_command="runner submit CONFIG",
     )
 
 
 def _latest(root: Path) -> ExperimentDir:
     """The experiment that was submitted last."""
-    found = [ExperimentDir(path.parent) for path in root.glob(f"*/{ExperimentDir.manifest.name}")]
-    if not found:
+    experiments = [ExperimentDir(path.parent) for path in root.glob(f"*/{ExperimentDir.manifest.name}")]
+    if not experiments:
         raise CommandFailed(
             f"no experiment under {root}: nothing was submitted there, or the root is another (--root, RUNNER_ROOT)",
             next_command="runner submit CONFIG",
         )
-    return max(found, key=_submitted)
-
-
-def _submitted(directory: ExperimentDir) -> float:
-    log = directory.submission_log
-    return (log if log.is_file() else directory.manifest).stat().st_mtime
+    logs = {each: each.submission_log if each.submission_log.is_file() else each.manifest for each in experiments}
+    return max(experiments, key=lambda directory: logs[directory].stat().st_mtime)

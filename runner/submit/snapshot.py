@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from runner.rundir.checkout import checkouts
-from runner.rundir.imported_code import code_of, files_of
+from runner.rundir.checkout import checkouts, code_of, files_of
 from runner.rundir.layout import ExperimentDir
 
 PACKAGES = ("runner", "jobs", "models", "analysis")
@@ -60,6 +59,6 @@ def _sources(task: str, code_path: Path) -> Iterator[tuple[str, Path]]:
 
 def _folder_of(package: str) -> Path:
     spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        raise RuntimeError(f"our package {package!r} cannot be found")
+    assert spec is not None
+    assert spec.origin is not None
     return Path(spec.origin).parent

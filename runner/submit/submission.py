@@ -5,41 +5,26 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runner.config.cluster import Cluster, SlurmCluster, has_secrets, worker_environment
-from runner.config.experiment import Array, Experiment, Resources
-from runner.config.quantities import human_seconds
+from runner.config.cluster import Cluster, Preparing, SlurmCluster, Supervisor, has_secrets, worker_environment
+from runner.config.experiment import Experiment, Resources
 from runner.errors import CommandFailed
 from runner.files import read_bytes, write_json, write_text
-from runner.matrix.expansion import Expansion, Run
+from runner.matrix.expansion import Expansion
 from runner.rundir import manifest
-from runner.rundir.cache_root import cache_root
+from runner.rundir.cache_root import cache_root, is_prepared
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.manifest import Origin as Origin
 from runner.slurm_commands import SlurmCommands
-from runner.submit import prepare_index, snapshot
+from runner.submit import snapshot
+from runner.submit.arrays import Arrays, within_limit
 from runner.submit.plan import Plan
 from runner.submit.run_files import take_back, write_runs
 from runner.submit.schedulers import limits, local, slurm
-
-WHOLE_MEMORY = (
-    "resources.memory is not set, and this site has no default: each array task gets all memory of a node, "
-    "so only one runs on it; write `resources: {memory: 8G}`"
-)
-HELPERS = 2  # jobs beside the arrays, for which a site's limit must leave room
-
-
-def array_tasks(runs: Sequence[Run], array: Array) -> list[list[str]]:
-    """The run ids of each array task, in the order in which they start."""
-    ids, size = [run.run_id for run in runs], array.side_by_side * array.in_turn
-    return [ids[start : start + size] for start in range(0, len(ids), size)]
-
-
-Arrays = list[tuple[Resources, list[list[str]]]]  # what an array task asks for, and the tasks of that class
 
 
 @dataclass(frozen=True)
@@ -110,32 +95,16 @@ def send(
     return Sent(jobs, len(ids), len(tasks), waiting)
 
 
-def _arrays(plan: Plan, experiment: Experiment) -> Arrays:
-    """The array tasks of each resource class."""
-    classes: dict[Resources, list[Run]] = {}
-    for run in plan.send:
-        classes.setdefault(plan.needs[run.run_id].resources, []).append(run)
-    found = []
-    for needed, runs in classes.items():
-        tasks = array_tasks(runs, experiment.array)
-        asked = experiment.array.of_task(needed, max(map(len, tasks)))
-        if asked.time and plan.limits.seconds:  # fewer runs start in a task, and the rest is sent again
-            asked = asked.model_copy(update={"time": min(asked.time, plan.limits.seconds)})
-        found.append((asked, tasks))
-    return found
-
-
 def origin_of(directory: ExperimentDir, sent: manifest.Submission, other_cluster: str | None = None) -> Origin:
     """Where a submission comes from, with the text of its cluster file where no other cluster takes its place.
 
     Raises CommandFailed where the record is damaged, its folder is gone, or its cluster file may not be read.
     """
     origin = sent.origin
-    if origin is None:
+    if origin is None or not os.path.isdir(origin.folder):
         what = f"{directory.submission_log}: the record of submission {sent.number} is damaged"
-        raise CommandFailed(what, next_command="runner submit CONFIG")
-    if not os.path.isdir(origin.folder):
-        what = f"{directory.path} was submitted from {origin.folder}, which is no folder any more"
+        if origin:
+            what = f"{directory.path} was submitted from {origin.folder}, which is no folder any more"
         raise CommandFailed(what, next_command="runner submit CONFIG")
     kept = directory.cluster_file(sent.number)
     if other_cluster or origin.cluster != kept.name:  # local, or the text of an older version
@@ -165,70 +134,48 @@ def settle_orphans(directory: ExperimentDir) -> list[str]:
         return []
     commands = SlurmCommands(open_chunks[-1][0].commands)
     elements = slurm.queue(commands, {sent.user for sent, _ in open_chunks})
-    told = []
+    settled = []
     for _, chunk in open_chunks:
-        jobs = {element.job_id for element in elements if element.comment == slurm.comment(chunk.token)}
-        for job in jobs:
-            if slurm.is_whole(_slurm_folder(directory, chunk.submission), job, chunk.count):
-                sent = {"event": "sent", "submission": chunk.submission, "token": chunk.token, "job_id": job}
-                manifest.log_submission(directory, sent)
-                told.append(f"took over Slurm array {job}, whose id an interrupted submission had not saved")
+        for job in {element.job_id for element in elements if element.comment == slurm.comment(chunk.token)}:
+            if slurm.is_whole(directory.slurm_logs(chunk.submission), job, chunk.count):
+                _log_sent(directory, chunk.submission, chunk.token, job)
+                settled.append(f"took over Slurm array {job}, whose id an interrupted submission had not saved")
             else:
                 slurm.cancel(commands, [job])
-                told.append(f"cancelled Slurm array {job}, which an interrupted submission had left without its files")
-    return told
+                settled.append(
+                    f"cancelled Slurm array {job}, which an interrupted submission had left without its files"
+                )
+    return settled
 
 
-def _slurm_folder(directory: ExperimentDir, number: int) -> Path:
-    return directory.slurm_logs(number).absolute()
+def _log_sent(directory: ExperimentDir, number: int, token: str, job: str) -> None:
+    manifest.log_submission(directory, {"event": "sent", "submission": number, "token": token, "job_id": job})
 
 
-def within_limit(plan: Plan, experiment: Experiment, cluster: Cluster) -> tuple[Arrays, int]:
-    """As many array tasks of `plan` as the site takes at once, and how many have to wait for a later submission.
-
-    The jobs beside them that prepare and supervise find room too.
-    """
-    arrays = _arrays(plan, experiment)
-    if not isinstance(cluster, SlurmCluster) or (most := limits.max_submit_jobs(cluster)) is None:
-        return arrays, 0
-    left = max(0, most - len(slurm.queue(SlurmCommands(cluster.commands))))
-    left = max(min(left, 1), left - HELPERS)
-    kept: Arrays = []
-    for resources, tasks in arrays:
-        kept.append((resources, tasks[:left]))
-        left -= len(kept[-1][1])
-    total = sum(len(tasks) for _, tasks in arrays)
-    return [(resources, tasks) for resources, tasks in kept if tasks], total - sum(len(tasks) for _, tasks in kept)
+def _log_sending(directory: ExperimentDir, number: int, first: int, count: int) -> str:
+    """Write down that an array is being sent; its token."""
+    token = secrets.token_hex(8)
+    sending = {"event": "sending", "submission": number, "token": token, "first": first, "count": count}
+    manifest.log_submission(directory, sending)
+    return token
 
 
-def environment(cluster: Cluster, resources: Resources, code: Path | None = None) -> dict[str, str]:
-    """What every worker is told through its environment; `code` is the snapshot that it runs."""
-    told = {"RUNNER_CACHE": str(cache_root(cluster.cache))}
-    told["RUNNER_SUBMITTED_AT"] = str(time.time())
+def environment(
+    cluster: Cluster, resources: Resources, code: Path | None = None, *, internet: bool = False
+) -> dict[str, str]:
+    """The variables that every worker gets. code: the snapshot that it runs. internet: its node has it."""
+    variables = {"RUNNER_CACHE": str(cache_root(cluster.cache)), "RUNNER_SUBMITTED_AT": str(time.time())}
     if code is not None:
-        told["PYTHONPATH"] = os.pathsep.join(p for p in (str(code), os.environ.get("PYTHONPATH", "")) if p)
+        variables["PYTHONPATH"] = os.pathsep.join(p for p in (str(code), os.environ.get("PYTHONPATH", "")) if p)
     if isinstance(cluster, SlurmCluster):
-        told["HF_HUB_OFFLINE"] = "1"  # compute nodes have no internet
-        if cluster.scratch:
-            told["RUNNER_SCRATCH"] = cluster.scratch  # its variables are those of the node
-        told |= SlurmCommands(cluster.commands).told()
-        told["RUNNER_REQUEUE"] = "1" if cluster.requeue else "0"
-        told["RUNNER_SIGNAL_DELAY_S"] = str(cluster.signal_seconds)
-        told["RUNNER_TIME_LIMIT_S"] = str(slurm.time_limit_minutes(resources) * 60)
-    return told
-
-
-def warnings(cluster: SlurmCluster, resources: Resources) -> list[str]:
-    """What is allowed, and seldom meant. resources: of an array task."""
-    lines = [f"warning: {WHOLE_MEMORY}"] if limits.takes_whole_memory(resources, cluster) else []
-    limit = slurm.time_limit_minutes(resources) * 60
-    if not limit or 2 * cluster.signal_seconds < limit:
-        return lines
-    return [
-        *lines,
-        f"warning: signal_seconds is {cluster.signal_seconds} of a time limit of {human_seconds(limit)}: each run is "
-        f"asked to stop at most {max(0, limit - cluster.signal_seconds)} s after its start",
-    ]
+        variables |= SlurmCommands(cluster.commands).as_environment() | {
+            "RUNNER_REQUEUE": "1" if cluster.requeue else "0",
+            "RUNNER_SIGNAL_DELAY_S": str(cluster.signal_seconds),
+            "RUNNER_TIME_LIMIT_S": str(slurm.time_limit_minutes(resources) * 60),
+            **({} if internet else {"HF_HUB_OFFLINE": "1"}),
+            **({"RUNNER_SCRATCH": cluster.scratch} if cluster.scratch else {}),  # its variables are those of the node
+        }
+    return variables
 
 
 def _send_local(
@@ -236,12 +183,10 @@ def _send_local(
 ) -> list[str]:
     array = experiment.array
     count = local.parallel(cluster.max_parallel, experiment.resources.cpus * array.side_by_side, array.max_parallel)
-    token = secrets.token_hex(8)
-    chunk = {"submission": number, "token": token, "first": 0, "count": tasks}
-    manifest.log_submission(directory, {"event": "sending", **chunk})
-    told = worker_environment(cluster, environment(cluster, experiment.resources, code))
-    pid = local.start(directory, number, count, told)
-    manifest.log_submission(directory, {"event": "sent", "submission": number, "token": token, "job_id": pid})
+    token = _log_sending(directory, number, 0, tasks)
+    variables = worker_environment(cluster, environment(cluster, experiment.resources, code))
+    pid = local.start(directory, number, count, variables)
+    _log_sent(directory, number, token, pid)
     return [pid]
 
 
@@ -262,28 +207,23 @@ def _send_slurm(
     jobs: list[str] = []
     first = 0
     for resources, part in chunks:
-        token = secrets.token_hex(8)
-        told = environment(cluster, resources, code)
-        if preparing:
-            told["RUNNER_CACHE_READ_ONLY"] = "1"
-        params = slurm.parameters(experiment.experiment, token, resources, experiment.array, cluster, told)
+        variables = environment(cluster, resources, code) | ({"RUNNER_CACHE_READ_ONLY": "1"} if preparing else {})
+        token = _log_sending(directory, number, first, len(part))
+        params = slurm.parameters(experiment.experiment, token, resources, experiment.array, cluster, variables)
         depends = [f"afterok:{preparing}"] if preparing else []
         if jobs and experiment.array.max_parallel:  # the limit holds over all chunks only when they take turns
             depends.append(f"afterany:{jobs[-1]}")
         if depends:
             params["dependency"] = ",".join(depends)
             params["additional_parameters"]["kill-on-invalid-dep"] = "yes"  # else it waits for ever
-        sending = {"event": "sending", "submission": number, "token": token, "first": first, "count": len(part)}
-        manifest.log_submission(directory, sending)
-        runs = directory.path.absolute() / directory.runs.name
         packing = (experiment.array.side_by_side, experiment.array.in_turn > 1)
+        runs = directory.runs.absolute()
         callables = [workers.task(tuple(str(runs / run_id) for run_id in task), *packing) for task in part]
         try:
-            job_id = slurm.send(_slurm_folder(directory, number), callables, params, cluster)
+            jobs.append(slurm.send(directory.slurm_logs(number).absolute(), callables, params, cluster))
         except CommandFailed as error:
             raise _in_part(error, jobs, preparing, SlurmCommands(cluster.commands)) from None
-        manifest.log_submission(directory, {"event": "sent", "submission": number, "token": token, "job_id": job_id})
-        jobs.append(job_id)
+        _log_sent(directory, number, token, jobs[-1])
         first += len(part)
     return jobs
 
@@ -315,17 +255,33 @@ def _send_preparation(
     """Send the job that fills the caches, where the site wants one and they were not filled before; its id."""
     root = cache_root(cluster.cache)
     run_ids = {run_id for _, tasks in arrays for task in tasks for run_id in task}
-    if cluster.prepare is None or prepare_index.covers(root, experiment.experiment, run_ids):
+    if cluster.prepare is None or is_prepared(root, experiment.experiment, run_ids):
         return None
-    asked = cluster.prepare
-    resources = Resources.of_job(asked.time, cpus=asked.cpus, memory=asked.memory, partition=asked.partition)
-    told = environment(cluster, resources, code)
-    if asked.internet:
-        del told["HF_HUB_OFFLINE"]
-    name = f"{experiment.experiment}-prepare"
-    params = slurm.parameters(name, f"prepare-{number}", resources, None, cluster, told)
-    path = directory.path.absolute()
-    work = workers.prepare(str(path), number)
-    job = slurm.send(ExperimentDir(path).submission(number) / "prepare", [work], params, cluster)
+    work = workers.prepare(str(directory.path.absolute()), number)
+    job = send_job(directory, number, "prepare", work, cluster.prepare, cluster, code)
     manifest.log_submission(directory, {"event": "preparing", "submission": number, "job_id": job})
     return job
+
+
+def send_job(
+    directory: ExperimentDir,
+    number: int,
+    role: str,
+    work: Callable[[], Any],
+    asked: Preparing | Supervisor,
+    cluster: SlurmCluster,
+    code: Path | None = None,
+    options: dict[str, Any] | None = None,
+    further: dict[str, Any] | None = None,
+) -> str:
+    """Send one job of ours beside the arrays of submission `number`, which prepares or supervises; its id.
+
+    options: of submitit. further: options of sbatch.
+    """
+    resources = Resources.of_job(asked.time, **asked.model_dump(include={"cpus", "memory", "partition"}))
+    variables = environment(cluster, resources, code, internet=isinstance(asked, Preparing) and asked.internet)
+    params = slurm.parameters(
+        f"{directory.path.name}-{role}", f"{role}-{number}", resources, None, cluster, variables
+    ) | (options or {})
+    params["additional_parameters"] |= further or {}
+    return slurm.send(directory.submission(number).absolute() / role, [work], params, cluster)

@@ -11,7 +11,7 @@ from runner.rundir.attempts import log_tail, memory_kill, read_attempts
 from runner.rundir.failures import Failure, Kind
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.ledger import dropped_runs
-from runner.rundir.states import RunState, Signs, read_signs, state_of
+from runner.rundir.states import RunFiles, RunState, read_run_files, state_of
 from runner.submit.scheduler_snapshot import Queue, Sending, look
 from runner.submit.schedulers import slurm
 
@@ -25,18 +25,21 @@ def survey(
     """
     now = time.time() if now is None else now
     runs = os.fspath(directory.runs)
-    signs = {run_id: read_signs(f"{runs}/{run_id}") for run_id in run_ids}
-    unfinished = {run_id for run_id, its in signs.items() if its.result is None}
-    queue = look(directory, unfinished, signs)
+    run_files = {run_id: read_run_files(f"{runs}/{run_id}") for run_id in run_ids}
+    unfinished = {run_id for run_id, files in run_files.items() if files.result is None}
+    queue = look(directory, unfinished, run_files)
     for run_id in unfinished - queue.places.keys():
-        signs[run_id] = read_signs(f"{runs}/{run_id}")
+        run_files[run_id] = read_run_files(f"{runs}/{run_id}")
     ended = dropped_runs(directory)
-    states = {run_id: _surveyed(directory, run_id, its, queue, now, ended.get(run_id)) for run_id, its in signs.items()}
-    _ask_accounting(states, signs, queue)
+    states = {
+        run_id: _surveyed(directory, run_id, files, queue, now, ended.get(run_id))
+        for run_id, files in run_files.items()
+    }
+    _ask_accounting(states, run_files, queue)
     return states, queue
 
 
-def _ask_accounting(states: dict[str, RunState], signs: Mapping[str, Signs], queue: Queue) -> None:
+def _ask_accounting(states: dict[str, RunState], run_files: Mapping[str, RunFiles], queue: Queue) -> None:
     """Mark the runs that Slurm ended for their memory, and those that were taken from its queue before their start.
 
     The accounting does not record the latter. They are not marked where slurmctld was started after they were sent,
@@ -49,7 +52,7 @@ def _ask_accounting(states: dict[str, RunState], signs: Mapping[str, Signs], que
         if state.retried
         if (sending := queue.last.get(run_id)) and (log := sending.log)
     }
-    taken = [run_id for run_id in elements if _was_taken_from_queue(queue.last[run_id], signs[run_id].failure)]
+    taken = [run_id for run_id in elements if _was_taken_from_queue(queue.last[run_id], run_files[run_id].failure)]
     unknown = {run_id for run_id in elements if states[run_id].kind == Kind.NODE_FAILURE and states[run_id].attempt}
     if queue.unanswered or not (taken or unknown):
         return
@@ -67,22 +70,19 @@ def _ask_accounting(states: dict[str, RunState], signs: Mapping[str, Signs], que
 
 
 def _surveyed(
-    directory: ExperimentDir, run_id: str, signs: Signs, queue: Queue, now: float, dropped: str | None
+    directory: ExperimentDir, run_id: str, files: RunFiles, queue: Queue, now: float, dropped: str | None
 ) -> RunState:
     """The state of one run of many, for which Slurm's own logs are read where its files do not tell enough."""
-    if signs.result is not None:
-        return state_of(signs, None, now)
+    if files.result is not None:
+        return state_of(files, None, now)
     sending = queue.last.get(run_id)
     unasked = sending.time if queue.unanswered and sending and sending.remote else None
     sent, place = run_id in queue.sent, queue.places.get(run_id)
-    state = state_of(signs, place, now, sent=sent, unasked=unasked, dropped=dropped)
-    if state.state != "lost":
-        return state
-    run = directory.run(run_id)
-    last = read_attempts(run)[-1:]
-    if last and (line := memory_kill(run, last[0].number, last[0].job_id)):
-        what = f"its process is gone; Slurm ended it for its memory: {line}"
-        return replace(state, kind=Kind.OUT_OF_MEMORY, message=what)
+    state = state_of(files, place, now, sent=sent, unasked=unasked, dropped=dropped)
+    for last in read_attempts(directory.run(run_id))[-1:] if state.state == "lost" else ():
+        if line := memory_kill(directory.run(run_id), last.number, last.job_id):
+            what = f"its process is gone; Slurm ended it for its memory: {line}"
+            return replace(state, kind=Kind.OUT_OF_MEMORY, message=what)
     return state
 
 

@@ -13,7 +13,7 @@ import runner.cli
 from benchmarks.page import filled
 from docs.generate import commands, cost, keys, starters
 from docs.generate.reference import DOCS, pages, schemas
-from runner.commands.schema import cluster_schema, experiment_schema
+from runner.commands.init import cluster_schema, experiment_schema
 from runner.config.experiment import Experiment
 from runner.config.field_comments import comments
 from runner.config.yaml_source import PlainLoader

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.search_replay import HEADER, Table, read, replay, report, synthetic
 from jobs.launch import python_path
-from runner.config.search import Search
+from runner.config.experiment import Search
 from tiny_search import runner, stage
 
 ROOT = Path(__file__).parents[2]

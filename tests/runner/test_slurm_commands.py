@@ -13,8 +13,9 @@ from runner.commands.doctor import examine
 from runner.config.cluster import SlurmCluster
 from runner.config.experiment import Resources
 from runner.slurm_commands import SlurmCommands, choices, clean, from_the_shell
+from runner.submit.arrays import warnings
 from runner.submit.schedulers import limits, slurm
-from runner.submit.submission import environment, warnings
+from runner.submit.submission import environment
 from test_single_definitions import modules
 
 JOB = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_MEM_PER_NODE": "4096", "SLURM_MEM_PER_CPU": "1",

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 import analysis.cli
-from runner.commands.progress import Progress, epochs
 from runner.commands.status import Status, take
+from runner.commands.watch import Progress, epochs
 from runner.rundir.layout import ExperimentDir
 from runner.terminal import quiet_first
 from runner_main import run

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from jobs.launch import CODE_ROOT
 from runner.files import read_mapping, write_json
-from runner.rundir.imported_code import code_of
+from runner.rundir.checkout import code_of
 from runner.rundir.layout import RunDir
 
 _INTERPRETER = re.compile(r"(python|pypy|bash|sh)[\d.]*")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import getpass
 import os
 import re
+from itertools import chain
 
-from runner.config import quantities
 from runner.config.cluster import SlurmCluster
 from runner.config.experiment import Resources
-from runner.config.quantities import human_seconds
-from runner.errors import CommandFailed, UserError, nearest
+from runner.config.quantities import human_seconds, seconds
+from runner.errors import CommandFailed, Problem, UserError, nearest
 from runner.slurm_commands import SlurmCommands, choices
-from runner.submit.retry import Limits
+from runner.submit.plan import Limits
 from runner.submit.schedulers.slurm import given
 
 DEFAULT_MAX_ARRAY_SIZE = 1001  # Slurm's own
@@ -22,10 +22,7 @@ def max_array_size(cluster: SlurmCluster) -> int:
     """How many array tasks one array may have, from the site file or else from Slurm itself."""
     if cluster.max_array_size:
         return cluster.max_array_size
-    match = re.search(
-        r"^MaxArraySize\s*=\s*(\d+)", SlurmCommands(cluster.commands).call("scontrol", "show", "config"), re.MULTILINE
-    )
-    return int(match[1]) if match else DEFAULT_MAX_ARRAY_SIZE
+    return int(SlurmCommands(cluster.commands).setting("MaxArraySize") or DEFAULT_MAX_ARRAY_SIZE)
 
 
 def max_submit_jobs(cluster: SlurmCluster) -> int | None:
@@ -35,12 +32,7 @@ def max_submit_jobs(cluster: SlurmCluster) -> int | None:
     """
     if cluster.max_submit_jobs:
         return cluster.max_submit_jobs
-    enforced = re.search(
-        r"^AccountingStorageEnforce\s*=\s*(\S+)",
-        SlurmCommands(cluster.commands).call("scontrol", "show", "config"),
-        re.MULTILINE,
-    )
-    if enforced is None or "limits" not in enforced[1]:
+    if "limits" not in SlurmCommands(cluster.commands).setting("AccountingStorageEnforce"):
         return None
     try:
         return _from_accounting(cluster)
@@ -52,26 +44,19 @@ def _from_accounting(cluster: SlurmCluster) -> int | None:
     fields = "defaultaccount,account,partition,maxsubmit,defaultqos"
     commands = SlurmCommands(cluster.commands)
     shell = choices(os.environ, given(cluster, Resources()))
-    rows = _table(commands, ["show", "user", "withassoc", f"name={getpass.getuser()}", f"format={fields}"])
-    found = []
-    for default, account, partition, most, usual_qos in rows:
-        if account != (cluster.account or shell.get("account") or default) or partition not in (
-            "",
-            cluster.partition or shell.get("partition"),
-        ):
-            continue
-        found.append(most)
-        qos = cluster.qos or shell.get("qos") or usual_qos
-        if qos:
-            found += [
-                cell
-                for row in _table(commands, ["show", "qos", f"name={qos}", "format=maxsubmitpu,maxsubmitpa"])
-                for cell in row
-            ]
-    return min((int(most) for most in found if most.isdigit()), default=None)
+    own = {key: getattr(cluster, key) or shell.get(key) for key in ("account", "partition", "qos")}
+    limits = []
+    for default, account, partition, most, usual_qos in _table(
+        commands, "show", "user", "withassoc", f"name={getpass.getuser()}", f"format={fields}"
+    ):
+        if account == (own["account"] or default) and partition in ("", own["partition"]):
+            limits.append(most)
+            if qos := own["qos"] or usual_qos:
+                limits += chain(*_table(commands, "show", "qos", f"name={qos}", "format=maxsubmitpu,maxsubmitpa"))
+    return min((int(most) for most in limits if most.isdigit()), default=None)
 
 
-def _table(commands: SlurmCommands, words: list[str]) -> list[list[str]]:
+def _table(commands: SlurmCommands, *words: str) -> list[list[str]]:
     output = commands.call("sacctmgr", "--noheader", "--parsable2", "--readonly", *words)
     return [line.split("|") for line in output.splitlines() if line]
 
@@ -81,22 +66,19 @@ def limits(resources: Resources, cluster: SlurmCluster) -> Limits:
 
     Raises UserError where Slurm has no such partition.
     """
-    shown = SlurmCommands(cluster.commands).call("scontrol", "--oneliner", "show", "partition")
-    partitions = {}
-    for line in shown.splitlines():
-        facts = dict(re.findall(r"(\w+)=(\S+)", line))
-        partitions[facts.get("PartitionName", "")] = facts
+    records = SlurmCommands(cluster.commands).records("partition")
+    partitions = {facts.get("PartitionName", ""): facts for facts in records}
     wanted = _partition(resources, cluster)
     names = wanted.split(",") if wanted else [n for n, facts in partitions.items() if facts.get("Default") == "YES"]
-    for name in names:
-        if name not in partitions:
-            raise UserError(_no_partition(name, list(partitions)))
+    if unknown := [name for name in names if name not in partitions]:
+        what, known = f"Slurm has no partition {unknown[0]!r}", ", ".join(partitions) or "none"
+        raise UserError(str(Problem(what, allowed=known, nearest=nearest(unknown[0], partitions))))
     times = [partitions[name].get("MaxTime", "UNLIMITED") for name in names]
     memories = [partitions[name].get("MaxMemPerNode", "UNLIMITED") for name in names]
     timed = times and not {"UNLIMITED", "INFINITE"} & set(times)
     bounded = memories and all(memory.isdigit() for memory in memories)
     return Limits(
-        seconds=max(quantities.seconds(time) for time in times) if timed else None,
+        seconds=max(seconds(time) for time in times) if timed else None,
         mebibytes=max(int(memory) for memory in memories) if bounded else None,
         cpus=_most_cpus(set(names), cluster),
     )
@@ -104,8 +86,7 @@ def limits(resources: Resources, cluster: SlurmCluster) -> Limits:
 
 def _most_cpus(partitions: set[str], cluster: SlurmCluster) -> int | None:
     """The CPUs of the largest node of `partitions`; None where Slurm shows none."""
-    shown = SlurmCommands(cluster.commands).call("scontrol", "--oneliner", "show", "node")
-    nodes = [dict(re.findall(r"(\w+)=(\S+)", line)) for line in shown.splitlines()]
+    nodes = SlurmCommands(cluster.commands).records("node")
     inside = [facts for facts in nodes if partitions & set(facts.get("Partitions", "").split(","))]
     return max((int(facts["CPUTot"]) for facts in inside if facts.get("CPUTot", "").isdigit()), default=None)
 
@@ -124,8 +105,8 @@ def beyond(limits: Limits, resources: Resources, side_by_side: int, cluster: Slu
     times = f" × {side_by_side} (array.side_by_side)" if side_by_side > 1 else ""
     asked_time, memory, mistakes = resources.time or 0, resources.memory or 0, {}
     if limits.seconds is not None and asked_time > limits.seconds:
-        allowed = human_seconds(limits.seconds)
-        mistakes["time"] = f"found {human_seconds(asked_time)}, and {where} allows {allowed}"
+        asked, allowed = human_seconds(asked_time), human_seconds(limits.seconds)
+        mistakes["time"] = f"found {asked}, and {where} allows {allowed}"
     if limits.mebibytes is not None and memory * side_by_side > limits.mebibytes:
         mistakes["memory"] = f"found {memory} MiB{times}, and {where} allows {limits.mebibytes} MiB a node"
     if limits.cpus is not None and resources.cpus * side_by_side > limits.cpus:
@@ -147,9 +128,3 @@ def takes_whole_memory(resources: Resources, cluster: SlurmCluster) -> bool:
     shown = [line for line in config if line.startswith("DefMem")]
     shown += [line for line in partitions if any(words in line for words in chosen)]
     return not any(re.search(r"\bDefMemPer(?:CPU|GPU|Node)\s*=\s*\d", line) for line in shown)
-
-
-def _no_partition(name: str, known: list[str]) -> str:
-    guess = nearest(name, known)
-    hint = f"\n    did you mean: {guess}" if guess else ""
-    return f"Slurm has no partition {name!r}\n    allowed: {', '.join(known) or 'none'}{hint}"

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from runner.errors import CommandFailed
 from runner.files import content, open_to_append
@@ -59,11 +58,8 @@ def start(directory: ExperimentDir, number: int, max_parallel: int, environment:
         time.sleep(0.02)
     process.kill()
     process.wait()
-    raise CommandFailed(f"the pool of processes did not start; its log is {log}:\n{_tail(log)}")
-
-
-def _tail(path: Path) -> str:
-    return "\n".join(content(path).decode(errors="replace").splitlines()[-5:])
+    last = "\n".join(content(log).decode(errors="replace").splitlines()[-5:])
+    raise CommandFailed(f"the pool of processes did not start; its log is {log}:\n{last}")
 
 
 def report(directory: ExperimentDir, number: int) -> PoolState | None:

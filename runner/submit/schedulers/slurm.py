@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ if TYPE_CHECKING:  # their schemas take a while to import, and `runner status` n
     from runner.config.cluster import SlurmCluster
     from runner.config.experiment import Array, Resources
 
+_ROW = "%F|%K|%T|%S|%r|%k"  # of squeue
 PENDING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
 
 
@@ -40,28 +40,21 @@ class Element:
 def queue(commands: SlurmCommands, users: Iterable[int] = ()) -> list[Element]:
     """Every element of the jobs of `users` (ids; none: of this user) that Slurm still knows, with one squeue."""
     whose = f"--user={','.join(map(str, sorted(users)))}" if users else "--me"
-    output = commands.call("squeue", whose, "-r", "-h", "-o", "%F|%K|%T|%S|%r|%k")
-    elements = []
-    for line in output.splitlines():
-        fields = line.strip().split("|", 5)
-        if len(fields) < 6:  # the rest of a comment with line breaks, of a job that is not ours
-            continue
-        job_id, index, state, start, reason, comment = fields
-        number, since = (int(text) if text.isdigit() else 0 for text in (index, start))
-        elements.append(Element(job_id, number, state, comment, reason, float(since)))
-    return elements
+    rows = [line.strip().split("|", 5) for line in commands.call("squeue", whose, "-r", "-h", "-o", _ROW).splitlines()]
+    return [
+        Element(job_id, _whole_number(index), state, comment, reason, _whole_number(start))
+        for job_id, index, state, start, reason, comment in (row for row in rows if len(row) == 6)
+    ]  # a shorter row is the rest of a comment with line breaks, of a job that is not ours
 
 
-def hides_others(commands: SlurmCommands) -> bool:
-    """Whether the site shows nobody the jobs of other users."""
-    shown = re.search(r"^PrivateData\s*=\s*(\S+)", commands.call("scontrol", "show", "config"), re.MULTILINE)
-    return shown is not None and "jobs" in shown[1].split(",")
+def _whole_number(text: str) -> int:
+    return int(text) if text.isdigit() else 0
 
 
 def boot_time(commands: SlurmCommands) -> float:
     """Unix seconds since when slurmctld works; one that dies may lose what it had taken just before. 0: not told."""
-    shown = re.search(r"^BOOT_TIME\s*=\s*(\S+)", commands.call("scontrol", "show", "config"), re.MULTILINE)
-    return datetime.fromisoformat(shown[1]).timestamp() if shown else 0.0
+    shown = commands.setting("BOOT_TIME")
+    return datetime.fromisoformat(shown).timestamp() if shown else 0.0
 
 
 def accounting(commands: SlurmCommands, job_ids: Collection[str]) -> dict[str, str]:
@@ -75,7 +68,7 @@ def accounting(commands: SlurmCommands, job_ids: Collection[str]) -> dict[str, s
 
 
 def cancel(commands: SlurmCommands, job_ids: list[str]) -> None:
-    """scancel jobs, arrays (`12`) or elements (`12_3`), many a call."""
+    """scancel jobs, arrays (`12`) or elements (`12_3`), many per call."""
     for start in range(0, len(job_ids), 200):
         commands.call("scancel", *job_ids[start : start + 200])
 
@@ -108,8 +101,7 @@ def parameters(
     further: dict[str, Any] = {key: value for key, value in cluster.sbatch.items() if value is not False}
     further["requeue" if cluster.requeue else "no-requeue"] = True
     if resources.gpus and cluster.gpus_option == "gres":
-        own = f"gpu:{resources.gpus}"
-        further["gres"] = f"{own},{further['gres']}" if further.get("gres") else own
+        further["gres"] = ",".join(filter(None, (f"gpu:{resources.gpus}", further.get("gres"))))
     chosen: dict[str, Any] = {
         "job_name": name,
         "comment": comment(token),
@@ -148,8 +140,8 @@ def log(folder: Path, job_id: str, index: int, count: int) -> Path:
 
 def given(cluster: SlurmCluster, resources: Resources) -> set[str]:
     """The keys that decide what sbatch is told, over which no variable of the shell counts."""
-    keys = {key for key in ("account", "qos", "partition") if getattr(cluster, key)}
-    return keys | set(cluster.sbatch) | ({"partition"} if resources.partition else set())
+    chosen = {"account": cluster.account, "qos": cluster.qos, "partition": cluster.partition or resources.partition}
+    return {key for key, value in chosen.items() if value} | set(cluster.sbatch)
 
 
 def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], cluster: SlurmCluster) -> str:
@@ -186,7 +178,7 @@ def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], c
     options = {key for key in ("account", "qos", "partition") if key in params} | set(params["additional_parameters"])
     try:
         with (
-            _environment(clean(os.environ, options)),
+            patch.dict(os.environ, clean(os.environ, options), clear=True),  # a job inherits that of sbatch
             contextlib.redirect_stderr(io.StringIO()),
             patch.object(of_submitit, "SlurmExecutor", Executor),  # for an array it makes one of its own
             patch.object(utils, "cloudpickle_dump", _dump_for_us(utils.cloudpickle_dump)),
@@ -196,19 +188,6 @@ def send(folder: Path, tasks: list[Callable[[], Any]], params: dict[str, Any], c
     except (RuntimeError, subprocess.CalledProcessError) as error:  # submitit's FailedSubmissionError among them
         raise _refused(str(error)) from None
     return str(jobs[0].job_id).partition("_")[0]
-
-
-@contextlib.contextmanager
-def _environment(environ: dict[str, str]) -> Iterator[None]:
-    """submitit takes no environment for its sbatch, and a job inherits that of sbatch."""
-    before = dict(os.environ)
-    os.environ.clear()
-    os.environ.update(environ)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def _dump_for_us(dump: Callable[[Any, Path], None]) -> Callable[[Any, Path], None]:
@@ -243,7 +222,6 @@ _ABOUT = {
 
 def _refused(text: str) -> CommandFailed:
     lines = [line.strip().removeprefix("sbatch: ").removeprefix("error: ") for line in text.strip().splitlines()]
-    said = [line for line in lines if not line.startswith("Try ")][-3:]
-    about = next((what for words, what in _ABOUT.items() if words in " ".join(said)), None)
-    hint = f"\n    see {about}" if about else ""
-    return CommandFailed(f"sbatch refused the array: {'; '.join(said)}{hint}")
+    reasons = [line for line in lines if not line.startswith("Try ")][-3:]
+    hint = next((f"\n    see {what}" for words, what in _ABOUT.items() if words in " ".join(reasons)), "")
+    return CommandFailed(f"sbatch refused the array: {'; '.join(reasons)}{hint}")

@@ -19,7 +19,7 @@ from analysis_command import analysis_command
 from experiment_factory import Plan, PlannedVariant, write_experiment
 from jobs.tasks.sentiment.task import QUANTITIES as DECLARED
 from runner.commands.loading import load
-from runner.health.declared import declared_findings
+from runner.health.judgement import declared_findings
 from runner.health.quantities import as_data
 from runner.health.thresholds import overridden
 from runner.rundir.layout import ExperimentDir

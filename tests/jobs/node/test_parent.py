@@ -333,7 +333,7 @@ def test_requeued_task_waits_for_its_dying_former_self(tmp_path: Path) -> None:
 
 def test_run_held_on_another_machine_is_taken_over_once_its_heartbeat_stays_away(tmp_path: Path) -> None:
     directory = write_run(tmp_path / "exp")
-    holder = {**Holder.here(None).__dict__, "machine": "another", "host": "other"}
+    holder = {**Holder.of_this_process(None).__dict__, "machine": "another", "host": "other"}
     write_json(directory.claim, holder)
     begun = time.monotonic()
     assert run_parent(directory).returncode == 0
@@ -343,7 +343,7 @@ def test_run_held_on_another_machine_is_taken_over_once_its_heartbeat_stays_away
 
 def test_run_held_on_another_machine_is_left_when_it_beats(tmp_path: Path) -> None:
     directory = write_run(tmp_path / "exp")
-    holder = {**Holder.here(None).__dict__, "machine": "another", "host": "other", "pid": 4711}
+    holder = {**Holder.of_this_process(None).__dict__, "machine": "another", "host": "other", "pid": 4711}
     write_json(directory.claim, holder)
     parent = start_parent(directory)
     assert "waiting to see" in parent.stdout.readline()
@@ -358,7 +358,7 @@ def test_run_that_lost_its_directory_is_ended_and_writes_nothing(tmp_path: Path)
     directory = write_run(tmp_path / "exp", train={"epochs": 1000, "epoch_seconds": 0.05})
     parent = start_parent(directory)
     running_epoch(directory, 2)
-    thief = {**Holder.here(None).__dict__, "machine": "another", "host": "other"}
+    thief = {**Holder.of_this_process(None).__dict__, "machine": "another", "host": "other"}
     write_json(directory.claim, thief)
     output, _ = parent.communicate(timeout=20)
     assert "taken over by another process; nothing written" in output

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.config import experiment
+from runner.config import experiment_file
 from runner.files import read_json, read_json_lines
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.processes import start_time
@@ -37,7 +37,7 @@ def test_promoted_variants_meet_the_axes_of_the_template_and_say_where_they_come
     assert runner("submit", funnel(tmp_path), "--wait", root=tmp_path).returncode == 0
     done = runner("promote", "one", root=tmp_path)
     assert done.returncode == 0, done.stderr
-    written = experiment.load(tmp_path / "two" / "experiment.yaml").experiment
+    written = experiment_file.load(tmp_path / "two" / "experiment.yaml").experiment
     assert list(written.matrix.named) == [
         "epochs-1--epoch_seconds-0.0",
         "epochs-1--epoch_seconds-0.01",
@@ -111,7 +111,7 @@ def test_unknown_kind_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
     runner("submit", stage(tmp_path, "one"), "--wait", root=tmp_path)
     refused = runner("resubmit", "one", "--kind", "timeuot", root=tmp_path)
     assert refused.returncode == 2
-    assert "did you mean timeout?" in refused.stderr
+    assert "did you mean: timeout" in refused.stderr
 
 
 @pytest.mark.slurm

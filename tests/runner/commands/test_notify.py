@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.commands.notify import notify
+from runner.commands.supervise import notify
 from runner.config.experiment import Notify
 from runner.files import read_json_lines
 from runner.rundir.layout import ExperimentDir

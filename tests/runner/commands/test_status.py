@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from runner.commands.status import lines, take
-from runner.config.experiment import load
+from runner.config.experiment_file import load
 from runner.files import write_json
 from runner.matrix.expansion import expand
 from runner.rundir import manifest

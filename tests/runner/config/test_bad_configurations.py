@@ -19,7 +19,7 @@ from jobs.tasks.crystal.data import folder, records, table
 from runner import files
 from runner.config import cluster, yaml_source
 from runner.config.experiment import Experiment
-from runner.config.overrides import override
+from runner.config.experiment_file import override
 from runner.errors import UserError
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir, RunDir

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.config.experiment import Experiment, ExperimentFile, checked_name, examine, load
+from runner.config.experiment import Experiment, checked_name
+from runner.config.experiment_file import ExperimentFile, examine, load
 from runner.errors import ConfigError
 
 Reader = Callable[..., ExperimentFile]

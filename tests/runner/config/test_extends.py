@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.config.experiment import load
+from runner.config.experiment_file import load
 from runner.config.yaml_source import parse
 from runner.errors import ConfigError
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from runner.errors import ConfigError
-from runner.health.findings import merged, number, worst
+from runner.health.findings import DISAGREE, merged, number, worst
 from runner.health.fusion import band, gate_findings, ratio_findings, text_scale_findings, weight_ratio
 from runner.health.judgement import (
     Ending,
@@ -27,7 +27,6 @@ from runner.health.training import (
     spike_findings,
     weak_findings,
 )
-from runner.health.verdicts import DISAGREE
 
 
 def rules(findings):

@@ -19,7 +19,7 @@ from runner.health.thresholds import DEFAULT
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.manifest import Origin
 from runner.rundir.run_config import RunConfig
-from runner.submit.retry import Needs
+from runner.submit.plan import RetryPlan
 from runner.submit.run_files import run_config
 from tiny_experiment import environment, parent_command, write_run
 
@@ -53,7 +53,7 @@ def test_a_run_is_judged_by_the_thresholds_of_its_experiment(tmp_path: Path) -> 
     (tmp_path / "small.yaml").write_text(CONFIG)
     expansion = load(tmp_path / "small.yaml", tmp_path).expansion
     origin = Origin([], "local", str(tmp_path))
-    written = run_config(expansion, expansion.runs[0], Needs(Resources()), origin).model_dump(mode="json")
+    written = run_config(expansion, expansion.runs[0], RetryPlan(Resources()), origin).model_dump(mode="json")
     found = RunConfig.model_validate(written).thresholds()
     assert (found.ratio_low, found.ratio_high, found.cosine_poor, found.contribution_bands) == (2, 12, 0.2, True)
     assert found.gate_suppressed == DEFAULT.gate_suppressed

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobs.tasks.crystal.schema import CrystalParams
-from runner.config.experiment import load
+from runner.config.experiment_file import load
 from runner.errors import ConfigError
 from runner.matrix.expansion import Run, expand
 

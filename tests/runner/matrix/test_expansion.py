@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from runner.config.experiment import examine as read
-from runner.config.experiment import load
-from runner.config.extends import merge
+from runner.config.dotted import merge
+from runner.config.experiment_file import examine as read
+from runner.config.experiment_file import load
 from runner.config.yaml_output import dump
 from runner.errors import ConfigError
 from runner.matrix.expansion import Expansion, Run, examine, expand

@@ -8,7 +8,7 @@ import pytest
 
 from jobs.tasks.command.schema import CommandParams
 from jobs.tasks.crystal.schema import CrystalParams
-from runner.config.experiment import load
+from runner.config.experiment_file import load
 from runner.errors import ConfigError
 from runner.matrix.expansion import Expansion, expand
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from runner.config.experiment import Matrix, load
+from runner.config.experiment import Matrix
+from runner.config.experiment_file import load
 from runner.config.yaml_source import parse
 from runner.errors import ConfigError, Problem
 from runner.matrix.points import MOST_RUNS, Point, axis_keys, matches, points

@@ -16,7 +16,7 @@ from runner.rundir.failures import Failure, Kind
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.run_config import RunConfig
 from runner.rundir.states import STATES
-from runner.submit.retry import Limits, needs
+from runner.submit.plan import Limits, retry_plan
 from runner.submit.survey import survey
 
 KILLED = "slurmstepd: error: StepId=12.0 exceeded memory limit (1024000 > 512000), being killed\n"
@@ -141,7 +141,7 @@ def test_what_the_accounting_calls_out_of_memory_gets_more_of_it(
     assert (state.state, state.kind) == ("lost", "out_of_memory")
     assert "Slurm's accounting says OUT_OF_MEMORY" in str(state.message)
     experiment = Experiment(experiment="e", task="crystal", params={}, resources={"memory": "1G"})  # type: ignore
-    needed = needs(directory.run("r"), {}, experiment, Limits(), None, Kind.OUT_OF_MEMORY)
+    needed = retry_plan(directory.run("r"), {}, experiment, Limits(), None, Kind.OUT_OF_MEMORY)
     assert needed.resources.memory == 1536
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from runner.files import read_json, write_json
-from runner.rundir.claim import Claim, Held, acquire
+from runner.rundir.claim import Claim, LockHolder, acquire
 from runner.rundir.layout import RunDir
 from runner.rundir.lock import Holder
 from runner.rundir.processes import start_time
@@ -31,7 +31,7 @@ from runner.rundir.lock import Holder
 directory = RunDir(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()
-claim = acquire(directory, Holder.here(None), 0.4)
+claim = acquire(directory, Holder.of_this_process(None), 0.4)
 print(claim.holder.token if isinstance(claim, Claim) else "held", flush=True)
 sys.stdin.readline()
 """
@@ -59,7 +59,7 @@ def race(directory: RunDir, count: int) -> list[str]:
 
 def elsewhere(**changes: object) -> Holder:
     """A holder on another machine."""
-    here = Holder.here(None)
+    here = Holder.of_this_process(None)
     return replace(here, host="other", machine="other-boot/pid:[1]", pid=4711, start_time="1", **changes)
 
 
@@ -77,16 +77,16 @@ def dead_process() -> tuple[int, str]:
 
 def test_second_claim_is_refused_and_names_the_holder(tmp_path: Path) -> None:
     directory = RunDir(tmp_path)
-    mine = acquire(directory, Holder.here("12_3"), INTERVAL)
+    mine = acquire(directory, Holder.of_this_process("12_3"), INTERVAL)
     assert isinstance(mine, Claim)
-    refused = acquire(directory, Holder.here(None), INTERVAL)
-    assert isinstance(refused, Held)
+    refused = acquire(directory, Holder.of_this_process(None), INTERVAL)
+    assert isinstance(refused, LockHolder)
     assert str(refused.holder) == f"process {os.getpid()} on {os.uname().nodename} (job 12_3)"
 
 
 def test_released_directory_can_be_claimed_again_and_nothing_is_left(tmp_path: Path) -> None:
     for _ in range(2):
-        claim = acquire(RunDir(tmp_path), Holder.here(None), INTERVAL)
+        claim = acquire(RunDir(tmp_path), Holder.of_this_process(None), INTERVAL)
         assert isinstance(claim, Claim)
         claim.release()
         assert list(tmp_path.iterdir()) == []
@@ -102,7 +102,7 @@ def test_of_twenty_processes_at_once_exactly_one_wins(tmp_path: Path) -> None:
 def test_of_twenty_rivals_for_a_dead_claim_exactly_one_wins(tmp_path: Path) -> None:
     directory = RunDir(tmp_path)
     pid, started = dead_process()
-    write_json(directory.claim, replace(Holder.here(None), pid=pid, start_time=started).__dict__)
+    write_json(directory.claim, replace(Holder.of_this_process(None), pid=pid, start_time=started).__dict__)
     winners = race(directory, 20)
     assert len(winners) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["claim.json"]
@@ -112,12 +112,12 @@ def test_of_twenty_rivals_for_a_dead_claim_exactly_one_wins(tmp_path: Path) -> N
 def test_child_that_outlives_its_parent_keeps_the_claim(tmp_path: Path) -> None:
     directory = RunDir(tmp_path)
     pid, started = dead_process()
-    write_json(directory.claim, replace(Holder.here(None), pid=pid, start_time=started).__dict__)
+    write_json(directory.claim, replace(Holder.of_this_process(None), pid=pid, start_time=started).__dict__)
     child = {"pid": os.getpid(), "start_time": start_time(os.getpid()), "parent_pid": pid, "ended": False}
     write_json(directory.heartbeat, child)
-    assert isinstance(acquire(directory, Holder.here(None), INTERVAL), Held)
+    assert isinstance(acquire(directory, Holder.of_this_process(None), INTERVAL), LockHolder)
     write_json(directory.heartbeat, {**child, "ended": True})
-    assert isinstance(acquire(directory, Holder.here(None), INTERVAL), Claim)
+    assert isinstance(acquire(directory, Holder.of_this_process(None), INTERVAL), Claim)
 
 
 def test_zombie_does_not_keep_a_claim(tmp_path: Path) -> None:
@@ -138,14 +138,14 @@ def test_holder_on_another_machine_lives_while_it_gives_signs(tmp_path: Path, si
     for path in (directory.claim, directory.heartbeat):
         age(path, 100 * INTERVAL)
     age(getattr(directory, sign), 2 * INTERVAL)
-    assert isinstance(acquire(directory, Holder.here(None), INTERVAL), Held)
+    assert isinstance(acquire(directory, Holder.of_this_process(None), INTERVAL), LockHolder)
     age(getattr(directory, sign), 4 * INTERVAL)
-    assert isinstance(acquire(directory, Holder.here(None), INTERVAL), Claim)
+    assert isinstance(acquire(directory, Holder.of_this_process(None), INTERVAL), Claim)
 
 
 def test_one_who_lost_the_directory_notices_and_does_not_release_it(tmp_path: Path) -> None:
     directory = RunDir(tmp_path)
-    mine = acquire(directory, Holder.here(None), INTERVAL)
+    mine = acquire(directory, Holder.of_this_process(None), INTERVAL)
     assert isinstance(mine, Claim)
     assert mine.renew()
     write_json(directory.claim, elsewhere().__dict__)
@@ -158,4 +158,4 @@ def test_damaged_claim_is_named(tmp_path: Path) -> None:
     directory = RunDir(tmp_path)
     directory.claim.write_text('{"token": "ab')
     with pytest.raises(OSError, match=r"claim\.json is damaged .* delete it"):
-        acquire(directory, Holder.here(None), INTERVAL)
+        acquire(directory, Holder.of_this_process(None), INTERVAL)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runner.rundir.cost import cost_line
+from runner.rundir.result import cost_line
 
 
 def of(memory: float, minutes: float, asked: tuple[int | None, int | None] = (16 * 1024, 30 * 60)) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.config.experiment import load
+from runner.config.experiment_file import load
 from runner.errors import CommandFailed, UserError
 from runner.files import read_mapping, write_json
 from runner.matrix.expansion import Expansion, expand

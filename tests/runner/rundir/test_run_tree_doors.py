@@ -93,7 +93,7 @@ def test_links_are_named(tmp_path: Path) -> None:
 # What people name, what lies in the cache, what the kernel shows; every other file goes through runner/files.py
 PLAIN = {
     "runner/files.py", "runner/terminal.py", "runner/config/cluster.py", "runner/config/field_comments.py",
-    "runner/rundir/processes.py", "runner/rundir/checkout.py", "runner/rundir/imported_code.py",
+    "runner/rundir/processes.py", "runner/rundir/checkout.py",
     "jobs/node/submitted.py",  # code; submitit's own file
     "runner/submit/snapshot.py", "runner/commands/init.py", "runner/commands/doctor.py", "runner/console.py",
     "jobs/node/memory.py", "jobs/node/provenance.py", "jobs/content_cache.py", "jobs/tasks/command/scripts.py",
@@ -116,7 +116,7 @@ def test_files_of_a_run_are_opened_in_one_module() -> None:
                     module = ast.unparse(node.func).partition(".")[0]
                     if called in OPENING and not ours and module not in ("files", "reading", "os"):
                         plain.add(name)
-    replaced = {"runner/commands/prepare_job.py", "runner/commands/bundle.py"}  # write to what `replacing` yields
+    replaced = {"runner/commands/prepare.py", "runner/commands/bundle.py"}  # write to what `replacing` yields
     assert plain - PLAIN - replaced <= {
         "analysis/tools/alpha.py", "jobs/training/predictions.py",  # the same
     }  # fmt: skip

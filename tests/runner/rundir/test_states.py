@@ -17,7 +17,7 @@ from runner.commands.status import take
 from runner.files import write_json
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.processes import Heartbeat, machine, start_time
-from runner.rundir.states import Place, run_state
+from runner.rundir.states import QueueEntry, run_state
 from runner.submit import survey
 from runner.submit.scheduler_snapshot import Queue
 from tiny_experiment import environment, wait_until, write_run
@@ -33,7 +33,7 @@ def run_with(path: Path, **files: object) -> RunDir:
 def test_a_run_without_a_directory_is_new_or_queued(tmp_path: Path) -> None:
     absent = RunDir(tmp_path / "absent")
     assert run_state(absent).state == "new"
-    assert run_state(absent, Place(False, "12_3", 1)).state == "queued"
+    assert run_state(absent, QueueEntry(False, "12_3", 1)).state == "queued"
 
 
 def test_a_killed_process_cannot_say_that_it_ended(tmp_path: Path) -> None:
@@ -103,9 +103,9 @@ def test_the_first_state_that_holds_counts(tmp_path: Path) -> None:
     signs = {"result": {"metrics": {}}, "heartbeat": beat, "failure": {"kind": "timeout", "attempt": 1}}
     run = run_with(tmp_path / "run", cancelled={}, **signs)
     run.config.touch()
-    waiting = Place(False, "12_3", 1, "Priority")
+    waiting = QueueEntry(False, "12_3", 1, "Priority")
 
-    def state(place: Place | None = None) -> str:
+    def state(place: QueueEntry | None = None) -> str:
         return run_state(run, place, NOW + 1).state
 
     assert state(waiting) == "completed"
@@ -138,7 +138,7 @@ def test_a_failure_counts_at_once_only_where_no_requeue_can_follow_it(
 ) -> None:
     beat = {"attempt": 1, "time": NOW, "ended": True}
     run = run_with(tmp_path / "run", heartbeat=beat, failure={"kind": "timeout", "attempt": 1, "time": NOW})
-    assert run_state(run, Place(True, "12_3", 1, final=final, since=since), NOW + 1).state == state
+    assert run_state(run, QueueEntry(True, "12_3", 1, final=final, since=since), NOW + 1).state == state
 
 
 def test_a_failure_that_was_a_cancellation_is_cancelled(tmp_path: Path) -> None:

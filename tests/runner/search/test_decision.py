@@ -9,8 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as some
 
-from runner.search.decision import decide
-from runner.search.rounds import expected, most
+from runner.search.rounds import decide, expected, most
 
 VALUES = some.lists(some.lists(some.none() | some.floats(0.01, 10), min_size=2, max_size=2), min_size=1, max_size=30)
 PARTS = some.fractions(Fraction(1, 20), Fraction(19, 20), max_denominator=20)

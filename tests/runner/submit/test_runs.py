@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from jobs.tasks.crystal.schema import CrystalParams
-from runner.config.experiment import load
+from runner.config.experiment_file import load
 from runner.errors import UserError
 from runner.matrix.expansion import Expansion, Run, expand
 from runner.rundir.planned import PlannedRun

@@ -12,7 +12,7 @@ import pytest
 from runner.config.cluster import SlurmCluster
 from runner.config.experiment import Resources
 from runner.errors import CommandFailed, UserError
-from runner.submit.retry import Limits
+from runner.submit.plan import Limits
 from runner.submit.schedulers import limits as site_limits
 from runner.submit.schedulers import slurm
 from runner_main import run

@@ -10,8 +10,7 @@ import yaml
 from test_provenance import git
 
 from runner.files import read_json
-from runner.rundir.checkout import PINNED, PRIVATE, checkouts
-from runner.rundir.imported_code import code_of
+from runner.rundir.checkout import PINNED, PRIVATE, checkouts, code_of
 from runner.rundir.layout import ExperimentDir
 from runner.submit import snapshot
 from tiny_experiment import environment, wait_until

@@ -18,7 +18,8 @@ from runner.commands.submit import WORKERS, lines, submit
 from runner.commands.supervise import watch
 from runner.config import cluster as clusters
 from runner.config.cluster import Cluster, LocalCluster, SlurmCluster
-from runner.config.experiment import Array, load
+from runner.config.experiment import Array
+from runner.config.experiment_file import load
 from runner.errors import CommandFailed
 from runner.files import read_mapping, write_json
 from runner.matrix.expansion import Expansion, expand
@@ -26,10 +27,10 @@ from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.run_config import read_run_config
 from runner.rundir.states import run_state
-from runner.submit.plan import Plan, Policy, plan
-from runner.submit.retry import Limits
+from runner.submit.arrays import array_tasks
+from runner.submit.plan import Limits, Plan, Policy, plan
 from runner.submit.schedulers import limits, slurm
-from runner.submit.submission import Origin, Sent, array_tasks, origin_of, send
+from runner.submit.submission import Origin, Sent, origin_of, send
 from runner_main import run
 from tiny_experiment import TESTS
 from tiny_task import TinyTask

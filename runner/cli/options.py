@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from runner.submit.selection import experiment_directory, root_directory
 from runner.terminal import RUN_SYNTAX
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ ClusterName = Annotated[str | None, typer.Option("--cluster", help="local, or a 
 
 def opened(config: Path, root: Path | None, overrides: list[str] | None) -> Loaded:
     from runner.commands.loading import load
-    from runner.submit.selection import root_directory
 
     with collector_paused():
         return load(config, root_directory(root), overrides or [])
@@ -54,7 +54,6 @@ def opened_with_cluster(
     config: Path, root: Path | None, overrides: list[str] | None, cluster: str | None
 ) -> tuple[Loaded, Destination]:
     from runner.commands.loading import load_with_cluster
-    from runner.submit.selection import root_directory
 
     with collector_paused():
         return load_with_cluster(config, root_directory(root), overrides or [], cluster)
@@ -62,8 +61,6 @@ def opened_with_cluster(
 
 def directory_of(experiment: str | None, root: Path | None) -> ExperimentDir:
     """The experiment that is meant; UserError where there is none."""
-    from runner.submit.selection import experiment_directory, root_directory
-
     return experiment_directory(experiment, root_directory(root))
 
 
