@@ -113,8 +113,8 @@ class RunContext:
             unknown = sorted(set(values) - set(FUSION_COLUMNS))
             if unknown:
                 raise ValueError(f"fusion_weights.csv has no column {unknown}; allowed: {', '.join(FUSION_COLUMNS)}")
-            found = as_json(dict(values))
-            rows.append([epoch, layer, *("" if found.get(c) is None else repr(found[c]) for c in FUSION_COLUMNS)])
+            cells = as_json(dict(values))
+            rows.append([epoch, layer, *("" if cells.get(c) is None else repr(cells[c]) for c in FUSION_COLUMNS)])
         path = self.directory.fusion_weights
         if not path.exists() or path.stat().st_size == 0:
             write_text(path, ",".join(_FUSION_HEADER) + "\n")

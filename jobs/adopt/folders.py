@@ -70,8 +70,8 @@ def _below(base: Path, components: Sequence[str], others: list[str], links: list
         yield base
         return
     fitting = _expression(components[0], lazy=False)
-    with os.scandir(base) as found:
-        entries = sorted(found, key=lambda entry: entry.name)
+    with os.scandir(base) as scan:
+        entries = sorted(scan, key=lambda entry: entry.name)
     for entry in entries:
         fits = entry.name.isprintable() and fitting.fullmatch(entry.name) is not None
         if entry.is_dir(follow_symlinks=False):

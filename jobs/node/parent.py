@@ -59,10 +59,12 @@ def supervise(run_dirs: Sequence[str], side_by_side: int | None = None, in_turn:
     with Signals() as signals:
         allocation = replace(Allocation.from_environment(os.environ, time.time()), in_turn=in_turn)
         free = slots(min(side_by_side or len(run_dirs), len(run_dirs)), os.environ)
-        shift = Shift(signals, allocation, free, deque(RunDir(Path(path).resolve()) for path in run_dirs))
-        shift.work()
-        shift.requeue()
-    return 1 if shift.failed else 0
+        task_runner = ArrayTaskRunner(
+            signals, allocation, free, deque(RunDir(Path(path).resolve()) for path in run_dirs)
+        )
+        task_runner.work()
+        task_runner.requeue()
+    return 1 if task_runner.failed else 0
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Waiting:
 
 
 @dataclass
-class Shift:
+class ArrayTaskRunner:
     """One stay of a parent on a node."""
 
     signals: Signals

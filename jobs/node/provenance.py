@@ -75,13 +75,13 @@ def shown_environment(environ: Mapping[str, str]) -> dict[str, str]:
 def _versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version  # a run whose parent has asked does without
 
-    found = {}
+    versions = {}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue  # an optional dependency
-    return found
+    return versions
 
 
 def _cpu() -> str:

@@ -112,8 +112,8 @@ class RunProcess:
         """Tell the child, and leave a failure.json for the case that neither of us gets to write another one."""
         with contextlib.suppress(BrokenPipeError):  # it is ending already
             os.write(self.lifeline, f"{reason}\n".encode())
-        said = read_failure(self.directory)
-        if said and said.attempt == self.attempt.number and not said.provisional:
+        known = read_failure(self.directory)
+        if known and known.attempt == self.attempt.number and not known.provisional:
             return  # it has just failed by itself
         kind = STOP_REASONS[reason]
         message = f"asked to stop ({reason}); it had not left yet when this was written"
@@ -204,17 +204,17 @@ class RunProcess:
     def _judge(self, reason: str | None, evidence: str | None) -> Failure:
         """Why the run did not complete: the parent's reason, else the child's own word, else the way it died."""
         status = self.status
-        said = read_failure(self.directory)
-        if said and (said.attempt != self.attempt.number or said.provisional):
-            said = None
+        reported = read_failure(self.directory)
+        if reported and (reported.attempt != self.attempt.number or reported.provisional):
+            reported = None
         # Slurm's signals reach the child too; one may end it after its last word, while the interpreter shuts down
-        self._stopped = status == EXIT_STOPPED or (said is not None and said.kind in STOP_REASONS.values())
-        if said and not (reason and self._stopped):
-            return said
+        self._stopped = status == EXIT_STOPPED or (reported is not None and reported.kind in STOP_REASONS.values())
+        if reported and not (reason and self._stopped):
+            return reported
         if reason is None or (status > 0 and status != EXIT_STOPPED):
             return failure_of_death(status, evidence, self.attempt.number, self.allocation.job_id)
         kind = STOP_REASONS[reason]
-        without = said.message.endswith(LEFT_WITHOUT) if said else not self.directory.last_checkpoint.exists()
+        without = reported.message.endswith(LEFT_WITHOUT) if reported else not self.directory.last_checkpoint.exists()
         left = LEFT_WITHOUT if without else LEFT_WITH_CHECKPOINT
         ending = left if self._stopped else self._killed_for or "was ended before it had written a checkpoint"
         return self._failure(kind, f"asked to stop ({reason}): {ending}", "stopped")

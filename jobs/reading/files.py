@@ -23,7 +23,7 @@ Rows = list[Any]
 
 def files_of(folder: Path, pattern: str, source: SourceParams) -> list[Path]:
     """The files in `folder` that `pattern` means, in the order of the numbers in their names; no links."""
-    if source.ending == "tensorboard" and "tfevents" not in pattern:
+    if source.file_format == "tensorboard" and "tfevents" not in pattern:
         pattern += "/**/*tfevents*"
     real = folder.resolve()
     paths = (path for path in folder.glob(pattern) if path.parent.resolve().is_relative_to(real))
@@ -38,17 +38,17 @@ def natural(path: Path) -> list[Any]:
 
 def rows_of(path: Path, source: SourceParams) -> Rows | None:
     """The whole rows so far; None while the file is half written. Raises OSError for what is no file of its size."""
-    if source.ending == "tensorboard":
+    if source.file_format == "tensorboard":
         from jobs.reading.tensorboard import rows_of_events
 
         return rows_of_events(path)
     data = read_bytes(path)
     if source.pattern is not None:
         return matches(source.pattern, data.decode("utf-8", "replace"))
-    if source.ending == "json":
+    if source.file_format == "json":
         return _whole(data, source.rows)
     whole = data[: data.rfind(b"\n") + 1].decode("utf-8", "replace")  # the last line may be half written
-    return _table(whole) if source.ending == "csv" else json_rows(data.decode("utf-8", "replace").splitlines())
+    return _table(whole) if source.file_format == "csv" else json_rows(data.decode("utf-8", "replace").splitlines())
 
 
 def matches(pattern: str, text: str) -> Rows:

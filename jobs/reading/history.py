@@ -160,5 +160,5 @@ def no_followed(params: MetricsParams, epochs: Sequence[Epoch], warnings: Sequen
     """Why a run has no best epoch: where the followed metric was looked for, and what was found there."""
     places = " and ".join(dict.fromkeys(source.place for source in params.places))
     known = sorted({name for epoch in epochs for name in epoch.metrics})
-    told = "".join(f"; {line}" for line in warnings[:3])
-    return f"reported no {params.follow}; looked in {places}, found {', '.join(known[:_SHOWN]) or 'no record'}{told}"
+    details = "".join(f"; {line}" for line in warnings[:3])
+    return f"reported no {params.follow}; looked in {places}, found {', '.join(known[:_SHOWN]) or 'no record'}{details}"

@@ -33,9 +33,11 @@ def log_epoch(context: RunContext, epoch: Epoch, findings: Sequence[Finding] = (
     }
     if epoch.layers:
         context.record_fusion(epoch.number, columns)
-    told = {"layers": epoch.layers, "findings": [finding.as_dict() for finding in findings]}
-    if any(told.values()):
-        context.record_diagnostics({"epoch": epoch.number, **{name: value for name, value in told.items() if value}})
+    diagnostics = {"layers": epoch.layers, "findings": [finding.as_dict() for finding in findings]}
+    if any(diagnostics.values()):
+        context.record_diagnostics(
+            {"epoch": epoch.number, **{name: value for name, value in diagnostics.items() if value}}
+        )
 
 
 def log_all(context: RunContext, epochs: Iterable[Epoch], predictions: Predictions) -> None:

@@ -84,7 +84,7 @@ class SourceParams(Section):
             return self
         if self.from_ is not None and self.file is not None:
             raise misfit("from", "found a file too; metrics come from a file or from what is printed", "one of the two")
-        if self.file is not None and self.pattern is None and self.format is None and self.ending not in FORMATS:
+        if self.file is not None and self.pattern is None and self.format is None and self.file_format not in FORMATS:
             raise misfit("format", f"the ending of {self.file!r} does not say it", ", ".join((*FORMATS, "tensorboard")))
         return self
 
@@ -94,7 +94,7 @@ class SourceParams(Section):
         return not self.file is self.from_ is self.pattern is None
 
     @property
-    def ending(self) -> str:
+    def file_format(self) -> str:
         """The format of the file."""
         return self.format or (self.file or "").rpartition(".")[2]
 

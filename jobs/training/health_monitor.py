@@ -14,7 +14,7 @@ from runner.rundir.layout import RunDir
 Layers = Mapping[str, Mapping[str, Any]]  # layer → quantities
 
 
-class Watch:
+class HealthMonitor:
     """Sees a run epoch by epoch. `level` is the worst finding of the last one: ok, warning or blocking."""
 
     def __init__(self, thresholds: Thresholds, params: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 
-class Board:
+class TensorBoardLog:
     """Writes an epoch at a time. The writer is made at the first, so that a run starts without waiting for it.
 
     The curves can be had from metrics.jsonl too: when a file cannot be written that is told to `warn` once, and the run
@@ -21,20 +21,28 @@ class Board:
         self._given_up = False
 
     def epoch(
-        self, epoch: int, metrics: Mapping[str, float], layers: Mapping[str, Mapping[str, float]], said: Sequence[str]
+        self,
+        epoch: int,
+        metrics: Mapping[str, float],
+        layers: Mapping[str, Mapping[str, float]],
+        findings: Sequence[str],
     ) -> None:
         """Scalars of the epoch, and what was found in it; they are on disk when this returns."""
         if self._given_up:
             return
         try:
-            self._write(epoch, metrics, layers, said)
+            self._write(epoch, metrics, layers, findings)
         except OSError as error:
             self._warn(f"TensorBoard's file was not written: {error}")
             self._given_up = True
             self.close()
 
     def _write(
-        self, epoch: int, metrics: Mapping[str, float], layers: Mapping[str, Mapping[str, float]], said: Sequence[str]
+        self,
+        epoch: int,
+        metrics: Mapping[str, float],
+        layers: Mapping[str, Mapping[str, float]],
+        findings: Sequence[str],
     ) -> None:
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter  # 0.2 s
@@ -46,8 +54,8 @@ class Board:
         for layer, values in layers.items():
             for name, value in values.items():
                 self._writer.add_scalar(f"fusion {layer}/{name}", value, epoch)
-        if said:
-            self._writer.add_text("findings", "\n\n".join(said), epoch)
+        if findings:
+            self._writer.add_text("findings", "\n\n".join(findings), epoch)
         self._writer.flush()
 
     def close(self) -> None:

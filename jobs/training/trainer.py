@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from jobs.context import FUSION_COLUMNS, RunContext
 from jobs.failure import Kind, RunFailure, Stopped
 from jobs.training import checkpoint
-from jobs.training.health_monitor import Watch
+from jobs.training.health_monitor import HealthMonitor
 from jobs.training.optimisation import Plateau, decay_steps, optimiser_for, schedule_for
-from jobs.training.tensorboard_log import Board
+from jobs.training.tensorboard_log import TensorBoardLog
 from jobs.training.warm_start import begin_from_below
 from runner.health.findings import Finding, sentence
 
@@ -102,7 +102,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class TrainResult:
     """The end of a training."""
 
     best_epoch: int
@@ -112,7 +112,7 @@ class Fitted:
     stopped_early: bool
 
 
-class Fit:
+class Trainer:
     """One training of a learner. The state is in `progress`, the optimiser, the schedule and the sums of the epoch."""
 
     def __init__(self, learner: Learner, options: TrainOptions, context: RunContext) -> None:
@@ -125,13 +125,13 @@ class Fit:
         )  # fmt: skip
         self.stable_step = self.total_steps - decay_steps(self.total_steps, options.decay)
         self.progress = Progress()
-        self.watch = Watch(context.thresholds, context.params)
-        self.board = Board(context.directory.tensorboard, context.warn)
+        self.watch = HealthMonitor(context.thresholds, context.params)
+        self.board = TensorBoardLog(context.directory.tensorboard, context.warn)
         self.sums: dict[str, Tensor] = {}  # of the epoch so far, on the device: reading them would make it wait
         self.items = 0
         self.saved = -1  # step of the last checkpoint
 
-    def run(self) -> Fitted:
+    def run(self) -> TrainResult:
         """Train to the last epoch, or until `patience` epochs brought nothing better."""
         self._resume()
         stopped_early = self._out_of_patience()
@@ -141,7 +141,7 @@ class Fit:
                 self._end_epoch()
                 stopped_early = self._out_of_patience()
         p = self.progress
-        return Fitted(p.best_epoch, p.best_metrics, p.best_fusion, p.epoch - 1, stopped_early)
+        return TrainResult(p.best_epoch, p.best_metrics, p.best_fusion, p.epoch - 1, stopped_early)
 
     def _train_epoch(self) -> None:
         p, learner = self.progress, self.learner
@@ -173,16 +173,16 @@ class Fit:
         began = time.perf_counter()
         self.learner.model.eval()
         with torch.no_grad():
-            found = self.learner.validate()
+            validation = self.learner.validate()
         p.seconds += time.perf_counter() - began
-        metrics = {**train, **found.metrics}
+        metrics = {**train, **validation.metrics}
         self._check_finite(metrics)
         value = metrics[self.learner.metric]
         better = p.best_value is None or (value < p.best_value if self.learner.mode == "min" else value > p.best_value)
         if better:
             p.best_value, p.best_epoch = value, p.epoch
-            p.best_metrics, p.best_fusion = metrics, found.fusion
-        self._log(metrics, found, better)
+            p.best_metrics, p.best_fusion = metrics, validation.fusion
+        self._log(metrics, validation, better)
         if isinstance(self.schedule, Plateau):
             self.schedule.end_epoch(value)
         p.epoch, p.batch, p.seconds = p.epoch + 1, 0, 0.0
@@ -200,16 +200,16 @@ class Fit:
                 f"epoch {p.epoch}, step {p.step}: {', '.join(wrong)}; try a smaller learning rate or gradient_clip",
             )
 
-    def _log(self, metrics: dict[str, float], found: Validation, better: bool) -> None:
+    def _log(self, metrics: dict[str, float], validation: Validation, better: bool) -> None:
         p = self.progress
         rate = self.optimiser.param_groups[0]["lr"]
         record = {"epoch": p.epoch, "step": p.step, "seconds": p.seconds, "learning_rate": rate, **metrics}
-        reported = {layer: values for layer, values in found.fusion.items() if values}
+        reported = {layer: values for layer, values in validation.fusion.items() if values}
         new = self.watch.see(record, reported)
         self.context.health = self.watch.level
         self.context.record(record)
-        self._log_fusion(reported, found.histograms, new)
-        self.board.epoch(p.epoch, {**metrics, "learning_rate": rate}, reported, [sentence(its) for its in new])
+        self._log_fusion(reported, validation.histograms, new)
+        self.board.epoch(p.epoch, {**metrics, "learning_rate": rate}, reported, [sentence(finding) for finding in new])
         name = self.learner.metric
         mark = "  best" if better else f"  (best {p.best_value:.4f} in epoch {p.best_epoch})"
         self.context.say(
@@ -233,10 +233,10 @@ class Fit:
         layers: dict[str, dict[str, Any]] = {layer: dict(values) for layer, values in reported.items()}
         for layer, counts in histograms.items():
             layers.setdefault(layer, {})["gate_histogram"] = counts
-        told = {"layers": layers, "findings": [finding.as_dict() for finding in new]}
-        told = {name: value for name, value in told.items() if value}
-        if told:
-            self.context.record_diagnostics({"epoch": self.progress.epoch, **told})
+        diagnostics = {"layers": layers, "findings": [finding.as_dict() for finding in new]}
+        diagnostics = {name: value for name, value in diagnostics.items() if value}
+        if diagnostics:
+            self.context.record_diagnostics({"epoch": self.progress.epoch, **diagnostics})
 
     def _out_of_patience(self) -> bool:
         p, patience = self.progress, self.options.patience

@@ -70,7 +70,7 @@ def continue_finished(context: RunContext) -> None:
     if not shorter:
         what = "train.continue_finished: no finished run of this experiment differs in having fewer epochs alone"
         raise RunFailure(Kind.DATA_MISSING, f"{what} and has kept its last.pt (keep: {{checkpoints: all}})")
-    epochs, run = max(shorter, key=lambda found: found[0])
+    epochs, run = max(shorter, key=lambda entry: entry[0])
     _copy_logs(run, ours)
     for name in ("best_checkpoint", "last_checkpoint"):  # the last counts
         source = getattr(run, name)

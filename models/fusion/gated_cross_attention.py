@@ -27,9 +27,9 @@ class DoubleGate(nn.Module):
         )
         self.warmup = GateWarmup(options.gate_warmup)
 
-    def forward(self, g: Tensor, t: Tensor, record: LayerRecord | None) -> Tensor:
-        quality = self.quality(t)
-        fusion = torch.sigmoid(self.fusion(torch.cat([g, t], dim=1)))
+    def forward(self, graph_vector: Tensor, text_vector: Tensor, record: LayerRecord | None) -> Tensor:
+        quality = self.quality(text_vector)
+        fusion = torch.sigmoid(self.fusion(torch.cat([graph_vector, text_vector], dim=1)))
         if record is not None:
             record.mean("quality", quality)
             record.mean("fusion_gate", fusion)

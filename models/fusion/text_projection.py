@@ -18,6 +18,6 @@ class TextProjection(nn.Module):
         self.dropout = nn.Dropout(options.dropout)
         self.second = nn.Linear(options.hidden_dim, widths.node)
 
-    def forward(self, t: Tensor) -> Tensor:
-        u: Tensor = self.second(self.dropout(self.activation(self.first(t))))
+    def forward(self, text_vector: Tensor) -> Tensor:
+        u: Tensor = self.second(self.dropout(self.activation(self.first(text_vector))))
         return u

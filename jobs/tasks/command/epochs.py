@@ -14,7 +14,7 @@ from jobs.reading.predictions import Predictions
 from jobs.reading.recorded import log_epoch, outcome_of
 from jobs.reading.sources import Source
 from jobs.task import Outcome
-from jobs.training.health_monitor import Watch
+from jobs.training.health_monitor import HealthMonitor
 from jobs.training.predictions import write_predictions
 from runner.files import as_count, as_number, read_json_lines, read_mapping, write_json
 from runner.health.judgement import by_layer
@@ -29,7 +29,7 @@ class Epochs:
 
     def __init__(self, reading: Reading, context: RunContext) -> None:
         self._reading, self._context, self._params = reading, context, reading.params
-        self._watch = Watch(context.thresholds, context.params)
+        self._watch = HealthMonitor(context.thresholds, context.params)
         self._logged: list[Epoch] = []
         self._earlier: dict[int, Epoch] = {}  # logged by attempts before this one
         self._before: dict[int, Epoch] = {}  # what the sources held when this attempt began

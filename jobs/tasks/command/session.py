@@ -19,8 +19,8 @@ from jobs.reading.history import Reading
 from jobs.reading.predictions import read_predictions
 from jobs.task import Outcome
 from jobs.tasks.command.checkpoints import epoch_of, half_written, newest_checkpoint
-from jobs.tasks.command.ending import ending, failure_of
 from jobs.tasks.command.epochs import Epochs
+from jobs.tasks.command.exit_status import failure_of, status_text
 from jobs.tasks.command.process import Command
 from jobs.tasks.command.schema import CommandParams
 from jobs.tasks.command.scripts import Start, pinned
@@ -144,7 +144,7 @@ class Session:
         for line in process.lines():
             self.reading.hear(line)
         self.epochs.record_new(ended=True)
-        self.context.say(f"the command ended with {ending(status)}")
+        self.context.say(f"the command ended with {status_text(status)}")
         raise Stopped(reason, self._checkpoint() is not None)
 
     def _pause(self, process: Command) -> None:

@@ -75,27 +75,27 @@ class CommandTask:
         """Whether the programs are on this machine; one that only compute nodes have is no mistake."""
         words = [words_of(one.command.run) for one in params]
         programs = {line[0] for line in words if line and not names_in(line[0])}
-        found = []
+        preparations = []
         for program in sorted(programs):
             place = shutil.which(program)
-            found.append(
+            preparations.append(
                 Preparation(f"program {program}", ready=True, detail=place or "not here; compute nodes may have it")
             )
-        return found
+        return preparations
 
     def own_code(
-        self, params: Sequence[CommandParams], here: Path, config_dir: Path
+        self, params: Sequence[CommandParams], start_folder: Path, config_dir: Path
     ) -> tuple[dict[str, Path], list[Problem]]:
         """Copies of the scripts that are started, as name → file, and scripts that are missing.
 
         here, config_dir: what the names stand for. A script in a folder of the run itself is not looked for.
         """
-        known = _STAND_INS | {"here": str(here), "config_dir": str(config_dir), "python": "python"}
+        known = _STAND_INS | {"here": str(start_folder), "config_dir": str(config_dir), "python": "python"}
         known |= dict.fromkeys(("out", "run_dir", *OF_CHECKPOINT), _OF_A_RUN)
         scripts: dict[Path, str] = {}
         for one in params:
             values = known | flat(one.values)
-            directory = here / fill(one.command.directory, values)
+            directory = start_folder / fill(one.command.directory, values)
             for key, line in (("run", one.command.run), ("resume", one.command.resume)):
                 if line is not None and not one.command.shell:
                     script = script_of([fill(word, values) for word in words_of(line)], directory)
@@ -106,8 +106,8 @@ class CommandTask:
             for path, key in scripts.items()
             if not path.is_file()
         ]
-        there = [path for path in scripts if path.is_file()]
-        return {name: path for script in there for name, path in copies(script).items()}, missing
+        present = [path for path in scripts if path.is_file()]
+        return {name: path for script in present for name, path in copies(script).items()}, missing
 
     def run(self, params: CommandParams, context: RunContext) -> Outcome:
         """Run the command to its end; the best epoch is the one with the best followed metric."""

@@ -36,7 +36,7 @@ def balanced(order: Positions, pairs: NDArray[np.int64], size: int) -> list[Posi
         members[number].append(int(place))
         if len(members[number]) < sizes[number]:
             heapq.heappush(open_batches, (load + pairs[place] / sizes[number], number))
-    whole = [number for number, its in enumerate(sizes) if its == size]
+    whole = [number for number, length in enumerate(sizes) if length == size]
     first_seen = sorted(whole, key=lambda number: min(members[number]))  # as random as `order`
-    rest = [number for number, its in enumerate(sizes) if its < size]
+    rest = [number for number, length in enumerate(sizes) if length < size]
     return [order[np.sort(members[number])] for number in [*first_seen, *rest]]

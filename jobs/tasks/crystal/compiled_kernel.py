@@ -99,8 +99,8 @@ def _compiler() -> list[str]:
     if chosen:
         return chosen
     for name in COMPILERS:
-        if (found := shutil.which(name)) is not None:
-            return [found]
+        if (path := shutil.which(name)) is not None:
+            return [path]
     raise NoKernels(f"there is no C++ compiler here ({', '.join(COMPILERS)}; CXX names another)")
 
 
@@ -110,8 +110,8 @@ def _call(command: list[str]) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoKernels(f"{command[0]}: {error}") from error
     if done.returncode:
-        said = done.stderr.strip().split("\n")[-1][:200]
-        raise NoKernels(f"{command[0]} ended with status {done.returncode}: {said}")
+        last_line = done.stderr.strip().split("\n")[-1][:200]
+        raise NoKernels(f"{command[0]} ended with status {done.returncode}: {last_line}")
 
 
 def _check_owner(library: Path) -> None:

@@ -85,14 +85,14 @@ class CrystalLearner:
         """The same of the crystals at `positions`, each with the text of the crystal in its place in `texts`."""
         self.model.eval()
         size = self.train.micro_batch or self.train.batch_size
-        found = []
+        predicted = []
         for start in range(0, len(positions), size):
             part = slice(start, start + size)
             items = self.corpus.items(positions[part], texts=None if texts is None else texts[part])
             with self._autocast():
                 output = self.model(items.graph, items.text, records=records)
-            found.append(self.corpus.original(output.prediction.float()))
-        predictions = torch.cat(found).double().cpu().numpy()
+            predicted.append(self.corpus.original(output.prediction.float()))
+        predictions = torch.cat(predicted).double().cpu().numpy()
         return predictions, self.corpus.target[torch.from_numpy(positions)].double().cpu().numpy()
 
     def reliance(self) -> float | None:

@@ -25,20 +25,20 @@ Log = Callable[[str], None]
 
 def prepare(params: Sequence[CrystalParams], cache_root: Path, log: Log) -> list[Preparation]:
     """Fetch and fill what `params` need, each thing once; what cannot be had is reported, not raised."""
-    found = []
+    preparations = []
     for data in _distinct(p.data for p in params):
         wanted = [p for p in params if p.data == data]
         try:
             crystals, details = _crystals(data, cache_root)
         except UserError as error:
-            found.append(Preparation(f"data set {data.dataset}", False, error.message))
+            preparations.append(Preparation(f"data set {data.dataset}", False, error.message))
             continue
-        found.append(Preparation(f"data set {data.dataset}, {data.target}", True, details))
-        found += _graphs(wanted, crystals, cache_root, log)
-        found += _texts(wanted, crystals, cache_root, log)
+        preparations.append(Preparation(f"data set {data.dataset}, {data.target}", True, details))
+        preparations += _graphs(wanted, crystals, cache_root, log)
+        preparations += _texts(wanted, crystals, cache_root, log)
     if any(p.may_be_compiled for p in params):
-        found.append(_kernels(cache_root))
-    return found
+        preparations.append(_kernels(cache_root))
+    return preparations
 
 
 def _kernels(root: Path) -> Preparation:
@@ -66,31 +66,31 @@ def _crystals(data: DataParams, cache_root: Path) -> tuple[list[Crystal], str]:
 
 
 def _graphs(params: Sequence[CrystalParams], crystals: list[Crystal], root: Path, log: Log) -> list[Preparation]:
-    found = []
+    preparations = []
     for graph in _distinct(p.graph for p in params if p.model.uses_graph):
         what = f"graphs ({graph.strategy}, {len(crystals):,} crystals)"
         try:
             store = GraphStore.open(crystals, graph, root, workers=cores(), log=log)
         except UserError as error:
-            found.append(Preparation(what, False, error.message))
+            preparations.append(Preparation(what, False, error.message))
         else:
-            found.append(Preparation(what, True, f"{store.nbytes / 1e6:,.0f} MB in memory"))
-    return found
+            preparations.append(Preparation(what, True, f"{store.nbytes / 1e6:,.0f} MB in memory"))
+    return preparations
 
 
 def _texts(params: Sequence[CrystalParams], crystals: list[Crystal], root: Path, log: Log) -> list[Preparation]:
-    found = []
+    preparations = []
     for text, tokens in _distinct((p.text, p.model.reads_tokens) for p in params if p.reads_text):
         what = f"descriptions ({text.describe}) as {text.encoder} reads them"
         try:
             texts = describe(crystals, text.describe, root, log, cores())
             embed(texts, text, root, want_tokens=tokens, download=True, workers=cores(), log=log)
         except (UserError, OSError) as error:
-            found.append(Preparation(what, False, str(error)))
+            preparations.append(Preparation(what, False, str(error)))
         else:
             missing = sum(item is None for item in texts)
-            found.append(Preparation(what, True, f"{missing} crystals without one" if missing else ""))
-    return found
+            preparations.append(Preparation(what, True, f"{missing} crystals without one" if missing else ""))
+    return preparations
 
 
 def cores() -> int:

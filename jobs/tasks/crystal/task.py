@@ -113,7 +113,7 @@ class CrystalTask:
 
         from jobs.tasks.crystal.dataset import gather
         from jobs.tasks.crystal.learner import CrystalLearner
-        from jobs.training.trainer import Fit
+        from jobs.training.trainer import Trainer
         from jobs.training.warm_start import continue_finished, warm_start
 
         device = choose_device(context.gpus)
@@ -137,7 +137,7 @@ class CrystalTask:
             context.warn(note)
         _check_warmups(params, params.train.epochs * len(learner.batches(1)))
         context.plan(params.train.epochs, learner.metric)
-        fitted = Fit(learner, params.train, context).run()
+        fitted = Trainer(learner, params.train, context).run()
         metrics = fitted.best_metrics | evaluate(learner, context)
         reliance = learner.reliance() if params.model.uses_text else None
         if reliance is not None:

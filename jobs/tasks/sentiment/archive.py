@@ -91,13 +91,13 @@ def _opened(path: Path, key: str, work: Callable[[zipfile.ZipFile], Value]) -> V
 
 
 def _headers(packed: zipfile.ZipFile) -> dict[str, Header]:
-    found = {
+    arrays = {
         member.filename.removesuffix(_SUFFIX): _header(packed, member)
         for member in packed.infolist()
         if member.filename.endswith(_SUFFIX)
     }
-    _check_size(sum(header.nbytes for header in found.values()), os.fstat(packed.fp.fileno()).st_size)  # type: ignore[union-attr]
-    return found
+    _check_size(sum(header.nbytes for header in arrays.values()), os.fstat(packed.fp.fileno()).st_size)  # type: ignore[union-attr]
+    return arrays
 
 
 def _header(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> Header:

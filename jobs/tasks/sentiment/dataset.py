@@ -56,8 +56,8 @@ class ResidentSplit:
 
     def take(self, rows: Rows) -> tuple[Utterances, Tensor]:
         """The utterances at `rows`, and their labels (B,)."""
-        found = {name: its.take(rows) for name, its in self.modalities.items()}
-        return Utterances(**found), self.labels[torch.from_numpy(rows).to(self.labels.device)]
+        sequences = {name: resident.take(rows) for name, resident in self.modalities.items()}
+        return Utterances(**sequences), self.labels[torch.from_numpy(rows).to(self.labels.device)]
 
 
 @dataclass(frozen=True)

@@ -101,5 +101,5 @@ class SentimentParams(Section):
 
     def without_effect(self) -> set[str]:
         """Sections that cannot change the result of this run; they take no part in its identity."""
-        found = set() if self.loss.delta_va else {"teachers"}
-        return found if self.data.dataset == GENERATED else found | {"planted"}
+        unused = set() if self.loss.delta_va else {"teachers"}
+        return unused if self.data.dataset == GENERATED else unused | {"planted"}

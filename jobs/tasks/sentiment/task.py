@@ -113,7 +113,7 @@ class SentimentTask:
         from jobs.tasks.sentiment.dataset import Corpus, read
         from jobs.tasks.sentiment.learner import SentimentLearner
         from jobs.tasks.sentiment.teachers import teacher_features
-        from jobs.training.trainer import Fit
+        from jobs.training.trainer import Trainer
         from models.sentiment.model import SentimentModel
 
         device = choose_device(context.gpus)
@@ -136,7 +136,7 @@ class SentimentTask:
         for note in notes:
             context.warn(note)
         context.plan(params.train.epochs, learner.metric)
-        fitted = Fit(learner, params.train, context).run()
+        fitted = Trainer(learner, params.train, context).run()
         weights = fitted.best_fusion[GUIDANCE]
         return Outcome(
             metrics=fitted.best_metrics | evaluate(learner, context),
@@ -158,7 +158,8 @@ def banner(params: SentimentParams, corpus: Corpus, device: Any) -> list[str]:
     """What is trained, on what, how: the first lines of a log."""
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in corpus.splits.items())
     shapes = ", ".join(
-        f"{name} {its.mask.shape[1]} × {corpus.widths[name]}" for name, its in corpus.splits["train"].modalities.items()
+        f"{name} {sequences.mask.shape[1]} × {corpus.widths[name]}"
+        for name, sequences in corpus.splits["train"].modalities.items()
     )
     loss, train = params.loss, params.train
     return [

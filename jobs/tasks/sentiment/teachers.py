@@ -110,7 +110,7 @@ def _trained(
 def _alone(directory: Path, root: Path, log: Log, waiting: Callable[[], None]) -> Iterator[None]:
     """Wait until `directory` is there or nobody else makes it, then hold its lock."""
     lock = directory.with_name(f"{directory.name}.lock")
-    told = False
+    announced = False
     while True:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
@@ -118,9 +118,9 @@ def _alone(directory: Path, root: Path, log: Log, waiting: Callable[[], None]) -
                 yield
                 return
         except Locked as error:
-            if not told:
+            if not announced:
                 log(f"waiting for {error}, which trains this teacher")
-            told = True
+            announced = True
             waiting()
             time.sleep(0.2)
         except OSError as error:
@@ -136,8 +136,8 @@ def train_teacher(
     train split's mean. In one thread on a CPU, so that the features do not depend on who trains them.
     """
     splits = {split: samples.splits[split] for split in ("train", "val")}
-    inputs = {split: ResidentSequences(its.modalities[name], device) for split, its in splits.items()}
-    labels = {split: torch.from_numpy(its.labels).to(device) for split, its in splits.items()}
+    inputs = {split: ResidentSequences(data.modalities[name], device) for split, data in splits.items()}
+    labels = {split: torch.from_numpy(data.labels).to(device) for split, data in splits.items()}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -118,8 +118,8 @@ def _descriptions(folder: Path) -> dict[str, dict[str, str]]:
         if len(row) != len(names) + 1:
             expected = f"expected an id and {len(names)} (quote texts with commas)"
             raise UserError(f"{path}:{line}: {len(row)} columns; {expected}")
-        found = {name: text.strip() for name, text in zip(names, row[1:], strict=True) if text.strip()}
-        texts[_material_id(row[0].strip())] = found
+        described = {name: text.strip() for name, text in zip(names, row[1:], strict=True) if text.strip()}
+        texts[_material_id(row[0].strip())] = described
     return texts
 
 

@@ -137,9 +137,9 @@ def _crystal(name: str, row: Mapping[str, Any]) -> Crystal:
     for column, value in row.items():
         if column in NOT_TARGETS or isinstance(value, str | list | dict | bool):
             continue
-        found = number(value)
-        if found is not None:
-            targets[column] = found
+        numeric = number(value)
+        if numeric is not None:
+            targets[column] = numeric
     material_id = next((str(row[column]) for column in ID_COLUMNS if column in row), None)
     if material_id is None:
         raise UserError(f"data.dataset: {name} has a row without an id; looked for {', '.join(ID_COLUMNS)}")

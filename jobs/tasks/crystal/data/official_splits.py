@@ -29,9 +29,9 @@ def official_split(dataset: str, target: str) -> dict[str, str]:
 @cache
 def _rows() -> dict[tuple[str, str], list[tuple[str, str, list[int]]]]:
     """(data set, target) → prefix of the ids, split, distances."""
-    found: dict[tuple[str, str], list[tuple[str, str, list[int]]]] = {}
+    splits: dict[tuple[str, str], list[tuple[str, str, list[int]]]] = {}
     for row in shipped_sets.rows(FILE):
         for target in row["targets"]:
             parts = [(row["prefix"], split, row[split]) for split in SPLITS]
-            found.setdefault((row["set"], target), []).extend(parts)
-    return found
+            splits.setdefault((row["set"], target), []).extend(parts)
+    return splits

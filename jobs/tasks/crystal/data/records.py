@@ -25,10 +25,10 @@ SUFFIXES = (".vasp", ".poscar", ".cif", ".xyz")  # of structure files; a file wi
 def number(value: Any) -> float | None:
     """A finite number, or None for what data sets write where there is no value (`na`, NaN, empty, null)."""
     try:
-        found = float(value)
+        converted = float(value)
     except (TypeError, ValueError, OverflowError):  # the last: an integer beyond the floats
         return None
-    return found if math.isfinite(found) else None
+    return converted if math.isfinite(converted) else None
 
 
 _MISSING = {"", "na", "n/a", "nan", "none", "null", "-", "--"}  # what people write where there is no value

@@ -59,13 +59,13 @@ def packed_graphs(
     """
     folder = shard_folder(choice, root)
     keys = [crystal.structure_key for crystal in crystals]
-    found = find_in_shards(keys, folder)
-    missing = {key: crystal for key, crystal in zip(keys, crystals, strict=True) if key not in found}
+    places = find_in_shards(keys, folder)
+    missing = {key: crystal for key, crystal in zip(keys, crystals, strict=True) if key not in places}
     if missing:
         log(f"building the graphs of {len(missing):,} crystals in {folder}")
         _build(missing, choice, folder, root, workers)
-        found = find_in_shards(keys, folder)
-    return _gathered([found[key] for key in keys])
+        places = find_in_shards(keys, folder)
+    return _gathered([places[key] for key in keys])
 
 
 def build_chunk(crystals: Sequence[Crystal], choice: StoredChoice) -> Packed:
@@ -107,9 +107,9 @@ def _gathered(places: Sequence[tuple[Path, int]]) -> Packed:
     """The crystals at `places`, in this order, from memory-mapped shards."""
     parts, order = [], np.empty(len(places), dtype=np.int64)
     before = 0
-    for shard, (here, rows) in by_shard(places).items():
-        order[here] = before + np.arange(len(here))
-        before += len(here)
+    for shard, (members, rows) in by_shard(places).items():
+        order[members] = before + np.arange(len(members))
+        before += len(members)
         tables = {name: load_array(shard, name) for name in TABLES}
         parts.append(Packed(np.array(load_array(shard, "sizes")), tables).taken(rows))
     return parts[0] if len(parts) == 1 else Packed.joined(parts).taken(order)

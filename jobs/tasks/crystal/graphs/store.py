@@ -90,7 +90,9 @@ class GraphStore:
         """For each level: the crystal of the batch that a column belongs to, and its column in the table."""
         number = torch.arange(size.shape[1], device=self.device)
         owner = [torch.repeat_interleave(number, size[i], output_size=total) for i, total in enumerate(totals)]
-        place = [torch.arange(len(its), device=self.device) + shift[i][its] for i, its in enumerate(owner)]
+        place = [
+            torch.arange(len(crystals), device=self.device) + shift[i][crystals] for i, crystals in enumerate(owner)
+        ]
         return owner, place
 
     def _edges(self, table: Tensor, base: Tensor, *, ends: Tensor, starts: Tensor) -> tuple[Edges, Tensor, Tensor]:

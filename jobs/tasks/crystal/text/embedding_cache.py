@@ -110,12 +110,12 @@ class EmbeddingCache:
         )
 
     def _token_slices(self, texts: dict[str, str]) -> dict[str, Slice]:
-        found = find_in_shards(texts, self.tokens)
-        ends = {shard: np.cumsum(load_array(shard, "sizes")) for shard in {shard for shard, _ in found.values()}}
+        places = find_in_shards(texts, self.tokens)
+        ends = {shard: np.cumsum(load_array(shard, "sizes")) for shard in {shard for shard, _ in places.values()}}
         sizes = {shard: np.diff(end, prepend=0) for shard, end in ends.items()}
         return {
             key: (shard, int(ends[shard][row] - sizes[shard][row]), int(sizes[shard][row]))
-            for key, (shard, row) in found.items()
+            for key, (shard, row) in places.items()
         }
 
 

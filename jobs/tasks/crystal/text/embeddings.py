@@ -42,8 +42,8 @@ def embed(
     vectors, tokens = cache.fill(by_key, want_tokens, log)
     keys = [None if text is None else text_key(text) for text in texts]
     pooled = np.zeros((len(texts), width_of(choice.encoder, choice.revision)), dtype=np.float32)
-    for shard, (here, rows) in by_shard(None if key is None else vectors[key] for key in keys).items():
-        pooled[here] = load_array(shard, "pooled")[rows]
+    for shard, (members, rows) in by_shard(None if key is None else vectors[key] for key in keys).items():
+        pooled[members] = load_array(shard, "pooled")[rows]
     present = torch.tensor([key is not None for key in keys])
     slices = [tokens[key] if key else None for key in keys] if want_tokens else None
     table = None if slices is None else Tokens(slices, pooled.shape[1], device)
@@ -77,9 +77,11 @@ class Tokens:
 
     def __init__(self, slices: Sequence[Slice | None], width: int, device: torch.device | str) -> None:
         self.device = torch.device(device)
-        self.sizes = np.array([0 if its is None else its[2] for its in slices])  # on the host: lengths make shapes
+        self.sizes = np.array(
+            [0 if entry is None else entry[2] for entry in slices]
+        )  # on the host: lengths make shapes
         self.starts = np.cumsum(self.sizes) - self.sizes
-        self._mapped = {its[0]: load_array(its[0], "tokens") for its in slices if its is not None}
+        self._mapped = {entry[0]: load_array(entry[0], "tokens") for entry in slices if entry is not None}
         self._slices = list(slices)
         self.width = width
         total = 2 * self.width * int(self.sizes.sum())
@@ -100,12 +102,12 @@ class Tokens:
         return torch.from_numpy(padded).to(self.device).float(), mask
 
     def _all(self) -> Tensor:
-        rows = [self._rows(its) for its in self._slices if its is not None]
+        rows = [self._rows(entry) for entry in self._slices if entry is not None]
         return torch.from_numpy(np.concatenate(rows) if rows else np.zeros((0, self.width), dtype=np.float16))
 
-    def _rows(self, its: Slice | None) -> NDArray[np.float16]:
-        if its is None:
+    def _rows(self, entry: Slice | None) -> NDArray[np.float16]:
+        if entry is None:
             return np.zeros((0, self.width), dtype=np.float16)
-        shard, start, size = its
+        shard, start, size = entry
         rows: NDArray[np.float16] = self._mapped[shard][start : start + size]
         return rows

@@ -52,19 +52,19 @@ def alpha(
         raise UserError(f"{run.run_id} does not join graph and text: it has no gate")
     learner = open_run(run, cache_root, log=log, weights=weights)
     positions = sampled(learner, split, samples)
-    found = gates(learner, positions)
-    if not found:
+    layer_gates = gates(learner, positions)
+    if not layer_gates:
         fusions = " and ".join(fusion.name for fusion in (*params.model.middle_fusions, params.model.late_fusion))
         raise UserError(f"{run.run_id}: none of its fusions ({fusions}) has a gate or weights")
     ids = [learner.corpus.ids[position] for position in positions]
-    classes = _classes(ids, params, cache_root) if any(its.of_atoms for its in found) else []
+    classes = _classes(ids, params, cache_root) if any(gate.of_atoms for gate in layer_gates) else []
     layers = []
-    for its in found:
-        if its.of_atoms:
+    for gate in layer_gates:
+        if gate.of_atoms:
             rows, owners, atoms = _expanded(ids, classes)
-            layers.append(LayerAlpha(its.layer, owners, atoms, its.values[rows]))
+            layers.append(LayerAlpha(gate.layer, owners, atoms, gate.values[rows]))
         else:
-            layers.append(LayerAlpha(its.layer, ids, [None] * len(ids), its.values))
+            layers.append(LayerAlpha(gate.layer, ids, [None] * len(ids), gate.values))
     return layers
 
 
@@ -82,8 +82,8 @@ def _expanded(
     ids: list[str], classes: list[NDArray[np.int64]]
 ) -> tuple[NDArray[np.int64], list[str], list[int | None]]:
     """For each atom of each crystal: its row in the batch, its crystal, its number."""
-    sizes = np.array([its.max() + 1 for its in classes])
+    sizes = np.array([atom_rows.max() + 1 for atom_rows in classes])
     starts = np.cumsum(sizes) - sizes
-    rows = np.concatenate([start + its for start, its in zip(starts, classes, strict=True)])
-    owners = [material_id for material_id, its in zip(ids, classes, strict=True) for _ in its]
-    return rows, owners, [atom for its in classes for atom in range(len(its))]
+    rows = np.concatenate([start + atom_rows for start, atom_rows in zip(starts, classes, strict=True)])
+    owners = [material_id for material_id, atom_rows in zip(ids, classes, strict=True) for _ in atom_rows]
+    return rows, owners, [atom for atom_rows in classes for atom in range(len(atom_rows))]

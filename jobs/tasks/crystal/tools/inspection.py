@@ -35,13 +35,13 @@ def observe(learner: CrystalLearner, positions: Positions, records: Records) -> 
 
 def quantities(learner: CrystalLearner, samples: int | None = None) -> dict[str, dict[str, dict[str, float]]]:
     """Split → layer → what its fusion reports over `samples` crystals of the split."""
-    found = {}
+    reported = {}
     for split in SPLITS:
         records = Records()
         error = observe(learner, sampled(learner, split, samples), records)
         name = learner.metric.removeprefix("val_")
-        found[split] = {layer: {**values, name: error} for layer, values in records.summary().items()}
-    return found
+        reported[split] = {layer: {**values, name: error} for layer, values in records.summary().items()}
+    return reported
 
 
 class GateRecord(LayerRecord):
@@ -84,9 +84,9 @@ def gates(learner: CrystalLearner, positions: Positions) -> list[Gates]:
 
     records = Records(make)
     observe(learner, positions, records)
-    found = []
+    layers = []
     for layer, record in zip(records.names, made, strict=True):
         kept = record.gates or record.instead
         if kept:
-            found.append(Gates(layer, torch.cat(kept).numpy(), of_atoms=layer.isdigit()))
-    return found
+            layers.append(Gates(layer, torch.cat(kept).numpy(), of_atoms=layer.isdigit()))
+    return layers

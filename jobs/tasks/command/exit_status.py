@@ -15,17 +15,17 @@ def failure_of(status: int, last: Sequence[str], codes: Mapping[Any, int | list[
     codes: kind of failure → exit statuses, as the configuration gives them. Other statuses are an exception, unless
     the last words are those of a machine or a GPU that ran out of memory.
     """
-    said = next((line.strip() for line in reversed(last) if line.strip()), "it said nothing")
-    what = f"the command ended with {ending(status)}; its last line: {said}"
+    last_line = next((line.strip() for line in reversed(last) if line.strip()), "it said nothing")
+    what = f"the command ended with {status_text(status)}; its last line: {last_line}"
     for kind, listed in codes.items():
         if status in ([listed] if isinstance(listed, int) else listed):
             return RunFailure(kind, what)
     text = "\n".join(last)
-    found = kind_of_exception(RuntimeError(text))
-    return RunFailure(Kind.OUT_OF_MEMORY if found is Kind.EXCEPTION and "MemoryError" in text else found, what)
+    guess = kind_of_exception(RuntimeError(text))
+    return RunFailure(Kind.OUT_OF_MEMORY if guess is Kind.EXCEPTION and "MemoryError" in text else guess, what)
 
 
-def ending(status: int | None) -> str:
+def status_text(status: int | None) -> str:
     """`exit status 3`, or the name of a signal."""
     if status is None:
         return "no end"
