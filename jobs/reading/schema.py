@@ -6,26 +6,15 @@ import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic.config import JsonDict
-from pydantic_core import PydanticCustomError
 
 from jobs.reading.presets import PRESETS
+from jobs.section import Section, misfit
 from runner.config.metric_names import named_mode
 
 FORMATS = ("jsonl", "csv", "json")
 NO_RESULT: JsonDict = {"identity": False}  # marks a field that cannot change a run's result
-
-
-class Section(BaseModel):
-    """One part of the parameters: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def misfit(key: str, what: str, allowed: str) -> PydanticCustomError:
-    """A mistake at `key` of a section."""
-    return PydanticCustomError("misfit", "{what}", {"key": (key,), "what": what, "allowed": allowed})
 
 
 def inside(path: str) -> str:

@@ -18,32 +18,10 @@ from jobs.failure import Kind, RunFailure, Stopped
 from jobs.training import checkpoint
 from jobs.training.health_monitor import HealthMonitor
 from jobs.training.optimisation import Plateau, decay_steps, optimiser_for, schedule_for
+from jobs.training.options import TrainingParams
 from jobs.training.tensorboard_log import TensorBoardLog
 from jobs.training.warm_start import begin_from_below
 from runner.health.findings import Finding, sentence
-
-
-class TrainOptions(Protocol):
-    """What the loop needs to know; the `train` section of a task's parameters."""
-
-    @property
-    def epochs(self) -> int: ...
-    @property
-    def learning_rate(self) -> float: ...
-    @property
-    def weight_decay(self) -> float: ...
-    @property
-    def schedule(self) -> Any: ...
-    @property
-    def pct_start(self) -> float: ...
-    @property
-    def warmup_steps(self) -> int | None: ...
-    @property
-    def decay(self) -> float: ...
-    @property
-    def gradient_clip(self) -> float | None: ...
-    @property
-    def patience(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -115,7 +93,7 @@ class TrainResult:
 class Trainer:
     """One training of a learner. The state is in `progress`, the optimiser, the schedule and the sums of the epoch."""
 
-    def __init__(self, learner: Learner, options: TrainOptions, context: RunContext) -> None:
+    def __init__(self, learner: Learner, options: TrainingParams, context: RunContext) -> None:
         self.learner, self.options, self.context = learner, options, context
         self.optimiser = optimiser_for(learner.model, options.learning_rate, options.weight_decay)
         self.total_steps = options.epochs * len(learner.batches(1))

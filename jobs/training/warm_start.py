@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from torch import nn
 
@@ -22,27 +22,17 @@ from runner.rundir.run_config import read_run_config
 _FREE = ("epochs", "continue_finished")  # of `train`: what a longer run has different
 
 
-class Weights(Protocol):
-    """A checkpoint file and what was in it when the run was described."""
+def warm_start(model: nn.Module, path: Path, sha256: str | None, say: Callable[[str], None]) -> None:
+    """Load the weights in `path`; the optimiser, the schedule and the epochs begin anew.
 
-    @property
-    def checkpoint(self) -> str: ...
-    @property
-    def sha256(self) -> str | None: ...
-
-
-def warm_start(model: nn.Module, weights: Weights, say: Callable[[str], None]) -> None:
-    """Load the weights; the optimiser, the schedule and the epochs begin anew.
-
-    Raises RunFailure where the file is gone, has changed since, or holds another model.
+    sha256: digest of the file when the run was described. Raises RunFailure where the file is gone, has changed since, or holds another model.
     """
-    path = Path(weights.checkpoint)
     try:
         with open_file(path, links=True) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise RunFailure(Kind.DATA_MISSING, f"train.warm_start: {path}: {error.strerror}") from None
-    if digest != weights.sha256:
+    if digest != sha256:
         raise RunFailure(Kind.DATA_MISSING, f"train.warm_start: {path} is not the file any more that this run names")
     try:
         checkpoint.load_weights(model, path)

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from jobs.section import Section, misfit
 from jobs.tasks.crystal.data.params import DataParams
-from jobs.training.schedule_options import ScheduleParams
+from jobs.training.options import TrainingParams
 from models.fusion.registry import LateFusionOptions, MiddleFusionOptions
 from models.options import AlignnOptions, NoEncoder, as_fusions
 
@@ -78,9 +78,9 @@ class ModelParams(Section):
         if isinstance(self.encoder, NoEncoder):
             for part, fusion in (("middle_fusion", self.middle_fusions[0]), ("late_fusion", self.late_fusion)):
                 if fusion.name != "none":
-                    raise misfit((part, "name"), f"{part} needs a graph encoder; this model has none", "none")
+                    raise misfit(f"{part}.name", f"{part} needs a graph encoder; this model has none", "none")
         elif last > self.encoder.num_layers:
-            key = ("middle_fusion", "layers")[: 2 if len(self.middle_fusions) == 1 else 1]
+            key = "middle_fusion.layers" if len(self.middle_fusions) == 1 else "middle_fusion"
             raise misfit(key, f"there is no layer {last}; layers count from 1", self.encoder.layer_range)
         return self
 
@@ -127,17 +127,14 @@ class WarmStart(Section):
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class TrainParams(ScheduleParams):
+class TrainParams(TrainingParams):
     """How the model is trained."""
 
-    epochs: int = Field(20, ge=1)  # passes over the training crystals
     batch_size: int = Field(64, ge=1)  # crystals a step
     batches: Literal["random", "balanced"] = Field(
         "random", json_schema_extra={"neutral": "random"}
     )  # balanced: about equally many bond pairs in every batch, so that none needs much more memory than the others
     micro_batch: int | None = Field(None, ge=1)  # crystals in memory at once; gradients are accumulated
-    learning_rate: float = Field(1e-3, gt=0)  # the highest of the schedule
-    weight_decay: float = Field(1e-5, ge=0)  # not applied to biases and norms
     loss: Literal["l1", "mse", "bce"] = "l1"  # bce: of the two classes that data.classify makes
     positive_weight: Literal["auto"] | Annotated[float, Field(gt=0)] | None = Field(
         None, json_schema_extra={"neutral": None}
@@ -146,13 +143,10 @@ class TrainParams(ScheduleParams):
     temperature: float = Field(0.1, gt=0)  # of the InfoNCE loss
     modality_dropout: float = Field(0.0, ge=0, lt=1)  # share of training crystals whose text is replaced by a null text
     text_mask: float = Field(0.0, ge=0, le=1)  # share of training crystals without text, the same in every epoch
-    gradient_clip: float | None = Field(None, gt=0)  # norm above which gradients are shortened; null: none
-    patience: int | None = Field(None, ge=1)  # epochs without a better val_mae; null: no early stopping
     precision: Literal["float32", "bf16"] = "float32"  # bf16: forward pass in bfloat16
     kernels: Literal["auto", "torch"] = Field(
         "auto", json_schema_extra={"neutral": "auto"}
     )  # auto: compiled convolutions on a CPU with a C++ compiler; torch: never (the same but for rounding)
-    seed: int = Field(0, ge=0)  # initialisation, order, dropout
     warm_start: Annotated[WarmStart | None, BeforeValidator(_as_checkpoint)] = Field(
         None, json_schema_extra={"neutral": None}
     )  # null: a fresh initialisation
@@ -171,7 +165,7 @@ class TrainParams(ScheduleParams):
                 f"the learning rates of {self.schedule} depend on the number of epochs, so a run cannot be lengthened"
             )
             fits = "schedule constant, or linear_warmup with warmup_steps; or a new cycle with train.warm_start"
-            raise misfit(("continue_finished",), what, fits)
+            raise misfit("continue_finished", what, fits)
         return self
 
 
@@ -187,7 +181,7 @@ class CrystalParams(Section):
     @model_validator(mode="after")
     def _contrast_needs_both(self) -> CrystalParams:
         if self.train.contrastive_weight and not self.model.uses_graph:
-            raise misfit(("train", "contrastive_weight"), "compares graph and text; this model has no graph", "0")
+            raise misfit("train.contrastive_weight", "compares graph and text; this model has no graph", "0")
         return self
 
     @model_validator(mode="after")
@@ -195,21 +189,17 @@ class CrystalParams(Section):
         if (self.train.loss == "bce") != (self.data.classify is not None):
             loss, wants = self.train.loss, "data.classify, which makes two classes of the target"
             what = f"{loss} needs {wants}" if loss == "bce" else f"{loss} does not fit the classes of data.classify"
-            raise misfit(("train", "loss"), what, "l1, mse" if loss == "bce" else "bce")
+            raise misfit("train.loss", what, "l1, mse" if loss == "bce" else "bce")
         if self.data.classify is not None and self.data.scale != "linear":
-            raise misfit(
-                ("data", "scale"), "classes have no logarithm; the threshold is in the target's unit", "linear"
-            )
+            raise misfit("data.scale", "classes have no logarithm; the threshold is in the target's unit", "linear")
         if self.data.classify is None and self.train.positive_weight is not None:
-            raise misfit(("train", "positive_weight"), "weighs one of the two classes of data.classify", "null")
+            raise misfit("train.positive_weight", "weighs one of the two classes of data.classify", "null")
         return self
 
     @model_validator(mode="after")
     def _parts_of_a_batch_suffice(self) -> CrystalParams:
         if self.train.micro_batch is not None and self.why_whole_batches:
-            raise misfit(
-                ("train", "micro_batch"), f"{self.why_whole_batches}, so it cannot be computed in parts", "null"
-            )
+            raise misfit("train.micro_batch", f"{self.why_whole_batches}, so it cannot be computed in parts", "null")
         return self
 
     @property
@@ -243,7 +233,7 @@ class CrystalParams(Section):
     def check_warmups(self, steps: int) -> None:
         """Raise an error for a warm-up of more than half of the run's `steps`."""
         gate = getattr(self.model.late_fusion, "gate_warmup", 0)
-        warmups = {("train", "warmup_steps"): self.train.warmup_steps, ("model", "late_fusion", "gate_warmup"): gate}
+        warmups = {"train.warmup_steps": self.train.warmup_steps, "model.late_fusion.gate_warmup": gate}
         for key, wanted in warmups.items():
             if (wanted or 0) > steps / 2:
                 what = f"found {wanted}; more than half of the run's {steps} steps would be warm-up"

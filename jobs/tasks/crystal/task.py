@@ -11,8 +11,8 @@ from jobs.failure import Kind, RunFailure
 from jobs.task import Outcome, Preparation
 from jobs.tasks.crystal.data.properties import unit_of
 from jobs.tasks.crystal.schema import CrystalParams
-from jobs.training.advice import ADVICE
 from jobs.training.device import choose_device
+from jobs.training.options import ADVICE
 from jobs.training.predictions import write_predictions
 from runner.config.metric_names import Mode
 from runner.config.ranking import Reported
@@ -126,8 +126,8 @@ class CrystalTask:
         write_json(context.directory.splits, {name: [corpus.ids[i] for i in r] for name, r in corpus.places.items()})
         torch.manual_seed(params.train.seed)
         model = build_model(params, corpus.texts.width if corpus.texts is not None else None)
-        if params.train.warm_start is not None:
-            warm_start(model, params.train.warm_start, context.say)
+        if (weights := params.train.warm_start) is not None:
+            warm_start(model, Path(weights.checkpoint), weights.sha256, context.say)
         if params.train.continue_finished:
             continue_finished(context)
         learner = CrystalLearner(model.to(device), corpus, params.train)

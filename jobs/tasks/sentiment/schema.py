@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from jobs.section import Section
-from jobs.training.schedule_options import ScheduleParams
+from jobs.training.options import TrainingParams
 from models.sentiment.options import SentimentModelOptions
 
 GENERATED = "generated"
@@ -77,16 +77,12 @@ class LossParams(Section):
     temperature: float = Field(0.1, gt=0)  # τ of the contrast
 
 
-class TrainParams(ScheduleParams):
+class TrainParams(TrainingParams):
     """How the model is trained."""
 
-    epochs: int = Field(20, ge=1)  # at most
     batch_size: int = Field(32, ge=2)  # utterances; InfoNCE contrasts within a batch
-    learning_rate: float = Field(1e-3, gt=0)  # the highest of the schedule
     weight_decay: float = Field(1e-3, ge=0)  # not applied to biases and norms
     gradient_clip: float | None = Field(1.0, gt=0)  # norm above which gradients are shortened; null: none
-    patience: int | None = Field(None, ge=1)  # epochs without a better val_mse; null: no early stopping
-    seed: int = Field(0, ge=0)  # initialisation, order, dropout
 
 
 class SentimentParams(Section):

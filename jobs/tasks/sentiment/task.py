@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from jobs.failure import Kind
 from jobs.task import Outcome, Preparation
 from jobs.tasks.sentiment.schema import GENERATED, GUIDANCE, FeatureFile, SentimentParams
-from jobs.training.advice import ADVICE
 from jobs.training.device import choose_device
+from jobs.training.options import ADVICE
 from jobs.training.predictions import write_predictions
 from models.sentiment.options import MODALITIES
 from runner.config.metric_names import Mode

@@ -8,12 +8,12 @@ atom, then start atom, then the neighbour's cell, as `models.batch` wants them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jobs.tasks.crystal.data.crystals import Crystal
+from jobs.tasks.crystal.schema import GraphParams
 from runner.errors import UserError
 
 Ints = NDArray[np.int64]
@@ -22,21 +22,6 @@ Floats = NDArray[np.float64]
 SHELL_WIDTH = 0.01  # Å, by default; neighbours this little farther than the last one belong to its shell
 SMALLEST_LENGTH = 0.01  # Å; nearer atoms are two records of one, and have no direction between them
 EQUAL_LENGTH = 1e-4  # Å; lengths closer than this are the same, and order is decided by index and cell
-
-
-class GraphChoice(Protocol):
-    """The part of the graph parameters that shapes the graph."""
-
-    @property
-    def strategy(self) -> str: ...
-    @property
-    def cutoff(self) -> float | None: ...
-    @property
-    def max_neighbors(self) -> int: ...
-    @property
-    def shell_width(self) -> float: ...
-    @property
-    def angle_cutoff(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -81,7 +66,7 @@ class Neighbours:
         return Neighbours(*(np.concatenate(pair) for pair in zip(self.fields(), other.fields(), strict=True)))
 
 
-def crystal_graph(crystal: Crystal, choice: GraphChoice) -> CrystalGraph:
+def crystal_graph(crystal: Crystal, choice: GraphParams) -> CrystalGraph:
     """The graph of `crystal` by one of four strategies.
 
     `shell`: the `max_neighbors` nearest and all within `shell_width` Å of the last. `nearest`: exactly `max_neighbors`;

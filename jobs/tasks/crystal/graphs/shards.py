@@ -13,15 +13,15 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from jobs.content_cache import by_shard, content_key, find_in_shards, load_array, publish_shard, save_arrays
 from jobs.tasks.crystal.data.crystals import Crystal
-from jobs.tasks.crystal.graphs.crystal_graph import SHELL_WIDTH, GraphChoice, crystal_graph
+from jobs.tasks.crystal.graphs.crystal_graph import SHELL_WIDTH, crystal_graph
 from jobs.tasks.crystal.graphs.packing import TABLES, Packed, pack
 from jobs.tasks.crystal.graphs.quotient import quotient
+from jobs.tasks.crystal.schema import GraphParams
 
 VERSION = 1  # of graphs and tables; raised when either changes, so that old shards are not read
 SHARD = 4096  # crystals a shard at most, so that an interrupted build keeps what it has
@@ -29,14 +29,7 @@ CHUNK = 64  # crystals a process is given at a time
 WORTH_PROCESSES = 2048  # crystals; fewer are built before the processes have started
 
 
-class StoredChoice(GraphChoice, Protocol):
-    """The graph parameters."""
-
-    @property
-    def quotient(self) -> bool: ...
-
-
-def shard_folder(choice: StoredChoice, root: Path) -> Path:
+def shard_folder(choice: GraphParams, root: Path) -> Path:
     """Where the shards for these graph parameters lie; parameters without effect take no part in the name."""
     limit = choice.cutoff if choice.strategy == "radius" else choice.max_neighbors
     width = [choice.shell_width] if choice.shell_width != SHELL_WIDTH else []  # added later: the default kept its name
@@ -46,7 +39,7 @@ def shard_folder(choice: StoredChoice, root: Path) -> Path:
 
 def packed_graphs(
     crystals: Sequence[Crystal],
-    choice: StoredChoice,
+    choice: GraphParams,
     root: Path,
     *,
     workers: int = 1,
@@ -68,13 +61,13 @@ def packed_graphs(
     return _gathered([places[key] for key in keys])
 
 
-def build_chunk(crystals: Sequence[Crystal], choice: StoredChoice) -> Packed:
+def build_chunk(crystals: Sequence[Crystal], choice: GraphParams) -> Packed:
     """The graphs of a few crystals."""
     graphs = (crystal_graph(crystal, choice) for crystal in crystals)
     return Packed.joined(pack(quotient(graph) if choice.quotient else graph) for graph in graphs)
 
 
-def _build(missing: Mapping[str, Crystal], choice: StoredChoice, folder: Path, root: Path, workers: int) -> None:
+def _build(missing: Mapping[str, Crystal], choice: GraphParams, folder: Path, root: Path, workers: int) -> None:
     run = partial(build_chunk, choice=choice)
     processes = min(workers, len(missing) // CHUNK) if len(missing) >= WORTH_PROCESSES else 1
     if processes <= 1:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from jobs.tasks.crystal.data.crystals import Crystal
 from jobs.tasks.crystal.graphs.packing import LEVELS, TABLES, Packed
-from jobs.tasks.crystal.graphs.shards import StoredChoice, packed_graphs
+from jobs.tasks.crystal.graphs.shards import packed_graphs
+from jobs.tasks.crystal.schema import GraphParams
 from models.batch import Distinct, Edges, GraphBatch
 
 Indices = Sequence[int] | NDArray[np.integer[Any]]
@@ -34,7 +35,7 @@ class GraphStore:
     def open(
         cls,
         crystals: Sequence[Crystal],
-        choice: StoredChoice,
+        choice: GraphParams,
         root: Path,
         *,
         workers: int = 1,

@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from jobs.content_cache import content_key, find_in_shards, load_array, publish_shard, save_arrays
+from jobs.tasks.crystal.schema import TextParams
 from models.encoders.text import TextEncoder
 from models.encoders.text_folder import EncoderMissing, locate
 from runner.errors import UserError
@@ -34,19 +35,6 @@ WORTH_PROCESSES = 256  # texts; fewer are encoded before further processes have 
 Slice = tuple[Path, int, int]  # a shard, the first row and the number of rows in its token table
 
 
-class TextChoice(Protocol):
-    """The part of the text parameters that decides the vectors."""
-
-    @property
-    def encoder(self) -> str: ...
-    @property
-    def revision(self) -> str | None: ...
-    @property
-    def pooling(self) -> Literal["cls", "mean"]: ...
-    @property
-    def max_length(self) -> int: ...
-
-
 def text_key(text: str) -> str:
     """32 hex digits that name a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -56,7 +44,7 @@ class EmbeddingCache:
     """The shards of one encoder, pooling and length limit."""
 
     def __init__(
-        self, choice: TextChoice, root: Path, device: torch.device | str, download: bool, workers: int
+        self, choice: TextParams, root: Path, device: torch.device | str, download: bool, workers: int
     ) -> None:
         self.choice, self.root, self.device, self.workers = choice, root, torch.device(device), workers
         try:
@@ -119,7 +107,7 @@ class EmbeddingCache:
         }
 
 
-def _located(choice: TextChoice, download: bool) -> tuple[Path, str]:
+def _located(choice: TextParams, download: bool) -> tuple[Path, str]:
     """The encoder's folder and identity; fetched first where it is missing and may be fetched."""
     try:
         return locate(choice.encoder, choice.revision)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jobs.content_cache import by_shard, load_array
-from jobs.tasks.crystal.text.embedding_cache import EmbeddingCache, Slice, TextChoice, text_key
+from jobs.tasks.crystal.schema import TextParams
+from jobs.tasks.crystal.text.embedding_cache import EmbeddingCache, Slice, text_key
 from models.batch import TextBatch
 from models.encoders.text_folder import width_of
 
@@ -21,7 +22,7 @@ ON_DEVICE = 4 << 30  # bytes; more tokens than this stay on disk, memory-mapped,
 
 def embed(
     texts: Sequence[str | None],
-    choice: TextChoice,
+    choice: TextParams,
     root: Path,
     *,
     want_tokens: bool = False,
