@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from jobs.log import say
 from runner.errors import CommandFailed
-from runner.files import append_json, read_json_lines, replacing
+from runner.files import append_json, replacing
 from runner.rundir.cache_root import make_folder
 
 BUILDS = "builds.jsonl"  # under the cache root
@@ -105,8 +105,9 @@ def by_shard(places: Iterable[tuple[Path, int] | None]) -> dict[Path, tuple[NDAr
 
 def record_build(root: Path, kind: str, path: Path, items: int, seconds: float) -> None:
     """Add a line to the log of builds: `items` things were computed and lie in `path`, below `root`."""
-    line = {"time": time.time(), "kind": kind, "path": str(path.relative_to(root)), "items": items}
-    append_json(root / BUILDS, {**line, "seconds": round(seconds, 3)})
+    place = str(path.relative_to(root))
+    line = {"time": time.time(), "kind": kind, "path": place, "items": items, "seconds": round(seconds, 3)}
+    append_json(root / BUILDS, line)
 
 
 def refuse_read_only(environment: Mapping[str, str]) -> None:
@@ -121,11 +122,6 @@ def unwritable(root: Path, what: str, error: OSError) -> CommandFailed:
         f"the cache {root} lacks {what} and cannot be written: {error}",
         next_command="runner prepare CONFIG on a node that may write there, or set RUNNER_CACHE",
     )
-
-
-def builds(root: Path) -> list[dict[str, Any]]:
-    """What was computed in this cache, oldest first."""
-    return read_json_lines(root / BUILDS)
 
 
 def save_arrays(directory: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -143,8 +139,7 @@ def load_array(directory: Path, name: str) -> NDArray[Any]:
 
 
 def _mapped(path: Path) -> NDArray[Any]:
-    mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return mapped
+    return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
 
 
 def _near(path: Path, environment: Mapping[str, str]) -> Path:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.failure import (
+    EXIT_STOPPED,
+    EXIT_SUPERSEDED,
     LEFT_WITH_CHECKPOINT,
     LEFT_WITHOUT,
     STOP_REASONS,
@@ -21,7 +23,6 @@ from jobs.failure import (
 from jobs.launch import child_environment, module_command
 from jobs.node import disk_reserve, memory
 from jobs.node.allocation import Allocation
-from jobs.node.exit_status import EXIT_STOPPED, EXIT_SUPERSEDED
 from jobs.node.provenance import FACTS, machine_facts
 from jobs.node.slots import Slot, bound_to
 from jobs.patience import patiently
@@ -124,9 +125,8 @@ class RunProcess:
 
         Kill it when it has not within `grace` s.
         """
-        now, time_is_over = time.time(), False
-        if self.allocation.in_turn and self.config.time:
-            time_is_over = now > self.attempt.started + self.config.time
+        now, limit = time.time(), self.config.time if self.allocation.in_turn else None
+        time_is_over = bool(limit) and now > self.attempt.started + (limit or 0)
         if self.own_reason is not None:
             if now > self._deadline:
                 self.kill("did not stop in time and was killed")

@@ -19,7 +19,9 @@ class Signals:
     """
 
     def __enter__(self) -> Signals:
-        self._read, self._write = _pipe()
+        self._read, self._write = os.pipe()
+        for descriptor in (self._read, self._write):
+            os.set_blocking(descriptor, False)
         self._wakeup = signal.set_wakeup_fd(self._write)
         self._before: dict[int, Any] = {
             number: signal.signal(number, _collected) for number in (*STOP_SIGNALS, signal.SIGCHLD)
@@ -44,10 +46,3 @@ class Signals:
 
 def _collected(number: int, frame: FrameType | None) -> None:
     """Python writes the number to the wakeup descriptor itself."""
-
-
-def _pipe() -> tuple[int, int]:
-    pair = os.pipe()
-    for descriptor in pair:
-        os.set_blocking(descriptor, False)
-    return pair

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from jobs.context import FUSION_COLUMNS, RunContext
+from jobs.context import RunContext, not_finite
 from jobs.failure import Kind, RunFailure, Stopped
 from jobs.training import checkpoint
 from jobs.training.health_monitor import HealthMonitor
@@ -21,7 +21,7 @@ from jobs.training.optimisation import Plateau, decay_steps, optimiser_for, sche
 from jobs.training.options import TrainingParams
 from jobs.training.tensorboard_log import TensorBoardLog
 from jobs.training.warm_start import begin_from_below
-from runner.health.findings import Finding, sentence
+from runner.health.findings import sentence
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ class Trainer:
         )  # fmt: skip
         self.stable_step = self.total_steps - decay_steps(self.total_steps, options.decay)
         self.progress = Progress()
-        self.watch = HealthMonitor(context.thresholds, context.params)
-        self.board = TensorBoardLog(context.directory.tensorboard, context.warn)
+        self.monitor = HealthMonitor(context.thresholds, context.params)
+        self.tensorboard = TensorBoardLog(context.directory.tensorboard, context.warn)
         self.sums: dict[str, Tensor] = {}  # of the epoch so far, on the device: reading them would make it wait
         self.items = 0
         self.saved = -1  # step of the last checkpoint
@@ -113,7 +113,7 @@ class Trainer:
         """Train to the last epoch, or until `patience` epochs brought nothing better."""
         self._resume()
         stopped_early = self._out_of_patience()
-        with closing(self.board):
+        with closing(self.tensorboard):
             while self.progress.epoch <= self.options.epochs and not stopped_early:
                 self._train_epoch()
                 self._end_epoch()
@@ -154,7 +154,9 @@ class Trainer:
             validation = self.learner.validate()
         p.seconds += time.perf_counter() - began
         metrics = {**train, **validation.metrics}
-        self._check_finite(metrics)
+        if wrong := not_finite(metrics):
+            place = f"epoch {p.epoch}, step {p.step}"
+            raise RunFailure(Kind.DIVERGED, f"{place}: {wrong}; try a smaller learning rate or gradient_clip")
         value = metrics[self.learner.metric]
         better = p.best_value is None or (value < p.best_value if self.learner.mode == "min" else value > p.best_value)
         if better:
@@ -166,55 +168,26 @@ class Trainer:
         p.epoch, p.batch, p.seconds = p.epoch + 1, 0, 0.0
         self.sums, self.items = {}, 0
         if better:
-            self._save(best=True)
-        self._save()
-
-    def _check_finite(self, metrics: dict[str, float]) -> None:
-        wrong = [f"{name} = {value}" for name, value in metrics.items() if not math.isfinite(value)]
-        if wrong:
-            p = self.progress
-            raise RunFailure(
-                Kind.DIVERGED,
-                f"epoch {p.epoch}, step {p.step}: {', '.join(wrong)}; try a smaller learning rate or gradient_clip",
-            )
+            self._save(self.context.directory.best_checkpoint)
+        self._save(self.context.directory.last_checkpoint)
 
     def _log(self, metrics: dict[str, float], validation: Validation, better: bool) -> None:
         p = self.progress
         rate = self.optimiser.param_groups[0]["lr"]
         record = {"epoch": p.epoch, "step": p.step, "seconds": p.seconds, "learning_rate": rate, **metrics}
-        reported = {layer: values for layer, values in validation.fusion.items() if values}
-        new = self.watch.see(record, reported)
-        self.context.health = self.watch.level
-        self.context.record(record)
-        self._log_fusion(reported, validation.histograms, new)
-        self.board.epoch(p.epoch, {**metrics, "learning_rate": rate}, reported, [sentence(finding) for finding in new])
         name = self.learner.metric
         mark = "  best" if better else f"  (best {p.best_value:.4f} in epoch {p.best_epoch})"
         self.context.say(
             f"epoch {p.epoch}/{self.options.epochs}  train_loss {metrics['train_loss']:.4f}  "
             f"{name} {metrics[name]:.4f}{mark}  {p.seconds:.1f} s"
         )
-        for finding in new:
-            self.context.report(finding)
-
-    def _log_fusion(
-        self, reported: dict[str, dict[str, float]], histograms: dict[str, list[float]], new: list[Finding]
-    ) -> None:
-        """fusion_weights.csv, and diagnostics.jsonl with everything else that is known of the epoch."""
-        columns = {
-            layer: {name: value for name, value in values.items() if name in FUSION_COLUMNS}
-            for layer, values in reported.items()
-        }
-        columns = {layer: values for layer, values in columns.items() if values}
-        if columns:
-            self.context.record_fusion(self.progress.epoch, columns)
-        layers: dict[str, dict[str, Any]] = {layer: dict(values) for layer, values in reported.items()}
-        for layer, counts in histograms.items():
-            layers.setdefault(layer, {})["gate_histogram"] = counts
-        diagnostics = {"layers": layers, "findings": [finding.as_dict() for finding in new]}
-        diagnostics = {name: value for name, value in diagnostics.items() if value}
-        if diagnostics:
-            self.context.record_diagnostics({"epoch": self.progress.epoch, **diagnostics})
+        reported = {layer: values for layer, values in validation.fusion.items() if values}
+        gates = {layer: {"gate_histogram": counts} for layer, counts in validation.histograms.items()}
+        layers = {layer: {**reported.get(layer, {}), **gates.get(layer, {})} for layer in {**reported, **gates}}
+        findings = self.monitor.log(self.context, record, layers)
+        self.tensorboard.epoch(
+            p.epoch, {**metrics, "learning_rate": rate}, reported, [sentence(each) for each in findings]
+        )
 
     def _out_of_patience(self) -> bool:
         p, patience = self.progress, self.options.patience
@@ -224,15 +197,15 @@ class Trainer:
         reason = self.context.stop_reason
         assert reason is not None
         if self.progress.step > self.saved:  # a checkpoint that says nothing new would look like progress
-            self._save()
+            self._save(self.context.directory.last_checkpoint)
         self.context.say(
             f"stopped ({reason}) in epoch {self.progress.epoch}, batch {self.progress.batch}; checkpoint written"
         )
         raise Stopped(reason)
 
-    def _save(self, best: bool = False) -> None:
-        run, self.saved = self.context.directory, self.progress.step
-        checkpoint.save(run.best_checkpoint if best else run.last_checkpoint, self._state())
+    def _save(self, path: Path) -> None:
+        self.saved = self.progress.step
+        checkpoint.save(path, self._state())
 
     def _state(self) -> dict[str, Any]:
         """All that the training needs to go on from here."""
@@ -268,13 +241,14 @@ class Trainer:
                 raise
             except checkpoint.REFUSED as error:
                 self._take_over(start)
-                reason = " ".join(str(error).split())[:200]
-                self.context.warn(f"{path} is of another model ({reason}); trying an older one")
+                self.context.warn(
+                    f"{path} is of another model ({' '.join(str(error).split())[:200]}); trying an older one"
+                )
                 continue
             p = self.progress
             self.saved = p.step
             self.context.rewind(p.epoch - 1)
-            self.watch.go_on(run)
+            self.monitor.go_on(run)
             self.context.say(f"resuming in epoch {p.epoch}, batch {p.batch}")
             return
         self.context.rewind(0)

@@ -25,7 +25,8 @@ _FREE = ("epochs", "continue_finished")  # of `train`: what a longer run has dif
 def warm_start(model: nn.Module, path: Path, sha256: str | None, say: Callable[[str], None]) -> None:
     """Load the weights in `path`; the optimiser, the schedule and the epochs begin anew.
 
-    sha256: digest of the file when the run was described. Raises RunFailure where the file is gone, has changed since, or holds another model.
+    sha256: digest of the file when the run was described. Raises RunFailure where the file is gone, has changed since,
+    or holds another model.
     """
     try:
         with open_file(path, links=True) as file:

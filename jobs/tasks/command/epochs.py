@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from jobs.context import RunContext, as_json
+from jobs.context import RunContext, as_json, not_finite
 from jobs.failure import Kind, RunFailure
 from jobs.patience import patiently
 from jobs.reading.files import Rows
 from jobs.reading.history import Epoch, Reading, no_followed
 from jobs.reading.predictions import Predictions
-from jobs.reading.recorded import log_epoch, outcome_of
+from jobs.reading.recorded import outcome_of
 from jobs.reading.sources import Source
 from jobs.task import Outcome
 from jobs.training.health_monitor import HealthMonitor
@@ -29,7 +29,7 @@ class Epochs:
 
     def __init__(self, reading: Reading, context: RunContext) -> None:
         self._reading, self._context, self._params = reading, context, reading.params
-        self._watch = HealthMonitor(context.thresholds, context.params)
+        self._monitor = HealthMonitor(context.thresholds, context.params)
         self._logged: list[Epoch] = []
         self._earlier: dict[int, Epoch] = {}  # logged by attempts before this one
         self._before: dict[int, Epoch] = {}  # what the sources held when this attempt began
@@ -48,7 +48,7 @@ class Epochs:
             numbering.unlink(missing_ok=True)
             self._context.rewind(0)
             return
-        self._watch.go_on(self._context.directory)
+        self._monitor.go_on(self._context.directory)
         self._logged = logged_epochs(self._context.directory)
         self._earlier = {epoch.number: epoch for epoch in self._logged}
         number_sources(self._reading, self._context.directory)
@@ -74,7 +74,8 @@ class Epochs:
         epochs = self._complete(ended)
         same = _equal_at_the_beginning(epochs, self._logged)
         if epochs and len(self._logged) > same:
-            self._rewind(self._logged[same].number - 1)
+            self._context.rewind(self._logged[same].number - 1)
+            self._monitor.rewind(self._logged[same].number - 1)
         for epoch in epochs[same:]:
             self._record(epoch)
         self._logged = epochs or self._logged
@@ -128,23 +129,12 @@ class Epochs:
         return outcome
 
     def _record(self, epoch: Epoch) -> None:
-        record = {"epoch": epoch.number, **epoch.metrics}
-        findings = self._watch.see(record, epoch.layers)
-        self._context.health = self._watch.level
-        log_epoch(self._context, epoch, findings)
-        for finding in findings:
-            self._context.report(finding)
-        wrong = {name: value for name, value in epoch.metrics.items() if self._must_be_finite(name, value)}
-        if wrong:
-            shown = ", ".join(f"{name} = {value}" for name, value in wrong.items())
-            raise RunFailure(Kind.DIVERGED, f"epoch {epoch.number}: {shown}; the command was ended")
-
-    def _must_be_finite(self, name: str, value: float) -> bool:
-        return (name == self._params.follow or "loss" in name) and not math.isfinite(value)
-
-    def _rewind(self, epoch: int) -> None:
-        self._context.rewind(epoch)
-        self._watch.rewind(epoch)
+        self._monitor.log(self._context, {"epoch": epoch.number, **epoch.metrics}, epoch.layers)
+        followed = {
+            name: value for name, value in epoch.metrics.items() if name == self._params.follow or "loss" in name
+        }
+        if wrong := not_finite(followed):
+            raise RunFailure(Kind.DIVERGED, f"epoch {epoch.number}: {wrong}; the command was ended")
 
     def _warn_once(self) -> None:
         for line in self._reading.warnings:

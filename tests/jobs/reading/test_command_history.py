@@ -105,7 +105,7 @@ def test_followed_metric_reported_as_no_finite_number_ends_a_run(reported: str) 
 def test_paths_in_the_folder_of_a_command_are_filled(tmp_path: Path) -> None:
     command = {
         "shell": True, "metrics": {"file": "{kind}/h.csv"}, "files": {"{kind}/a.json": {"x": 1}},
-        "checkpoint": "{kind}/state", "run": "echo 1 > {out}/{kind}/state; printf 'val_mae\\n3\\n' > {out}/{kind}/h.csv",
+        "checkpoint": "{kind}/state", "run": "echo > {out}/{kind}/state; printf 'val_mae\\n3\\n' > {out}/{kind}/h.csv",
         "resume": "printf 'val_mae\\n3\\n2\\n' > {out}/{kind}/h.csv",
     }  # fmt: skip
     for epochs in (1, 2):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.content_cache import builds
+from build_log import builds
 from jobs.tasks.crystal.dataset import far_targets, gather
 from jobs.tasks.crystal.graphs import shards
 from jobs.tasks.crystal.schema import CrystalParams

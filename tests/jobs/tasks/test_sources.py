@@ -14,7 +14,7 @@ from ase.io import write
 from jarvis.core.atoms import Atoms as JarvisAtoms
 from jarvis.db import figshare
 
-from jobs.content_cache import builds
+from build_log import builds
 from jobs.tasks.crystal.data import jarvis_sets, shipped_sets
 from jobs.tasks.crystal.data.location import located
 from jobs.tasks.crystal.data.official_splits import official_split
