@@ -90,14 +90,13 @@ class AdoptedRun:
                 with suppress(OSError):  # gone, or too large; what reads it says so
                     sign["sha256"] = sha256(read_bytes(self.folder / name)).hexdigest()
             if (outcome := self.read(context)) is not None:
-                result = result_of(outcome, config, directory, 1)
-                replace(result, seconds=self.seconds, attempts=None).write(directory)
+                replace(result_of(outcome, config, directory, 1), seconds=self.seconds, attempts=None).write(directory)
                 context.notes += outcome.extra.get("notes", [])
         except RunFailure as error:
             error.output = ""  # no traceback of ours
             failure_of_exception(error, 1, None).write(directory)
-        origin = {"from": self.place, "reading": self.reading, "files": files, "notes": context.notes}
-        write_json(directory.adopted, origin)
+        content = {"from": self.place, "reading": self.reading, "files": files, "notes": context.notes}
+        write_json(directory.adopted, content)
 
 
 @dataclass(frozen=True)

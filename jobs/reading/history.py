@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,9 +57,9 @@ class Reading:
         for source in self.sources:
             source.look(final)
 
-    def hear(self, line: str) -> None:
-        """One line of the program's output."""
-        for source in self.sources:
+    def hear(self, lines: Sequence[str]) -> None:
+        """Lines of the program's output."""
+        for line, source in product(lines, self.sources):
             source.hear(line)
 
     def epochs(self) -> list[Epoch]:
@@ -67,8 +68,8 @@ class Reading:
         layers: dict[int, Layers] = {}
         self.notes = []
         if self.params.fusion is not None:
-            normalise = self.params.fusion.normalise
-            layers, self.notes = brought_to_ours(self.fusion[0].records, normalise, self._final)
+            records_of_layers = self.fusion[0].records
+            layers, self.notes = brought_to_ours(records_of_layers, self.params.fusion.normalise, self._final)
         return [
             Epoch(number, {str(name): value for name, value in records.get(number, {}).items()}, layers.get(number, {}))
             for number in sorted(records.keys() | layers.keys())

@@ -11,6 +11,7 @@ from pydantic.config import JsonDict
 
 from jobs.reading.presets import PRESETS
 from jobs.section import Section, misfit
+from runner.config.experiment import validation_metric
 from runner.config.metric_names import named_mode
 
 FORMATS = ("jsonl", "csv", "json")
@@ -45,12 +46,6 @@ def _columns(text: str) -> str:
     if set(re.compile(regex(text)).groupindex) != {"layer", "quantity"}:
         raise ValueError(r"needs two named groups, as layer_(?P<layer>\d+)_(?P<quantity>w_graph|w_text)")
     return text
-
-
-def _followed(name: str) -> str:
-    if not name.startswith("val_"):
-        raise ValueError(f"found {name!r}; the best epoch is chosen by a metric of the validation split (val_…)")
-    return name
 
 
 Inside = Annotated[str, AfterValidator(inside)]
@@ -122,7 +117,7 @@ class MetricsParams(SourceParams):
 
     preset: Literal["crysmmnet", "alignn", "lightning", "huggingface"] | None = None  # fills in what is not given
     sources: list[SourceParams] = []  # instead of one `file`, `pattern` or `from`; of a value in two the later counts
-    follow: Annotated[str, AfterValidator(_followed)] = "val_mae"  # says which epoch is the best
+    follow: Annotated[str, AfterValidator(validation_metric)] = "val_mae"  # says which epoch is the best
     mode: Literal["min", "max"] = "min"  # whether less of it is better, or more
     restarts: Literal["continue", "again"] = "continue"  # a history without epochs that begins anew after a resume
     epochs: str | int | None = None  # how many are planned; shown by `status`
@@ -171,8 +166,7 @@ class MetricsParams(SourceParams):
 
     def first_epoch_of(self, source: SourceParams) -> int:
         """The number that the program gives its first epoch in `source`."""
-        chosen = (number for number in (source.first_epoch, self.first_epoch) if number is not None)
-        return next(chosen, 1)
+        return next((number for number in (source.first_epoch, self.first_epoch) if number is not None), 1)
 
 
 class PredictionsParams(Section):

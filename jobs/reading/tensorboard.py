@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,11 @@ def rows_of_events(path: Path) -> list[dict[str, Any]]:
         if os.fstat(file.fileno()).st_size > LARGEST_FILE:
             raise OSError(0, "more than any file of a run")
     steps: dict[int, dict[str, Any]] = {}
-    try:
+    with suppress(DecodeError, ValueError, TypeError):
         for event in EventFileLoader(str(path)).Load():
             for value in event.summary.value:
                 if (scalar := _scalar(value)) is not None:
                     steps.setdefault(event.step, {})[value.tag] = scalar
-    except (DecodeError, ValueError, TypeError):
-        pass
     named = any("epoch" in tags for tags in steps.values())
     return [{"step": step, **({} if named else {"epoch": step}), **tags} for step, tags in sorted(steps.items())]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from functools import partial
+from itertools import takewhile
 from typing import Any
 
 from jobs.context import RunContext, as_json, not_finite
@@ -72,15 +74,18 @@ class Epochs:
         news, self._versions = versions != self._versions, versions
         self._number_on()
         epochs = self._complete(ended)
-        same = _equal_at_the_beginning(epochs, self._logged)
+        pairs = zip(epochs, self._logged, strict=False)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         if epochs and len(self._logged) > same:
             self._context.rewind(self._logged[same].number - 1)
             self._monitor.rewind(self._logged[same].number - 1)
         for epoch in epochs[same:]:
             self._record(epoch)
         self._logged = epochs or self._logged
-        if len(self._logged) >= _TELLING:
-            self._warn_once()
+        for line in self._reading.warnings if len(self._logged) >= _TELLING else ():
+            if line not in self._warned:
+                self._warned.add(line)
+                self._context.warn(line)
         return news
 
     def _complete(self, ended: bool) -> list[Epoch]:
@@ -109,11 +114,8 @@ class Epochs:
                 f"for epoch {self._begins_after + 1}; where it repeats epochs, let it write `epoch`, name the epoch in "
                 "`checkpoint`, or set metrics.restarts: again"
             )
-            patiently(self._keep_numbering)
-
-    def _keep_numbering(self) -> None:
-        numbers = [{"offset": one.offset, "earlier": as_json(one.earlier)} for one in self._reading.sources]
-        write_json(self._context.directory.numbering, {"sources": numbers}, indent=None)
+            numbers = [{"offset": one.offset, "earlier": as_json(one.earlier)} for one in self._reading.sources]
+            patiently(partial(write_json, self._context.directory.numbering, {"sources": numbers}, indent=None))
 
     def outcome(self, words: list[str], notes: list[str], predictions: Predictions) -> Outcome:
         """The epoch with the best followed metric; RunFailure where there is none. notes: for the summary to say."""
@@ -121,9 +123,9 @@ class Epochs:
         outcome = outcome_of(self._logged, predictions, self._params, [*notes, *warnings], command=words)
         if outcome is None:
             what = no_followed(self._params, self._logged, warnings)
-            name = self._context.directory.experiment.path.name
-            again = f"after correcting `metrics` in the experiment file: runner reread {name}"
-            raise RunFailure(Kind.EXCEPTION, f"the command ended well but {what}; {again}")
+            again = f"runner reread {self._context.directory.experiment.path.name}"
+            advice = f"after correcting `metrics` in the experiment file: {again}"
+            raise RunFailure(Kind.EXCEPTION, f"the command ended well but {what}; {advice}")
         if predictions.rows:
             write_predictions(self._context.directory, predictions.rows)
         return outcome
@@ -135,12 +137,6 @@ class Epochs:
         }
         if wrong := not_finite(followed):
             raise RunFailure(Kind.DIVERGED, f"epoch {epoch.number}: {wrong}; the command was ended")
-
-    def _warn_once(self) -> None:
-        for line in self._reading.warnings:
-            if line not in self._warned:
-                self._warned.add(line)
-                self._context.warn(line)
 
 
 def number_sources(reading: Reading, run: RunDir) -> None:
@@ -164,9 +160,3 @@ def logged_epochs(run: RunDir) -> list[Epoch]:
 def _numbers(values: dict[str, Any], without: frozenset[str] = frozenset()) -> dict[str, float]:
     numbers = ((name, as_number(value)) for name, value in values.items() if name not in without)
     return {name: number for name, number in numbers if number is not None}
-
-
-def _equal_at_the_beginning(some: list[Epoch], others: list[Epoch]) -> int:
-    """How many epochs are the same in both, up to the first difference."""
-    pairs = enumerate(zip(some, others, strict=False))
-    return next((at for at, (one, other) in pairs if one != other), min(len(some), len(others)))

@@ -55,19 +55,15 @@ class CommandTask:
             allowed = known | set(OF_CHECKPOINT) if key == "command.resume" else known
             for name in dict.fromkeys(names):
                 if name not in allowed:
-                    what = f"names {{{name}}}, which is no value"
-                    listed = ", ".join(sorted(allowed))
+                    what, listed = f"names {{{name}}}, which is no value", ", ".join(sorted(allowed))
                     problems.append(Problem(what, key=key, allowed=listed, nearest=nearest(name, allowed)))
         problems += [
             Problem("is a name of ours", key=f"values.{name}")
             for name in (*OURS, *OF_CHECKPOINT)
             if name in whole.values and name != "seed"
         ]
-        if not problems:
-            problems += _misplaced(whole)
-        if not problems and "values_file" not in used:
-            problems += _unused(whole.values, used)
-        return problems
+        problems = problems or _misplaced(whole)
+        return problems if problems or "values_file" in used else _unused(whole.values, used)
 
     def prepare(
         self, params: Sequence[CommandParams], cache_root: Path, log: Callable[[str], None]
@@ -75,13 +71,10 @@ class CommandTask:
         """Whether the programs are on this machine; one that only compute nodes have is no mistake."""
         words = [words_of(one.command.run) for one in params]
         programs = {line[0] for line in words if line and not names_in(line[0])}
-        preparations = []
-        for program in sorted(programs):
-            place = shutil.which(program)
-            preparations.append(
-                Preparation(f"program {program}", ready=True, detail=place or "not here; compute nodes may have it")
-            )
-        return preparations
+        return [
+            Preparation(f"program {name}", True, shutil.which(name) or "not here; compute nodes may have it")
+            for name in sorted(programs)
+        ]
 
     def own_code(
         self, params: Sequence[CommandParams], start_folder: Path, config_dir: Path
@@ -152,14 +145,14 @@ def _misplaced(params: CommandParams) -> list[Problem]:
 
 def _unused(values: Mapping[str, Any], used: Mapping[str, int]) -> list[Problem]:
     """Values in which no template shows any interest. The seed 0 is the default of an experiment that has none."""
-    problems = []
-    for name, value in flat(values).items():
-        within = any(name.startswith(f"{other}.") or other.startswith(f"{name}.") for other in used)
-        if name not in used and not within and not (name == "seed" and value == 0):
-            what = "is used by nothing in `command`, so it cannot change the run"
-            problems.append(
-                Problem(
-                    what, key=f"values.{name}", allowed=f"{{{name}}} in run, files or environment, or {{values_file}}"
-                )
-            )
-    return problems
+    what = "is used by nothing in `command`, so it cannot change the run"
+    related = [
+        name
+        for name in flat(values)
+        if any(f"{name}.".startswith(f"{other}.") or other.startswith(f"{name}.") for other in used)
+    ]
+    return [
+        Problem(what, f"values.{name}", allowed=f"{{{name}}} in run, files or environment, or {{values_file}}")
+        for name, value in flat(values).items()
+        if name not in related and not (name == "seed" and value == 0)
+    ]
