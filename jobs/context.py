@@ -7,7 +7,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,11 @@ class RunContext:
         lists = {"layers": layers, "findings": [finding.as_dict() for finding in findings]}
         if any(lists.values()):
             self.record_diagnostics({"epoch": epoch, **{name: value for name, value in lists.items() if value}})
+
+    def write_predictions(self, rows: Iterable[tuple[str, str, float, float]]) -> None:
+        """Replace predictions.csv; `rows`: id, split, target, prediction, the numbers with all their digits."""
+        cells = [[item, split, repr(target), repr(prediction)] for item, split, target, prediction in rows]
+        write_text(self.directory.predictions, _csv([["id", "split", "target", "prediction"], *cells]))
 
     def record_diagnostics(self, values: Mapping[str, Any]) -> None:
         """Append a line to diagnostics.jsonl; give `epoch`, so that a resumed run can rewind it."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import site
 import sys
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jobs
 
@@ -31,6 +36,17 @@ def module_command(module: str, *arguments: str, interpreter: Sequence[str] | No
     PYTHONSAFEPATH it is not inherited by the programs that a task starts.
     """
     return [*(interpreter or [sys.executable]), "-P", "-u", "-m", module, *arguments]
+
+
+@contextmanager
+def mapping(workers: int, chunksize: int = 1) -> Iterator[Callable[..., Iterable[Any]]]:
+    """A `map` that works in this process, or in several."""
+    if workers <= 1:
+        yield map
+        return
+    # spawned, not forked: a forked child inherits the locks of torch's threads and may wait for one for ever
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        yield partial(pool.map, chunksize=chunksize)
 
 
 def python_path(environ: Mapping[str, str]) -> str:

@@ -12,7 +12,6 @@ from jobs.reading.history import Epoch
 from jobs.reading.predictions import Predictions
 from jobs.reading.schema import MetricsParams
 from jobs.task import Outcome
-from jobs.training.predictions import write_predictions
 
 NO_METRICS = frozenset(("epoch", "attempt", "time", "step", "seconds", "learning_rate"))
 _APART = 0.05  # relative difference between a metric and the same of the predictions
@@ -30,7 +29,7 @@ def log_all(context: RunContext, epochs: Iterable[Epoch], predictions: Predictio
         context.record({"epoch": epoch.number, **epoch.metrics})
         context.record_layers(epoch.number, epoch.layers, ())
     if predictions.rows:
-        write_predictions(context.directory, predictions.rows)
+        context.write_predictions(predictions.rows)
     else:
         context.directory.predictions.unlink(missing_ok=True)
 

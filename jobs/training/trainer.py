@@ -15,12 +15,14 @@ from torch import Tensor, nn
 
 from jobs.context import RunContext, not_finite
 from jobs.failure import Kind, RunFailure, Stopped
+from jobs.task import Outcome
 from jobs.training import checkpoint
 from jobs.training.health_monitor import HealthMonitor
 from jobs.training.optimisation import Plateau, decay_steps, optimiser_for, schedule_for
 from jobs.training.options import TrainingParams
 from jobs.training.tensorboard_log import TensorBoardLog
 from jobs.training.warm_start import begin_from_below
+from runner.errors import UserError
 from runner.health.findings import sentence
 
 
@@ -36,33 +38,36 @@ class Validation:
 class Learner(Protocol):
     """What is trained. Losses are means over the items of a batch."""
 
-    @property
-    def model(self) -> nn.Module: ...
-    @property
-    def metric(self) -> str:
-        """Of `validate`: says which epoch is the best."""
-        ...
+    metric: str  # of `validate`: says which epoch is the best
+    mode: str  # whether the best metric is the `min` or the `max`
 
     @property
-    def mode(self) -> str:
-        """Whether the best metric is the `min` or the `max`."""
-        ...
+    def model(self) -> nn.Module: ...
 
     def batches(self, epoch: int) -> Sequence[Any]:
         """The batches of an epoch (counted from 1), each a sequence of items; the same at every call."""
-        ...
 
     def backward(self, batch: Any) -> dict[str, Tensor]:
         """Add the gradient of the batch's loss; the sums over its items of `loss` and of further train metrics."""
-        ...
-
-    def size(self, batch: Any) -> int:
-        """How many items a batch has."""
-        ...
 
     def validate(self) -> Validation:
         """Metrics and fusion quantities on the validation split."""
-        ...
+
+
+class Evaluated(Learner, Protocol):
+    """A learner whose best epoch can be evaluated."""
+
+    def ids(self, split: str) -> Sequence[str]:
+        """The items of a split, in the order of `predict`."""
+
+    def predict(self, split: str) -> Sequence[Any]:
+        """(n,) predictions and (n,) targets of a split in the target's unit; what follows them is not read here."""
+
+    def metrics(self, split: str, predictions: Any, targets: Any) -> dict[str, float]:
+        """How good predictions are, by names that begin with the split."""
+
+    def baselines(self, split: str, targets: Any) -> dict[str, float]:
+        """How good it would be to predict the same of every item."""
 
 
 @dataclass
@@ -88,6 +93,47 @@ class TrainResult:
     best_fusion: dict[str, dict[str, float]]
     epochs: int
     stopped_early: bool
+
+
+def choose_device(gpus: int) -> torch.device:
+    """The GPU of this task, or the CPU; UserError when a GPU was asked for and none is visible."""
+    if gpus and not torch.cuda.is_available():
+        raise UserError(
+            "resources.gpus asks for a GPU, but torch sees none here",
+            next_command="runner submit CONFIG --set resources.gpus=0, or a cluster with GPUs",
+        )
+    return torch.device("cuda" if gpus else "cpu")
+
+
+def train(learner: Evaluated, options: TrainingParams, context: RunContext, extra: dict[str, Any]) -> Outcome:
+    """Train, keep the best epoch, evaluate it and write predictions.csv: the only use of the test split.
+
+    extra: of the outcome, with `notes` to be warned of.
+    """
+    for note in extra["notes"]:
+        context.warn(note)
+    context.plan(options.epochs, learner.metric)
+    result = Trainer(learner, options, context).run()
+    device = next(learner.model.parameters()).device
+    learner.model.load_state_dict(checkpoint.load(context.directory.best_checkpoint, device)["model"])
+    rows: list[tuple[str, str, float, float]] = []
+    metrics = dict(result.best_metrics)
+    for split in ("val", "test"):
+        predictions, targets, *_ = learner.predict(split)
+        items = zip(learner.ids(split), targets, predictions, strict=True)
+        rows += [(item, split, float(target), float(prediction)) for item, target, prediction in items]
+        metrics |= learner.metrics("test", predictions, targets) if split == "test" else {}
+        metrics |= learner.baselines(split, targets)
+    context.write_predictions(rows)
+    return Outcome(
+        metrics=metrics,
+        best_epoch=result.best_epoch,
+        epochs=result.epochs,
+        stopped_early=result.stopped_early,
+        parameters=sum(p.numel() for p in learner.model.parameters() if p.requires_grad),
+        fusion=result.best_fusion,
+        extra={"device": str(device), **extra},
+    )
 
 
 class Trainer:
@@ -135,7 +181,7 @@ class Trainer:
             self.optimiser.zero_grad(set_to_none=True)
             for name, value in learner.backward(batch).items():
                 self.sums[name] = self.sums[name] + value if name in self.sums else value
-            self.items += learner.size(batch)
+            self.items += len(batch)
             if self.options.gradient_clip is not None:
                 nn.utils.clip_grad_norm_(learner.model.parameters(), self.options.gradient_clip)
             self.optimiser.step()

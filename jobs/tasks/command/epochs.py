@@ -17,7 +17,6 @@ from jobs.reading.recorded import outcome_of
 from jobs.reading.sources import Source
 from jobs.task import Outcome
 from jobs.training.health_monitor import HealthMonitor
-from jobs.training.predictions import write_predictions
 from runner.files import as_count, as_number, read_json_lines, read_mapping, write_json
 from runner.health.judgement import by_layer
 from runner.rundir.layout import RunDir
@@ -127,7 +126,7 @@ class Epochs:
             advice = f"after correcting `metrics` in the experiment file: {again}"
             raise RunFailure(Kind.EXCEPTION, f"the command ended well but {what}; {advice}")
         if predictions.rows:
-            write_predictions(self._context.directory, predictions.rows)
+            self._context.write_predictions(predictions.rows)
         return outcome
 
     def _record(self, epoch: Epoch) -> None:

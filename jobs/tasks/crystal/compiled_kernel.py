@@ -48,7 +48,9 @@ def use_kernels(root: Path, log: Log) -> str:
     processor = torch.backends.cpu.get_cpu_capability()
     try:
         library = _build(root, processor)
-        _check_owner(library)
+        if place := open_to_others(library):  # a library is code
+            what = "could have been written by another user; chmod go-w, or set RUNNER_CACHE to a cache of your own"
+            raise NoKernels(f"{place} {what}")
         cpp_convolution.use(library)
     except (NoKernels, CommandFailed, OSError) as error:
         use_torch()
@@ -77,8 +79,8 @@ def build_kernels(root: Path) -> list[str]:
 def _build(root: Path, processor: str) -> Path:
     """The library for `processor`, compiled if the cache does not have it."""
     source, flags = cpp_convolution.SOURCE.read_bytes(), [*FLAGS, *PROCESSORS.get(processor, ())]
-    key = content_key(source, flags, platform.machine(), platform.system())
-    folder = root / "kernels" / f"{processor}-{key}"
+    name = f"{processor}-{content_key(source, flags, platform.machine(), platform.system())}"
+    folder = root / "kernels" / name
     make_folder(folder.parent)
     publish(folder, root, "kernels", 1, lambda beside: _compile(flags, beside))
     return folder / "convolution.so"
@@ -95,13 +97,10 @@ def _compile(flags: Iterable[str], folder: Path) -> None:
 
 
 def _compiler() -> list[str]:
-    chosen = os.environ.get("CXX", "").split()
-    if chosen:
-        return chosen
-    for name in COMPILERS:
-        if (path := shutil.which(name)) is not None:
-            return [path]
-    raise NoKernels(f"there is no C++ compiler here ({', '.join(COMPILERS)}; CXX names another)")
+    compiler = os.environ.get("CXX", "").split() or list(filter(None, map(shutil.which, COMPILERS)))[:1]
+    if not compiler:
+        raise NoKernels(f"there is no C++ compiler here ({', '.join(COMPILERS)}; CXX names another)")
+    return compiler
 
 
 def _call(command: list[str]) -> None:
@@ -112,11 +111,3 @@ def _call(command: list[str]) -> None:
     if done.returncode:
         last_line = done.stderr.strip().split("\n")[-1][:200]
         raise NoKernels(f"{command[0]} ended with status {done.returncode}: {last_line}")
-
-
-def _check_owner(library: Path) -> None:
-    """A library is code: it is loaded only if nobody but the user and root could have written it."""
-    if place := open_to_others(library):
-        raise NoKernels(
-            f"{place} could have been written by another user; chmod go-w, or set RUNNER_CACHE to a cache of your own"
-        )

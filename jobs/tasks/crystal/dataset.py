@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jobs.tasks.crystal.data import sources
-from jobs.tasks.crystal.data.crystals import Crystal
 from jobs.tasks.crystal.data.properties import refuse_without_logarithm
 from jobs.tasks.crystal.data.records import SPLITS
 from jobs.tasks.crystal.data.splits import choose
@@ -70,6 +69,11 @@ class Corpus:
         return 10**scaled if self.logarithm else scaled
 
     @property
+    def splits(self) -> dict[str, list[str]]:
+        """Split → ids of its crystals."""
+        return {name: [self.ids[place] for place in places] for name, places in self.places.items()}
+
+    @property
     def typical(self) -> float:
         """What predicts every crystal alike: the mean of the train targets, or ten to the mean of their logarithms."""
         return float(10**self.mean if self.logarithm else self.mean)
@@ -99,10 +103,13 @@ def gather(
     train = target[places["train"].start : places["train"].stop]
     train = np.log10(train) if logarithm else train
     descriptions = describe(crystals, params.text.describe, cache_root, log) if params.reads_text else None
+    graphs = None
+    if params.model.uses_graph:
+        graphs = GraphStore.open(crystals, params.graph, cache_root, workers=workers, device=device, log=log)
     return Corpus(
         ids=[crystal.material_id for crystal in crystals],
         places=places,
-        graphs=_graphs(params, crystals, cache_root, device, workers, log),
+        graphs=graphs,
         descriptions=descriptions,
         texts=None if descriptions is None else embedded(descriptions, params, cache_root, device, log),
         target=torch.tensor(target, dtype=torch.float32, device=device),
@@ -161,19 +168,6 @@ def far_targets(values: NDArray[np.float64], name: str) -> list[str]:
     ]
 
 
-def _graphs(
-    params: CrystalParams,
-    crystals: Sequence[Crystal],
-    cache_root: Path,
-    device: torch.device,
-    workers: int,
-    log: Callable[[str], None],
-) -> GraphStore | None:
-    if not params.model.uses_graph:
-        return None
-    return GraphStore.open(crystals, params.graph, cache_root, workers=workers, device=device, log=log)
-
-
 def embedded(
     descriptions: Sequence[str | None],
     params: CrystalParams,
@@ -182,5 +176,4 @@ def embedded(
     log: Callable[[str], None],
 ) -> Embeddings:
     """The descriptions as the run's encoder sees them, with their tokens where a fusion attends to them."""
-    tokens = params.model.reads_tokens
-    return embed(descriptions, params.text, cache_root, want_tokens=tokens, device=device, log=log)
+    return embed(descriptions, params.text, cache_root, want_tokens=params.model.reads_tokens, device=device, log=log)

@@ -44,9 +44,6 @@ class CrystalLearner:
             return cut(order, self.train.batch_size)
         return balanced(order, graphs.pairs_of(order), self.train.batch_size)
 
-    def size(self, batch: Positions) -> int:
-        return len(batch)
-
     def backward(self, batch: Positions) -> dict[str, Tensor]:
         """The batch's loss is the mean over its crystals, also when it is computed in parts of `micro_batch`."""
         part = self.train.micro_batch or len(batch)
@@ -73,6 +70,16 @@ class CrystalLearner:
         """Errors in the target's unit, or scores of two classes."""
         regression = errors_of_logarithms if self.corpus.logarithm else errors
         return (scores if self.corpus.classes else regression)(split, predictions, targets)
+
+    def ids(self, split: str) -> list[str]:
+        """The crystals of a split, in the order of the corpus."""
+        return self.corpus.splits[split]
+
+    def baselines(self, split: str, targets: NDArray[np.float64]) -> dict[str, float]:
+        """The accuracy of the more frequent class, or the MAE of what is typical of the train split."""
+        if self.corpus.classes:
+            return {f"{split}_accuracy_of_majority": float(max(targets.mean(), 1 - targets.mean()))}
+        return {f"{split}_mae_of_mean": float(abs(targets - self.corpus.typical).mean())}
 
     def predict(self, split: str, records: Records | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Predictions and targets of a split, in the order of the corpus: in the target's unit, or probabilities."""

@@ -32,21 +32,15 @@ class GraphParams(Section):
     angle_cutoff: float | None = Field(None, gt=0)  # Å; bond pairs only of bonds shorter than it
     quotient: bool = True  # one atom, bond and pair of each symmetry class, weighted
 
-    @field_validator("cutoff")
+    @field_validator("cutoff", "max_neighbors", "shell_width")
     @classmethod
-    def _cutoff_is_of_radius(cls, value: float | None, info: ValidationInfo) -> float | None:
+    def _same_where_it_has_no_effect(cls, value: float | None, info: ValidationInfo) -> float:
         """A number, so that a later default changes no run; the same one where it cannot change the graph."""
-        return (value or RADIUS_CUTOFF) if info.data.get("strategy") == "radius" else WITHOUT_EFFECT["cutoff"]
-
-    @field_validator("max_neighbors")
-    @classmethod
-    def _radius_counts_no_neighbours(cls, value: int, info: ValidationInfo) -> int:
-        return int(WITHOUT_EFFECT["max_neighbors"]) if info.data.get("strategy") == "radius" else value
-
-    @field_validator("shell_width")
-    @classmethod
-    def _shells_have_a_width(cls, value: float, info: ValidationInfo) -> float:
-        return value if info.data.get("strategy") in ("shell", "undirected") else WITHOUT_EFFECT["shell_width"]
+        strategy, key = info.data.get("strategy"), str(info.field_name)
+        strategies = {"cutoff": ("radius",), "max_neighbors": ("shell", "nearest", "undirected")}
+        if strategy not in strategies.get(key, ("shell", "undirected")):
+            return WITHOUT_EFFECT[key]
+        return RADIUS_CUTOFF if value is None else value
 
 
 class TextParams(Section):
@@ -179,13 +173,9 @@ class CrystalParams(Section):
     train: TrainParams = TrainParams()
 
     @model_validator(mode="after")
-    def _contrast_needs_both(self) -> CrystalParams:
+    def _sections_fit(self) -> CrystalParams:
         if self.train.contrastive_weight and not self.model.uses_graph:
             raise misfit("train.contrastive_weight", "compares graph and text; this model has no graph", "0")
-        return self
-
-    @model_validator(mode="after")
-    def _loss_fits_target(self) -> CrystalParams:
         if (self.train.loss == "bce") != (self.data.classify is not None):
             loss, wants = self.train.loss, "data.classify, which makes two classes of the target"
             what = f"{loss} needs {wants}" if loss == "bce" else f"{loss} does not fit the classes of data.classify"
@@ -194,12 +184,10 @@ class CrystalParams(Section):
             raise misfit("data.scale", "classes have no logarithm; the threshold is in the target's unit", "linear")
         if self.data.classify is None and self.train.positive_weight is not None:
             raise misfit("train.positive_weight", "weighs one of the two classes of data.classify", "null")
-        return self
-
-    @model_validator(mode="after")
-    def _parts_of_a_batch_suffice(self) -> CrystalParams:
         if self.train.micro_batch is not None and self.why_whole_batches:
             raise misfit("train.micro_batch", f"{self.why_whole_batches}, so it cannot be computed in parts", "null")
+        if self.data.train is not None:
+            self.check_warmups(-(-self.data.train // self.train.batch_size) * self.train.epochs)
         return self
 
     @property
@@ -216,19 +204,12 @@ class CrystalParams(Section):
         encoder, train = self.model.encoder, self.train
         if not isinstance(encoder, AlignnOptions) or encoder.dropout:
             return False
-        wanted = (encoder.norm, encoder.backend, train.precision, train.kernels)
-        return wanted == ("layer", "torch", "float32", "auto")
+        return (encoder.norm, encoder.backend, train.precision, train.kernels) == ("layer", "torch", "float32", "auto")
 
     @property
     def reads_text(self) -> bool:
         """Whether the descriptions take part: in the model, or in the contrastive loss alone."""
         return self.model.uses_text or self.train.contrastive_weight > 0
-
-    @model_validator(mode="after")
-    def _warmups_are_short(self) -> CrystalParams:
-        if self.data.train is not None:
-            self.check_warmups(-(-self.data.train // self.train.batch_size) * self.train.epochs)
-        return self
 
     def check_warmups(self, steps: int) -> None:
         """Raise an error for a warm-up of more than half of the run's `steps`."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jobs.tasks.sentiment.dataset import Corpus, Rows
-from jobs.tasks.sentiment.metrics import scores
+from jobs.tasks.sentiment.metrics import Values, scores
 from jobs.tasks.sentiment.schema import GUIDANCE, LossParams, TrainParams
 from jobs.training.trainer import Validation
 from models.sentiment.losses import DISTANCES, info_nce_to
@@ -33,9 +33,6 @@ class SentimentLearner:
         order = np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(len(self.corpus.splits["train"]))
         size = self.train.batch_size
         return [order[start : start + size] for start in range(0, len(order), size)]
-
-    def size(self, batch: Rows) -> int:
-        return len(batch)
 
     def backward(self, batch: Rows) -> dict[str, Tensor]:
         """L = MSE + δ_va·(L_v + L_a) + δ_nce·L_nce; a part whose weight is 0 is not computed."""
@@ -70,6 +67,21 @@ class SentimentLearner:
             torch.cat([getattr(one, name) for one in outputs]) for name in ("prediction", "guidance")
         )
         return tuple(values.double().cpu().numpy() for values in (prediction, data.labels, guidance))  # type: ignore[return-value]
+
+    def ids(self, split: str) -> list[str]:
+        """The utterances of a split, in its order."""
+        return self.corpus.splits[split].ids
+
+    def metrics(self, split: str, predictions: Values, labels: Values) -> dict[str, float]:
+        return scores(split, predictions, labels)
+
+    def baselines(self, split: str, labels: Values) -> dict[str, float]:
+        """The errors of the mean of the train split."""
+        difference = labels - float(self.corpus.splits["train"].labels.mean())
+        return {
+            f"{split}_mae_of_mean": float(abs(difference).mean()),
+            f"{split}_mse_of_mean": float((difference**2).mean()),
+        }
 
     def _distillation(self, guided: Guided, batch: Rows) -> dict[str, Tensor]:
         """L_v and L_a: how far the guided vectors are from what the teachers say of the same utterances."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from jobs.task import Preparation
+from jobs.task import Preparation, attempted
 from jobs.tasks.sentiment.dataset import read
-from jobs.tasks.sentiment.schema import SentimentParams
+from jobs.tasks.sentiment.samples import Samples
+from jobs.tasks.sentiment.schema import FeatureFile, SentimentParams, TrainedTeachers
 from jobs.tasks.sentiment.teachers import teacher_features
 from runner.errors import UserError
 
@@ -26,10 +27,10 @@ def prepare(params: Sequence[SentimentParams], cache_root: Path, log: Callable[[
         preparations.append(Preparation(f"data set {data.dataset}", True, "; ".join([sizes, *samples.notes])))
         for teachers in dict.fromkeys(p.teachers for p in wanted if p.loss.delta_va):
             what = f"teachers of vision and audio ({teachers.name})"
-            try:
-                teacher_features(teachers, samples, cache_root, "cpu", log)
-            except UserError as error:
-                preparations.append(Preparation(what, False, error.message))
-            else:
-                preparations.append(Preparation(what, True))
+            preparations.append(attempted(what, _train, teachers, samples, cache_root, log))
     return preparations
+
+
+def _train(teachers: TrainedTeachers | FeatureFile, samples: Samples, root: Path, log: Callable[[str], None]) -> str:
+    teacher_features(teachers, samples, root, "cpu", log)
+    return ""

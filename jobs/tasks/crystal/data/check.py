@@ -6,7 +6,6 @@ import importlib.util
 from pathlib import Path
 
 from jobs.tasks.crystal.data import sources
-from jobs.tasks.crystal.data.folder import UNNAMED
 from jobs.tasks.crystal.data.location import located
 from jobs.tasks.crystal.data.params import DataParams
 from jobs.tasks.crystal.data.properties import column_of, missing_target, refuse_without_logarithm
@@ -36,10 +35,9 @@ def check_data(data: DataParams, describe: str | None = None, root: Path | None 
         return problems
     if describe is not None and describe not in {*DESCRIBERS, *summary.texts}:
         allowed = sorted({*DESCRIBERS, *summary.texts})
-        what = f"{data.dataset} has no text column {describe!r}"
-        near = nearest(describe, allowed)
+        what, near = f"{data.dataset} has no text column {describe!r}", nearest(describe, allowed)
         problems = [*problems, Problem(what, key="text.describe", allowed=", ".join(allowed), nearest=near)]
-    column = _target_column(data.target, summary)
+    column = column_of(data.target, summary.targets)
     named = column or data.target
     if named in summary.no_numbers:
         what = f"{data.dataset}: {named} is no number: {summary.no_numbers[named]}"
@@ -94,25 +92,18 @@ def _kept(data: DataParams, root: Path) -> sources.Dataset:
         return sources.load(data.dataset, data.target)
 
 
-def _target_column(target: str, summary: Summary) -> str | None:
-    """The target's column; an id_prop.csv without a header has one nameless target, which any name means."""
-    return UNNAMED if set(summary.targets) == {UNNAMED} else column_of(target, summary.targets)
-
-
 def _check_fractions(data: DataParams) -> list[Problem]:
-    if data.split == "official":
+    if data.split == "official" or (min(data.fractions) > 0 and sum(data.fractions) <= 1 + 1e-9):
         return []
-    if min(data.fractions) <= 0 or sum(data.fractions) > 1 + 1e-9:
-        percent = min(data.fractions) > 0 and 1 < sum(data.fractions) <= 100
-        return [
-            Problem(
-                f"found {list(data.fractions)}",
-                key="data.fractions",
-                allowed="three numbers above 0 that add up to 1 or less: train, val, test",
-                nearest=str([share / 100 for share in data.fractions]) if percent else None,
-            )
-        ]
-    return []
+    percent = min(data.fractions) > 0 and sum(data.fractions) <= 100
+    return [
+        Problem(
+            f"found {list(data.fractions)}",
+            key="data.fractions",
+            allowed="three numbers above 0 that add up to 1 or less: train, val, test",
+            nearest=str([share / 100 for share in data.fractions]) if percent else None,
+        )
+    ]
 
 
 def _check_sizes(data: DataParams, summary: Summary, column: str) -> list[Problem]:

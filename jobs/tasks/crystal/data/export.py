@@ -35,8 +35,7 @@ def export(crystals: Sequence[Crystal], target: str, folder: Path) -> None:
     for crystal in crystals:
         atoms = Atoms(crystal.symbols, scaled_positions=crystal.fractional, cell=crystal.lattice, pbc=True)
         write(folder / _file(crystal), atoms, format="vasp", direct=True, sort=True, vasp5=True)
-    kinds = sorted({kind for crystal in crystals for kind in crystal.texts})
-    if kinds:
+    if kinds := sorted({kind for crystal in crystals for kind in crystal.texts}):
         _write(
             folder / DESCRIPTION,
             [["id", *kinds], *([i.material_id, *(i.texts.get(k, "") for k in kinds)] for i in crystals)],
@@ -65,8 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, help="the first so many crystals; all without it")
     chosen = parser.parse_args(arguments)
     try:
-        dataset = load(chosen.dataset, chosen.target, cache_root())
-        export(dataset.crystals[: chosen.count], chosen.target, chosen.folder)
+        crystals = load(chosen.dataset, chosen.target, cache_root()).crystals
+        export(crystals[: chosen.count], chosen.target, chosen.folder)
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_status

@@ -11,6 +11,7 @@ from jobs.content_cache import content_key
 from jobs.tasks.crystal.data.crystals import Crystal
 from jobs.tasks.crystal.data.file_content import content as content_of
 from jobs.tasks.crystal.data.parsed_cache import VERSION
+from jobs.tasks.crystal.data.properties import UNNAMED
 from jobs.tasks.crystal.data.records import (
     SUFFIXES,
     crystal_from,
@@ -28,7 +29,6 @@ ID_PROP = "id_prop.csv"  # id or file name, target[, further targets]; with a he
 DESCRIPTION = "description.csv"  # id, text; with a header or without
 TEXT = "description"  # the name of its text column where it has no header
 _LIKE_A_NUMBER = re.compile(r"\s*[-+]?\d+([.,]\d+)?(\s|$)")  # `3,5`, `3 eV`: a value, no name of a column
-UNNAMED = "target"  # the name of the target where id_prop.csv has no header; any name in a configuration matches it
 
 
 def load(folder: Path, unread: dict[str, str] | None = None) -> list[Crystal]:
@@ -72,8 +72,7 @@ def summary(folder: Path) -> Summary:
 
 
 def _material_id(entry: str) -> str:
-    path = Path(entry)
-    return path.stem if path.suffix.lower() in SUFFIXES else entry
+    return Path(entry).stem if Path(entry).suffix.lower() in SUFFIXES else entry
 
 
 def _id_prop(folder: Path) -> tuple[list[str], list[tuple[int, str, list[float | None]]], dict[str, str]]:
@@ -118,8 +117,8 @@ def _descriptions(folder: Path) -> dict[str, dict[str, str]]:
         if len(row) != len(names) + 1:
             expected = f"expected an id and {len(names)} (quote texts with commas)"
             raise UserError(f"{path}:{line}: {len(row)} columns; {expected}")
-        described = {name: text.strip() for name, text in zip(names, row[1:], strict=True) if text.strip()}
-        texts[_material_id(row[0].strip())] = described
+        cells = zip(names, row[1:], strict=True)
+        texts[_material_id(row[0].strip())] = {name: text.strip() for name, text in cells if text.strip()}
     return texts
 
 

@@ -63,9 +63,7 @@ def _read(name: str, root: Path) -> list[Crystal]:
 
 def _first_of_each_id(crystals: Sequence[Crystal]) -> list[Crystal]:
     first: dict[str, Crystal] = {}
-    for it in crystals:
-        first.setdefault(it.material_id, it)
-    return list(first.values())
+    return [crystal for crystal in crystals if first.setdefault(crystal.material_id, crystal) is crystal]
 
 
 def summary(name: str, root: Path) -> Summary | None:
@@ -92,17 +90,15 @@ def _file(name: str) -> str:
 
 
 def _rows(name: str, root: Path) -> list[dict[str, Any]]:
-    store = root / "jarvis"
     file = _file(name)
-    archive = store / f"{file}.zip"
+    archive = root / "jarvis" / f"{file}.zip"
     if not archive.is_file():
         _fetch(name, archive)
     try:
         with zipfile.ZipFile(archive) as packed:
-            rows: list[dict[str, Any]] = json.loads(packed.read(file))
+            return json.loads(packed.read(file))  # type: ignore[no-any-return]
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise UserError(f"data.dataset: {archive} is damaged ({error}); remove it and fetch it again") from error
-    return rows
 
 
 def _fetch(name: str, archive: Path) -> None:
@@ -133,13 +129,12 @@ def _fetch(name: str, archive: Path) -> None:
 
 
 def _crystal(name: str, row: Mapping[str, Any]) -> Crystal:
-    targets = {}
-    for column, value in row.items():
-        if column in NOT_TARGETS or isinstance(value, str | list | dict | bool):
-            continue
-        numeric = number(value)
-        if numeric is not None:
-            targets[column] = numeric
+    numbers = {
+        column: number(value)
+        for column, value in row.items()
+        if column not in NOT_TARGETS and not isinstance(value, str | list | dict | bool)
+    }
+    targets = {column: value for column, value in numbers.items() if value is not None}
     material_id = next((str(row[column]) for column in ID_COLUMNS if column in row), None)
     if material_id is None:
         raise UserError(f"data.dataset: {name} has a row without an id; looked for {', '.join(ID_COLUMNS)}")

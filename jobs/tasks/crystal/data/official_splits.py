@@ -32,6 +32,5 @@ def _rows() -> dict[tuple[str, str], list[tuple[str, str, list[int]]]]:
     splits: dict[tuple[str, str], list[tuple[str, str, list[int]]]] = {}
     for row in shipped_sets.rows(FILE):
         for target in row["targets"]:
-            parts = [(row["prefix"], split, row[split]) for split in SPLITS]
-            splits.setdefault((row["set"], target), []).extend(parts)
+            splits.setdefault((row["set"], target), []).extend((row["prefix"], name, row[name]) for name in SPLITS)
     return splits

@@ -86,15 +86,11 @@ def alignn_sizes(total: int, choice: DataParams) -> dict[str, int]:
 def sizes(total: int, fractions: tuple[float, float, float]) -> dict[str, int]:
     """How many crystals `random` gives each split; `formula` comes near it."""
     _, val, test = (round(total * fraction) for fraction in fractions)
-    train = min(round(total * fractions[0]), total - val - test)
-    return {"train": train, "val": val, "test": test}
+    return {"train": min(round(total * fractions[0]), total - val - test), "val": val, "test": test}
 
 
 def _official(crystals: Sequence[Crystal], dataset: str) -> dict[str, list[Crystal]]:
-    whole: dict[str, list[Crystal]] = {name: [] for name in SPLITS}
-    for crystal in crystals:
-        if crystal.split is not None:
-            whole[crystal.split].append(crystal)
+    whole = {name: [crystal for crystal in crystals if crystal.split == name] for name in SPLITS}
     if not any(whole.values()):
         raise UserError(
             f"data.split: {dataset} has no official split for this target; allowed: random, formula, alignn"
@@ -104,8 +100,7 @@ def _official(crystals: Sequence[Crystal], dataset: str) -> dict[str, list[Cryst
 
 def _divided(crystals: Sequence[Crystal], choice: DataParams) -> dict[str, list[Crystal]]:
     """Walk the crystals, or their formulas, in hashed order: test first, then val, then train."""
-    total = len(crystals)
-    want = sizes(total, choice.fractions)
+    want = sizes(len(crystals), choice.fractions)
     groups: dict[str, list[Crystal]] = defaultdict(list)
     for crystal in crystals:
         groups[crystal.formula if choice.split == "formula" else crystal.material_id].append(crystal)

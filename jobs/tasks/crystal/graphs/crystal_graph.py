@@ -8,6 +8,7 @@ atom, then start atom, then the neighbour's cell, as `models.batch` wants them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +39,7 @@ class CrystalGraph:
     cosine: Floats  # (P,) cos θ of the angle at j, −(r_ij·r_jk)/(|r_ij||r_jk|)
 
 
-@dataclass(frozen=True)
-class Neighbours:
+class Neighbours(NamedTuple):
     """M pairs of an atom and a periodic neighbour, in no order."""
 
     atom: Ints  # (M,)
@@ -58,12 +58,9 @@ class Neighbours:
             self.length.take(places),
         )
 
-    def fields(self) -> tuple[Ints, Ints, Ints, Floats, Floats]:
-        return self.atom, self.neighbour, self.cell, self.vector, self.length
-
     def joined(self, other: Neighbours) -> Neighbours:
         """These, then the others."""
-        return Neighbours(*(np.concatenate(pair) for pair in zip(self.fields(), other.fields(), strict=True)))
+        return Neighbours(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
 
 
 def crystal_graph(crystal: Crystal, choice: GraphParams) -> CrystalGraph:
@@ -177,8 +174,7 @@ def _number(first: Ints, second: Ints, cell: Ints, atoms: int) -> Ints:
     """One number a row: it orders rows by first atom, second atom and cell, and is equal for equal rows only."""
     low = cell.min(initial=0)
     span = cell.max(initial=0) - low + 1
-    number: Ints = (first * atoms + second) * span**3 + (cell - low) @ np.array([span * span, span, 1])
-    return number
+    return (first * atoms + second) * span**3 + (cell - low) @ np.array([span * span, span, 1])  # type: ignore[no-any-return]
 
 
 def _cosines(unit: Floats, pair_src: Ints, pair_dst: Ints) -> Floats:

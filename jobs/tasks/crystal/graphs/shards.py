@@ -7,9 +7,7 @@ a larger subset, a second target or another seed computes only what is new.
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from jobs.content_cache import by_shard, content_key, find_in_shards, load_array, publish_shard, save_arrays
+from jobs.launch import mapping
 from jobs.tasks.crystal.data.crystals import Crystal
 from jobs.tasks.crystal.graphs.crystal_graph import SHELL_WIDTH, crystal_graph
 from jobs.tasks.crystal.graphs.packing import TABLES, Packed, pack
@@ -68,32 +67,17 @@ def build_chunk(crystals: Sequence[Crystal], choice: GraphParams) -> Packed:
 
 
 def _build(missing: Mapping[str, Crystal], choice: GraphParams, folder: Path, root: Path, workers: int) -> None:
-    run = partial(build_chunk, choice=choice)
-    processes = min(workers, len(missing) // CHUNK) if len(missing) >= WORTH_PROCESSES else 1
-    if processes <= 1:
-        _write_shards(missing, folder, root, lambda chunks: map(run, chunks))
-        return
-    # spawned, not forked: a forked child inherits the locks of torch's threads and may wait for one for ever
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        _write_shards(missing, folder, root, lambda chunks: pool.map(run, chunks))
-
-
-Chunks = list[list[Crystal]]
-
-
-def _write_shards(
-    missing: Mapping[str, Crystal], folder: Path, root: Path, build: Callable[[Chunks], Iterable[Packed]]
-) -> None:
     keys = list(missing)
-    for start in range(0, len(keys), SHARD):
-        shard_keys = keys[start : start + SHARD]
+    run = partial(build_chunk, choice=choice)
+    with mapping(min(workers, len(keys) // CHUNK) if len(keys) >= WORTH_PROCESSES else 1) as mapped:
+        for start in range(0, len(keys), SHARD):
 
-        def fill(directory: Path, shard_keys: Sequence[str] = shard_keys) -> None:
-            bare = [replace(missing[key], targets={}, texts={}) for key in shard_keys]
-            packed = Packed.joined(build([bare[first : first + CHUNK] for first in range(0, len(bare), CHUNK)]))
-            save_arrays(directory, {**packed.tables, "sizes": packed.sizes})
+            def fill(directory: Path, shard_keys: Sequence[str] = keys[start : start + SHARD]) -> None:
+                bare = [replace(missing[key], targets={}, texts={}) for key in shard_keys]
+                packed = Packed.joined(mapped(run, [bare[at : at + CHUNK] for at in range(0, len(bare), CHUNK)]))
+                save_arrays(directory, {**packed.tables, "sizes": packed.sizes})
 
-        publish_shard(folder, root, "graphs", shard_keys, fill)
+            publish_shard(folder, root, "graphs", keys[start : start + SHARD], fill)
 
 
 def _gathered(places: Sequence[tuple[Path, int]]) -> Packed:

@@ -56,8 +56,7 @@ class GraphStore:
 
     def pairs_of(self, indices: Indices) -> NDArray[np.int64]:
         """Bond pairs of each crystal: the time of a step grows with their sum."""
-        pairs: NDArray[np.int64] = self.sizes[np.asarray(indices, dtype=np.int64), PAIRS]
-        return pairs
+        return self.sizes[np.asarray(indices, dtype=np.int64), PAIRS]  # type: ignore[no-any-return]
 
     def batch(self, indices: Indices) -> GraphBatch:
         """The crystals at `indices` as one batch on the store's device: one small copy to it, then gathers."""

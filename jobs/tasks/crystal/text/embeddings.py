@@ -85,8 +85,9 @@ class Tokens:
         self._mapped = {entry[0]: load_array(entry[0], "tokens") for entry in slices if entry is not None}
         self._slices = list(slices)
         self.width = width
-        total = 2 * self.width * int(self.sizes.sum())
-        self._resident = self._all().to(self.device) if total <= ON_DEVICE else None  # (sum of sizes, d) float16
+        fits = 2 * self.width * int(self.sizes.sum()) <= ON_DEVICE
+        everything = np.concatenate([self._rows(entry) for entry in (None, *slices)]) if fits else None
+        self._resident = None if everything is None else torch.from_numpy(everything).to(self.device)  # (Σ sizes, d)
 
     def batch(self, positions: NDArray[np.integer[Any]]) -> tuple[Tensor, Tensor]:
         """(B, L, d) float32, zeros where padded, and (B, L) bool; L is the longest of the batch, at least 1."""
@@ -102,13 +103,8 @@ class Tokens:
             padded[row, : sizes[row]] = self._rows(self._slices[position])
         return torch.from_numpy(padded).to(self.device).float(), mask
 
-    def _all(self) -> Tensor:
-        rows = [self._rows(entry) for entry in self._slices if entry is not None]
-        return torch.from_numpy(np.concatenate(rows) if rows else np.zeros((0, self.width), dtype=np.float16))
-
     def _rows(self, entry: Slice | None) -> NDArray[np.float16]:
         if entry is None:
             return np.zeros((0, self.width), dtype=np.float16)
         shard, start, size = entry
-        rows: NDArray[np.float16] = self._mapped[shard][start : start + size]
-        return rows
+        return self._mapped[shard][start : start + size]

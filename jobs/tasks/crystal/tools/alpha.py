@@ -71,11 +71,10 @@ def alpha(
 def _classes(ids: list[str], params: CrystalParams, cache_root: Path) -> list[NDArray[np.int64]]:
     """For each crystal the row that each of its atoms has among the crystal's atoms in the model's graph."""
     data = sources.load(params.data.dataset, params.data.target, cache_root)
-    by_id = {crystal.material_id: crystal for crystal in data.crystals}
-    crystals = [by_id[material_id] for material_id in ids]
+    crystals = {crystal.material_id: crystal for crystal in data.crystals}
     if not params.graph.quotient:
-        return [np.arange(len(crystal.atomic_numbers)) for crystal in crystals]
-    return [refine(crystal_graph(crystal, params.graph)).atom for crystal in crystals]
+        return [np.arange(len(crystals[material_id].atomic_numbers)) for material_id in ids]
+    return [refine(crystal_graph(crystals[material_id], params.graph)).atom for material_id in ids]
 
 
 def _expanded(

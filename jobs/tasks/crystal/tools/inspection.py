@@ -84,9 +84,8 @@ def gates(learner: CrystalLearner, positions: Positions) -> list[Gates]:
 
     records = Records(make)
     observe(learner, positions, records)
-    layers = []
-    for layer, record in zip(records.names, made, strict=True):
-        kept = record.gates or record.instead
-        if kept:
-            layers.append(Gates(layer, torch.cat(kept).numpy(), of_atoms=layer.isdigit()))
-    return layers
+    return [
+        Gates(layer, torch.cat(kept).numpy(), of_atoms=layer.isdigit())
+        for layer, record in zip(records.names, made, strict=True)
+        if (kept := record.gates or record.instead)
+    ]

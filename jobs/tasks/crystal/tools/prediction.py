@@ -63,8 +63,7 @@ def _read(path: Path, unread: dict[str, str]) -> list[Crystal]:
     if path.is_dir():
         if (path / folder.ID_PROP).is_file():
             return folder.load(path, unread)
-        files = sorted(file for file in path.iterdir() if _is_structure(file))
-        if not files:
+        if not (files := sorted(file for file in path.iterdir() if _is_structure(file))):
             raise UserError(f"holds no structure file ({', '.join(SUFFIXES)}, POSCAR…)")
         crystals = []
         for file in files:
@@ -102,7 +101,8 @@ def predict(run: RunDir, structures: Structures, cache_root: Path, log: Log = la
         raise missing(run, run.best_checkpoint)
     crystals = [crystal for crystal in structures.crystals if _has_graph(crystal, params, structures.unread)]
     if not crystals:
-        raise UserError("none of the structures could be read" + "".join(_listed(structures.unread)))
+        reasons = [f"\n    {place}: {why}" for place, why in structures.unread.items()]
+        raise UserError("none of the structures could be read" + "".join(reasons))
     descriptions = describe(crystals, params.text.describe, cache_root, log) if params.reads_text else None
     corpus = Corpus(
         ids=[crystal.material_id for crystal in crystals],
@@ -132,7 +132,3 @@ def _has_graph(crystal: Crystal, params: CrystalParams, unread: dict[str, str]) 
         crystal_graph(crystal, params.graph)
         return True
     return False
-
-
-def _listed(unread: dict[str, str]) -> list[str]:
-    return [f"\n    {place}: {why}" for place, why in unread.items()]
