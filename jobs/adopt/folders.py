@@ -49,8 +49,7 @@ def folders(pattern: str) -> Folders:
     others: list[str] = []
     links: list[str] = []
     for path in _below(base, rest, others, links):
-        values = _values("/".join(rest), path.relative_to(base).as_posix())
-        if values is None:
+        if (values := _values("/".join(rest), path.relative_to(base).as_posix())) is None:
             others.append(str(path))
         else:
             matching.append(Folder(path, values))

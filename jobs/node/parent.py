@@ -173,8 +173,7 @@ class ArrayTaskRunner:
             self._tell(self.allocation.guess_reason(number, now), now)
         elif number != signal.SIGTERM:
             return
-        verdict = self.allocation.ask(number, now)
-        if verdict is None:
+        if (verdict := self.allocation.ask(number, now)) is None:
             return
         self.requeued = verdict.requeued
         if verdict.reason != self.reason and (first or verdict.reason == "cancelled"):

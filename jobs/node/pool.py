@@ -90,8 +90,7 @@ class Pool:
         changed = False
         while self.pending and self.free and not self.stopping:
             task = self.pending.pop(0)
-            wanted = [run_id for run_id in task if not self.experiment.run(run_id).cancelled.exists()]
-            if wanted:
+            if wanted := [run_id for run_id in task if not self.experiment.run(run_id).cancelled.exists()]:
                 self.running.append(self._start(wanted))
             changed = True
         return changed
@@ -132,8 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--max-parallel", type=int, default=1)
     options = parser.parse_args(arguments)
     experiment = ExperimentDir(options.experiment.resolve())
-    tasks = read_json(experiment.pool_tasks(options.number))
-    if tasks is None:
+    if (tasks := read_json(experiment.pool_tasks(options.number))) is None:
         print(f"no tasks in {experiment.pool_tasks(options.number)}", file=sys.stderr)
         return 2
     state = PoolState.read(experiment.pool_state(options.number))

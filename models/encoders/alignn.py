@@ -38,8 +38,7 @@ class Counts:
 
     @classmethod
     def of(cls, graph: GraphBatch) -> Counts:
-        atoms = graph.atom_weight
-        if atoms is None:
+        if (atoms := graph.atom_weight) is None:
             atoms = torch.ones_like(graph.atomic_number, dtype=graph.length.value.dtype)
         bonds = _edge_count(graph.bonds, atoms)
         pairs = _edge_count(graph.pairs, bonds)

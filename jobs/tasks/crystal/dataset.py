@@ -95,8 +95,7 @@ def gather(
         places[name] = range(start, start + len(split.ids[name]))
         start = places[name].stop
     target = np.array([crystal.targets[params.data.target] for crystal in crystals])
-    classify = params.data.classify
-    if classify is not None:
+    if (classify := params.data.classify) is not None:
         target = two_classes(target, classify.threshold, places)
     refuse_without_logarithm(crystals, params.data.target, params.data.scale)
     logarithm = params.data.scale == "log10"

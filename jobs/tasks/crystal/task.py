@@ -196,8 +196,7 @@ def banner(params: CrystalParams, corpus: Corpus, learner: CrystalLearner, devic
 
 
 def _of_targets(params: CrystalParams, corpus: Corpus) -> str:
-    classify = params.data.classify
-    if classify is None:
+    if (classify := params.data.classify) is None:
         of = " of log10" if corpus.logarithm else ""
         return f"train mean{of} {corpus.mean:.4g}, standard deviation {corpus.deviation:.4g}"
     positive = float(corpus.target[corpus.places["train"].start : corpus.places["train"].stop].mean())

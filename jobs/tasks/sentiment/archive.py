@@ -56,7 +56,10 @@ def read(path: Path, key: str, names: Collection[str]) -> dict[str, NDArray[Any]
 
     def arrays(packed: zipfile.ZipFile) -> dict[str, NDArray[Any]]:
         wanted = {name: header for name, header in _headers(packed).items() if name in names}
-        _check_memory(sum(header.nbytes for header in wanted.values()))
+        needed = sum(header.nbytes for header in wanted.values())
+        memory = min(limit_bytes(os.environ) or math.inf, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        if needed > memory:
+            raise _Refused(f"its arrays need {needed / 1e9:,.1f} GB, this machine allows {memory / 1e9:,.1f} GB")
         return {name: _array(packed, name) for name in wanted}
 
     return _opened(path, key, arrays)
@@ -96,7 +99,12 @@ def _headers(packed: zipfile.ZipFile) -> dict[str, Header]:
         for member in packed.infolist()
         if member.filename.endswith(_SUFFIX)
     }
-    _check_size(sum(header.nbytes for header in arrays.values()), os.fstat(packed.fp.fileno()).st_size)  # type: ignore[union-attr]
+    claimed, size = sum(header.nbytes for header in arrays.values()), os.fstat(packed.fp.fileno()).st_size  # type: ignore[union-attr]
+    if claimed > max(_SMALL, _DENSEST * size):
+        raise _Refused(
+            f"its {size:,} bytes claim to hold {claimed:,} bytes of arrays; if that is right, write it uncompressed "
+            "with np.savez"
+        )
     return arrays
 
 
@@ -124,21 +132,6 @@ def _parsed(file: IO[bytes]) -> tuple[Header, int]:
     return Header(shape, dtype), file.tell()
 
 
-def _check_size(claimed: int, size: int) -> None:
-    if claimed > max(_SMALL, _DENSEST * size):
-        raise _Refused(
-            f"its {size:,} bytes claim to hold {claimed:,} bytes of arrays; if that is right, write it uncompressed "
-            "with np.savez"
-        )
-
-
-def _check_memory(needed: int) -> None:
-    memory = min(limit_bytes(os.environ) or math.inf, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    if needed > memory:
-        raise _Refused(f"its arrays need {needed / 1e9:,.1f} GB, this machine allows {memory / 1e9:,.1f} GB")
-
-
 def _array(packed: zipfile.ZipFile, name: str) -> NDArray[Any]:
     with packed.open(f"{name}{_SUFFIX}") as file:
-        values: NDArray[Any] = npy.read_array(file, allow_pickle=False)
-    return values
+        return npy.read_array(file, allow_pickle=False)

@@ -34,8 +34,7 @@ class ResidentSequences:
     def __init__(self, modality: Modality, device: torch.device | str) -> None:
         self.values = torch.from_numpy(modality.values).to(device)
         self.mask = torch.from_numpy(modality.mask).to(device)
-        longest = modality.mask.shape[1]
-        self.ends: Rows = longest - modality.mask[:, ::-1].argmax(1)  # one after the last position of each
+        self.ends: Rows = modality.mask.shape[1] - modality.mask[:, ::-1].argmax(1)  # one after the last position
 
     def take(self, rows: Rows) -> Sequences:
         """The sequences at `rows`, as long as the longest of them."""

@@ -27,8 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--importance", type=float, nargs=3, metavar=("TEXT", "VISION", "AUDIO"), default=(6, 3, 1))
     parser.add_argument("--aligned", action="store_true", help="all modalities have the positions of the text")
     for name in ("train", "valid", "test", "length", "text_width", "vision_width", "audio_width", "seed"):
-        option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=int, default=Planted.model_fields[name].default)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=Planted.model_fields[name].default)
     parser.add_argument("--noise", type=float, default=Planted.model_fields["noise"].default)
     options = vars(parser.parse_args(arguments))
     path: Path = options.pop("file")

@@ -85,12 +85,13 @@ class SentimentLearner:
 
     def _distillation(self, guided: Guided, batch: Rows) -> dict[str, Tensor]:
         """L_v and L_a: how far the guided vectors are from what the teachers say of the same utterances."""
-        distance = DISTANCES[self.loss.distance]
-        distances = {}
-        for name, features in self.corpus.teachers.items():
-            teacher = features[torch.from_numpy(batch).to(features.device)]
-            distances[f"distillation_{name}"] = distance(self.model.as_teacher(name, guided.vectors[name]), teacher)
-        return distances
+        distance, rows = DISTANCES[self.loss.distance], torch.from_numpy(batch)
+        return {
+            f"distillation_{name}": distance(
+                self.model.as_teacher(name, guided.vectors[name]), features[rows.to(features.device)]
+            )
+            for name, features in self.corpus.teachers.items()
+        }
 
     def _contrast(self, guided: Guided) -> Tensor:
         """L_nce: vision → text and audio → text."""

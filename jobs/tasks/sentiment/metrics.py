@@ -38,8 +38,7 @@ def _class(values: Values) -> NDArray[np.int64]:
 def weighted_f1(predicted: NDArray[np.bool_], right: NDArray[np.bool_]) -> float:
     """F1 of both classes, weighted by how many of each there are."""
     total = 0.0
-    for kind in (False, True):
-        true, chosen, both = right == kind, predicted == kind, (right == kind) & (predicted == kind)
+    for true, chosen in ((~right, ~predicted), (right, predicted)):
         if true.any():
-            total += true.mean() * 2 * both.sum() / (true.sum() + chosen.sum())
+            total += true.mean() * 2 * (true & chosen).sum() / (true.sum() + chosen.sum())
     return float(total)

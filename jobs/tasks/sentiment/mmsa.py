@@ -56,8 +56,7 @@ def _readers(path: Path, fields: tuple[str, ...]) -> tuple[dict[str, _Reader], l
     """A checked reader of each split, which has read `fields`; and notes, to which it adds."""
     _refuse_pickle(path)
     headers = archive.headers(path, _KEY)
-    missing = [name for name in IN_FILE.values() if not any(key.startswith(f"{name}/") for key in headers)]
-    if missing:
+    if missing := [name for name in IN_FILE.values() if not any(key.startswith(f"{name}/") for key in headers)]:
         listed = ", ".join(list(headers)[:8]) or "nothing"
         wanted = f"arrays called {missing[0]}/text, {missing[0]}/vision, …"
         raise UserError(f"{_KEY}: {path} has no {', '.join(missing)}; found {listed}; allowed: {wanted}")
@@ -180,8 +179,7 @@ class _Reader:
 
     def _mask(self, name: str, values: Floats) -> Mask:
         count, longest = values.shape[:2]
-        lengths = self.lengths[name]
-        if lengths is not None:
+        if (lengths := self.lengths[name]) is not None:
             return mask_of_lengths(lengths, longest)
         if name == "text" and "text_bert" in self.arrays:
             tokens = self._array("text_bert")
@@ -219,11 +217,9 @@ def _check_ids(path: Path, ids: Mapping[str, list[str]], notes: list[str]) -> No
     for split, names in ids.items():
         if odd := [name for name in names if not name.strip() or not name.isprintable()]:
             raise UserError(f"{_KEY}: {path}: {IN_FILE[split]}/id: {odd[0]!r} is empty or has control characters")
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        if twice:
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
             more = f" and {len(twice) - 1} more" if len(twice) > 1 else ""
             raise UserError(f"{_KEY}: {path}: {IN_FILE[split]}/id: {twice[0]!r}{more} stands more than once")
     known = set(ids["train"])
-    leaked = [name for split in ("val", "test") for name in ids[split] if name in known]
-    if leaked:
+    if leaked := [name for split in ("val", "test") for name in ids[split] if name in known]:
         notes.append(f"{len(leaked)} utterances of valid or test are in train too, such as {leaked[0]!r}")

@@ -76,8 +76,8 @@ class Samples:
             mean, deviation = known.mean(0), known.std(0)
             deviation[deviation < 1e-6] = 1.0  # a feature that never changes: nothing to scale
             mean, deviation = mean.astype(np.float32), deviation.astype(np.float32)  # as large files need
-            for name in self.splits:
-                sequences = self.splits[name].modalities[modality]
+            for name, split in self.splits.items():
+                sequences = split.modalities[modality]
                 scaled = (sequences.values - mean) / deviation
                 scaled[~sequences.mask] = 0.0
                 changed[name][modality] = Modality(scaled, sequences.mask)
@@ -87,5 +87,4 @@ class Samples:
 
 def mask_of_lengths(lengths: NDArray[Any], longest: int) -> Mask:
     """(n,) → (n, longest); the first `length` positions of each; a sequence without any has its first."""
-    mask: Mask = np.arange(longest) < np.maximum(lengths, 1)[:, None]
-    return mask
+    return np.arange(longest) < np.maximum(lengths, 1)[:, None]  # type: ignore[no-any-return]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -68,8 +69,7 @@ def from_file(path: Path, ids: list[str]) -> dict[str, Features]:
             raise wrong(f"holds {name} with values that are not finite")
     if absent := [name for name in ids if name not in places]:
         raise wrong(f"lacks {len(absent)} utterances of the train split, such as {absent[0]!r}")
-    rows = [places[name] for name in ids]
-    return {name: arrays[name][rows].astype(np.float32) for name in TAUGHT}
+    return {name: arrays[name][[places[item] for item in ids]].astype(np.float32) for name in TAUGHT}
 
 
 def _trained(
@@ -81,16 +81,9 @@ def _trained(
     log: Log,
     waiting: Callable[[], None],
 ) -> Features:
-    arrays = [
-        part
-        for split in ("train", "val")
-        for part in (
-            samples.splits[split].modalities[name].values,
-            samples.splits[split].modalities[name].mask,
-            samples.splits[split].labels,
-        )
-    ]
-    key = content_key(VERSION, options.model_dump(), name, *arrays)
+    splits = (samples.splits["train"], samples.splits["val"])
+    parts = [(split.modalities[name].values, split.modalities[name].mask, split.labels) for split in splits]
+    key = content_key(VERSION, options.model_dump(), name, *chain.from_iterable(parts))
     directory = root / "teachers" / f"{name}-{key}"
     if not directory.exists():
         with _alone(directory, root, log, waiting):
@@ -102,8 +95,7 @@ def _trained(
                 save_arrays(beside, {"features": features, "val_mse": np.array([error, plain])})
 
             publish(directory, root, f"{name} teacher", 1, fill)
-    features: Features = np.array(load_array(directory, "features"))
-    return features
+    return np.array(load_array(directory, "features"))
 
 
 @contextmanager
@@ -186,5 +178,4 @@ def _in_parts(
     """What `ask` says of all sequences, computed in evaluation mode, `size` at a time."""
     teacher.eval()
     rows = np.arange(len(sequences.mask))
-    parts = [ask(sequences.take(rows[start : start + size])) for start in range(0, len(rows), size)]
-    return torch.cat(parts)
+    return torch.cat([ask(sequences.take(rows[start : start + size])) for start in range(0, len(rows), size)])

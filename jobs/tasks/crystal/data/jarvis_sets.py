@@ -135,7 +135,6 @@ def _crystal(name: str, row: Mapping[str, Any]) -> Crystal:
         if column not in NOT_TARGETS and not isinstance(value, str | list | dict | bool)
     }
     targets = {column: value for column, value in numbers.items() if value is not None}
-    material_id = next((str(row[column]) for column in ID_COLUMNS if column in row), None)
-    if material_id is None:
+    if (material_id := next((str(row[column]) for column in ID_COLUMNS if column in row), None)) is None:
         raise UserError(f"data.dataset: {name} has a row without an id; looked for {', '.join(ID_COLUMNS)}")
     return crystal_from(material_id, row["atoms"], targets=targets, texts={}, where=name)

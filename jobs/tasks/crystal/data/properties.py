@@ -64,8 +64,7 @@ def missing_target(dataset: str, target: str, available: Mapping[str, int]) -> P
 
 def refuse_without_logarithm(crystals: Sequence[Crystal], target: str, scale: str) -> None:
     """Raise UserError for targets that are not above 0 where `scale` is log10."""
-    below = [crystal for crystal in crystals if scale == "log10" and crystal.targets[target] <= 0]
-    if below:
+    if below := [crystal for crystal in crystals if scale == "log10" and crystal.targets[target] <= 0]:
         first = f"{below[0].material_id} has {below[0].targets[target]:g}"
         what = f"log10 needs a {target} above 0; {len(below):,} of {len(crystals):,} crystals have none: {first}"
         raise UserError(f"data.scale: {what}\n    allowed: linear, or a data set without these crystals")

@@ -84,8 +84,7 @@ def _with_target(data: Dataset, target: str) -> Dataset:
     """The crystals that have the target, under the name the configuration gives it, and with the target's split."""
     dataset, crystals, notes = data.name, data.crystals, list(data.notes)
     available = Counter(name for crystal in crystals for name in crystal.targets)
-    column = column_of(target, available)
-    if column is None:
+    if (column := column_of(target, available)) is None:
         raise ConfigError([missing_target(dataset, target, available)])
     kept = [crystal for crystal in crystals if column in crystal.targets]
     if split_of := official_split(dataset, column):

@@ -178,8 +178,7 @@ class _Sheet:
 
 def _sheet(path: Path) -> _Sheet:
     frame = _frame(path)
-    identifier = next((name for name in ID_COLUMNS if name in frame), None)
-    if identifier is None:
+    if (identifier := next((name for name in ID_COLUMNS if name in frame), None)) is None:
         raise _missing(ID_COLUMNS, frame, path)
     if frame[identifier].isna().any():
         raise UserError(f"data.dataset: {path}: {int(frame[identifier].isna().sum())} rows have no {identifier}")

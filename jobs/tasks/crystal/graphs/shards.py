@@ -52,8 +52,7 @@ def packed_graphs(
     folder = shard_folder(choice, root)
     keys = [crystal.structure_key for crystal in crystals]
     places = find_in_shards(keys, folder)
-    missing = {key: crystal for key, crystal in zip(keys, crystals, strict=True) if key not in places}
-    if missing:
+    if missing := {key: crystal for key, crystal in zip(keys, crystals, strict=True) if key not in places}:
         log(f"building the graphs of {len(missing):,} crystals in {folder}")
         _build(missing, choice, folder, root, workers)
         places = find_in_shards(keys, folder)

@@ -116,8 +116,7 @@ def clean_jarvis(text: str) -> str:
     """Correct spelling and spacing, and sort the Wyckoff letters, which come in an order that changes by process."""
     text = text.replace("electronegaticities", "electronegativities").replace(".The lattice", ". The lattice")
     text = text.replace("º", "°").replace("'", "")
-    letters = re.search(r"Wyckoff symbols ([a-zA-Z, ]+)\.$", text)
-    if letters is None:
+    if (letters := re.search(r"Wyckoff symbols ([a-zA-Z, ]+)\.$", text)) is None:
         return text
     return f"{text[: letters.start(1)]}{', '.join(sorted(letters[1].split(', ')))}."
 
