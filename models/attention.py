@@ -70,8 +70,7 @@ class CrossAttention(nn.Module):
             attn_mask=keys.log_count[:, None, None, :],
             dropout_p=self.dropout if self.training else 0.0,
         )
-        mixed: Tensor = self.out(context.transpose(1, 2).flatten(2))
-        return mixed
+        return self.out(context.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def entropy(self, queries: Tensor, keys: Keys) -> Tensor:
@@ -80,8 +79,7 @@ class CrossAttention(nn.Module):
         logits = query @ key.transpose(2, 3) / query.shape[-1] ** 0.5
         log_each: Tensor = logits - (logits + keys.log_count[:, None, None, :]).logsumexp(3, keepdim=True)
         share = (log_each + keys.log_count[:, None, None, :]).exp()
-        entropy: Tensor = -(share * log_each).sum(3).mean(1)
-        return entropy
+        return -(share * log_each).sum(3).mean(1)
 
     def _split(self, states: Tensor) -> Tensor:
         """(B, S, hidden) → (B, heads, S, hidden / heads)."""

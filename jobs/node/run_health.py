@@ -34,6 +34,5 @@ def health_of(outcome: Outcome, config: RunConfig, run: RunDir) -> str:
 
 def _validation(run: RunDir) -> tuple[list[float], list[float]]:
     """Targets and predictions of the validation split, where the task wrote them."""
-    lines = content(run.predictions).decode().splitlines()
-    rows = [row for row in csv.DictReader(lines) if row.get("split") == "val"]
+    rows = [row for row in csv.DictReader(content(run.predictions).decode().splitlines()) if row.get("split") == "val"]
     return [float(row["target"]) for row in rows], [float(row["prediction"]) for row in rows]

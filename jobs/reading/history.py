@@ -68,8 +68,7 @@ class Reading:
         layers: dict[int, Layers] = {}
         self.notes = []
         if self.params.fusion is not None:
-            records_of_layers = self.fusion[0].records
-            layers, self.notes = brought_to_ours(records_of_layers, self.params.fusion.normalise, self._final)
+            layers, self.notes = brought_to_ours(self.fusion[0].records, self.params.fusion.normalise, self._final)
         return [
             Epoch(number, {str(name): value for name, value in records.get(number, {}).items()}, layers.get(number, {}))
             for number in sorted(records.keys() | layers.keys())

@@ -65,8 +65,7 @@ class ScalarEmbedding(nn.Module):
         self.second = NormedLayer(options.embedding, options.hidden, options.norm)
 
     def forward(self, value: Tensor, multiplicity: Tensor | None) -> Tensor:
-        embedded: Tensor = self.second(self.first(self.basis(value), multiplicity), multiplicity)
-        return embedded
+        return self.second(self.first(self.basis(value), multiplicity), multiplicity)  # type: ignore[no-any-return]
 
 
 class AlignnLayer(nn.Module):

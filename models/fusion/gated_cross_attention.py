@@ -33,8 +33,7 @@ class DoubleGate(nn.Module):
         if record is not None:
             record.mean("quality", quality)
             record.mean("fusion_gate", fusion)
-        effective: Tensor = self.warmup(quality * fusion, record)
-        return effective
+        return self.warmup(quality * fusion, record)  # type: ignore[no-any-return]
 
 
 class GatedCrossAttentionFusion(nn.Module):
@@ -55,5 +54,4 @@ class GatedCrossAttentionFusion(nn.Module):
         if record is not None:
             record.gate(gate)
             record.terms(graph_term, text_term)
-        joint: Tensor = self.dropout(self.norm(graph_term + text_term))
-        return joint
+        return self.dropout(self.norm(graph_term + text_term))  # type: ignore[no-any-return]

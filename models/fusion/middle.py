@@ -45,8 +45,7 @@ class MiddleFusion(nn.Module):
             record.mix(h, u, out, self.norm(graph_term), graph.atom_weight)
             record.text(text.t, of_crystals)
             record.value("text_scale", self.text_scale)
-        dropped: Tensor = self.dropout(out)
-        return dropped
+        return self.dropout(out)  # type: ignore[no-any-return]
 
     def _terms(
         self, h: Tensor, u: Tensor, gate: Tensor, graph: GraphBatch, record: LayerRecord | None

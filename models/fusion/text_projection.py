@@ -19,5 +19,4 @@ class TextProjection(nn.Module):
         self.second = nn.Linear(options.hidden_dim, widths.node)
 
     def forward(self, text_vector: Tensor) -> Tensor:
-        u: Tensor = self.second(self.dropout(self.activation(self.first(text_vector))))
-        return u
+        return self.second(self.dropout(self.activation(self.first(text_vector))))  # type: ignore[no-any-return]

@@ -73,13 +73,17 @@ class Epochs:
         news, self._versions = versions != self._versions, versions
         self._number_on()
         epochs = self._complete(ended)
-        pairs = zip(epochs, self._logged, strict=False)
-        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(epochs, self._logged, strict=False)))
         if epochs and len(self._logged) > same:
             self._context.rewind(self._logged[same].number - 1)
             self._monitor.rewind(self._logged[same].number - 1)
         for epoch in epochs[same:]:
-            self._record(epoch)
+            self._monitor.log(self._context, {"epoch": epoch.number, **epoch.metrics}, epoch.layers)
+            followed = {
+                name: epoch.metrics[name] for name in epoch.metrics if name == self._params.follow or "loss" in name
+            }
+            if wrong := not_finite(followed):
+                raise RunFailure(Kind.DIVERGED, f"epoch {epoch.number}: {wrong}; the command was ended")
         self._logged = epochs or self._logged
         for line in self._reading.warnings if len(self._logged) >= _TELLING else ():
             if line not in self._warned:
@@ -128,14 +132,6 @@ class Epochs:
         if predictions.rows:
             self._context.write_predictions(predictions.rows)
         return outcome
-
-    def _record(self, epoch: Epoch) -> None:
-        self._monitor.log(self._context, {"epoch": epoch.number, **epoch.metrics}, epoch.layers)
-        followed = {
-            name: value for name, value in epoch.metrics.items() if name == self._params.follow or "loss" in name
-        }
-        if wrong := not_finite(followed):
-            raise RunFailure(Kind.DIVERGED, f"epoch {epoch.number}: {wrong}; the command was ended")
 
 
 def number_sources(reading: Reading, run: RunDir) -> None:

@@ -19,8 +19,7 @@ from jobs.reading.predictions import read_predictions
 from jobs.task import Outcome
 from jobs.tasks.command.checkpoints import epoch_of, half_written, newest_checkpoint
 from jobs.tasks.command.epochs import Epochs
-from jobs.tasks.command.exit_status import failure_of, status_text
-from jobs.tasks.command.process import Command
+from jobs.tasks.command.process import Command, failure_of, status_text
 from jobs.tasks.command.schema import CommandParams
 from jobs.tasks.command.scripts import Start, pinned
 from runner.config.template import fill, fill_all, flat, words_of

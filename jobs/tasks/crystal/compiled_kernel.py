@@ -53,15 +53,15 @@ def use_kernels(root: Path, log: Log) -> str:
             raise NoKernels(f"{place} {what}")
         cpp_convolution.use(library)
     except (NoKernels, CommandFailed, OSError) as error:
-        use_torch()
         log(f"convolutions are computed by torch, which takes longer on a CPU: {error}")
-        return TORCH
+        return use_torch()
     return f"compiled for {processor}"
 
 
-def use_torch() -> None:
-    """Compute with torch from now on."""
+def use_torch() -> str:
+    """Compute with torch from now on; says what computes."""
     cpp_convolution.use(None)
+    return TORCH
 
 
 def build_kernels(root: Path) -> list[str]:
@@ -79,8 +79,7 @@ def build_kernels(root: Path) -> list[str]:
 def _build(root: Path, processor: str) -> Path:
     """The library for `processor`, compiled if the cache does not have it."""
     source, flags = cpp_convolution.SOURCE.read_bytes(), [*FLAGS, *PROCESSORS.get(processor, ())]
-    name = f"{processor}-{content_key(source, flags, platform.machine(), platform.system())}"
-    folder = root / "kernels" / name
+    folder = root / "kernels" / f"{processor}-{content_key(source, flags, platform.machine(), platform.system())}"
     make_folder(folder.parent)
     publish(folder, root, "kernels", 1, lambda beside: _compile(flags, beside))
     return folder / "convolution.so"

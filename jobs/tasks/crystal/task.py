@@ -130,7 +130,10 @@ class CrystalTask:
         learner = CrystalLearner(model.to(device), corpus, params.train)
         for line in banner(params, corpus, learner, f"{device}, convolutions {kernels}"):
             context.say(line)
-        _check_warmups(params, params.train.epochs * len(learner.batches(1)))
+        try:  # what the configuration could not check where data.train is null
+            params.check_warmups(params.train.epochs * len(learner.batches(1)))
+        except ValueError as error:
+            raise RunFailure(Kind.BAD_CONFIG, str(error)) from None
         extra = {
             "kernels": kernels,
             "train_mean": corpus.mean,
@@ -143,22 +146,12 @@ class CrystalTask:
         return replace(outcome, metrics=outcome.metrics | ({} if reliance is None else {"reliance": reliance}))
 
 
-def _check_warmups(params: CrystalParams, steps: int) -> None:
-    """What the configuration could not check where data.train is null."""
-    try:
-        params.check_warmups(steps)
-    except ValueError as error:
-        raise RunFailure(Kind.BAD_CONFIG, str(error)) from None
-
-
 def choose_kernels(params: CrystalParams, device: Any, cache_root: Path, log: Callable[[str], None]) -> str:
     """What computes the convolutions from now on in this process: a compiled library, or torch."""
-    from jobs.tasks.crystal.compiled_kernel import TORCH, use_kernels, use_torch
+    from jobs.tasks.crystal.compiled_kernel import use_kernels, use_torch
 
-    if device.type == "cpu" and params.may_be_compiled:
-        return use_kernels(cache_root, log)
-    use_torch()
-    return TORCH
+    compiled = device.type == "cpu" and params.may_be_compiled
+    return use_kernels(cache_root, log) if compiled else use_torch()
 
 
 def build_model(params: CrystalParams, text_width: int | None) -> Any:

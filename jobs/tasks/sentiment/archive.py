@@ -126,8 +126,7 @@ def _header(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> Header:
 
 def _parsed(file: IO[bytes]) -> tuple[Header, int]:
     """The header, and how many bytes stand before the values."""
-    version = npy.read_magic(file)
-    parse = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    parse = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = parse(file)
     return Header(shape, dtype), file.tell()
 

@@ -140,8 +140,7 @@ def train_teacher(
             features, error = _fit(teacher, options, inputs, labels)
     finally:
         torch.set_num_threads(threads)
-    plain = F.mse_loss(labels["train"].mean().expand_as(labels["val"]), labels["val"])
-    return features, error, float(plain)
+    return features, error, float(F.mse_loss(labels["train"].mean().expand_as(labels["val"]), labels["val"]))
 
 
 def _fit(

@@ -88,8 +88,7 @@ class EmbeddingCache:
         with mapping(workers) as mapped:
             run = partial(encode, choice=self.choice, want_tokens=with_tokens, device=str(self.device))
             vectors, tables = zip(*mapped(run, parts), strict=True)
-        joined = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
-        return np.concatenate(vectors), joined
+        return np.concatenate(vectors), {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
 
     def _token_slices(self, texts: dict[str, str]) -> dict[str, Slice]:
         places = find_in_shards(texts, self.tokens)

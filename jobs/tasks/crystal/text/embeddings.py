@@ -39,8 +39,7 @@ def embed(
     this machine (with `download`, where it cannot be fetched), CommandFailed where the cache cannot be written.
     """
     cache = EmbeddingCache(choice, root, device, download, workers)
-    by_key = {text_key(text): text for text in texts if text is not None}
-    vectors, tokens = cache.fill(by_key, want_tokens, log)
+    vectors, tokens = cache.fill({text_key(text): text for text in texts if text is not None}, want_tokens, log)
     keys = [None if text is None else text_key(text) for text in texts]
     pooled = np.zeros((len(texts), width_of(choice.encoder, choice.revision)), dtype=np.float32)
     for shard, (members, rows) in by_shard(None if key is None else vectors[key] for key in keys).items():

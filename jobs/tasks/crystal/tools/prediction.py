@@ -76,8 +76,7 @@ def _read(path: Path, unread: dict[str, str]) -> list[Crystal]:
 
 
 def _is_structure(path: Path) -> bool:
-    named = path.name.upper().startswith(("POSCAR", "CONTCAR"))
-    return path.is_file() and (named or path.suffix.lower() in SUFFIXES)
+    return path.is_file() and (path.name.upper().startswith(("POSCAR", "CONTCAR")) or path.suffix.lower() in SUFFIXES)
 
 
 def _from_file(path: Path) -> Crystal:

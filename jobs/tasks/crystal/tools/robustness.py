@@ -43,12 +43,14 @@ def robustness(
         changed = embedded(texts, as_configured, cache_root, learner.corpus.target.device, log)
         return _metrics(CrystalLearner(learner.model, replace(learner.corpus, texts=changed), params.train))
 
+    # with half the tokens: of a text that is cut at max_length, half of the words may still fill it
+    text = params.text.model_copy(update={"max_length": params.text.max_length // 2})
     shuffles = [judged(shuffled(learner.corpus, seed)) for seed in range(SHUFFLES)]
     return {
         "right": _metrics(learner),
         "deleted": judged([None] * len(descriptions)),
         "shuffled": {name: float(np.mean([metrics[name] for metrics in shuffles])) for name in shuffles[0]},
-        "truncated": judged(halved(learner.corpus), _half_as_long(params)),
+        "truncated": judged(halved(learner.corpus), params.model_copy(update={"text": text})),
     }
 
 
@@ -81,12 +83,6 @@ def halved(corpus: Corpus) -> Texts:
     for place in (place for split in SPLITS for place in corpus.places[split]):
         texts[place] = truncated(corpus.descriptions[place])
     return texts
-
-
-def _half_as_long(params: CrystalParams) -> CrystalParams:
-    """With half the tokens: of a text that is cut at max_length, half of the words may still fill it."""
-    text = params.text.model_copy(update={"max_length": params.text.max_length // 2})
-    return params.model_copy(update={"text": text})
 
 
 def truncated(text: str | None) -> str | None:
