@@ -84,23 +84,21 @@ def publish_shard(folder: Path, root: Path, kind: str, keys: Sequence[str], fill
 def find_in_shards(keys: Iterable[str], folder: Path) -> dict[str, tuple[Path, int]]:
     """The shard of `folder`, and the row in it, of each of `keys` that some shard holds."""
     wanted = set(keys)
-    places: dict[str, tuple[Path, int]] = {}
-    for shard in sorted(folder.glob("shard-*")):
-        for row, key in enumerate(_mapped(shard / "keys.npy").astype(str).tolist()):
-            if key in wanted:
-                places[key] = (shard, row)
-    return places
+    return {
+        key: (shard, row)
+        for shard in sorted(folder.glob("shard-*"))
+        for row, key in enumerate(_mapped(shard / "keys.npy").astype(str).tolist())
+        if key in wanted
+    }
 
 
 def by_shard(places: Iterable[tuple[Path, int] | None]) -> dict[Path, tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """For each shard, which of `places` lie in it and in which of its rows; None lies nowhere."""
-    shards: dict[Path, tuple[list[int], list[int]]] = {}
+    shards: dict[Path, list[tuple[int, int]]] = {}
     for number, place in enumerate(places):
         if place is not None:
-            numbers, rows = shards.setdefault(place[0], ([], []))
-            numbers.append(number)
-            rows.append(place[1])
-    return {shard: (np.array(numbers), np.array(rows)) for shard, (numbers, rows) in shards.items()}
+            shards.setdefault(place[0], []).append((number, place[1]))
+    return {shard: (np.array(pairs)[:, 0], np.array(pairs)[:, 1]) for shard, pairs in shards.items()}
 
 
 def record_build(root: Path, kind: str, path: Path, items: int, seconds: float) -> None:

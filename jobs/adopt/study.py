@@ -89,13 +89,9 @@ def _study(database: sqlite3.Connection, params: StudyParams, path: Path) -> Stu
 
 
 def _trials(database: sqlite3.Connection, study: int, objective: int) -> list[Trial]:
-    trials: dict[Any, Trial] = {}
-    for key, number, state, start, end in database.execute(
-        "SELECT trial_id, number, state, datetime_start, datetime_complete FROM trials WHERE study_id = ?"
-        " ORDER BY number",
-        (study,),
-    ):
-        trials[key] = Trial(int(number), str(state), _seconds(start, end))
+    columns = "trial_id, number, state, datetime_start, datetime_complete"
+    cursor = database.execute(f"SELECT {columns} FROM trials WHERE study_id = ? ORDER BY number", (study,))
+    trials = {key: Trial(int(number), str(state), _seconds(*times)) for key, number, state, *times in cursor}
 
     def rows(columns: str, table: str) -> Iterator[tuple[Trial, Any, Any, Any]]:
         for key, *row in database.execute(f"SELECT trial_id, {columns} FROM {table}"):

@@ -116,9 +116,8 @@ class RunProcess:
         known = read_failure(self.directory)
         if known and known.attempt == self.attempt.number and not known.provisional:
             return  # it has just failed by itself
-        kind = STOP_REASONS[reason]
         message = f"asked to stop ({reason}); it had not left yet when this was written"
-        self._failure(kind, message, "asked", provisional=True).write(self.directory)
+        self._failure(STOP_REASONS[reason], message, "asked", provisional=True).write(self.directory)
 
     def look_for_own_end(self, grace: float) -> None:
         """Ask the run to stop when a person has cancelled it alone, or its time is over and others wait for their turn.
@@ -186,9 +185,11 @@ class RunProcess:
             self.claim.release()
 
     def _write_end(self, reason: str | None, evidence: str | None) -> None:
-        status = self.status
-        facts: dict[str, Any] = {"exit_status": status if status >= 0 else None}
-        facts |= {"signal": signal.Signals(-status).name if status < 0 else None, "peak_memory_bytes": self._peak}
+        facts: dict[str, Any] = {
+            "exit_status": self.status if self.status >= 0 else None,
+            "signal": signal.Signals(-self.status).name if self.status < 0 else None,
+            "peak_memory_bytes": self._peak,
+        }
         if self.directory.result.exists():
             self.ending = "completed"
             self.directory.failure.unlink(missing_ok=True)
@@ -213,11 +214,10 @@ class RunProcess:
             return reported
         if reason is None or (status > 0 and status != EXIT_STOPPED):
             return failure_of_death(status, evidence, self.attempt.number, self.allocation.job_id)
-        kind = STOP_REASONS[reason]
         without = reported.message.endswith(LEFT_WITHOUT) if reported else not self.directory.last_checkpoint.exists()
         left = LEFT_WITHOUT if without else LEFT_WITH_CHECKPOINT
         ending = left if self._stopped else self._killed_for or "was ended before it had written a checkpoint"
-        return self._failure(kind, f"asked to stop ({reason}): {ending}", "stopped")
+        return self._failure(STOP_REASONS[reason], f"asked to stop ({reason}): {ending}", "stopped")
 
     def _failure(self, kind: Kind, message: str, what: str, *, provisional: bool = False) -> Failure:
         number, now = self.attempt.number, time.time()

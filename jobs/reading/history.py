@@ -77,10 +77,7 @@ class Reading:
     @property
     def warnings(self) -> list[str]:
         """What was done to the numbers, and what does not fit the mapping: with what was found instead."""
-        lines = list(self.notes)
-        for source in self.sources:
-            lines += source.problems + _misfits(source, self.params)
-        return lines
+        return self.notes + [line for one in self.sources for line in one.problems + _misfits(one, self.params)]
 
 
 def read_history(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -61,12 +62,14 @@ def outcome_of(
 
 def _reported_once(epochs: Sequence[Epoch], known: Mapping[str, float]) -> dict[str, tuple[int, float]]:
     """Test metrics of a single epoch, as a program reports them that tests once, at its end: name → epoch, value."""
-    once: dict[str, list[tuple[int, float]]] = {}
-    for epoch in epochs:
-        for name, value in epoch.metrics.items():
-            if name.startswith("test_") and name not in known and math.isfinite(value):
-                once.setdefault(name, []).append((epoch.number, value))
-    return {name: reported[0] for name, reported in once.items() if len(reported) == 1}
+    reported = [
+        (name, epoch.number, value)
+        for epoch in epochs
+        for name, value in epoch.metrics.items()
+        if name.startswith("test_") and name not in known and math.isfinite(value)
+    ]
+    times = Counter(name for name, _, _ in reported)
+    return {name: (epoch, value) for name, epoch, value in reported if times[name] == 1}
 
 
 def _of_predictions(metrics: dict[str, float], predictions: Predictions, follow: str) -> list[str]:

@@ -110,11 +110,9 @@ class Output(Source):
             rows = json_rows([line])
         else:
             self._rest = (self._rest + bare(line))[-_KEPT:]
-            end, rows = 0, []
-            for match in re.finditer(self.params.pattern, self._rest, re.MULTILINE):
-                rows.append(match.groupdict())
-                end = match.end()
-            self._rest = self._rest[end:]
+            hits = list(re.finditer(self.params.pattern, self._rest, re.MULTILINE))
+            rows = [match.groupdict() for match in hits]
+            self._rest = self._rest[hits[-1].end() if hits else 0 :]
         if rows:
             self._set(self.rows + rows)
 

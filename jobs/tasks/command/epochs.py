@@ -97,10 +97,8 @@ class Epochs:
         anew = min((number for number, epoch in now.items() if epoch != self._before.get(number)), default=math.inf)
         whole = {number: epoch for number, epoch in self._earlier.items() if number < anew}
         for number, epoch in now.items():
-            known = whole.get(number)
-            whole[number] = epoch if known is None else Epoch(
-                number, known.metrics | epoch.metrics, known.layers | epoch.layers
-            )  # fmt: skip
+            known = whole.get(number, epoch)
+            whole[number] = Epoch(number, known.metrics | epoch.metrics, known.layers | epoch.layers)
         epochs = [whole[number] for number in sorted(whole)]
         under_way = bool(epochs) and not ended and self._params.follow not in epochs[-1].metrics
         return epochs[:-1] if under_way else epochs
@@ -145,9 +143,10 @@ def number_sources(reading: Reading, run: RunDir) -> None:
 
 def logged_epochs(run: RunDir) -> list[Epoch]:
     """The epochs that the logs of a run hold."""
-    layers: dict[Any, dict[str, dict[str, float]]] = {}
-    for line in read_json_lines(run.diagnostics):
-        layers[line.get("epoch")] = {name: _numbers(values) for name, values in by_layer(line).items()}
+    layers = {
+        line.get("epoch"): {name: _numbers(values) for name, values in by_layer(line).items()}
+        for line in read_json_lines(run.diagnostics)
+    }
     lines = [line for line in read_json_lines(run.metrics) if isinstance(line.get("epoch"), int)]
     return [Epoch(line["epoch"], _numbers(line, _OURS), layers.get(line["epoch"], {})) for line in lines]
 

@@ -31,7 +31,6 @@ class Script:
 
     at: int  # its place among the words
     path: Path  # absolute
-    required: bool  # nothing can run without it: an interpreter is given it, or it is started by its path
 
 
 def script_of(words: Sequence[str], directory: Path) -> Script | None:
@@ -42,9 +41,8 @@ def script_of(words: Sequence[str], directory: Path) -> Script | None:
         at = 0
     else:  # such as `srun python train.py`
         at = next((place for place, word in enumerate(words) if word.endswith(".py")), None)
-        path = None if at is None else directory / words[at]
-        return Script(at, path, required=False) if at is not None and path is not None and path.is_file() else None
-    return None if at is None else Script(at, directory / words[at], required=True)
+        at = at if at is not None and (directory / words[at]).is_file() else None
+    return None if at is None else Script(at, directory / words[at])
 
 
 def _argument_of_the_interpreter(words: Sequence[str]) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -90,10 +91,8 @@ def gather(
     split = choose(data.crystals, params.data, params.data.dataset)
     by_id = {crystal.material_id: crystal for crystal in data.crystals}
     crystals = [by_id[material_id] for material_id in split.all_ids]
-    places, start = {}, 0
-    for name in SPLITS:
-        places[name] = range(start, start + len(split.ids[name]))
-        start = places[name].stop
+    ends = accumulate(len(split.ids[name]) for name in SPLITS)
+    places = {name: range(end - len(split.ids[name]), end) for name, end in zip(SPLITS, ends, strict=True)}
     target = np.array([crystal.targets[params.data.target] for crystal in crystals])
     if (classify := params.data.classify) is not None:
         target = two_classes(target, classify.threshold, places)

@@ -54,10 +54,8 @@ def _split(samples: Samples, name: str, aligned: bool) -> dict[str, NDArray[Any]
     split = samples.splits[name]
     fields: dict[str, NDArray[Any]] = {modality: it.values for modality, it in split.modalities.items()}
     fields |= {"regression_labels": split.labels, "id": np.array(split.ids)}
-    if not aligned:
-        for modality in ("vision", "audio"):
-            fields[f"{modality}_lengths"] = split.modalities[modality].mask.sum(1)
-    return fields
+    unaligned = () if aligned else ("vision", "audio")
+    return fields | {f"{modality}_lengths": split.modalities[modality].mask.sum(1) for modality in unaligned}
 
 
 if __name__ == "__main__":

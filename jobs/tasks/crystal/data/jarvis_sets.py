@@ -15,9 +15,9 @@ from typing import Any
 
 from jobs.content_cache import content_key
 from jobs.tasks.crystal.data.crystals import Crystal
-from jobs.tasks.crystal.data.official_splits import official_split
 from jobs.tasks.crystal.data.parsed_cache import VERSION, Parsed, parsed
 from jobs.tasks.crystal.data.records import crystal_from, number
+from jobs.tasks.crystal.data.shipped_sets import official_split
 from jobs.tasks.crystal.data.summary import UNSPLIT, Summary, summarize
 from runner.errors import CommandFailed, UserError
 from runner.files import read_json, replacing, write_json

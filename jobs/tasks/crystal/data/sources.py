@@ -10,7 +10,6 @@ from pathlib import Path
 from jobs.tasks.crystal.data import folder, jarvis_sets, shipped_sets, table
 from jobs.tasks.crystal.data.crystals import Crystal
 from jobs.tasks.crystal.data.location import located
-from jobs.tasks.crystal.data.official_splits import official_split
 from jobs.tasks.crystal.data.parsed_cache import Parsed, parsed
 from jobs.tasks.crystal.data.properties import UNNAMED, column_of, missing_target
 from jobs.tasks.crystal.data.records import names_of, refuse_many_unread, refuse_twice
@@ -87,7 +86,7 @@ def _with_target(data: Dataset, target: str) -> Dataset:
     if (column := column_of(target, available)) is None:
         raise ConfigError([missing_target(dataset, target, available)])
     kept = [crystal for crystal in crystals if column in crystal.targets]
-    if split_of := official_split(dataset, column):
+    if split_of := shipped_sets.official_split(dataset, column):
         kept = [replace(it, split=split_of.get(it.material_id)) for it in kept]
     if column != target:
         kept = [replace(it, targets={**it.targets, target: it.targets[column]}) for it in kept]

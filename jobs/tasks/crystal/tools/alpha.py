@@ -57,14 +57,10 @@ def alpha(
         fusions = " and ".join(fusion.name for fusion in (*params.model.middle_fusions, params.model.late_fusion))
         raise UserError(f"{run.run_id}: none of its fusions ({fusions}) has a gate or weights")
     ids = [learner.corpus.ids[position] for position in positions]
-    classes = _classes(ids, params, cache_root) if any(gate.of_atoms for gate in layer_gates) else []
-    layers = []
-    for gate in layer_gates:
-        if gate.of_atoms:
-            rows, owners, atoms = _expanded(ids, classes)
-            layers.append(LayerAlpha(gate.layer, owners, atoms, gate.values[rows]))
-        else:
-            layers.append(LayerAlpha(gate.layer, ids, [None] * len(ids), gate.values))
+    layers = [LayerAlpha(gate.layer, ids, [None] * len(ids), gate.values) for gate in layer_gates if not gate.of_atoms]
+    if of_atoms := [gate for gate in layer_gates if gate.of_atoms]:
+        rows, owners, atoms = _expanded(ids, _classes(ids, params, cache_root))
+        layers = [*(LayerAlpha(gate.layer, owners, atoms, gate.values[rows]) for gate in of_atoms), *layers]
     return layers
 
 

@@ -55,10 +55,8 @@ def robustness(
 
 
 def _metrics(learner: CrystalLearner) -> dict[str, float]:
-    metrics: dict[str, float] = {}
-    for split in SPLITS:
-        metrics |= learner.metrics(split, *learner.predict(split))
-    return metrics
+    metrics = (learner.metrics(split, *learner.predict(split)) for split in SPLITS)
+    return {name: value for of_split in metrics for name, value in of_split.items()}
 
 
 def shuffled(corpus: Corpus, seed: int) -> Texts:
@@ -79,10 +77,8 @@ def shuffled(corpus: Corpus, seed: int) -> Texts:
 def halved(corpus: Corpus) -> Texts:
     """The texts of the splits that are judged, truncated; none of the others, which need not be encoded then."""
     assert corpus.descriptions is not None
-    texts: Texts = [None] * len(corpus.descriptions)
-    for place in (place for split in SPLITS for place in corpus.places[split]):
-        texts[place] = truncated(corpus.descriptions[place])
-    return texts
+    judged = {place for split in SPLITS for place in corpus.places[split]}
+    return [truncated(text) if place in judged else None for place, text in enumerate(corpus.descriptions)]
 
 
 def truncated(text: str | None) -> str | None:
