@@ -53,19 +53,16 @@ def python_path(environ: Mapping[str, str]) -> str:
     """PYTHONPATH for our processes: our code first, and no entry that means the working directory."""
     entries = environ.get("PYTHONPATH", "").split(os.pathsep)
     kept = [entry for entry in entries if entry and Path(entry).resolve() not in (Path.cwd().resolve(), CODE_ROOT)]
-    if not _is_installed(CODE_ROOT):
-        kept.insert(0, str(CODE_ROOT))
-    return os.pathsep.join(kept)
+    ours = [] if _is_installed(CODE_ROOT) else [str(CODE_ROOT)]
+    return os.pathsep.join([*ours, *kept])
 
 
 def child_environment(environ: Mapping[str, str], threads: int) -> dict[str, str]:
     """The environment of a run. What the user has set for the allocator stays."""
-    changed = {**environ, "PYTHONPATH": python_path(environ)}
-    changed.pop("PYTHONSAFEPATH", None)  # the run has -P; a script that its task starts may need its own folder
-    changed.update({name: str(threads) for name in _THREAD_VARIABLES})
-    if sys.platform == "linux":
-        changed = {**ALLOCATOR, **changed}
-    return changed
+    # without PYTHONSAFEPATH: the run has -P; a script that its task starts may need its own folder
+    kept = {name: value for name, value in environ.items() if name != "PYTHONSAFEPATH"}
+    ours = {"PYTHONPATH": python_path(environ), **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
+    return (ALLOCATOR if sys.platform == "linux" else {}) | kept | ours
 
 
 def _is_installed(root: Path) -> bool:

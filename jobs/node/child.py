@@ -67,14 +67,16 @@ def main(arguments: list[str] | None = None) -> int:
 def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
     """Run the task from its configuration to result.json."""
     config = read_run_config(directory)
-    facts = {
-        "job_id": options.job_id,
-        "array_task_id": options.array_task_id,
-        "attempt": options.attempt,
-        "memory_limit_bytes": options.memory_limit,
-    }
     heartbeat = HeartbeatThread(
-        directory, facts, interval_from_environment(), lambda: _leave_if_taken(directory, options)
+        directory,
+        {
+            "job_id": options.job_id,
+            "array_task_id": options.array_task_id,
+            "attempt": options.attempt,
+            "memory_limit_bytes": options.memory_limit,
+        },
+        interval_from_environment(),
+        lambda: _leave_if_taken(directory, options),
     )
     context = RunContext(
         directory, variant=config.variant, seed=config.seed, attempt=options.attempt, threads=config.threads,

@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from jobs.context import RunContext, not_finite
@@ -95,6 +97,11 @@ class TrainResult:
     stopped_early: bool
 
 
+def cut(order: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    """`order` in batches of `size`; the last may be smaller."""
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
 def choose_device(gpus: int) -> torch.device:
     """The GPU of this task, or the CPU; UserError when a GPU was asked for and none is visible."""
     if gpus and not torch.cuda.is_available():
@@ -158,12 +165,10 @@ class Trainer:
     def run(self) -> TrainResult:
         """Train to the last epoch, or until `patience` epochs brought nothing better."""
         self._resume()
-        stopped_early = self._out_of_patience()
         with closing(self.tensorboard):
-            while self.progress.epoch <= self.options.epochs and not stopped_early:
+            while not (stopped_early := self._out_of_patience()) and self.progress.epoch <= self.options.epochs:
                 self._train_epoch()
                 self._end_epoch()
-                stopped_early = self._out_of_patience()
         p = self.progress
         return TrainResult(p.best_epoch, p.best_metrics, p.best_fusion, p.epoch - 1, stopped_early)
 

@@ -50,14 +50,10 @@ def continue_finished(context: RunContext) -> None:
     ours = context.directory
     if ours.last_checkpoint.exists() or ours.best_checkpoint.exists():
         return
-    wanted = _described(ours)
-    shorter: list[tuple[int, RunDir]] = []
-    for path in sorted(ours.path.parent.iterdir()):
-        run = RunDir(path)
-        if path != ours.path and run.last_checkpoint.exists() and Result.read(run.result):
-            epochs, rest = _described(run)
-            if rest == wanted[1] and epochs < wanted[0]:
-                shorter.append((epochs, run))
+    longer, wanted = _described(ours)
+    runs = [RunDir(path) for path in sorted(ours.path.parent.iterdir()) if path != ours.path]
+    ended = [(*_described(run), run) for run in runs if run.last_checkpoint.exists() and Result.read(run.result)]
+    shorter = [(epochs, run) for epochs, rest, run in ended if rest == wanted and epochs < longer]
     if not shorter:
         what = "train.continue_finished: no finished run of this experiment differs in having fewer epochs alone"
         raise RunFailure(Kind.DATA_MISSING, f"{what} and has kept its last.pt (keep: {{checkpoints: all}})")

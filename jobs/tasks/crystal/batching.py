@@ -13,12 +13,9 @@ import heapq
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.training.trainer import cut
+
 Positions = NDArray[np.int64]
-
-
-def cut(order: Positions, size: int) -> list[Positions]:
-    """`order` in batches of `size`; the last may be smaller."""
-    return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def balanced(order: Positions, pairs: NDArray[np.int64], size: int) -> list[Positions]:

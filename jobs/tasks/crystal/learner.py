@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from jobs.tasks.crystal.batching import Positions, balanced, cut
+from jobs.tasks.crystal.batching import Positions, balanced
 from jobs.tasks.crystal.dataset import Corpus, Items
 from jobs.tasks.crystal.metrics import errors, errors_of_logarithms, scores
 from jobs.tasks.crystal.schema import TrainParams
-from jobs.training.trainer import Validation
+from jobs.training.trainer import Validation, cut
 from models.crystal_model import CrystalModel, Output
 from models.fusion.records import Records
 from models.losses import LOSSES, info_nce
@@ -46,11 +46,9 @@ class CrystalLearner:
 
     def backward(self, batch: Positions) -> dict[str, Tensor]:
         """The batch's loss is the mean over its crystals, also when it is computed in parts of `micro_batch`."""
-        part = self.train.micro_batch or len(batch)
         sums: dict[str, Tensor] = {}
         self.model.begin_step()
-        for start in range(0, len(batch), part):
-            positions = batch[start : start + part]
+        for positions in cut(batch, self.train.micro_batch or len(batch)):
             items = self.corpus.items(positions, self._hidden(positions))
             with self._autocast():
                 output = self.model(items.graph, items.text)
@@ -91,11 +89,10 @@ class CrystalLearner:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The same of the crystals at `positions`, each with the text of the crystal in its place in `texts`."""
         self.model.eval()
-        size = self.train.micro_batch or self.train.batch_size
-        predicted = []
-        for start in range(0, len(positions), size):
-            part = slice(start, start + size)
-            items = self.corpus.items(positions[part], texts=None if texts is None else texts[part])
+        predicted, size = [], self.train.micro_batch or self.train.batch_size
+        owners = positions if texts is None else texts
+        for part, of_texts in zip(cut(positions, size), cut(owners, size), strict=True):
+            items = self.corpus.items(part, texts=of_texts)
             with self._autocast():
                 output = self.model(items.graph, items.text, records=records)
             predicted.append(self.corpus.original(output.prediction.float()))

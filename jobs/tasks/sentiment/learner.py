@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from jobs.tasks.sentiment.dataset import Corpus, Rows
 from jobs.tasks.sentiment.metrics import Values, scores
 from jobs.tasks.sentiment.schema import GUIDANCE, LossParams, TrainParams
-from jobs.training.trainer import Validation
+from jobs.training.trainer import Validation, cut
 from models.sentiment.losses import DISTANCES, info_nce_to
 from models.sentiment.model import Guided, SentimentModel
 from models.sentiment.options import MODALITIES
@@ -31,8 +31,7 @@ class SentimentLearner:
         """The rows of an epoch in an order drawn from seed and epoch, cut into batches."""
         digest = hashlib.sha256(f"{self.train.seed}:order:{epoch}".encode()).digest()
         order = np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(len(self.corpus.splits["train"]))
-        size = self.train.batch_size
-        return [order[start : start + size] for start in range(0, len(order), size)]
+        return cut(order, self.train.batch_size)
 
     def backward(self, batch: Rows) -> dict[str, Tensor]:
         """L = MSE + δ_va·(L_v + L_a) + δ_nce·L_nce; a part whose weight is 0 is not computed."""
@@ -60,9 +59,8 @@ class SentimentLearner:
     def predict(self, split: str) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Predictions (n,), labels (n,) and guidance weights (n, 3) of a split, in its order."""
         self.model.eval()
-        data, size = self.corpus.splits[split], self.train.batch_size
-        rows = np.arange(len(data))
-        outputs = [self.model(data.take(rows[start : start + size])[0]) for start in range(0, len(rows), size)]
+        data = self.corpus.splits[split]
+        outputs = [self.model(data.take(rows)[0]) for rows in cut(np.arange(len(data)), self.train.batch_size)]
         prediction, guidance = (
             torch.cat([getattr(one, name) for one in outputs]) for name in ("prediction", "guidance")
         )

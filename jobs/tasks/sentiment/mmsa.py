@@ -89,6 +89,13 @@ def _single(values: NDArray[Any]) -> Floats:
         return values.astype(np.float32)
 
 
+def _outside(values: NDArray[Any], allowed: NDArray[np.bool_]) -> str:
+    """The first value that is not allowed, its place, and how many more there are; empty where there is none."""
+    wrong = np.flatnonzero(~allowed)
+    more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    return f"{values[wrong[0]]:g} at {wrong[0]}{more}" if len(wrong) else ""
+
+
 class _Reader:
     """One split of a file. Labels, ids and lengths are read at once, features by `split`; their shapes are checked."""
 
@@ -134,10 +141,8 @@ class _Reader:
             labels = labels[:, 0]
         if labels.ndim != 1 or not len(labels):
             raise self.wrong("regression_labels", f"found shape {labels.shape}; allowed: (n,), at least one")
-        bad = np.flatnonzero(~(np.abs(labels) <= LARGEST + 1e-6))  # NaN compares false
-        if len(bad):
-            seen = f"{labels[bad[0]]:g} at {bad[0]}" + (f" and {len(bad) - 1} more" if len(bad) > 1 else "")
-            raise self.wrong("regression_labels", f"found {seen}; allowed: −3 to 3")
+        if outside := _outside(labels, np.abs(labels) <= LARGEST + 1e-6):  # NaN compares false
+            raise self.wrong("regression_labels", f"found {outside}; allowed: −3 to 3")
         values = np.unique(labels)
         if self.name == "train" and len(values) <= 2 < len(labels):
             shown = " and ".join(f"{value:g}" for value in values)
@@ -197,10 +202,8 @@ class _Reader:
         lengths = self._array(field)
         if lengths.shape != (count,):
             raise self.wrong(field, f"found shape {lengths.shape}; allowed: {(count,)}")
-        bad = np.flatnonzero(~((lengths >= 0) & (lengths <= longest)))
-        if len(bad):
-            more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-            raise self.wrong(field, f"found {lengths[bad[0]]} at {bad[0]}{more}; allowed: 0 to {longest}")
+        if outside := _outside(lengths, (lengths >= 0) & (lengths <= longest)):
+            raise self.wrong(field, f"found {outside}; allowed: 0 to {longest}")
         return lengths
 
 

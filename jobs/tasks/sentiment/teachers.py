@@ -22,6 +22,7 @@ from jobs.tasks.sentiment import archive
 from jobs.tasks.sentiment.dataset import ResidentSequences
 from jobs.tasks.sentiment.samples import Samples
 from jobs.tasks.sentiment.schema import FeatureFile, TrainedTeachers
+from jobs.training.trainer import cut
 from models.sentiment.options import SentimentModelOptions
 from models.sentiment.teacher import Teacher
 from runner.errors import UserError
@@ -154,9 +155,7 @@ def _fit(
     best, features = float("inf"), np.zeros((count, options.width), np.float32)
     for _ in range(options.epochs):
         teacher.train()
-        order = torch.randperm(count).numpy()
-        for start in range(0, count, size):
-            rows = order[start : start + size]
+        for rows in cut(torch.randperm(count).numpy(), size):
             optimiser.zero_grad(set_to_none=True)
             loss = F.mse_loss(teacher(inputs["train"].take(rows)), labels["train"][torch.from_numpy(rows)])
             torch.autograd.backward(loss)
@@ -176,5 +175,4 @@ def _in_parts(
 ) -> torch.Tensor:
     """What `ask` says of all sequences, computed in evaluation mode, `size` at a time."""
     teacher.eval()
-    rows = np.arange(len(sequences.mask))
-    return torch.cat([ask(sequences.take(rows[start : start + size])) for start in range(0, len(rows), size)])
+    return torch.cat([ask(sequences.take(rows)) for rows in cut(np.arange(len(sequences.mask)), size)])

@@ -83,9 +83,8 @@ def _id_prop(folder: Path) -> tuple[list[str], list[tuple[int, str, list[float |
         raise UserError(f"data.dataset: {path} is empty")
     first = table[0][1]
     has_header = all(no_number(cell) and not _LIKE_A_NUMBER.match(cell) for cell in first[1:])
-    names = [cell.strip() for cell in first[1:]] if has_header else [UNNAMED]
-    if not has_header and len(first) > 2:
-        names = [f"{UNNAMED}_{column}" for column in range(1, len(first))]
+    unnamed = [UNNAMED] if len(first) <= 2 else [f"{UNNAMED}_{column}" for column in range(1, len(first))]
+    names = [cell.strip() for cell in first[1:]] if has_header else unnamed
     if not names:
         other = separated_otherwise(",".join(first))
         raise UserError(f"{path}:1: no target column; expected an id and at least one target value{other}")
@@ -96,9 +95,9 @@ def _id_prop(folder: Path) -> tuple[list[str], list[tuple[int, str, list[float |
             what = f"{len(row)} columns; expected an id and {len(names)} target values" if row[0].strip() else "no id"
             comma = ", written with a decimal point" if len(row) == len(names) + 2 else ""
             raise UserError(f"{path}:{line}: {what}{comma}")
-        for name, cell in zip(names, row[1:], strict=True):
-            if no_number(cell):
-                no_numbers.setdefault(name, f"{cell.strip()[:40]!r} in line {line}")
+        cells = zip(names, row[1:], strict=True)
+        wrong = {name: f"{cell.strip()[:40]!r} in line {line}" for name, cell in cells if no_number(cell)}
+        no_numbers = wrong | no_numbers  # the first of each counts
         rows.append((line, row[0].strip(), [number(cell) for cell in row[1:]]))
     return names, rows, no_numbers
 

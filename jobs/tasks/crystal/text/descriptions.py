@@ -64,8 +64,7 @@ class DescriptionCache:
 
     def fill(self, crystals: Sequence[Crystal], log: Callable[[str], None], workers: int) -> None:
         """Describe those of `crystals` that are not in the cache; an interrupted build goes on where it was."""
-        missing = {c.structure_key: c for c in crystals if c.structure_key not in self.texts}
-        if not missing:
+        if not (missing := {c.structure_key: c for c in crystals if c.structure_key not in self.texts}):
             return
         log(f"describing {len(missing):,} crystals with {self.kind}")
         start = time.perf_counter()

@@ -52,8 +52,7 @@ def alpha(
         raise UserError(f"{run.run_id} does not join graph and text: it has no gate")
     learner = open_run(run, cache_root, log=log, weights=weights)
     positions = sampled(learner, split, samples)
-    layer_gates = gates(learner, positions)
-    if not layer_gates:
+    if not (layer_gates := gates(learner, positions)):
         fusions = " and ".join(fusion.name for fusion in (*params.model.middle_fusions, params.model.late_fusion))
         raise UserError(f"{run.run_id}: none of its fusions ({fusions}) has a gate or weights")
     ids = [learner.corpus.ids[position] for position in positions]

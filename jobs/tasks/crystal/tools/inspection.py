@@ -38,9 +38,8 @@ def quantities(learner: CrystalLearner, samples: int | None = None) -> dict[str,
     reported = {}
     for split in SPLITS:
         records = Records()
-        error = observe(learner, sampled(learner, split, samples), records)
-        name = learner.metric.removeprefix("val_")
-        reported[split] = {layer: {**values, name: error} for layer, values in records.summary().items()}
+        error = {learner.metric.removeprefix("val_"): observe(learner, sampled(learner, split, samples), records)}
+        reported[split] = {layer: values | error for layer, values in records.summary().items()}
     return reported
 
 

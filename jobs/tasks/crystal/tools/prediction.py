@@ -60,9 +60,9 @@ def read_structures(paths: Sequence[Path]) -> Structures:
 
 
 def _read(path: Path, unread: dict[str, str]) -> list[Crystal]:
+    if (path / folder.ID_PROP).is_file():
+        return folder.load(path, unread)
     if path.is_dir():
-        if (path / folder.ID_PROP).is_file():
-            return folder.load(path, unread)
         if not (files := sorted(file for file in path.iterdir() if _is_structure(file))):
             raise UserError(f"holds no structure file ({', '.join(SUFFIXES)}, POSCAR…)")
         crystals = []
