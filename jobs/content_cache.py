@@ -13,10 +13,10 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -57,16 +57,13 @@ def publish(directory: Path, root: Path, kind: str, items: int, fill: Callable[[
         refuse_read_only(os.environ)
         make_folder(root)  # a cache that a group shares is made by hand
         directory.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}.", suffix=".part"))
+        folder = TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.", suffix=".part")
     except OSError as error:
         raise unwritable(root, f"{kind} ({items} to compute)", error) from error
-    try:
-        fill(beside)
-        _sync(beside)
-        _rename(beside, directory)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
+    with folder as beside:  # which is removed unless it takes the name
+        fill(Path(beside))
+        _sync(Path(beside))
+        _rename(Path(beside), directory)
     record_build(root, kind, directory, items, time.perf_counter() - start)
     return directory
 
@@ -174,4 +171,3 @@ def _rename(beside: Path, directory: Path) -> None:
     except OSError:
         if not directory.is_dir():
             raise
-        shutil.rmtree(beside)

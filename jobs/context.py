@@ -153,9 +153,8 @@ class RunContext:
         path = self.directory.fusion_weights
         if path.exists():
             lines = content(path).decode("utf-8", "replace").splitlines()
-            rows = [row for row in csv.reader(lines) if len(row) == len(_FUSION_HEADER)]
-            kept_rows = [row for row in rows if row[0].isdecimal() and int(row[0]) <= epoch]
-            write_text(path, _csv([list(_FUSION_HEADER), *kept_rows]))
+            rows = (row for row in csv.reader(lines) if len(row) == len(_FUSION_HEADER) and row[0].isdecimal())
+            write_text(path, _csv([list(_FUSION_HEADER), *(row for row in rows if int(row[0]) <= epoch)]))
 
     def _beat(self, **progress: Any) -> None:
         if (heartbeat := self._heartbeat) is not None:

@@ -65,8 +65,7 @@ class AdoptedRun:
     def is_unchanged(self, directory: RunDir) -> bool:
         """Whether `directory` holds all this, read in the same way."""
         known = read_mapping(directory.adopted)
-        files = known.get("files")
-        if known.get("reading") != self.reading or not isinstance(files, dict):
+        if known.get("reading") != self.reading or not isinstance(files := known.get("files"), dict):
             return False
         return {name: {**each, "sha256": None} for name, each in files.items()} == self._signs()
 

@@ -125,7 +125,7 @@ class RunProcess:
         Kill it when it has not within `grace` s.
         """
         now, limit = time.time(), self.config.time if self.allocation.in_turn else None
-        time_is_over = bool(limit) and now > self.attempt.started + (limit or 0)
+        time_is_over = limit is not None and now > self.attempt.started + limit
         if self.own_reason is not None:
             if now > self._deadline:
                 self.kill("did not stop in time and was killed")

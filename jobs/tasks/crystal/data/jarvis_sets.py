@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -107,18 +108,10 @@ def _fetch(name: str, archive: Path) -> None:
     from jarvis.db import figshare
 
     try:
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(archive) as beside:
-            folder = beside.with_suffix(".d")
-            folder.mkdir()
-            try:
-                with contextlib.redirect_stdout(io.StringIO()):
-                    figshare.data(name, store_dir=str(folder))
-                os.replace(folder / archive.name, beside)
-            finally:
-                for left in folder.iterdir():
-                    left.unlink()
-                folder.rmdir()
+        with replacing(archive) as beside, tempfile.TemporaryDirectory(dir=archive.parent, suffix=".part") as folder:
+            with contextlib.redirect_stdout(io.StringIO()):
+                figshare.data(name, store_dir=folder)
+            os.replace(Path(folder) / archive.name, beside)
     except (requests.RequestException, zipfile.BadZipFile, OSError) as error:
         raise CommandFailed(
             f"data.dataset: {name} is not in the cache ({archive.parent}) and cannot be fetched from here: "

@@ -50,12 +50,11 @@ def read_structures(paths: Sequence[Path]) -> Structures:
     crystals: dict[str, Crystal] = {}
     unread: dict[str, str] = {}
     for path in paths:
-        readable: list[Crystal] = []
         with skipping(unread, str(path)):
-            readable = _read(path, unread)
-        for crystal in readable:
-            name = crystal.material_id if crystal.material_id not in crystals else f"{path.name}/{crystal.material_id}"
-            crystals[name] = replace(crystal, material_id=name)
+            for crystal in _read(path, unread):
+                own = crystal.material_id
+                name = own if own not in crystals else f"{path.name}/{own}"
+                crystals[name] = replace(crystal, material_id=name)
     return Structures(list(crystals.values()), unread)
 
 
