@@ -67,5 +67,5 @@ def child_environment(environ: Mapping[str, str], threads: int) -> dict[str, str
 
 def _is_installed(root: Path) -> bool:
     """Is `root` a site-packages folder? On PYTHONPATH it would come before the standard library."""
-    known = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages()]
-    return any(root == Path(folder).resolve() for folder in known)
+    folders = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages())
+    return root in [Path(folder).resolve() for folder in folders]

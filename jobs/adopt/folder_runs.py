@@ -65,7 +65,8 @@ def _run(params: AdoptParams, metrics: MetricsParams, folder: Folder) -> Adopted
         history = read_history(folder.path, metrics, values, logs)
         predictions = read_predictions(folder.path, params.predictions, values)
         log_all(context, history.epochs, predictions)
-        has_ended = params.done is None or _matches(params.done.pattern, logs)
+        texts = (bare(read_bytes(path).decode("utf-8", "replace")) for path in logs)
+        has_ended = params.done is None or any(re.search(params.done.pattern, text, re.MULTILINE) for text in texts)
         outcome = outcome_of(history.epochs, predictions, metrics, history.warnings) if has_ended else None
         if outcome is None:
             if has_ended and history.epochs:
@@ -104,9 +105,3 @@ def _signs(params: AdoptParams, folder: Path, values: Mapping[str, Any]) -> dict
     named = [*((source.file, source) for source in sources), *((name, _PLAIN) for name in others)]
     paths = (path for name, source in named for path in _fitting(name, folder, values, source))
     return {path: ((status := path.stat()).st_size, status.st_mtime_ns) for path in paths}
-
-
-def _matches(pattern: str, logs: list[Path]) -> bool:
-    """Whether some log says that the program has come to its end."""
-    texts = (bare(read_bytes(path).decode("utf-8", "replace")) for path in logs)
-    return any(re.search(pattern, text, re.MULTILINE) for text in texts)

@@ -96,7 +96,9 @@ class Pool:
         return changed
 
     def _start(self, run_ids: list[str]) -> Parent:
-        gpus, slot = self._free_gpus(self.gpus_of_task), self.free.pop(0)
+        used = Counter(gpu for parent in self.running for gpu in parent.gpus)
+        gpus = sorted(self.gpus, key=lambda gpu: used[gpu])[: self.gpus_of_task]  # shared when there are not enough
+        slot = self.free.pop(0)
         environ = {
             **os.environ,
             "PYTHONPATH": python_path(os.environ),
@@ -112,11 +114,6 @@ class Pool:
         with bound_to(slot.cores):
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0, env=environ)
         return Parent(run_ids, gpus, slot, process)
-
-    def _free_gpus(self, count: int) -> list[str]:
-        """The `count` GPUs with the fewest parents on them; they are shared when there are not enough."""
-        used = Counter(gpu for parent in self.running for gpu in parent.gpus)
-        return sorted(self.gpus, key=lambda gpu: used[gpu])[:count]
 
     def _stop(self, number: signal.Signals) -> None:
         self.stopping = True

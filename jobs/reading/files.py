@@ -28,9 +28,10 @@ def files_of(folder: Path, pattern: str, source: SourceParams) -> list[Path]:
     if source.file_format == "tensorboard" and "tfevents" not in pattern:
         pattern += "/**/*tfevents*"
     real = folder.resolve()
-    paths = (path for path in folder.glob(pattern) if path.parent.resolve().is_relative_to(real))
-    regular = (path for path in paths if path.is_file() and not path.is_symlink())
-    return sorted(islice(regular, _MOST_FILES), key=natural)
+    within = (path for path in folder.glob(pattern) if path.parent.resolve().is_relative_to(real))
+    return sorted(
+        islice((path for path in within if path.is_file() and not path.is_symlink()), _MOST_FILES), key=natural
+    )
 
 
 def natural(path: Path) -> list[Any]:

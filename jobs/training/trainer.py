@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -100,6 +100,18 @@ class TrainResult:
 def cut(order: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
     """`order` in batches of `size`; the last may be smaller."""
     return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+@contextmanager
+def one_thread(wanted: bool = True) -> Iterator[None]:
+    """What is computed inside does not depend on how many threads there are."""
+    threads = torch.get_num_threads()
+    if wanted:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def choose_device(gpus: int) -> torch.device:

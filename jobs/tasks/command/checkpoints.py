@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.config.template import fill
+from runner.files import open_file
 
 
 def newest_checkpoint(folder: Path, name: str, values: Mapping[str, Any]) -> Path | None:
@@ -36,7 +37,7 @@ def _is_torn(path: Path) -> bool:
 
 
 def _has_no_end(file: Path) -> bool:
-    with file.open("rb") as content:
+    with open_file(file, links=True) as content:
         return content.read(4) == b"PK\3\4" and not zipfile.is_zipfile(file)
 
 

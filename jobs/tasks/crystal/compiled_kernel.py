@@ -87,19 +87,14 @@ def _build(root: Path, processor: str) -> Path:
 
 def _compile(flags: Iterable[str], folder: Path) -> None:
     """Two steps: linking with -fopenmp could bring a second OpenMP beside torch's, whose threads would compete."""
-    compiler = _compiler()
+    compiler = os.environ.get("CXX", "").split() or list(filter(None, map(shutil.which, COMPILERS)))[:1]
+    if not compiler:
+        raise NoKernels(f"there is no C++ compiler here ({', '.join(COMPILERS)}; CXX names another)")
     object_file, library = folder / "convolution.o", folder / "convolution.so"
     _call([*compiler, *flags, "-c", str(cpp_convolution.SOURCE), "-o", str(object_file)])
     _call([*compiler, "-shared", str(object_file), "-o", str(library)])
     object_file.unlink()
     library.chmod(0o755)  # a umask may let a group write
-
-
-def _compiler() -> list[str]:
-    compiler = os.environ.get("CXX", "").split() or list(filter(None, map(shutil.which, COMPILERS)))[:1]
-    if not compiler:
-        raise NoKernels(f"there is no C++ compiler here ({', '.join(COMPILERS)}; CXX names another)")
-    return compiler
 
 
 def _call(command: list[str]) -> None:

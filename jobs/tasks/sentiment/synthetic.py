@@ -23,7 +23,8 @@ def generate(planted: Planted) -> Samples:
     share of the variance. So the best possible model weighs m by √s_m. All splits share the directions.
     """
     random = np.random.default_rng(planted.seed)
-    shares = _shares(planted)
+    given = planted.importance.model_dump()
+    shares = {name: value / (sum(given.values()) or 1.0) for name, value in given.items()}
     widths = {name: getattr(planted, f"{name}_width") for name in MODALITIES}
     directions = {name: random.standard_normal(width) / np.sqrt(width) * 3 for name, width in widths.items()}
     splits = {}
@@ -59,8 +60,3 @@ def _sequences(
     mask = mask_of_lengths(lengths, longest)
     values[~mask] = 0.0
     return Modality(values, mask)
-
-
-def _shares(planted: Planted) -> dict[str, float]:
-    given = planted.importance.model_dump()
-    return {name: value / (sum(given.values()) or 1.0) for name, value in given.items()}

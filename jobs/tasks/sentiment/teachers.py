@@ -22,7 +22,7 @@ from jobs.tasks.sentiment import archive
 from jobs.tasks.sentiment.dataset import ResidentSequences
 from jobs.tasks.sentiment.samples import Samples
 from jobs.tasks.sentiment.schema import FeatureFile, TrainedTeachers
-from jobs.training.trainer import cut
+from jobs.training.trainer import cut, one_thread
 from models.sentiment.options import SentimentModelOptions
 from models.sentiment.teacher import Teacher
 from runner.errors import UserError
@@ -131,16 +131,11 @@ def train_teacher(
     splits = {split: samples.splits[split] for split in ("train", "val")}
     inputs = {split: ResidentSequences(data.modalities[name], device) for split, data in splits.items()}
     labels = {split: torch.from_numpy(data.labels).to(device) for split, data in splits.items()}
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(options.seed)
-            model_options = SentimentModelOptions(width=options.width, encoder_layers=options.encoder_layers)
-            teacher = Teacher(model_options, inputs["train"].values.shape[2]).to(device)
-            features, error = _fit(teacher, options, inputs, labels)
-    finally:
-        torch.set_num_threads(threads)
+    with one_thread(), torch.random.fork_rng():
+        torch.manual_seed(options.seed)
+        model_options = SentimentModelOptions(width=options.width, encoder_layers=options.encoder_layers)
+        teacher = Teacher(model_options, inputs["train"].values.shape[2]).to(device)
+        features, error = _fit(teacher, options, inputs, labels)
     return features, error, float(F.mse_loss(labels["train"].mean().expand_as(labels["val"]), labels["val"]))
 
 

@@ -11,8 +11,7 @@ in another order.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from jobs.content_cache import content_key, find_in_shards, load_array, publish_shard, save_arrays
 from jobs.launch import mapping
 from jobs.tasks.crystal.schema import TextParams
+from jobs.training.trainer import one_thread
 from models.encoders.text import TextEncoder
 from models.encoders.text_folder import EncoderMissing, locate
 from runner.errors import UserError
@@ -118,7 +118,7 @@ def encode(texts: list[str], choice: TextParams, want_tokens: bool, device: str)
     """Vectors of `texts`, and their tokens one after the other in float16 with the number of each text's."""
     encoder = TextEncoder.load(choice.encoder, choice.revision).to(device)
     on_cpu = torch.device(device).type == "cpu"
-    with _one_thread(on_cpu):
+    with one_thread(on_cpu):
         encoded = encoder.encode(
             texts,
             pooling=choice.pooling,
@@ -131,14 +131,3 @@ def encode(texts: list[str], choice: TextParams, want_tokens: bool, device: str)
         flat = encoded.tokens[encoded.token_mask].to(torch.float16).numpy()
         tables = {"tokens": flat, "sizes": encoded.token_mask.sum(1).numpy()}
     return encoded.pooled.numpy(), tables
-
-
-@contextmanager
-def _one_thread(wanted: bool) -> Iterator[None]:
-    threads = torch.get_num_threads()
-    if wanted:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
