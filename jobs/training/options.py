@@ -19,7 +19,7 @@ ADVICE: Mapping[Kind, str] = {
 class TrainingParams(Section):
     """What the training loop needs to know; a task adds its own keys and defaults."""
 
-    epochs: int = Field(20, ge=1)  # at most
+    epochs: int = Field(20, ge=1)  # passes over the train split, at most
     learning_rate: float = Field(1e-3, gt=0)  # the highest of the schedule
     weight_decay: float = Field(1e-5, ge=0)  # not applied to biases and norms
     gradient_clip: float | None = Field(None, gt=0)  # norm above which gradients are shortened; null: none
