@@ -65,7 +65,7 @@ class RunContext:
         self.config_dir = config_dir  # the folder of the experiment file
         self.below = below  # the run with the next smaller budget of a search, from which this one may begin
         self.keep_stable = keep_stable  # write stable.pt for the run with the next larger one
-        self.health: str | None = None  # ok, warning or blocking; told with the next epoch
+        self.health: str | None = None  # ok, warning or blocking; written with the next epoch
         self.stop_reason: str | None = None
         self._heartbeat = heartbeat
         self._metric: str | None = None
@@ -94,7 +94,7 @@ class RunContext:
         self.say(f"{'note' if finding.level == 'info' else 'warning'}: {sentence(finding)}")
 
     def plan(self, epochs: int | None, metric: str | None = None) -> None:
-        """Tell those who watch how many epochs are planned (None: unknown) and which metric is followed."""
+        """Say for `status` how many epochs are planned (None: unknown) and which metric is followed."""
         self._metric = metric
         self._beat(epochs=epochs, metric=metric)
 

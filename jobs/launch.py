@@ -44,7 +44,7 @@ def mapping(workers: int, chunksize: int = 1) -> Iterator[Callable[..., Iterable
     if workers <= 1:
         yield map
         return
-    # spawned, not forked: a forked child inherits the locks of torch's threads and may wait for one for ever
+    # spawned, not forked: a forked child inherits the locks of torch's threads and may wait for one without end
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         yield partial(pool.map, chunksize=chunksize)
 

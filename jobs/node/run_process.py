@@ -33,7 +33,7 @@ from runner.rundir.failures import Failure, Kind, read_failure
 from runner.rundir.layout import RunDir
 from runner.rundir.run_config import RunConfig
 
-_OLD_S = 3600.0  # what lies about for so long belongs to a dead process
+_OLD_S = 3600.0  # a file that is older belongs to a dead process
 
 
 def spawn(claim: Claim, config: RunConfig, allocation: Allocation, slot: Slot) -> RunProcess:
@@ -80,7 +80,7 @@ def _sweep(directory: RunDir) -> None:
 
 @dataclass
 class RunProcess:
-    """A started run: `has_ended` is asked until it says so, then `settle` is called."""
+    """A started run: call `has_ended` until it is true, then `settle`."""
 
     claim: Claim
     config: RunConfig

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class TensorBoardLog:
-    """Writes an epoch at a time. The writer is made at the first, so that a run starts without waiting for it.
+    """Writes one epoch at a time. The writer is made at the first one, so that a run starts without waiting for it.
 
     The curves can be had from metrics.jsonl too: a file that cannot be written is named to `warn` once, and the run
     goes on without TensorBoard.

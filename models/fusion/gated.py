@@ -11,7 +11,7 @@ from models.options import ProjectedLateOptions
 
 
 class GatedFusion(nn.Module):
-    """One weight a crystal and side."""
+    """One weight per crystal and side."""
 
     def __init__(self, options: ProjectedLateOptions, widths: Widths) -> None:
         super().__init__()

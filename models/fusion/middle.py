@@ -13,7 +13,7 @@ from models.options import ScaledMiddleOptions
 
 
 class MiddleFusion(nn.Module):
-    """The gate a is one number an atom and channel. With `gate_norm` each half of [h; ũ] passes a LayerNorm first:
+    """The gate a is one number per atom and channel. With `gate_norm` each half of [h; ũ] passes a LayerNorm first:
     one over the whole would keep their proportion, and the larger half would still rule the gate."""
 
     text_scale: Tensor

@@ -9,7 +9,7 @@ from models.options import MiddleOptions
 
 
 class TextProjection(nn.Module):
-    """(B, joint) → (B, node). Dropout is drawn once a crystal: its atoms read the same text."""
+    """(B, joint) → (B, node). Dropout is drawn once per crystal: its atoms read the same text."""
 
     def __init__(self, options: MiddleOptions, widths: Widths, activation: nn.Module) -> None:
         super().__init__()

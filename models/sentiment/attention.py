@@ -80,7 +80,7 @@ class CrossModal(nn.Module):
     """What a sequence of text finds in another modality; (B, Lt, w).
 
     The text asks and is not added to what it finds, so that the result says nothing but what the other modality does:
-    with the usual residual of the query, a weight of vision could not be told from a weight of text.
+    with the usual residual of the query, a weight of vision could not be distinguished from a weight of text.
     """
 
     def __init__(self, options: SentimentModelOptions) -> None:

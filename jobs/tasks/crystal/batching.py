@@ -19,7 +19,7 @@ Positions = NDArray[np.int64]
 
 
 def balanced(order: Positions, pairs: NDArray[np.int64], size: int) -> list[Positions]:
-    """As many batches, of the same sizes, as `cut` makes, with about equally many pairs a crystal.
+    """As many batches, of the same sizes, as `cut` makes, with about equally many pairs per crystal.
 
     order: positions in random order; pairs: bond pairs of each, in that order. The smaller batch stays the last.
     """

@@ -43,7 +43,7 @@ class NoKernels(Exception):
 def use_kernels(root: Path, log: Log) -> str:
     """Compute with the build in the cache below `root`, building it first where it is missing; says what computes.
 
-    `TORCH` where that cannot be; the log is told why.
+    `TORCH` where that is not possible; the log says why.
     """
     processor = torch.backends.cpu.get_cpu_capability()
     try:

@@ -124,7 +124,7 @@ class WarmStart(Section):
 class TrainParams(TrainingParams):
     """How the model is trained."""
 
-    batch_size: int = Field(64, ge=1)  # crystals a step
+    batch_size: int = Field(64, ge=1)  # crystals per step
     batches: Literal["random", "balanced"] = Field(
         "random", json_schema_extra={"neutral": "random"}
     )  # balanced: about equally many bond pairs in every batch, so that none needs much more memory than the others

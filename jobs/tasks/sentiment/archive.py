@@ -70,7 +70,7 @@ class _Refused(ValueError):
 
 
 class _Bounded(io.FileIO):
-    """A file of which nobody reads much at once."""
+    """A file that is read in small pieces."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _AT_ONCE:

@@ -64,7 +64,7 @@ class Corpus:
     """All utterances of a run, and what the teachers say of the train split."""
 
     splits: dict[str, ResidentSplit]
-    widths: dict[str, int]  # modality → features a position
+    widths: dict[str, int]  # modality → features per position
     teachers: dict[str, Tensor]  # vision, audio → (n_train, d) features; empty where nothing is distilled
     notes: tuple[str, ...]
 

@@ -216,7 +216,7 @@ def _check_widths(path: Path, readers: Mapping[str, _Reader]) -> None:
 
 
 def _check_ids(path: Path, ids: Mapping[str, list[str]], notes: list[str]) -> None:
-    """Twice in one split is an error; in two splits it is told, because the published files may have it."""
+    """Twice in one split is an error; in two splits it is a note, because the published files may have it."""
     for split, names in ids.items():
         if odd := [name for name in names if not name.strip() or not name.isprintable()]:
             raise UserError(f"{_KEY}: {path}: {IN_FILE[split]}/id: {odd[0]!r} is empty or has control characters")

@@ -50,7 +50,7 @@ class Samples:
 
     @property
     def widths(self) -> dict[str, int]:
-        """Modality → features a position."""
+        """Modality → features per position."""
         return {name: self.splits["train"].modalities[name].values.shape[2] for name in MODALITIES}
 
     def subset(self, sizes: dict[str, int | None], seed: int) -> Samples:

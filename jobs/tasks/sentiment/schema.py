@@ -23,7 +23,7 @@ class Importance(Section):
 
 
 class Planted(Section):
-    """A generated data set: a hidden number a modality, of which the sentiment is the weighted sum."""
+    """A generated data set: the sentiment is the weighted sum of one hidden number per modality."""
 
     train: int = Field(600, ge=2)  # utterances of the train split
     valid: int = Field(200, ge=2)  # of the validation split
@@ -31,7 +31,7 @@ class Planted(Section):
     importance: Importance = Importance()  # of each modality
     length: int = Field(20, ge=1)  # positions of the text, and of all where aligned
     aligned: bool = False  # false: vision and audio are 1.5 and 2 times longer, each utterance of its own length
-    text_width: int = Field(768, ge=2)  # features a position of the text
+    text_width: int = Field(768, ge=2)  # features per position of the text
     vision_width: int = Field(35, ge=2)  # of vision
     audio_width: int = Field(74, ge=2)  # of audio
     noise: float = Field(1.0, ge=0)  # sd of each feature around its signal

@@ -65,7 +65,7 @@ def from_file(path: Path, ids: list[str]) -> dict[str, Features]:
     for name in TAUGHT:
         shape = arrays[name].shape
         if len(shape) != 2 or shape[0] != arrays["ids"].size or arrays[name].dtype.kind not in "fiu":
-            raise wrong(f"holds {name} of shape {shape}; allowed: ({arrays['ids'].size}, d) numbers, a row an id")
+            raise wrong(f"holds {name} of shape {shape}; allowed: ({arrays['ids'].size}, d) numbers, one row per id")
         if not np.isfinite(arrays[name]).all():
             raise wrong(f"holds {name} with values that are not finite")
     if absent := [name for name in ids if name not in places]:
@@ -101,7 +101,7 @@ def _trained(
 
 @contextmanager
 def _alone(directory: Path, root: Path, log: Log, waiting: Callable[[], None]) -> Iterator[None]:
-    """Wait until `directory` is there or nobody else makes it, then hold its lock."""
+    """Wait until `directory` is there or no other process makes it, then hold its lock."""
     lock = directory.with_name(f"{directory.name}.lock")
     announced = False
     while True:

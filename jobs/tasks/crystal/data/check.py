@@ -63,7 +63,7 @@ def missing_describer(dataset: str, describe: str, root: Path | None = None) -> 
 def check_crystals(data: DataParams, describe: str | None = None, root: Path | None = None) -> list[Problem]:
     """What is wrong with the crystals of a folder or table that a run will read, and with their texts.
 
-    Reads all of them, and keeps them below `root`, so that nobody reads them again. Data that ship or are downloaded
+    Reads all of them, and keeps them below `root`, so that they are read only once. Data that ship or are downloaded
     were checked by others, but for targets of which a logarithm is wanted.
     """
     kind, _ = located(data.dataset)

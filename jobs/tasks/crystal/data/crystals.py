@@ -22,12 +22,12 @@ _IN_ORDER = (
 )
 SYMBOLS = ("", *_IN_ORDER.split(" "))  # by atomic number; 0 is no element
 ATOMIC_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS) if number}
-SMALLEST_VOLUME = 0.1  # Å³ an atom; hydrogen at extreme pressure has about 1
+SMALLEST_VOLUME = 0.1  # Å³ per atom; hydrogen at extreme pressure has about 1
 
 
 @dataclass(frozen=True, eq=False)
 class Crystal:
-    """One crystal with n atoms a cell. Made by `crystal()`, which checks it."""
+    """One crystal with n atoms in its cell. Made by `crystal()`, which checks it."""
 
     material_id: str
     lattice: NDArray[np.float64]  # (3, 3) rows are the cell vectors, Å

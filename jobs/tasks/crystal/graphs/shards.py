@@ -23,7 +23,7 @@ from jobs.tasks.crystal.graphs.quotient import quotient
 from jobs.tasks.crystal.schema import GraphParams
 
 VERSION = 1  # of graphs and tables; raised when either changes, so that old shards are not read
-SHARD = 4096  # crystals a shard at most, so that an interrupted build keeps what it has
+SHARD = 4096  # crystals per shard at most, so that an interrupted build keeps what it has
 CHUNK = 64  # crystals a process is given at a time
 WORTH_PROCESSES = 2048  # crystals; fewer are built before the processes have started
 

@@ -93,7 +93,7 @@ def _version(kind: str) -> str:
 
 
 def describe_jarvis(crystal: Crystal) -> str:
-    """The prose form (`desc_2`) of jarvis-tools' `Atoms.describe()`, cleaned; about 0.05 s a crystal.
+    """The prose form (`desc_2`) of jarvis-tools' `Atoms.describe()`, cleaned; about 0.05 s per crystal.
 
     Atoms, symmetry, composition, bond distances, lattice, XRD peaks and Wyckoff letters: see
     docs/decisions on why this of its three forms.
@@ -121,7 +121,7 @@ def clean_jarvis(text: str) -> str:
 
 
 def describe_robocrys(crystal: Crystal) -> str:
-    """robocrystallographer's description, cleaned; 4 to 6 s a crystal. Needs the extra `robocrys`."""
+    """robocrystallographer's description, cleaned; 4 to 6 s per crystal. Needs the extra `robocrys`."""
     try:
         from pymatgen.core import Lattice, Structure
         from robocrys import StructureCondenser, StructureDescriber

@@ -29,7 +29,7 @@ from models.encoders.text_folder import EncoderMissing, locate
 from runner.errors import UserError
 
 VERSION = 1  # of the arrays; raised when they change, so that old shards are not read
-SHARD = 2048  # texts a shard at most, so that an interrupted build keeps what it has
+SHARD = 2048  # texts per shard at most, so that an interrupted build keeps what it has
 WORTH_PROCESSES = 256  # texts; fewer are encoded before further processes have loaded the encoder
 
 Slice = tuple[Path, int, int]  # a shard, the first row and the number of rows in its token table

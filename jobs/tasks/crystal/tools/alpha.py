@@ -21,7 +21,7 @@ from runner.rundir.layout import RunDir
 
 @dataclass(frozen=True)
 class LayerAlpha:
-    """The gates of one layer, a row an atom, or a crystal for a late fusion."""
+    """The gates of one layer: one row per atom, or per crystal for a late fusion."""
 
     layer: str
     material_ids: list[str]  # of each row
@@ -29,7 +29,7 @@ class LayerAlpha:
     values: NDArray[np.float32]  # (rows, channels) in (0, 1)
 
     def lines(self) -> Iterator[tuple[str, str, int | None, int, str]]:
-        """(material_id, layer, atom, channel, alpha), a line a channel."""
+        """(material_id, layer, atom, channel, alpha), one line per channel."""
         for material_id, atom, row in zip(self.material_ids, self.atoms, self.values.tolist(), strict=True):
             for channel, value in enumerate(row):
                 yield material_id, self.layer, atom, channel, f"{value:.6g}"

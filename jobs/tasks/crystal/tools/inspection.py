@@ -66,7 +66,7 @@ class Gates:
     """The gates of one layer."""
 
     layer: str  # an ALIGNN layer, or `late`
-    values: NDArray[np.float32]  # (rows, channels) in (0, 1); a row an atom of the model's graphs, or a crystal
+    values: NDArray[np.float32]  # (rows, channels) in (0, 1); one row per atom of the model's graphs, or per crystal
     of_atoms: bool
 
 
