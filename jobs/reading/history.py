@@ -57,10 +57,10 @@ class Reading:
         for source in self.sources:
             source.look(final)
 
-    def hear(self, lines: Sequence[str]) -> None:
+    def add_output(self, lines: Sequence[str]) -> None:
         """Lines of the program's output."""
         for line, source in product(lines, self.sources):
-            source.hear(line)
+            source.add_output(line)
 
     def epochs(self) -> list[Epoch]:
         """One record per epoch, by epoch."""

@@ -48,7 +48,7 @@ class Source:
         """Let the first row be the epoch after `offset`; earlier: histories before this one."""
         self.offset, self.earlier, self._records = offset, earlier, None
 
-    def hear(self, line: str) -> None:
+    def add_output(self, line: str) -> None:
         """One line of the program's output."""
 
     def look(self, final: bool) -> None:
@@ -105,7 +105,7 @@ class Output(Source):
         super().__init__(params, first_epoch)
         self._rest = ""  # of the output, behind the last match
 
-    def hear(self, line: str) -> None:
+    def add_output(self, line: str) -> None:
         if self.params.pattern is None:
             rows = json_rows([line])
         else:

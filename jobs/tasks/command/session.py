@@ -117,7 +117,7 @@ class Session:
         status = None
         while status is None:
             status = process.wait(_POLL_S)
-            self.reading.hear(process.lines())
+            self.reading.add_output(process.lines())
             if self.epochs.record_new(ended=status is not None):
                 moved = time.monotonic()
             if status is None and self.context.stop_reason is not None:
@@ -137,7 +137,7 @@ class Session:
         process.send(getattr(signal, f"SIG{self.command.stop_signal}"))
         process.send(signal.SIGCONT)
         status = process.wait(_ORPHAN_S if reason == "parent_gone" else 1e6)
-        self.reading.hear(process.lines())
+        self.reading.add_output(process.lines())
         self.epochs.record_new(ended=True)
         self.context.say(f"the command ended with {status_text(status)}")
         raise Stopped(reason, self._checkpoint() is not None)

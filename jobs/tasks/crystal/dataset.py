@@ -76,7 +76,7 @@ class Corpus:
 
     @property
     def typical(self) -> float:
-        """The same prediction for every crystal: the mean of the train targets, or ten to the mean of their logarithms."""
+        """A prediction without a model: the mean of the train targets, or ten to the mean of their logarithms."""
         return float(10**self.mean if self.logarithm else self.mean)
 
 
