@@ -13,10 +13,10 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from jobs.log import say
 from runner.errors import CommandFailed
-from runner.files import append_json, read_json_lines, replacing
+from runner.files import append_json, replacing
 from runner.rundir.cache_root import make_folder
 
 BUILDS = "builds.jsonl"  # under the cache root
@@ -57,16 +57,13 @@ def publish(directory: Path, root: Path, kind: str, items: int, fill: Callable[[
         refuse_read_only(os.environ)
         make_folder(root)  # a cache that a group shares is made by hand
         directory.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}.", suffix=".part"))
+        folder = TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.", suffix=".part")
     except OSError as error:
         raise unwritable(root, f"{kind} ({items} to compute)", error) from error
-    try:
-        fill(beside)
-        _sync(beside)
-        _rename(beside, directory)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
+    with folder as beside:  # which is removed unless it takes the name
+        fill(Path(beside))
+        _sync(Path(beside))
+        _rename(Path(beside), directory)
     record_build(root, kind, directory, items, time.perf_counter() - start)
     return directory
 
@@ -84,29 +81,28 @@ def publish_shard(folder: Path, root: Path, kind: str, keys: Sequence[str], fill
 def find_in_shards(keys: Iterable[str], folder: Path) -> dict[str, tuple[Path, int]]:
     """The shard of `folder`, and the row in it, of each of `keys` that some shard holds."""
     wanted = set(keys)
-    found: dict[str, tuple[Path, int]] = {}
-    for shard in sorted(folder.glob("shard-*")):
-        for row, key in enumerate(_mapped(shard / "keys.npy").astype(str).tolist()):
-            if key in wanted:
-                found[key] = (shard, row)
-    return found
+    return {
+        key: (shard, row)
+        for shard in sorted(folder.glob("shard-*"))
+        for row, key in enumerate(_mapped(shard / "keys.npy").astype(str).tolist())
+        if key in wanted
+    }
 
 
 def by_shard(places: Iterable[tuple[Path, int] | None]) -> dict[Path, tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """For each shard, which of `places` lie in it and in which of its rows; None lies nowhere."""
-    found: dict[Path, tuple[list[int], list[int]]] = {}
+    shards: dict[Path, list[tuple[int, int]]] = {}
     for number, place in enumerate(places):
         if place is not None:
-            numbers, rows = found.setdefault(place[0], ([], []))
-            numbers.append(number)
-            rows.append(place[1])
-    return {shard: (np.array(numbers), np.array(rows)) for shard, (numbers, rows) in found.items()}
+            shards.setdefault(place[0], []).append((number, place[1]))
+    return {shard: (np.array(pairs)[:, 0], np.array(pairs)[:, 1]) for shard, pairs in shards.items()}
 
 
 def record_build(root: Path, kind: str, path: Path, items: int, seconds: float) -> None:
     """Add a line to the log of builds: `items` things were computed and lie in `path`, below `root`."""
-    line = {"time": time.time(), "kind": kind, "path": str(path.relative_to(root)), "items": items}
-    append_json(root / BUILDS, {**line, "seconds": round(seconds, 3)})
+    place = str(path.relative_to(root))
+    line = {"time": time.time(), "kind": kind, "path": place, "items": items, "seconds": round(seconds, 3)}
+    append_json(root / BUILDS, line)
 
 
 def refuse_read_only(environment: Mapping[str, str]) -> None:
@@ -121,11 +117,6 @@ def unwritable(root: Path, what: str, error: OSError) -> CommandFailed:
         f"the cache {root} lacks {what} and cannot be written: {error}",
         next_command="runner prepare CONFIG on a node that may write there, or set RUNNER_CACHE",
     )
-
-
-def builds(root: Path) -> list[dict[str, Any]]:
-    """What was computed in this cache, oldest first."""
-    return read_json_lines(root / BUILDS)
 
 
 def save_arrays(directory: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -143,8 +134,7 @@ def load_array(directory: Path, name: str) -> NDArray[Any]:
 
 
 def _mapped(path: Path) -> NDArray[Any]:
-    mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return mapped
+    return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
 
 
 def _near(path: Path, environment: Mapping[str, str]) -> Path:
@@ -181,4 +171,3 @@ def _rename(beside: Path, directory: Path) -> None:
     except OSError:
         if not directory.is_dir():
             raise
-        shutil.rmtree(beside)

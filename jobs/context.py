@@ -7,7 +7,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ _FUSION_HEADER = ("epoch", "layer", *FUSION_COLUMNS)
 class RunContext:
     """The surroundings of one attempt of one run.
 
-    The three logs (metrics.jsonl, fusion_weights.csv, diagnostics.jsonl) are appended to, a line an epoch. A task
+    The three logs (metrics.jsonl, fusion_weights.csv, diagnostics.jsonl) get one line per epoch. A task
     records an epoch before it writes the checkpoint that contains it, and calls `rewind` with the last epoch of the
     checkpoint it resumes from: then every epoch stands in the logs exactly once.
     """
@@ -65,7 +65,7 @@ class RunContext:
         self.config_dir = config_dir  # the folder of the experiment file
         self.below = below  # the run with the next smaller budget of a search, from which this one may begin
         self.keep_stable = keep_stable  # write stable.pt for the run with the next larger one
-        self.health: str | None = None  # ok, warning or blocking; told with the next epoch
+        self.health: str | None = None  # ok, warning or blocking; written with the next epoch
         self.stop_reason: str | None = None
         self._heartbeat = heartbeat
         self._metric: str | None = None
@@ -91,35 +91,50 @@ class RunContext:
 
     def report(self, finding: Finding) -> None:
         """A line in the log about the health of the run."""
-        if finding.level == "info":
-            self.say(f"note: {sentence(finding)}")
-        else:
-            self.warn(sentence(finding))
+        self.say(f"{'note' if finding.level == 'info' else 'warning'}: {sentence(finding)}")
 
     def plan(self, epochs: int | None, metric: str | None = None) -> None:
-        """Tell those who watch how many epochs are planned (None: unknown) and which metric is followed."""
+        """Say for `status` how many epochs are planned (None: unknown) and which metric is followed."""
         self._metric = metric
         self._beat(epochs=epochs, metric=metric)
 
     def record(self, values: Mapping[str, Any]) -> None:
         """Append an epoch to metrics.jsonl, with attempt and time; a number that is not finite becomes null."""
-        self._beat_for(values)
+        metric = self._metric or next((name for name in values if name.startswith("val_")), None)
+        known = {"metric": metric, "value": as_json(values[metric])} if metric is not None and metric in values else {}
+        self._beat(epoch=values.get("epoch"), health=self.health, **known)  # else the last value stays
         self._append(self.directory.metrics, values)
 
     def record_fusion(self, epoch: int, layers: Mapping[str, Mapping[str, float]]) -> None:
-        """Append a row a fused layer to fusion_weights.csv; other quantities belong into `record_diagnostics`."""
+        """Append one row per fused layer to fusion_weights.csv; other quantities belong into `record_diagnostics`."""
         rows: list[list[Any]] = []
         for layer, values in layers.items():
-            unknown = sorted(set(values) - set(FUSION_COLUMNS))
-            if unknown:
+            if unknown := sorted(set(values) - set(FUSION_COLUMNS)):
                 raise ValueError(f"fusion_weights.csv has no column {unknown}; allowed: {', '.join(FUSION_COLUMNS)}")
-            found = as_json(dict(values))
-            rows.append([epoch, layer, *("" if found.get(c) is None else repr(found[c]) for c in FUSION_COLUMNS)])
+            cells = as_json(dict(values))
+            rows.append([epoch, layer, *("" if cells.get(c) is None else repr(cells[c]) for c in FUSION_COLUMNS)])
         path = self.directory.fusion_weights
         if not path.exists() or path.stat().st_size == 0:
             write_text(path, ",".join(_FUSION_HEADER) + "\n")
         if rows:
             patiently(lambda: append_line(path, _csv(rows).rstrip("\n")))
+
+    def record_layers(self, epoch: int, layers: Mapping[str, Mapping[str, Any]], findings: Sequence[Finding]) -> None:
+        """What fused layers reported, to fusion_weights.csv and diagnostics.jsonl; and what was found in the epoch."""
+        rows = {
+            layer: {name: value for name, value in values.items() if name in FUSION_COLUMNS}
+            for layer, values in layers.items()
+        }
+        if any(rows.values()):
+            self.record_fusion(epoch, {layer: values for layer, values in rows.items() if values})
+        lists = {"layers": layers, "findings": [finding.as_dict() for finding in findings]}
+        if any(lists.values()):
+            self.record_diagnostics({"epoch": epoch, **{name: value for name, value in lists.items() if value}})
+
+    def write_predictions(self, rows: Iterable[tuple[str, str, float, float]]) -> None:
+        """Replace predictions.csv; `rows`: id, split, target, prediction, the numbers with all their digits."""
+        cells = [[item, split, repr(target), repr(prediction)] for item, split, target, prediction in rows]
+        write_text(self.directory.predictions, _csv([["id", "split", "target", "prediction"], *cells]))
 
     def record_diagnostics(self, values: Mapping[str, Any]) -> None:
         """Append a line to diagnostics.jsonl; give `epoch`, so that a resumed run can rewind it."""
@@ -138,14 +153,8 @@ class RunContext:
         path = self.directory.fusion_weights
         if path.exists():
             lines = content(path).decode("utf-8", "replace").splitlines()
-            rows = [row for row in csv.reader(lines) if len(row) == len(_FUSION_HEADER)]
-            kept_rows = [row for row in rows if row[0].isdecimal() and int(row[0]) <= epoch]
-            write_text(path, _csv([list(_FUSION_HEADER), *kept_rows]))
-
-    def _beat_for(self, values: Mapping[str, Any]) -> None:
-        metric = self._metric or next((name for name in values if name.startswith("val_")), None)
-        known = {"metric": metric, "value": as_json(values[metric])} if metric is not None and metric in values else {}
-        self._beat(epoch=values.get("epoch"), health=self.health, **known)  # else the last value stays
+            rows = (row for row in csv.reader(lines) if len(row) == len(_FUSION_HEADER) and row[0].isdecimal())
+            write_text(path, _csv([list(_FUSION_HEADER), *(row for row in rows if int(row[0]) <= epoch)]))
 
     def _beat(self, **progress: Any) -> None:
         if (heartbeat := self._heartbeat) is not None:
@@ -161,6 +170,11 @@ def as_json(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return as_json(value.tolist())
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def not_finite(metrics: Mapping[str, float]) -> str:
+    """Those of `metrics` that are no finite numbers, for a message; empty where all are."""
+    return ", ".join(f"{name} = {value}" for name, value in metrics.items() if not math.isfinite(value))
 
 
 def _csv(rows: list[list[Any]]) -> str:

@@ -21,6 +21,12 @@ STOP_REASONS = {
 }
 
 
+# The exit status of a run's process
+EXIT_FAILED = 1  # failure.json says why
+EXIT_STOPPED = 75  # asked to stop, checkpoint written
+EXIT_SUPERSEDED = 76  # another process has the run directory now; nothing was written any more
+
+
 class RunFailure(Exception):
     """A failure whose kind is known where it happens, such as a loss that is not finite."""
 
@@ -100,16 +106,18 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _is_gpu_memory(error: BaseException) -> bool:
-    if any(cls.__name__ == "OutOfMemoryError" and cls.__module__.startswith("torch") for cls in type(error).__mro__):
-        return True
+    of_torch = any(c.__name__ == "OutOfMemoryError" and c.__module__.startswith("torch") for c in type(error).__mro__)
     signs = ("CUDA out of memory", "CUDA error: out of memory", "HIP out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+    return of_torch or (isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs))
 
 
 def _is_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
-        return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    refused = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    return (
+        refused
+        or isinstance(error, MemoryError)
+        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+    )
 
 
 # A frame of a traceback, and whatever stands in front of the name of the exception

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from jobs.log import say
+from jobs.node.memory import peak_bytes
 from runner.files import write_json
 from runner.rundir.layout import RunDir
 from runner.rundir.processes import HEARTBEAT_SECONDS, Heartbeat
@@ -20,12 +19,6 @@ from runner.rundir.processes import HEARTBEAT_SECONDS, Heartbeat
 def interval_from_environment() -> float:
     """Seconds between two heartbeats: RUNNER_HEARTBEAT_S, else 30."""
     return float(os.environ.get("RUNNER_HEARTBEAT_S", HEARTBEAT_SECONDS))
-
-
-def peak_memory_bytes() -> int:
-    """The most memory this process has had resident, or one of its ended children if that was more."""
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
 
 
 class HeartbeatThread:
@@ -54,8 +47,8 @@ class HeartbeatThread:
         """Write now. progress: epoch, epochs, metric, value, health; kept for the beats that follow."""
         with self._lock:
             self._check()
-            now, ended = time.time(), self._ended.is_set()
-            self._last = replace(self._last, time=now, ended=ended, peak_memory_bytes=peak_memory_bytes(), **progress)
+            known = replace(self._last, time=time.time(), ended=self._ended.is_set())
+            self._last = replace(known, peak_memory_bytes=peak_bytes(), **progress)
             write_json(self._directory.heartbeat, vars(self._last))
 
     def end(self) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import site
 import sys
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jobs
 
@@ -33,26 +38,34 @@ def module_command(module: str, *arguments: str, interpreter: Sequence[str] | No
     return [*(interpreter or [sys.executable]), "-P", "-u", "-m", module, *arguments]
 
 
+@contextmanager
+def mapping(workers: int, chunksize: int = 1) -> Iterator[Callable[..., Iterable[Any]]]:
+    """A `map` that works in this process, or in several."""
+    if workers <= 1:
+        yield map
+        return
+    # spawned, not forked: a forked child inherits the locks of torch's threads and may wait for one without end
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        yield partial(pool.map, chunksize=chunksize)
+
+
 def python_path(environ: Mapping[str, str]) -> str:
     """PYTHONPATH for our processes: our code first, and no entry that means the working directory."""
     entries = environ.get("PYTHONPATH", "").split(os.pathsep)
     kept = [entry for entry in entries if entry and Path(entry).resolve() not in (Path.cwd().resolve(), CODE_ROOT)]
-    if not _is_installed(CODE_ROOT):
-        kept.insert(0, str(CODE_ROOT))
-    return os.pathsep.join(kept)
+    ours = [] if _is_installed(CODE_ROOT) else [str(CODE_ROOT)]
+    return os.pathsep.join([*ours, *kept])
 
 
 def child_environment(environ: Mapping[str, str], threads: int) -> dict[str, str]:
     """The environment of a run. What the user has set for the allocator stays."""
-    changed = {**environ, "PYTHONPATH": python_path(environ)}
-    changed.pop("PYTHONSAFEPATH", None)  # the run has -P; a script that its task starts may need its own folder
-    changed.update({name: str(threads) for name in _THREAD_VARIABLES})
-    if sys.platform == "linux":
-        changed = {**ALLOCATOR, **changed}
-    return changed
+    # without PYTHONSAFEPATH: the run has -P; a script that its task starts may need its own folder
+    kept = {name: value for name, value in environ.items() if name != "PYTHONSAFEPATH"}
+    ours = {"PYTHONPATH": python_path(environ), **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
+    return (ALLOCATOR if sys.platform == "linux" else {}) | kept | ours
 
 
 def _is_installed(root: Path) -> bool:
     """Is `root` a site-packages folder? On PYTHONPATH it would come before the standard library."""
-    known = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages()]
-    return any(root == Path(folder).resolve() for folder in known)
+    folders = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages())
+    return root in [Path(folder).resolve() for folder in folders]

@@ -12,6 +12,6 @@ def say(text: str) -> None:
 
     A line that finds no room on the disk is lost: that alone must end neither a run nor the parent of several.
     """
-    with contextlib.suppress(OSError):  # there is no other place to tell it
+    with contextlib.suppress(OSError):  # there is no other place to report it
         sys.stdout.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
         sys.stdout.flush()

@@ -12,6 +12,6 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def misfit(key: tuple[str, ...], what: str, allowed: str) -> PydanticCustomError:
-    """The error of parts that do not fit each other, raised at `key` below the model that found it."""
-    return PydanticCustomError("misfit", "{what}", {"key": key, "what": what, "allowed": allowed})
+def misfit(key: str, what: str, allowed: str) -> PydanticCustomError:
+    """The error of parts that do not fit each other, raised at the dotted `key` below the model that found it."""
+    return PydanticCustomError("misfit", "{what}", {"key": tuple(key.split(".")), "what": what, "allowed": allowed})

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 from pydantic import BaseModel
 
 from jobs.context import RunContext
+from runner.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,14 @@ class Preparation:
     what: str  # "graphs of mp6k (6,277 crystals)"
     ready: bool
     detail: str = ""  # where it lies, or why it is missing and what to do
+
+
+def attempted(what: str, prepare: Callable[..., str], *arguments: Any) -> Preparation:
+    """What `prepare(*arguments)` says of the thing that it made ready, or why it could not."""
+    try:
+        return Preparation(what, True, prepare(*arguments))
+    except (UserError, OSError) as error:
+        return Preparation(what, False, str(error))
 
 
 class Task(Protocol):

@@ -13,7 +13,7 @@ from models.batch import GraphBatch
 
 @dataclass(frozen=True)
 class Keys:
-    """What is attended to: K states a crystal, padded."""
+    """What is attended to: K states per crystal, padded."""
 
     states: Tensor  # (B, K, d)
     log_count: Tensor  # (B, K) log of how many equal ones each stands for; -inf: padding
@@ -25,7 +25,7 @@ class Keys:
 
 @dataclass(frozen=True)
 class PaddedAtoms(Keys):
-    """The atoms of B crystals, as many rows a crystal as the largest has."""
+    """The atoms of B crystals, as many rows per crystal as the largest has."""
 
     crystal: Tensor  # (N,)
     position: Tensor  # (N,) within the crystal
@@ -33,7 +33,7 @@ class PaddedAtoms(Keys):
     @classmethod
     def of(cls, atoms: Tensor, graph: GraphBatch) -> PaddedAtoms:
         """atoms (N, d)."""
-        largest = int(graph.crystal_offsets.diff().max())  # a GPU is waited for here, once a fusion
+        largest = int(graph.crystal_offsets.diff().max())  # waits for a GPU, once per fusion
         position = torch.arange(graph.num_atoms, device=atoms.device) - graph.crystal_offsets[graph.crystal]
         states = atoms.new_zeros(graph.num_crystals, largest, atoms.shape[1])
         states = states.index_put((graph.crystal, position), atoms)
@@ -70,8 +70,7 @@ class CrossAttention(nn.Module):
             attn_mask=keys.log_count[:, None, None, :],
             dropout_p=self.dropout if self.training else 0.0,
         )
-        mixed: Tensor = self.out(context.transpose(1, 2).flatten(2))
-        return mixed
+        return self.out(context.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def entropy(self, queries: Tensor, keys: Keys) -> Tensor:
@@ -80,8 +79,7 @@ class CrossAttention(nn.Module):
         logits = query @ key.transpose(2, 3) / query.shape[-1] ** 0.5
         log_each: Tensor = logits - (logits + keys.log_count[:, None, None, :]).logsumexp(3, keepdim=True)
         share = (log_each + keys.log_count[:, None, None, :]).exp()
-        entropy: Tensor = -(share * log_each).sum(3).mean(1)
-        return entropy
+        return -(share * log_each).sum(3).mean(1)
 
     def _split(self, states: Tensor) -> Tensor:
         """(B, S, hidden) → (B, heads, S, hidden / heads)."""

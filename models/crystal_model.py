@@ -143,7 +143,7 @@ class CrystalModel(nn.Module):
                 module.begin_step()
 
     def describe(self) -> list[str]:
-        """What is trained, a line a part: its options and its number of parameters."""
+        """What is trained, one line per part: its options and its number of parameters."""
         modules = {"encoder": self.encoder, "middle fusion": self.middle_fusions, "late fusion": self.late_fusion}
         chosen = {part: " and ".join(map(_spelled, options)) for part, options in self.options.items()}
         lines = [_line(part, chosen[part], module) for part, module in modules.items()]

@@ -15,19 +15,19 @@ LOSSES: dict[str, Callable[..., Tensor]] = {  # (prediction, target), both (B,) 
 }
 
 
-def info_nce(g: Tensor, t: Tensor, temperature: float, present: Tensor | None = None) -> Tensor:
-    """Symmetric InfoNCE between the graphs g and the texts t of the same crystals, both (B, d).
+def info_nce(graph_vectors: Tensor, text_vectors: Tensor, temperature: float, present: Tensor | None = None) -> Tensor:
+    """Symmetric InfoNCE between graphs g and texts t of the same crystals, both (B, d).
 
     Mean of the cross entropies of cos(g_i, t_j)/temperature along both directions, i = j being the right pair
     (van den Oord et al., arXiv:1807.03748; symmetric as in CLIP, Radford et al. 2021). Crystals that are not `present`
     (B,) have no text of their own and take no part. Zero for fewer than two crystals.
     """
-    logits = F.normalize(g, dim=1) @ F.normalize(t, dim=1).T / temperature
+    logits = F.normalize(graph_vectors, dim=1) @ F.normalize(text_vectors, dim=1).T / temperature
     if present is None:
-        present = torch.ones(len(g), dtype=torch.bool, device=g.device)
+        present = torch.ones(len(graph_vectors), dtype=torch.bool, device=graph_vectors.device)
     # masked rather than picked: picking rows would make the device wait for their number
     logits = logits.masked_fill(~(present.unsqueeze(0) & present.unsqueeze(1)), -torch.inf)
     logits = logits.masked_fill(torch.diag(~present), 0.0)  # the right pair of an absent crystal: loss 0, no gradient
-    right = torch.arange(len(g), device=g.device)
+    right = torch.arange(len(graph_vectors), device=graph_vectors.device)
     both = F.cross_entropy(logits, right, reduction="none") + F.cross_entropy(logits.T, right, reduction="none")
     return both.sum() / (2 * present.sum().clamp(min=1))

@@ -54,21 +54,19 @@ def folder_runs(params: AdoptParams) -> Adoptable:
 
 def _run(params: AdoptParams, metrics: MetricsParams, folder: Folder) -> AdoptedRun:
     """Raises ValueError where the folder does not say which run it is."""
-    axes = dict(folder.values)
-    if params.config is not None:
-        axes |= _configured(params, folder)
+    axes = folder.values | _configured(params, folder)
     seed = axes.pop(SEED, 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
         raise ValueError(f"its seed is {str(seed)[:40]!r}, not a whole number from 0 to {LARGEST_SEED}")
     values = flat({**params.values, **axes, SEED: seed})
-    files = _signs(params, folder.path, values)
     logs = _fitting(params.log, folder.path, values)
 
     def read(context: RunContext) -> Outcome | None:
         history = read_history(folder.path, metrics, values, logs)
         predictions = read_predictions(folder.path, params.predictions, values)
         log_all(context, history.epochs, predictions)
-        has_ended = params.done is None or _matches(params.done.pattern, logs)
+        texts = (bare(read_bytes(path).decode("utf-8", "replace")) for path in logs)
+        has_ended = params.done is None or any(re.search(params.done.pattern, text, re.MULTILINE) for text in texts)
         outcome = outcome_of(history.epochs, predictions, metrics, history.warnings) if has_ended else None
         if outcome is None:
             if has_ended and history.epochs:
@@ -78,12 +76,13 @@ def _run(params: AdoptParams, metrics: MetricsParams, folder: Folder) -> Adopted
         return outcome
 
     reading = sha256(f"{params.model_dump_json()}{values!r}".encode()).hexdigest()
-    return AdoptedRun(str(folder.path), axes, seed, reading, read, folder.path, files)
+    return AdoptedRun(str(folder.path), axes, seed, reading, read, folder.path, _signs(params, folder.path, values))
 
 
 def _configured(params: AdoptParams, folder: Folder) -> dict[str, Any]:
-    """The axes that the JSON file of a folder names."""
-    assert params.config is not None
+    """The axes that the JSON file of a folder names; none where there is no such file to read."""
+    if params.config is None:
+        return {}
     files = _fitting(params.config.file, folder.path, flat({**params.values, **folder.values}))
     content = read_json(files[0]) if len(files) == 1 else None
     if not isinstance(content, dict):
@@ -102,18 +101,7 @@ def _signs(params: AdoptParams, folder: Path, values: Mapping[str, Any]) -> dict
     """Size and time of every file that is read of a run."""
     metrics, tables, config = params.metrics, params.predictions, params.config
     sources = [] if metrics is None else [*metrics.places, *([metrics.fusion] if metrics.fusion else [])]
-    paths = [path for source in sources for path in _fitting(source.file, folder, values, source)]
-    others = [tables.val, tables.test] if tables else []
-    for name in [*others, params.log, config.file if config else None]:
-        paths += _fitting(name, folder, values)
-    signs = {}
-    for path in dict.fromkeys(paths):
-        status = path.stat()
-        signs[path] = status.st_size, status.st_mtime_ns
-    return signs
-
-
-def _matches(pattern: str, logs: list[Path]) -> bool:
-    """Whether some log says that the program has come to its end."""
-    texts = (bare(read_bytes(path).decode("utf-8", "replace")) for path in logs)
-    return any(re.search(pattern, text, re.MULTILINE) for text in texts)
+    others = [*((tables.val, tables.test) if tables else ()), params.log, config.file if config else None]
+    named = [*((source.file, source) for source in sources), *((name, _PLAIN) for name in others)]
+    paths = (path for name, source in named for path in _fitting(name, folder, values, source))
+    return {path: ((status := path.stat()).st_size, status.st_mtime_ns) for path in paths}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.reading.files import natural
-from runner.config.template import parts
+from runner.config.template import names_in, parts
 from runner.config.yaml_source import scalar
 
 SEED = "seed"  # the name whose value is the seed of a run, not an axis
@@ -41,17 +41,15 @@ def folders(pattern: str) -> Folders:
     MOST_FOLDERS.
     """
     components = pattern.split("/")
-    fixed = next((at for at, part in enumerate(components) if _is_open(part)), len(components))
+    fixed = next((at for at, part in enumerate(components) if "*" in part or names_in(part)), len(components))
     base = Path("/".join(components[:fixed]) or ("/" if pattern.startswith("/") else "."))
     if not base.is_dir():
         raise ValueError(f"there is no folder {base}")
+    matching, rest = [], components[fixed:]
     others: list[str] = []
     links: list[str] = []
-    rest = components[fixed:]
-    matching = []
     for path in _below(base, rest, others, links):
-        values = _values("/".join(rest), path.relative_to(base).as_posix())
-        if values is None:
+        if (values := _values("/".join(rest), path.relative_to(base).as_posix())) is None:
             others.append(str(path))
         else:
             matching.append(Folder(path, values))
@@ -60,18 +58,14 @@ def folders(pattern: str) -> Folders:
     return Folders(sorted(matching, key=lambda folder: natural(folder.path)), others, links)
 
 
-def _is_open(component: str) -> bool:
-    return "*" in component or any(name is not None for _, name in parts(component))
-
-
 def _below(base: Path, components: Sequence[str], others: list[str], links: list[str]) -> Iterator[Path]:
     """The folders below `base` whose names fit `components`, one level for each."""
     if not components:
         yield base
         return
     fitting = _expression(components[0], lazy=False)
-    with os.scandir(base) as found:
-        entries = sorted(found, key=lambda entry: entry.name)
+    with os.scandir(base) as scan:
+        entries = sorted(scan, key=lambda entry: entry.name)
     for entry in entries:
         fits = entry.name.isprintable() and fitting.fullmatch(entry.name) is not None
         if entry.is_dir(follow_symlinks=False):
@@ -89,7 +83,9 @@ def _values(pattern: str, name: str) -> dict[str, Any] | None:
     if greedy is None or lazy is None:
         return None
     if greedy.groups() != lazy.groups():  # the first and the last of all readings
-        readings = [_shown(pattern, match) for match in (lazy, greedy)]
+        readings = [
+            ", ".join(f"{key} = {text}" for key, text in _named(pattern, match).items()) for match in (lazy, greedy)
+        ]
         raise ValueError(f"reads {name!r} in two ways: {readings[0]}, or {readings[1]}")
     return {name: int(text) if name == SEED else scalar(text) for name, text in _named(pattern, greedy).items()}
 
@@ -97,10 +93,6 @@ def _values(pattern: str, name: str) -> dict[str, Any] | None:
 def _named(pattern: str, match: re.Match[str]) -> dict[str, str]:
     names = dict.fromkeys(name for _, name in parts(pattern) if name is not None)
     return {name: match[f"n{at}"] for at, name in enumerate(names)}
-
-
-def _shown(pattern: str, match: re.Match[str]) -> str:
-    return ", ".join(f"{name} = {text}" for name, text in _named(pattern, match).items())
 
 
 def _expression(pattern: str, lazy: bool) -> re.Pattern[str]:

@@ -65,8 +65,7 @@ class AdoptedRun:
     def is_unchanged(self, directory: RunDir) -> bool:
         """Whether `directory` holds all this, read in the same way."""
         known = read_mapping(directory.adopted)
-        files = known.get("files")
-        if known.get("reading") != self.reading or not isinstance(files, dict):
+        if known.get("reading") != self.reading or not isinstance(files := known.get("files"), dict):
             return False
         return {name: {**each, "sha256": None} for name, each in files.items()} == self._signs()
 
@@ -90,14 +89,13 @@ class AdoptedRun:
                 with suppress(OSError):  # gone, or too large; what reads it says so
                     sign["sha256"] = sha256(read_bytes(self.folder / name)).hexdigest()
             if (outcome := self.read(context)) is not None:
-                result = result_of(outcome, config, directory, 1)
-                replace(result, seconds=self.seconds, attempts=None).write(directory)
+                replace(result_of(outcome, config, directory, 1), seconds=self.seconds, attempts=None).write(directory)
                 context.notes += outcome.extra.get("notes", [])
         except RunFailure as error:
             error.output = ""  # no traceback of ours
             failure_of_exception(error, 1, None).write(directory)
-        origin = {"from": self.place, "reading": self.reading, "files": files, "notes": context.notes}
-        write_json(directory.adopted, origin)
+        content = {"from": self.place, "reading": self.reading, "files": files, "notes": context.notes}
+        write_json(directory.adopted, content)
 
 
 @dataclass(frozen=True)

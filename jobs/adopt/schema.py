@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
-from jobs.reading.schema import Inside, MetricsParams, PredictionsParams, Section, misfit, regex
+from jobs.reading.schema import Inside, MetricsParams, PredictionsParams, regex
+from jobs.section import Section, misfit
 from runner.config.experiment import validation_metric
 from runner.config.template import flat, names_in
 

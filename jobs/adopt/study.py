@@ -80,18 +80,18 @@ def _study(database: sqlite3.Connection, params: StudyParams, path: Path) -> Stu
         raise ValueError(f"{wanted} has no objective {params.objective} to minimise or maximise; it has {directions}")
     trials = _trials(database, number, params.objective)
     beside = [path.with_name(f"{path.name}-{end}") for end in ("wal", "journal")]
-    notes = [f"{other} holds changes that are not in {path.name} yet" for other in beside if _holds_something(other)]
+    notes = [
+        f"{other} holds changes that are not in {path.name} yet"
+        for other in beside
+        if other.is_file() and other.stat().st_size
+    ]
     return Study(wanted, _DIRECTIONS[directions[params.objective]], trials, notes)
 
 
 def _trials(database: sqlite3.Connection, study: int, objective: int) -> list[Trial]:
-    trials: dict[Any, Trial] = {}
-    for key, number, state, start, end in database.execute(
-        "SELECT trial_id, number, state, datetime_start, datetime_complete FROM trials WHERE study_id = ?"
-        " ORDER BY number",
-        (study,),
-    ):
-        trials[key] = Trial(int(number), str(state), _seconds(start, end))
+    columns = "trial_id, number, state, datetime_start, datetime_complete"
+    cursor = database.execute(f"SELECT {columns} FROM trials WHERE study_id = ? ORDER BY number", (study,))
+    trials = {key: Trial(int(number), str(state), _seconds(*times)) for key, number, state, *times in cursor}
 
     def rows(columns: str, table: str) -> Iterator[tuple[Trial, Any, Any, Any]]:
         for key, *row in database.execute(f"SELECT trial_id, {columns} FROM {table}"):
@@ -130,10 +130,3 @@ def _seconds(start: Any, end: Any) -> float | None:
         return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
     except (TypeError, ValueError):  # not started, or not ended
         return None
-
-
-def _holds_something(path: Path) -> bool:
-    try:
-        return path.stat().st_size > 0
-    except OSError:
-        return False

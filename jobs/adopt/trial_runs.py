@@ -37,8 +37,7 @@ def _run(params: StudyParams, study: Study, trial: Trial, offset: int) -> Adopte
         return _outcome(params.metric, study.mode, trial, epochs)
 
     place = f"{params.storage}: {study.name}, trial {trial.number}"
-    name = f"trial {trial.number}"
-    return AdoptedRun(place, trial.params, 0, reading, read, name=name, seconds=trial.seconds)
+    return AdoptedRun(place, trial.params, 0, reading, read, name=f"trial {trial.number}", seconds=trial.seconds)
 
 
 def _outcome(metric: str, mode: str, trial: Trial, epochs: dict[int, float]) -> Outcome | None:

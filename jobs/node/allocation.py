@@ -71,8 +71,8 @@ class Allocation:
     def guess_reason(self, number: int, now: float) -> str:
         """Why signal `number` came, from what is known without asking: timeout, preempted or cancelled."""
         if number in (signal.SIGUSR1, signal.SIGUSR2):
-            near = self.end is not None and self.end - now <= self.signal_delay + _SLACK_S
-            return "timeout" if near else "preempted"
+            is_near = self.end is not None and self.end - now <= self.signal_delay + _SLACK_S
+            return "timeout" if is_near else "preempted"
         if number == signal.SIGTERM and self.end is not None and self.end - now <= 0:
             return "timeout"
         return "cancelled"
@@ -87,11 +87,10 @@ class Allocation:
             shown = self.commands.run("scontrol", *words, timeout=_ASK_S)
             if shown.returncode < 0:  # the signals that Slurm sends to all of this job have ended it as well
                 shown = self.commands.run("scontrol", *words, timeout=_ASK_S)
+            if shown.returncode:
+                raise OSError(shown.stderr.strip())
         except (OSError, subprocess.TimeoutExpired) as error:
             say(f"scontrol did not tell why signal {number} came: {error}")
-            return None
-        if shown.returncode:
-            say(f"scontrol did not tell why signal {number} came: {shown.stderr.strip()}")
             return None
         facts = dict(re.findall(rf"\b({_FACTS})=(\S+)", shown.stdout))
         say("Slurm says " + " ".join(f"{name}={value}" for name, value in facts.items()))
@@ -105,7 +104,7 @@ class Allocation:
         if state == "PREEMPTED" or _unix(facts.get("PreemptTime")) is not None:
             return Verdict("preempted")
         if state in ("CANCELLED", "TIMEOUT"):
-            return Verdict({"CANCELLED": "cancelled", "TIMEOUT": "timeout"}[state])
+            return Verdict(state.lower())
         if state == "COMPLETING":  # hides whether it is cancelled or out of time
             ran, limit = _seconds(facts.get("RunTime")), _seconds(facts.get("TimeLimit"))
             return Verdict("timeout" if ran is not None and limit is not None and ran >= limit else "cancelled")

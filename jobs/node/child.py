@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
-import math
 import os
 import signal
 import sys
@@ -15,12 +14,11 @@ from types import FrameType
 
 from pydantic import ValidationError
 
-from jobs.context import RunContext, as_json
-from jobs.failure import Kind, RunFailure, Stopped, failure_of_exception
+from jobs.context import RunContext, as_json, not_finite
+from jobs.failure import EXIT_FAILED, EXIT_STOPPED, EXIT_SUPERSEDED, Kind, RunFailure, Stopped, failure_of_exception
 from jobs.heartbeat import HeartbeatThread, interval_from_environment
 from jobs.log import say
 from jobs.node.disk_reserve import give_back, is_full_disk
-from jobs.node.exit_status import EXIT_FAILED, EXIT_STOPPED, EXIT_SUPERSEDED
 from jobs.node.memory import MIB, peak_bytes
 from jobs.node.provenance import write_provenance
 from jobs.node.run_health import health_of
@@ -69,14 +67,16 @@ def main(arguments: list[str] | None = None) -> int:
 def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
     """Run the task from its configuration to result.json."""
     config = read_run_config(directory)
-    facts = {
-        "job_id": options.job_id,
-        "array_task_id": options.array_task_id,
-        "attempt": options.attempt,
-        "memory_limit_bytes": options.memory_limit,
-    }
     heartbeat = HeartbeatThread(
-        directory, facts, interval_from_environment(), lambda: _leave_if_taken(directory, options)
+        directory,
+        {
+            "job_id": options.job_id,
+            "array_task_id": options.array_task_id,
+            "attempt": options.attempt,
+            "memory_limit_bytes": options.memory_limit,
+        },
+        interval_from_environment(),
+        lambda: _leave_if_taken(directory, options),
     )
     context = RunContext(
         directory, variant=config.variant, seed=config.seed, attempt=options.attempt, threads=config.threads,
@@ -88,8 +88,7 @@ def _attempt(directory: RunDir, options: argparse.Namespace) -> int:
     heartbeat.start()
     try:
         context.say(f"{config.run_id}: attempt {options.attempt} on {host_name()}, process {os.getpid()}")
-        outcome = _run(directory, config, context)
-        result = result_of(outcome, config, directory, options.attempt)
+        result = result_of(_run(directory, config, context), config, directory, options.attempt)
     finally:
         heartbeat.end()
     patiently(lambda: result.write(directory))  # last: from here on the run is completed
@@ -113,12 +112,10 @@ def _run(directory: RunDir, config: RunConfig, context: RunContext) -> Outcome:
 
 def result_of(outcome: Outcome, config: RunConfig, directory: RunDir, attempt: int) -> Result:
     """What a completed run reports; a metric that is not finite raises RunFailure(diverged)."""
-    wrong = {name: value for name, value in outcome.metrics.items() if not math.isfinite(value)}
-    if wrong:
-        shown = ", ".join(f"{name} = {value}" for name, value in wrong.items())
-        raise RunFailure(Kind.DIVERGED, f"the task ended with {shown}")
-    started = next((a.started for a in read_attempts(directory) if a.number == attempt), time.time())
-    took = time.time() - started
+    if wrong := not_finite(outcome.metrics):
+        raise RunFailure(Kind.DIVERGED, f"the task ended with {wrong}")
+    now = time.time()
+    took = now - next((a.started for a in read_attempts(directory) if a.number == attempt), now)
     return Result(
         run_id=config.run_id,
         variant=config.variant,
@@ -143,14 +140,13 @@ def cost_of(config: RunConfig, seconds: float) -> dict[str, float]:
     """What the last attempt was given, and what it used of it in `seconds`: memory at its peak, on the GPU too."""
     torch = sys.modules.get("torch")
     uses_gpu = torch is not None and config.gpus > 0 and torch.cuda.is_initialized()
-    figures = {
+    return finite_items({
         "asked_memory_mib": config.memory,
         "asked_seconds": config.time,
         "memory_mib": peak_bytes() / MIB,
         "gpu_memory_mib": torch.cuda.max_memory_allocated() / MIB if torch is not None and uses_gpu else None,
         "seconds": seconds,
-    }
-    return finite_items(figures)
+    })  # fmt: skip
 
 
 def _listen(context: RunContext, lifeline: int | None) -> None:
@@ -183,9 +179,7 @@ def _leave_in(seconds: float, status: int) -> None:
 
 def _leave_if_taken(directory: RunDir, options: argparse.Namespace) -> None:
     """End this process at once when another has taken the run directory over: two must not write to it."""
-    if options.claim is None:
-        return
-    holder = Holder.read(directory.claim)
+    holder = Holder.read(directory.claim) if options.claim is not None else None
     if holder is not None and holder.token != options.claim:
         say(f"taken over by {holder}: leaving")
         os._exit(EXIT_SUPERSEDED)

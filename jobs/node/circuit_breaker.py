@@ -20,7 +20,7 @@ _AGAIN = 2  # deaths for its memory; the first is answered by more memory or sma
 def tripped(experiment: ExperimentDir, config: RunConfig, limit: int, since: float) -> str | None:
     """The message for failure.json when `limit` runs failed in one way since the submission, else None.
 
-    config: of the run that is to start. since: Unix seconds of the submission; older failures may have been mended.
+    config: of the run that is to start. since: Unix seconds of the submission; older failures may be fixed by now.
     Kinds that are retried do not count: they say something about the machine, except for memory, where more of it did
     not help or is not given. Nor do runs that the breaker itself has stopped.
     """
@@ -34,13 +34,13 @@ def tripped(experiment: ExperimentDir, config: RunConfig, limit: int, since: flo
             what = failure.message.partition("\n")[0]
             return (
                 f"not started: {limit} runs of this experiment failed in the same way ({failure.fingerprint}), the "
-                f"last one {path.name}: {what}; mend it, then `runner resubmit {experiment.path.name} --force`"
+                f"last one {path.name}: {what}; fix it, then `runner resubmit {experiment.path.name} --force`"
             )
     return None
 
 
 def _final_failure(run: RunDir, config: RunConfig) -> Failure | None:
-    """The failure of `run` that no retry will mend."""
+    """The failure of `run` that no retry will fix."""
     failure = read_failure(run)
     if failure is not None and not is_retried(failure.kind, config.task):
         return None if failure.kind is Kind.CANCELLED else failure

@@ -17,7 +17,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def hold(directory: RunDir) -> None:
-    """Take the room; raises OSError where there is none, and the run had better not begin."""
+    """Take the room; raises OSError where there is none: then the run should not begin."""
     with replacing(directory.reserve) as beside:
         beside.write_bytes(os.urandom(SIZE))  # which no file system stores in less
 

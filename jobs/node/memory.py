@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import sys
 from collections.abc import Mapping
@@ -22,11 +23,9 @@ def limit_bytes(environ: Mapping[str, str], cgroups: Path = _CGROUPS, ours: Path
         limits.append(int(environ["SLURM_MEM_PER_NODE"]) * MIB)
     elif environ.get("SLURM_MEM_PER_CPU", "").isdecimal() and environ.get("SLURM_CPUS_ON_NODE", "").isdecimal():
         limits.append(int(environ["SLURM_MEM_PER_CPU"]) * int(environ["SLURM_CPUS_ON_NODE"]) * MIB)
-    for folder in _folders(cgroups, ours):
-        for name in ("memory.max", "memory.limit_in_bytes"):
-            text = kernel_text(folder / name).strip()
-            if text.isdecimal() and int(text) < _UNLIMITED:
-                limits.append(int(text))
+    names = ("memory.max", "memory.limit_in_bytes")
+    texts = [kernel_text(folder / name).strip() for folder in _folders(cgroups, ours) for name in names]
+    limits += [int(text) for text in texts if text.isdecimal() and int(text) < _UNLIMITED]
     return min((limit for limit in limits if limit), default=None)
 
 
@@ -42,13 +41,10 @@ def peak_bytes() -> int:
 
 def oom_kills(cgroups: Path = _CGROUPS, ours: Path = _OURS) -> int:
     """How many processes of our cgroup the kernel has killed for memory so far; 0 where it does not say."""
-    for folder in _folders(cgroups, ours)[:1]:
-        for name in ("memory.events", "memory.oom_control"):
-            for line in kernel_text(folder / name).splitlines():
-                key, _, count = line.partition(" ")
-                if key == "oom_kill":
-                    return int(count)
-    return 0
+    names = ("memory.events", "memory.oom_control")
+    texts = (kernel_text(folder / name) for folder in _folders(cgroups, ours)[:1] for name in names)
+    counts = (re.search(r"^oom_kill (\d+)$", text, re.MULTILINE) for text in texts)
+    return next((int(count[1]) for count in counts if count), 0)
 
 
 def resident_bytes(pid: int) -> int:

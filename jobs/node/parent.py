@@ -8,22 +8,21 @@ Runs that are more than fit side by side follow in turn: the next one takes the 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from jobs.failure import Kind
+from jobs.failure import EXIT_STOPPED, Kind
 from jobs.heartbeat import interval_from_environment
 from jobs.log import say
 from jobs.node import memory
 from jobs.node.allocation import Allocation
-from jobs.node.exit_status import EXIT_STOPPED
 from jobs.node.preflight import Refused, StartConditions, begin
 from jobs.node.run_process import RunProcess
 from jobs.node.signals import Signals
@@ -49,8 +48,7 @@ class ArrayTask:
     in_turn: bool = False  # each run ends at its own time, since others may follow
 
     def __call__(self) -> None:
-        status = supervise(self.run_dirs, self.side_by_side, self.in_turn)
-        if status:
+        if status := supervise(self.run_dirs, self.side_by_side, self.in_turn):
             sys.exit(status)  # Slurm shows the array task as failed; submitit writes no traceback of ours
 
 
@@ -59,10 +57,12 @@ def supervise(run_dirs: Sequence[str], side_by_side: int | None = None, in_turn:
     with Signals() as signals:
         allocation = replace(Allocation.from_environment(os.environ, time.time()), in_turn=in_turn)
         free = slots(min(side_by_side or len(run_dirs), len(run_dirs)), os.environ)
-        shift = Shift(signals, allocation, free, deque(RunDir(Path(path).resolve()) for path in run_dirs))
-        shift.work()
-        shift.requeue()
-    return 1 if shift.failed else 0
+        task_runner = ArrayTaskRunner(
+            signals, allocation, free, deque(RunDir(Path(path).resolve()) for path in run_dirs)
+        )
+        task_runner.work()
+        task_runner.requeue()
+    return 1 if task_runner.failed else 0
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Waiting:
 
 
 @dataclass
-class Shift:
+class ArrayTaskRunner:
     """One stay of a parent on a node."""
 
     signals: Signals
@@ -100,19 +100,16 @@ class Shift:
             for number in self.signals.wait(_POLL_S):
                 self._stop(number)
             self._reap()
-            self._watch_memory()
+            self._each_run(RunProcess.note_memory, self._resident())
             self._fill()
             if self.reason and time.time() > self.deadline:
-                for run in self.running:
-                    run.kill("did not stop in time and was killed")
-            if time.monotonic() - looked > _LOOK_S:
+                self._each_run(RunProcess.kill, "did not stop in time and was killed")
+            if time.monotonic() - looked > _LOOK_S:  # Slurm ends a run that is cancelled alone only with the others
                 looked = time.monotonic()
-                self._look_for_own_ends()
+                self._each_run(RunProcess.look_for_own_end, _grace())
             if time.monotonic() - renewed > self.interval:
                 renewed = time.monotonic()
-                for run in self.running:
-                    with _reported(run):  # a shared file system may be away for a while
-                        run.renew()
+                self._each_run(RunProcess.renew)
 
     def requeue(self) -> None:
         """Ask Slurm to run this array task again. Last of all, since it may end this process."""
@@ -120,8 +117,7 @@ class Shift:
             say(f"requeue of job {self.allocation.job_id} by Slurm itself")
         elif self.wants_requeue and self.allocation.may_requeue:
             say(f"requeue of job {self.allocation.job_id}")
-            problem = self.allocation.requeue()
-            if problem:
+            if problem := self.allocation.requeue():
                 say(f"not requeued: {problem}")
 
     def _fill(self) -> None:
@@ -154,8 +150,7 @@ class Shift:
         elif self._is_worth_waiting(started, earlier):
             if earlier is None:
                 say(f"{directory.run_id}: held by {started.holder}; waiting to see whether it still lives")
-            until = time.monotonic() + _PATIENCE * self.interval
-            self.waiting.append(earlier or Waiting(directory, started, until))
+            self.waiting.append(earlier or Waiting(directory, started, time.monotonic() + _PATIENCE * self.interval))
         else:
             say(f"{directory.run_id}: left to {started.holder}, which runs it")
 
@@ -178,8 +173,7 @@ class Shift:
             self._tell(self.allocation.guess_reason(number, now), now)
         elif number != signal.SIGTERM:
             return
-        verdict = self.allocation.ask(number, now)
-        if verdict is None:
+        if (verdict := self.allocation.ask(number, now)) is None:
             return
         self.requeued = verdict.requeued
         if verdict.reason != self.reason and (first or verdict.reason == "cancelled"):
@@ -191,25 +185,19 @@ class Shift:
         end = self.allocation.end
         enough = reason == "timeout" and end is not None and end - _MARGIN_S > now
         self.deadline = end - _MARGIN_S if enough and end is not None else now + _grace()
+        self._each_run(RunProcess.ask_to_stop, reason)
+
+    def _each_run(self, act: Callable[..., None], *arguments: Any) -> None:
+        """What an error stops for one run (a file could not be written) is said, and the runs beside it go on."""
         for run in self.running:
-            with _reported(run):  # it has been told; only failure.json may be missing
-                run.ask_to_stop(reason)
+            try:
+                act(run, *arguments)
+            except OSError as error:
+                say(f"{run.directory.run_id}: {error}")
 
     def _resident(self) -> int:
         """Bytes of this parent and its runs, which one limit holds together."""
         return sum(memory.resident_bytes(pid) for pid in (os.getpid(), *(run.pid for run in self.running)))
-
-    def _look_for_own_ends(self) -> None:
-        """Those of several runs that are cancelled or out of time alone: Slurm ends them only with the others."""
-        for run in self.running:
-            with _reported(run):
-                run.look_for_own_end(_grace())
-
-    def _watch_memory(self) -> None:
-        used = self._resident()
-        for run in self.running:
-            with _reported(run):
-                run.note_memory(used)
 
     def _reap(self) -> None:
         for run in [run for run in self.running if run.has_ended()]:
@@ -235,15 +223,6 @@ class Shift:
 def _grace() -> float:
     """Seconds that a run has for its checkpoint."""
     return float(os.environ.get("RUNNER_GRACE_S", _GRACE_S))
-
-
-@contextlib.contextmanager
-def _reported(run: RunProcess) -> Iterator[None]:
-    """A file that could not be written is told and not more: the runs beside it go on."""
-    try:
-        yield
-    except OSError as error:
-        say(f"{run.directory.run_id}: {error}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -27,12 +27,6 @@ from runner.rundir.processes import PoolState
 _POLL_S = 1.0
 
 
-def _has_pool(experiment: ExperimentDir, number: int) -> bool:
-    """Does the pool of submission `number` work?"""
-    state = PoolState.read(experiment.pool_state(number))
-    return state is not None and state.is_beating(time.time())
-
-
 @dataclass
 class Parent:
     """A parent process and what it was given."""
@@ -50,7 +44,7 @@ class Pool:
     experiment: ExperimentDir
     number: int
     max_parallel: int
-    pending: list[list[str]]  # run ids, a list a task
+    pending: list[list[str]]  # run ids, one list per task
     gpus: list[str]
     side_by_side: int = 1  # runs at once in each task
     in_turn: bool = False  # others follow them
@@ -62,22 +56,19 @@ class Pool:
 
     def __post_init__(self) -> None:
         """A run that is alone uses any core; runs side by side have their own, which their parents deal out."""
-        binds = self.side_by_side > 1
         free = slots(self.max_parallel, os.environ)
-        self.free = free if binds else [replace(slot, all_cores=()) for slot in free]
+        self.free = free if self.side_by_side > 1 else [replace(slot, all_cores=()) for slot in free]
 
     def work(self, signals: Signals) -> None:
         """Until nothing is left to do, or all parents have ended after a signal."""
         written = 0.0
         while self.running or (self.pending and not self.stopping):
-            changed = self._fill()
-            if changed or time.monotonic() - written > self.interval:
+            if self._fill() or time.monotonic() - written > self.interval:
                 self.write_state()
                 written = time.monotonic()
             for number in signals.wait(_POLL_S):
                 self._stop(number)
-            ended = [parent for parent in self.running if parent.process.poll() is not None]
-            if ended:
+            if ended := [parent for parent in self.running if parent.process.poll() is not None]:
                 self.free += [parent.slot for parent in ended]
                 self.running = [parent for parent in self.running if parent not in ended]
                 written = 0.0
@@ -99,34 +90,30 @@ class Pool:
         changed = False
         while self.pending and self.free and not self.stopping:
             task = self.pending.pop(0)
-            wanted = [run_id for run_id in task if not self.experiment.run(run_id).cancelled.exists()]
-            if wanted:
+            if wanted := [run_id for run_id in task if not self.experiment.run(run_id).cancelled.exists()]:
                 self.running.append(self._start(wanted))
             changed = True
         return changed
 
     def _start(self, run_ids: list[str]) -> Parent:
-        directories = [self.experiment.run(run_id) for run_id in run_ids]
-        gpus, slot = self._free_gpus(self.gpus_of_task), self.free.pop(0)
-        submitted = self.experiment.pool_tasks(self.number).stat().st_mtime
+        used = Counter(gpu for parent in self.running for gpu in parent.gpus)
+        gpus = sorted(self.gpus, key=lambda gpu: used[gpu])[: self.gpus_of_task]  # shared when there are not enough
+        slot = self.free.pop(0)
         environ = {
             **os.environ,
             "PYTHONPATH": python_path(os.environ),
             "RUNNER_JOB_ID": f"local-{self.number}",
-            "RUNNER_SUBMITTED_AT": str(submitted),
+            "RUNNER_SUBMITTED_AT": str(self.experiment.pool_tasks(self.number).stat().st_mtime),
         }
         if gpus:
             environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
         words = ["--side-by-side", str(self.side_by_side), *(["--in-turn"] if self.in_turn else [])]
-        command = module_command("jobs.node.parent", *words, *(str(directory.path) for directory in directories))
+        command = module_command(
+            "jobs.node.parent", *words, *(str(self.experiment.run(run_id).path) for run_id in run_ids)
+        )
         with bound_to(slot.cores):
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0, env=environ)
         return Parent(run_ids, gpus, slot, process)
-
-    def _free_gpus(self, count: int) -> list[str]:
-        """The `count` GPUs with the fewest parents on them; they are shared when there are not enough."""
-        used = Counter(gpu for parent in self.running for gpu in parent.gpus)
-        return sorted(self.gpus, key=lambda gpu: used[gpu])[:count]
 
     def _stop(self, number: signal.Signals) -> None:
         self.stopping = True
@@ -141,18 +128,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--max-parallel", type=int, default=1)
     options = parser.parse_args(arguments)
     experiment = ExperimentDir(options.experiment.resolve())
-    tasks = read_json(experiment.pool_tasks(options.number))
-    if tasks is None:
+    if (tasks := read_json(experiment.pool_tasks(options.number))) is None:
         print(f"no tasks in {experiment.pool_tasks(options.number)}", file=sys.stderr)
         return 2
-    if _has_pool(experiment, options.number):
+    state = PoolState.read(experiment.pool_state(options.number))
+    if state is not None and state.is_beating(time.time()):
         print(f"submission {options.number} has a pool already", file=sys.stderr)
         return 2
     with Signals() as signals:
         packing = (tasks.get("side_by_side", 1), tasks.get("in_turn", 1) > 1, tasks.get("gpus", 0))
         gpus = visible_gpus(os.environ) if tasks.get("gpus") else []
-        pool = Pool(experiment, options.number, options.max_parallel, tasks["tasks"], gpus, *packing)
-        pool.work(signals)
+        Pool(experiment, options.number, options.max_parallel, tasks["tasks"], gpus, *packing).work(signals)
     return 0
 
 

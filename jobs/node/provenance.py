@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,23 +66,18 @@ def machine_facts() -> dict[str, Any]:
 
 def shown_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables that can change a result; none whose name or value looks like a secret."""
-    shown = {}
-    for name, value in sorted(environ.items()):
-        if _ENVIRONMENT.fullmatch(name) and not _SECRET.search(name):
-            shown[name] = masked(value)
-    return shown
+    names = (name for name in sorted(environ) if _ENVIRONMENT.fullmatch(name) and not _SECRET.search(name))
+    return {name: masked(environ[name]) for name in names}
 
 
 def _versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version  # a run whose parent has asked does without
 
-    found = {}
+    versions = {}
     for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue  # an optional dependency
-    return found
+        with suppress(PackageNotFoundError):  # an optional dependency
+            versions[package] = version(package)
+    return versions
 
 
 def _cpu() -> str:

@@ -15,7 +15,8 @@ from runner.rundir.run_config import RunConfig
 
 def health_of(outcome: Outcome, config: RunConfig, run: RunDir) -> str:
     """ok, warning or blocking."""
-    targets, predictions = _validation(run)
+    table = csv.DictReader(content(run.predictions).decode().splitlines())
+    rows = [row for row in table if row.get("split") == "val"]  # none where the task writes no predictions
     ending = Ending(
         metric=config.metric,
         mode=config.mode,
@@ -23,17 +24,10 @@ def health_of(outcome: Outcome, config: RunConfig, run: RunDir) -> str:
         best_epoch=outcome.best_epoch,
         epochs=outcome.epochs,
         fusion=outcome.fusion,
-        prediction_sd=standard_deviation(predictions),
-        target_sd=standard_deviation(targets),
+        prediction_sd=standard_deviation([float(row["prediction"]) for row in rows]),
+        target_sd=standard_deviation([float(row["target"]) for row in rows]),
     )
     diagnostics = read_json_lines(run.diagnostics)
     layers = [{"epoch": r.get("epoch"), "layer": n, **v} for r in diagnostics for n, v in r.get("layers", {}).items()]
     logs = Logs(read_json_lines(run.metrics), layers)
     return health_word(finished_findings(logs, ending, config.params, config.thresholds()))
-
-
-def _validation(run: RunDir) -> tuple[list[float], list[float]]:
-    """Targets and predictions of the validation split, where the task wrote them."""
-    lines = content(run.predictions).decode().splitlines()
-    rows = [row for row in csv.DictReader(lines) if row.get("split") == "val"]
-    return [float(row["target"]) for row in rows], [float(row["prediction"]) for row in rows]

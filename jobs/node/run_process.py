@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.failure import (
+    EXIT_STOPPED,
+    EXIT_SUPERSEDED,
     LEFT_WITH_CHECKPOINT,
     LEFT_WITHOUT,
     STOP_REASONS,
@@ -21,7 +23,6 @@ from jobs.failure import (
 from jobs.launch import child_environment, module_command
 from jobs.node import disk_reserve, memory
 from jobs.node.allocation import Allocation
-from jobs.node.exit_status import EXIT_STOPPED, EXIT_SUPERSEDED
 from jobs.node.provenance import FACTS, machine_facts
 from jobs.node.slots import Slot, bound_to
 from jobs.patience import patiently
@@ -32,7 +33,7 @@ from runner.rundir.failures import Failure, Kind, read_failure
 from runner.rundir.layout import RunDir
 from runner.rundir.run_config import RunConfig
 
-_OLD_S = 3600.0  # what lies about for so long belongs to a dead process
+_OLD_S = 3600.0  # a file that is older belongs to a dead process
 
 
 def spawn(claim: Claim, config: RunConfig, allocation: Allocation, slot: Slot) -> RunProcess:
@@ -79,7 +80,7 @@ def _sweep(directory: RunDir) -> None:
 
 @dataclass
 class RunProcess:
-    """A started run: `has_ended` is asked until it says so, then `settle` is called."""
+    """A started run: call `has_ended` until it is true, then `settle`."""
 
     claim: Claim
     config: RunConfig
@@ -112,21 +113,19 @@ class RunProcess:
         """Tell the child, and leave a failure.json for the case that neither of us gets to write another one."""
         with contextlib.suppress(BrokenPipeError):  # it is ending already
             os.write(self.lifeline, f"{reason}\n".encode())
-        said = read_failure(self.directory)
-        if said and said.attempt == self.attempt.number and not said.provisional:
+        known = read_failure(self.directory)
+        if known and known.attempt == self.attempt.number and not known.provisional:
             return  # it has just failed by itself
-        kind = STOP_REASONS[reason]
         message = f"asked to stop ({reason}); it had not left yet when this was written"
-        self._failure(kind, message, "asked", provisional=True).write(self.directory)
+        self._failure(STOP_REASONS[reason], message, "asked", provisional=True).write(self.directory)
 
     def look_for_own_end(self, grace: float) -> None:
         """Ask the run to stop when a person has cancelled it alone, or its time is over and others wait for their turn.
 
         Kill it when it has not within `grace` s.
         """
-        now, time_is_over = time.time(), False
-        if self.allocation.in_turn and self.config.time:
-            time_is_over = now > self.attempt.started + self.config.time
+        now, limit = time.time(), self.config.time if self.allocation.in_turn else None
+        time_is_over = limit is not None and now > self.attempt.started + limit
         if self.own_reason is not None:
             if now > self._deadline:
                 self.kill("did not stop in time and was killed")
@@ -186,9 +185,11 @@ class RunProcess:
             self.claim.release()
 
     def _write_end(self, reason: str | None, evidence: str | None) -> None:
-        status = self.status
-        facts: dict[str, Any] = {"exit_status": status if status >= 0 else None}
-        facts |= {"signal": signal.Signals(-status).name if status < 0 else None, "peak_memory_bytes": self._peak}
+        facts: dict[str, Any] = {
+            "exit_status": self.status if self.status >= 0 else None,
+            "signal": signal.Signals(-self.status).name if self.status < 0 else None,
+            "peak_memory_bytes": self._peak,
+        }
         if self.directory.result.exists():
             self.ending = "completed"
             self.directory.failure.unlink(missing_ok=True)
@@ -204,20 +205,19 @@ class RunProcess:
     def _judge(self, reason: str | None, evidence: str | None) -> Failure:
         """Why the run did not complete: the parent's reason, else the child's own word, else the way it died."""
         status = self.status
-        said = read_failure(self.directory)
-        if said and (said.attempt != self.attempt.number or said.provisional):
-            said = None
+        reported = read_failure(self.directory)
+        if reported and (reported.attempt != self.attempt.number or reported.provisional):
+            reported = None
         # Slurm's signals reach the child too; one may end it after its last word, while the interpreter shuts down
-        self._stopped = status == EXIT_STOPPED or (said is not None and said.kind in STOP_REASONS.values())
-        if said and not (reason and self._stopped):
-            return said
+        self._stopped = status == EXIT_STOPPED or (reported is not None and reported.kind in STOP_REASONS.values())
+        if reported and not (reason and self._stopped):
+            return reported
         if reason is None or (status > 0 and status != EXIT_STOPPED):
             return failure_of_death(status, evidence, self.attempt.number, self.allocation.job_id)
-        kind = STOP_REASONS[reason]
-        without = said.message.endswith(LEFT_WITHOUT) if said else not self.directory.last_checkpoint.exists()
+        without = reported.message.endswith(LEFT_WITHOUT) if reported else not self.directory.last_checkpoint.exists()
         left = LEFT_WITHOUT if without else LEFT_WITH_CHECKPOINT
         ending = left if self._stopped else self._killed_for or "was ended before it had written a checkpoint"
-        return self._failure(kind, f"asked to stop ({reason}): {ending}", "stopped")
+        return self._failure(STOP_REASONS[reason], f"asked to stop ({reason}): {ending}", "stopped")
 
     def _failure(self, kind: Kind, message: str, what: str, *, provisional: bool = False) -> Failure:
         number, now = self.attempt.number, time.time()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any
 
 # What Slurm, a terminal or a person may send; SIGCHLD wakes the loop when a child ends.
@@ -19,10 +19,12 @@ class Signals:
     """
 
     def __enter__(self) -> Signals:
-        self._read, self._write = _pipe()
+        self._read, self._write = os.pipe()
+        for descriptor in (self._read, self._write):
+            os.set_blocking(descriptor, False)
         self._wakeup = signal.set_wakeup_fd(self._write)
-        self._before: dict[int, Any] = {
-            number: signal.signal(number, _collected) for number in (*STOP_SIGNALS, signal.SIGCHLD)
+        self._before: dict[int, Any] = {  # Python writes the number to the wakeup descriptor itself
+            number: signal.signal(number, lambda number, frame: None) for number in (*STOP_SIGNALS, signal.SIGCHLD)
         }
         return self
 
@@ -40,14 +42,3 @@ class Signals:
         ready, _, _ = select.select([self._read], [], [], max(0.0, seconds))
         numbers = os.read(self._read, 4096) if ready else b""
         return [signal.Signals(number) for number in numbers if number in STOP_SIGNALS]
-
-
-def _collected(number: int, frame: FrameType | None) -> None:
-    """Python writes the number to the wakeup descriptor itself."""
-
-
-def _pipe() -> tuple[int, int]:
-    pair = os.pipe()
-    for descriptor in pair:
-        os.set_blocking(descriptor, False)
-    return pair

@@ -1,6 +1,6 @@
 """The parts of an allocation that runs side by side use: each has its own GPUs and cores.
 
-What the parent itself may use is divided, whether it has that from Slurm, from the pool or from nobody.
+What the parent itself may use is divided, whether Slurm, the pool or nothing limits it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def visible_gpus(environ: Mapping[str, str]) -> list[str]:
 
 
 def own_cores(environ: Mapping[str, str]) -> list[int]:
-    """The cores that are this process's alone, the threads of one core together; none where nobody can tell.
+    """The cores that are this process's alone, the threads of one core together; none where that is not known.
 
     A site that does not bind jobs to cores lets each of them see all cores of the node, those of other jobs too.
     """

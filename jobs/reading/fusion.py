@@ -35,8 +35,7 @@ def brought_to_ours(
     notes = []
     for layer in dict.fromkeys(name for layers in epochs.values() for name in layers):
         rows = [row for layers in epochs.values() if (row := layers.get(layer, {})).keys() >= _PAIR]
-        sums = [row["w_graph"] + row["w_text"] for row in rows]
-        if not sums:
+        if not (sums := [row["w_graph"] + row["w_text"] for row in rows]):
             continue
         ends = f"layer {layer}: w_graph + w_text is {sums[0]:.3g} in the first logged epoch, {sums[-1]:.3g} in the last"
         undecided = normalise == "auto" and len(sums) < _FEWEST and sums[0] < _WHOLE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,10 +57,10 @@ class Reading:
         for source in self.sources:
             source.look(final)
 
-    def hear(self, line: str) -> None:
-        """One line of the program's output."""
-        for source in self.sources:
-            source.hear(line)
+    def add_output(self, lines: Sequence[str]) -> None:
+        """Lines of the program's output."""
+        for line, source in product(lines, self.sources):
+            source.add_output(line)
 
     def epochs(self) -> list[Epoch]:
         """One record per epoch, by epoch."""
@@ -67,8 +68,7 @@ class Reading:
         layers: dict[int, Layers] = {}
         self.notes = []
         if self.params.fusion is not None:
-            normalise = self.params.fusion.normalise
-            layers, self.notes = brought_to_ours(self.fusion[0].records, normalise, self._final)
+            layers, self.notes = brought_to_ours(self.fusion[0].records, self.params.fusion.normalise, self._final)
         return [
             Epoch(number, {str(name): value for name, value in records.get(number, {}).items()}, layers.get(number, {}))
             for number in sorted(records.keys() | layers.keys())
@@ -77,10 +77,7 @@ class Reading:
     @property
     def warnings(self) -> list[str]:
         """What was done to the numbers, and what does not fit the mapping: with what was found instead."""
-        lines = list(self.notes)
-        for source in self.sources:
-            lines += source.problems + _misfits(source, self.params)
-        return lines
+        return self.notes + [line for one in self.sources for line in one.problems + _misfits(one, self.params)]
 
 
 def read_history(
@@ -160,5 +157,5 @@ def no_followed(params: MetricsParams, epochs: Sequence[Epoch], warnings: Sequen
     """Why a run has no best epoch: where the followed metric was looked for, and what was found there."""
     places = " and ".join(dict.fromkeys(source.place for source in params.places))
     known = sorted({name for epoch in epochs for name in epoch.metrics})
-    told = "".join(f"; {line}" for line in warnings[:3])
-    return f"reported no {params.follow}; looked in {places}, found {', '.join(known[:_SHOWN]) or 'no record'}{told}"
+    details = "".join(f"; {line}" for line in warnings[:3])
+    return f"reported no {params.follow}; looked in {places}, found {', '.join(known[:_SHOWN]) or 'no record'}{details}"

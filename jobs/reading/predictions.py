@@ -78,7 +78,6 @@ def _read_split(result: Predictions, folder: Path, split: str, name: str, params
 
 def _why(rows: Rows, places: Mapping[str, str | int]) -> str:
     columns: Sequence[str] = list(flat(rows[0])) if isinstance(rows[0], dict) else []
-    missing = [str(place) for place in places.values() if all(value_at(row, place) is None for row in rows)]
-    if missing:
+    if missing := [str(place) for place in places.values() if all(value_at(row, place) is None for row in rows)]:
         return f"are left out: no column {', '.join(missing)}; found {', '.join(columns[:12]) or 'no header'}"
     return "are left out: no id, an id that stands twice, or no number"

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from jobs.context import FUSION_COLUMNS, RunContext
+from jobs.context import RunContext
 from jobs.reading.fusion import at_epoch
 from jobs.reading.history import Epoch
 from jobs.reading.predictions import Predictions
 from jobs.reading.schema import MetricsParams
 from jobs.task import Outcome
-from jobs.training.predictions import write_predictions
-from runner.health.findings import Finding
 
 NO_METRICS = frozenset(("epoch", "attempt", "time", "step", "seconds", "learning_rate"))
 _APART = 0.05  # relative difference between a metric and the same of the predictions
@@ -24,27 +23,14 @@ _ERRORS: dict[str, Callable[[Sequence[float]], float]] = {
 }
 
 
-def log_epoch(context: RunContext, epoch: Epoch, findings: Sequence[Finding] = ()) -> None:
-    """Append an epoch to the logs of a run, as our own tasks do."""
-    context.record({"epoch": epoch.number, **epoch.metrics})
-    columns = {
-        layer: {name: value for name, value in values.items() if name in FUSION_COLUMNS}
-        for layer, values in epoch.layers.items()
-    }
-    if epoch.layers:
-        context.record_fusion(epoch.number, columns)
-    told = {"layers": epoch.layers, "findings": [finding.as_dict() for finding in findings]}
-    if any(told.values()):
-        context.record_diagnostics({"epoch": epoch.number, **{name: value for name, value in told.items() if value}})
-
-
 def log_all(context: RunContext, epochs: Iterable[Epoch], predictions: Predictions) -> None:
     """Replace the logs and the predictions of a run."""
     context.rewind(0)
     for epoch in epochs:
-        log_epoch(context, epoch)
+        context.record({"epoch": epoch.number, **epoch.metrics})
+        context.record_layers(epoch.number, epoch.layers, ())
     if predictions.rows:
-        write_predictions(context.directory, predictions.rows)
+        context.write_predictions(predictions.rows)
     else:
         context.directory.predictions.unlink(missing_ok=True)
 
@@ -76,12 +62,14 @@ def outcome_of(
 
 def _reported_once(epochs: Sequence[Epoch], known: Mapping[str, float]) -> dict[str, tuple[int, float]]:
     """Test metrics of a single epoch, as a program reports them that tests once, at its end: name → epoch, value."""
-    once: dict[str, list[tuple[int, float]]] = {}
-    for epoch in epochs:
-        for name, value in epoch.metrics.items():
-            if name.startswith("test_") and name not in known and math.isfinite(value):
-                once.setdefault(name, []).append((epoch.number, value))
-    return {name: reported[0] for name, reported in once.items() if len(reported) == 1}
+    reported = [
+        (name, epoch.number, value)
+        for epoch in epochs
+        for name, value in epoch.metrics.items()
+        if name.startswith("test_") and name not in known and math.isfinite(value)
+    ]
+    times = Counter(name for name, _, _ in reported)
+    return {name: (epoch, value) for name, epoch, value in reported if times[name] == 1}
 
 
 def _of_predictions(metrics: dict[str, float], predictions: Predictions, follow: str) -> list[str]:

@@ -6,26 +6,16 @@ import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic.config import JsonDict
-from pydantic_core import PydanticCustomError
 
 from jobs.reading.presets import PRESETS
+from jobs.section import Section, misfit
+from runner.config.experiment import validation_metric
 from runner.config.metric_names import named_mode
 
 FORMATS = ("jsonl", "csv", "json")
 NO_RESULT: JsonDict = {"identity": False}  # marks a field that cannot change a run's result
-
-
-class Section(BaseModel):
-    """One part of the parameters: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def misfit(key: str, what: str, allowed: str) -> PydanticCustomError:
-    """A mistake at `key` of a section."""
-    return PydanticCustomError("misfit", "{what}", {"key": (key,), "what": what, "allowed": allowed})
 
 
 def inside(path: str) -> str:
@@ -58,12 +48,6 @@ def _columns(text: str) -> str:
     return text
 
 
-def _followed(name: str) -> str:
-    if not name.startswith("val_"):
-        raise ValueError(f"found {name!r}; the best epoch is chosen by a metric of the validation split (val_…)")
-    return name
-
-
 Inside = Annotated[str, AfterValidator(inside)]
 
 
@@ -84,7 +68,7 @@ class SourceParams(Section):
             return self
         if self.from_ is not None and self.file is not None:
             raise misfit("from", "found a file too; metrics come from a file or from what is printed", "one of the two")
-        if self.file is not None and self.pattern is None and self.format is None and self.ending not in FORMATS:
+        if self.file is not None and self.pattern is None and self.format is None and self.file_format not in FORMATS:
             raise misfit("format", f"the ending of {self.file!r} does not say it", ", ".join((*FORMATS, "tensorboard")))
         return self
 
@@ -94,7 +78,7 @@ class SourceParams(Section):
         return not self.file is self.from_ is self.pattern is None
 
     @property
-    def ending(self) -> str:
+    def file_format(self) -> str:
         """The format of the file."""
         return self.format or (self.file or "").rpartition(".")[2]
 
@@ -133,7 +117,7 @@ class MetricsParams(SourceParams):
 
     preset: Literal["crysmmnet", "alignn", "lightning", "huggingface"] | None = None  # fills in what is not given
     sources: list[SourceParams] = []  # instead of one `file`, `pattern` or `from`; of a value in two the later counts
-    follow: Annotated[str, AfterValidator(_followed)] = "val_mae"  # says which epoch is the best
+    follow: Annotated[str, AfterValidator(validation_metric)] = "val_mae"  # says which epoch is the best
     mode: Literal["min", "max"] = "min"  # whether less of it is better, or more
     restarts: Literal["continue", "again"] = "continue"  # a history without epochs that begins anew after a resume
     epochs: str | int | None = None  # how many are planned; shown by `status`
@@ -182,8 +166,7 @@ class MetricsParams(SourceParams):
 
     def first_epoch_of(self, source: SourceParams) -> int:
         """The number that the program gives its first epoch in `source`."""
-        chosen = (number for number in (source.first_epoch, self.first_epoch) if number is not None)
-        return next(chosen, 1)
+        return next((number for number in (source.first_epoch, self.first_epoch) if number is not None), 1)
 
 
 class PredictionsParams(Section):

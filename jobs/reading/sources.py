@@ -48,7 +48,7 @@ class Source:
         """Let the first row be the epoch after `offset`; earlier: histories before this one."""
         self.offset, self.earlier, self._records = offset, earlier, None
 
-    def hear(self, line: str) -> None:
+    def add_output(self, line: str) -> None:
         """One line of the program's output."""
 
     def look(self, final: bool) -> None:
@@ -105,16 +105,14 @@ class Output(Source):
         super().__init__(params, first_epoch)
         self._rest = ""  # of the output, behind the last match
 
-    def hear(self, line: str) -> None:
+    def add_output(self, line: str) -> None:
         if self.params.pattern is None:
             rows = json_rows([line])
         else:
             self._rest = (self._rest + bare(line))[-_KEPT:]
-            end, rows = 0, []
-            for match in re.finditer(self.params.pattern, self._rest, re.MULTILINE):
-                rows.append(match.groupdict())
-                end = match.end()
-            self._rest = self._rest[end:]
+            hits = list(re.finditer(self.params.pattern, self._rest, re.MULTILINE))
+            rows = [match.groupdict() for match in hits]
+            self._rest = self._rest[hits[-1].end() if hits else 0 :]
         if rows:
             self._set(self.rows + rows)
 

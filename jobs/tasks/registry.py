@@ -38,8 +38,7 @@ def load_task(name: str, code_path: str | Path | None = None) -> Task:
         raise _mistake(f"found {name!r}, which is no task", allowed=allowed, nearest=nearest(name, TASKS))
     if code_path is not None and str(code_path) not in sys.path:
         sys.path.append(str(code_path))
-    task_class = getattr(_import_users(module, name, code_path), cls, None)
-    if task_class is None:
+    if (task_class := getattr(_import_users(module, name, code_path), cls, None)) is None:
         raise _mistake(f"module {module!r} has no class {cls!r}")
     _check(task_class, name)
     return cast(Task, task_class())
@@ -69,8 +68,7 @@ def _check(task_class: Any, name: str) -> None:
         "prepare": "a method",
         "run": "a method",
     }
-    missing = [f"{member} ({what})" for member, what in wanted.items() if not hasattr(task_class, member)]
-    if missing:
+    if missing := [f"{member} ({what})" for member, what in wanted.items() if not hasattr(task_class, member)]:
         raise _mistake(f"class {name!r} is no task: it lacks {', '.join(missing)}")
     if not (isinstance(task_class.Params, type) and issubclass(task_class.Params, BaseModel)):
         raise _mistake(f"class {name!r} is no task: Params is {task_class.Params!r}, not a pydantic model")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jobs.context import RunContext
 from runner.files import read_json_lines
 from runner.health.findings import Finding, health_word
 from runner.health.judgement import Logs, by_layer, live_findings
@@ -14,7 +15,7 @@ from runner.rundir.layout import RunDir
 Layers = Mapping[str, Mapping[str, Any]]  # layer → quantities
 
 
-class Watch:
+class HealthMonitor:
     """Sees a run epoch by epoch. `level` is the worst finding of the last one: ok, warning or blocking."""
 
     def __init__(self, thresholds: Thresholds, params: Mapping[str, Any]) -> None:
@@ -37,6 +38,16 @@ class Watch:
         """Forget the epochs after `epoch`, which are reported again."""
         self._history = [record for record in self._history if record.get("epoch", 0) <= epoch]
         self._rows = [row for row in self._rows if (row["epoch"] or 0) <= epoch]
+
+    def log(self, context: RunContext, record: Mapping[str, Any], layers: Layers) -> list[Finding]:
+        """Write an epoch to the logs of its run with its health, and say what is new; `record` names the epoch."""
+        findings = self.see(record, layers)
+        context.health = self.level
+        context.record(record)
+        context.record_layers(record["epoch"], layers, findings)
+        for finding in findings:
+            context.report(finding)
+        return findings
 
     def see(self, record: Mapping[str, Any], layers: Layers) -> list[Finding]:
         """What is new in an epoch; `record`: its line of metrics.jsonl."""

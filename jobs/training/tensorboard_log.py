@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 
-class Board:
-    """Writes an epoch at a time. The writer is made at the first, so that a run starts without waiting for it.
+class TensorBoardLog:
+    """Writes one epoch at a time. The writer is made at the first one, so that a run starts without waiting for it.
 
-    The curves can be had from metrics.jsonl too: when a file cannot be written that is told to `warn` once, and the run
+    The curves can be had from metrics.jsonl too: a file that cannot be written is named to `warn` once, and the run
     goes on without TensorBoard.
     """
 
@@ -21,38 +21,36 @@ class Board:
         self._given_up = False
 
     def epoch(
-        self, epoch: int, metrics: Mapping[str, float], layers: Mapping[str, Mapping[str, float]], said: Sequence[str]
+        self,
+        epoch: int,
+        metrics: Mapping[str, float],
+        layers: Mapping[str, Mapping[str, float]],
+        findings: Sequence[str],
     ) -> None:
         """Scalars of the epoch, and what was found in it; they are on disk when this returns."""
         if self._given_up:
             return
         try:
-            self._write(epoch, metrics, layers, said)
+            if self._writer is None:
+                from torch.utils.tensorboard import SummaryWriter  # 0.2 s
+
+                # purge_step: what an earlier attempt wrote of this epoch and later ones is not shown
+                self._writer = SummaryWriter(str(self.directory), purge_step=epoch)
+            for name, value in metrics.items():
+                self._writer.add_scalar(f"{name.partition('_')[0]}/{name}" if "_" in name else name, value, epoch)
+            for layer, values in layers.items():
+                for name, value in values.items():
+                    self._writer.add_scalar(f"fusion {layer}/{name}", value, epoch)
+            if findings:
+                self._writer.add_text("findings", "\n\n".join(findings), epoch)
+            self._writer.flush()
         except OSError as error:
             self._warn(f"TensorBoard's file was not written: {error}")
             self._given_up = True
             self.close()
 
-    def _write(
-        self, epoch: int, metrics: Mapping[str, float], layers: Mapping[str, Mapping[str, float]], said: Sequence[str]
-    ) -> None:
-        if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter  # 0.2 s
-
-            # purge_step: what an earlier attempt wrote of this epoch and later ones is not shown
-            self._writer = SummaryWriter(str(self.directory), purge_step=epoch)
-        for name, value in metrics.items():
-            self._writer.add_scalar(f"{name.partition('_')[0]}/{name}" if "_" in name else name, value, epoch)
-        for layer, values in layers.items():
-            for name, value in values.items():
-                self._writer.add_scalar(f"fusion {layer}/{name}", value, epoch)
-        if said:
-            self._writer.add_text("findings", "\n\n".join(said), epoch)
-        self._writer.flush()
-
     def close(self) -> None:
         """End the writer."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            with contextlib.suppress(OSError):  # it was told when it was written
-                writer.close()
+        with contextlib.suppress(OSError):  # it was named when it was written
+            if self._writer is not None:
+                self._writer.close()

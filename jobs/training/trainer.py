@@ -3,47 +3,29 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from jobs.context import FUSION_COLUMNS, RunContext
+from jobs.context import RunContext, not_finite
 from jobs.failure import Kind, RunFailure, Stopped
+from jobs.task import Outcome
 from jobs.training import checkpoint
-from jobs.training.health_monitor import Watch
+from jobs.training.health_monitor import HealthMonitor
 from jobs.training.optimisation import Plateau, decay_steps, optimiser_for, schedule_for
-from jobs.training.tensorboard_log import Board
+from jobs.training.options import TrainingParams
+from jobs.training.tensorboard_log import TensorBoardLog
 from jobs.training.warm_start import begin_from_below
-from runner.health.findings import Finding, sentence
-
-
-class TrainOptions(Protocol):
-    """What the loop needs to know; the `train` section of a task's parameters."""
-
-    @property
-    def epochs(self) -> int: ...
-    @property
-    def learning_rate(self) -> float: ...
-    @property
-    def weight_decay(self) -> float: ...
-    @property
-    def schedule(self) -> Any: ...
-    @property
-    def pct_start(self) -> float: ...
-    @property
-    def warmup_steps(self) -> int | None: ...
-    @property
-    def decay(self) -> float: ...
-    @property
-    def gradient_clip(self) -> float | None: ...
-    @property
-    def patience(self) -> int | None: ...
+from runner.errors import UserError
+from runner.health.findings import sentence
 
 
 @dataclass(frozen=True)
@@ -58,33 +40,36 @@ class Validation:
 class Learner(Protocol):
     """What is trained. Losses are means over the items of a batch."""
 
-    @property
-    def model(self) -> nn.Module: ...
-    @property
-    def metric(self) -> str:
-        """Of `validate`: says which epoch is the best."""
-        ...
+    metric: str  # of `validate`: says which epoch is the best
+    mode: str  # whether the best metric is the `min` or the `max`
 
     @property
-    def mode(self) -> str:
-        """Whether the best metric is the `min` or the `max`."""
-        ...
+    def model(self) -> nn.Module: ...
 
     def batches(self, epoch: int) -> Sequence[Any]:
         """The batches of an epoch (counted from 1), each a sequence of items; the same at every call."""
-        ...
 
     def backward(self, batch: Any) -> dict[str, Tensor]:
         """Add the gradient of the batch's loss; the sums over its items of `loss` and of further train metrics."""
-        ...
-
-    def size(self, batch: Any) -> int:
-        """How many items a batch has."""
-        ...
 
     def validate(self) -> Validation:
         """Metrics and fusion quantities on the validation split."""
-        ...
+
+
+class Evaluated(Learner, Protocol):
+    """A learner whose best epoch can be evaluated."""
+
+    def ids(self, split: str) -> Sequence[str]:
+        """The items of a split, in the order of `predict`."""
+
+    def predict(self, split: str) -> Sequence[Any]:
+        """(n,) predictions and (n,) targets of a split in the target's unit; what follows them is not read here."""
+
+    def metrics(self, split: str, predictions: Any, targets: Any) -> dict[str, float]:
+        """How good predictions are, by names that begin with the split."""
+
+    def baselines(self, split: str, targets: Any) -> dict[str, float]:
+        """How good it would be to predict the same of every item."""
 
 
 @dataclass
@@ -102,7 +87,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class TrainResult:
     """The end of a training."""
 
     best_epoch: int
@@ -112,10 +97,68 @@ class Fitted:
     stopped_early: bool
 
 
-class Fit:
+def cut(order: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    """`order` in batches of `size`; the last may be smaller."""
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+@contextmanager
+def one_thread(wanted: bool = True) -> Iterator[None]:
+    """What is computed inside does not depend on how many threads there are."""
+    threads = torch.get_num_threads()
+    if wanted:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def choose_device(gpus: int) -> torch.device:
+    """The GPU of this task, or the CPU; UserError when a GPU was asked for and none is visible."""
+    if gpus and not torch.cuda.is_available():
+        raise UserError(
+            "resources.gpus asks for a GPU, but torch sees none here",
+            next_command="runner submit CONFIG --set resources.gpus=0, or a cluster with GPUs",
+        )
+    return torch.device("cuda" if gpus else "cpu")
+
+
+def train(learner: Evaluated, options: TrainingParams, context: RunContext, extra: dict[str, Any]) -> Outcome:
+    """Train, keep the best epoch, evaluate it and write predictions.csv: the only use of the test split.
+
+    extra: of the outcome, with `notes` to be warned of.
+    """
+    for note in extra["notes"]:
+        context.warn(note)
+    context.plan(options.epochs, learner.metric)
+    result = Trainer(learner, options, context).run()
+    device = next(learner.model.parameters()).device
+    learner.model.load_state_dict(checkpoint.load(context.directory.best_checkpoint, device)["model"])
+    rows: list[tuple[str, str, float, float]] = []
+    metrics = dict(result.best_metrics)
+    for split in ("val", "test"):
+        predictions, targets, *_ = learner.predict(split)
+        items = zip(learner.ids(split), targets, predictions, strict=True)
+        rows += [(item, split, float(target), float(prediction)) for item, target, prediction in items]
+        metrics |= learner.metrics("test", predictions, targets) if split == "test" else {}
+        metrics |= learner.baselines(split, targets)
+    context.write_predictions(rows)
+    return Outcome(
+        metrics=metrics,
+        best_epoch=result.best_epoch,
+        epochs=result.epochs,
+        stopped_early=result.stopped_early,
+        parameters=sum(p.numel() for p in learner.model.parameters() if p.requires_grad),
+        fusion=result.best_fusion,
+        extra={"device": str(device), **extra},
+    )
+
+
+class Trainer:
     """One training of a learner. The state is in `progress`, the optimiser, the schedule and the sums of the epoch."""
 
-    def __init__(self, learner: Learner, options: TrainOptions, context: RunContext) -> None:
+    def __init__(self, learner: Learner, options: TrainingParams, context: RunContext) -> None:
         self.learner, self.options, self.context = learner, options, context
         self.optimiser = optimiser_for(learner.model, options.learning_rate, options.weight_decay)
         self.total_steps = options.epochs * len(learner.batches(1))
@@ -125,23 +168,21 @@ class Fit:
         )  # fmt: skip
         self.stable_step = self.total_steps - decay_steps(self.total_steps, options.decay)
         self.progress = Progress()
-        self.watch = Watch(context.thresholds, context.params)
-        self.board = Board(context.directory.tensorboard, context.warn)
+        self.monitor = HealthMonitor(context.thresholds, context.params)
+        self.tensorboard = TensorBoardLog(context.directory.tensorboard, context.warn)
         self.sums: dict[str, Tensor] = {}  # of the epoch so far, on the device: reading them would make it wait
         self.items = 0
         self.saved = -1  # step of the last checkpoint
 
-    def run(self) -> Fitted:
+    def run(self) -> TrainResult:
         """Train to the last epoch, or until `patience` epochs brought nothing better."""
         self._resume()
-        stopped_early = self._out_of_patience()
-        with closing(self.board):
-            while self.progress.epoch <= self.options.epochs and not stopped_early:
+        with closing(self.tensorboard):
+            while not (stopped_early := self._out_of_patience()) and self.progress.epoch <= self.options.epochs:
                 self._train_epoch()
                 self._end_epoch()
-                stopped_early = self._out_of_patience()
         p = self.progress
-        return Fitted(p.best_epoch, p.best_metrics, p.best_fusion, p.epoch - 1, stopped_early)
+        return TrainResult(p.best_epoch, p.best_metrics, p.best_fusion, p.epoch - 1, stopped_early)
 
     def _train_epoch(self) -> None:
         p, learner = self.progress, self.learner
@@ -157,7 +198,7 @@ class Fit:
             self.optimiser.zero_grad(set_to_none=True)
             for name, value in learner.backward(batch).items():
                 self.sums[name] = self.sums[name] + value if name in self.sums else value
-            self.items += learner.size(batch)
+            self.items += len(batch)
             if self.options.gradient_clip is not None:
                 nn.utils.clip_grad_norm_(learner.model.parameters(), self.options.gradient_clip)
             self.optimiser.step()
@@ -173,70 +214,43 @@ class Fit:
         began = time.perf_counter()
         self.learner.model.eval()
         with torch.no_grad():
-            found = self.learner.validate()
+            validation = self.learner.validate()
         p.seconds += time.perf_counter() - began
-        metrics = {**train, **found.metrics}
-        self._check_finite(metrics)
+        metrics = {**train, **validation.metrics}
+        if wrong := not_finite(metrics):
+            place = f"epoch {p.epoch}, step {p.step}"
+            raise RunFailure(Kind.DIVERGED, f"{place}: {wrong}; try a smaller learning rate or gradient_clip")
         value = metrics[self.learner.metric]
         better = p.best_value is None or (value < p.best_value if self.learner.mode == "min" else value > p.best_value)
         if better:
             p.best_value, p.best_epoch = value, p.epoch
-            p.best_metrics, p.best_fusion = metrics, found.fusion
-        self._log(metrics, found, better)
+            p.best_metrics, p.best_fusion = metrics, validation.fusion
+        self._log(metrics, validation, better)
         if isinstance(self.schedule, Plateau):
             self.schedule.end_epoch(value)
         p.epoch, p.batch, p.seconds = p.epoch + 1, 0, 0.0
         self.sums, self.items = {}, 0
         if better:
-            self._save(best=True)
-        self._save()
+            self._save(self.context.directory.best_checkpoint)
+        self._save(self.context.directory.last_checkpoint)
 
-    def _check_finite(self, metrics: dict[str, float]) -> None:
-        wrong = [f"{name} = {value}" for name, value in metrics.items() if not math.isfinite(value)]
-        if wrong:
-            p = self.progress
-            raise RunFailure(
-                Kind.DIVERGED,
-                f"epoch {p.epoch}, step {p.step}: {', '.join(wrong)}; try a smaller learning rate or gradient_clip",
-            )
-
-    def _log(self, metrics: dict[str, float], found: Validation, better: bool) -> None:
+    def _log(self, metrics: dict[str, float], validation: Validation, better: bool) -> None:
         p = self.progress
         rate = self.optimiser.param_groups[0]["lr"]
         record = {"epoch": p.epoch, "step": p.step, "seconds": p.seconds, "learning_rate": rate, **metrics}
-        reported = {layer: values for layer, values in found.fusion.items() if values}
-        new = self.watch.see(record, reported)
-        self.context.health = self.watch.level
-        self.context.record(record)
-        self._log_fusion(reported, found.histograms, new)
-        self.board.epoch(p.epoch, {**metrics, "learning_rate": rate}, reported, [sentence(its) for its in new])
         name = self.learner.metric
         mark = "  best" if better else f"  (best {p.best_value:.4f} in epoch {p.best_epoch})"
         self.context.say(
             f"epoch {p.epoch}/{self.options.epochs}  train_loss {metrics['train_loss']:.4f}  "
             f"{name} {metrics[name]:.4f}{mark}  {p.seconds:.1f} s"
         )
-        for finding in new:
-            self.context.report(finding)
-
-    def _log_fusion(
-        self, reported: dict[str, dict[str, float]], histograms: dict[str, list[float]], new: list[Finding]
-    ) -> None:
-        """fusion_weights.csv, and diagnostics.jsonl with everything else that is known of the epoch."""
-        columns = {
-            layer: {name: value for name, value in values.items() if name in FUSION_COLUMNS}
-            for layer, values in reported.items()
-        }
-        columns = {layer: values for layer, values in columns.items() if values}
-        if columns:
-            self.context.record_fusion(self.progress.epoch, columns)
-        layers: dict[str, dict[str, Any]] = {layer: dict(values) for layer, values in reported.items()}
-        for layer, counts in histograms.items():
-            layers.setdefault(layer, {})["gate_histogram"] = counts
-        told = {"layers": layers, "findings": [finding.as_dict() for finding in new]}
-        told = {name: value for name, value in told.items() if value}
-        if told:
-            self.context.record_diagnostics({"epoch": self.progress.epoch, **told})
+        reported = {layer: values for layer, values in validation.fusion.items() if values}
+        gates = {layer: {"gate_histogram": counts} for layer, counts in validation.histograms.items()}
+        layers = {layer: {**reported.get(layer, {}), **gates.get(layer, {})} for layer in {**reported, **gates}}
+        findings = self.monitor.log(self.context, record, layers)
+        self.tensorboard.epoch(
+            p.epoch, {**metrics, "learning_rate": rate}, reported, [sentence(each) for each in findings]
+        )
 
     def _out_of_patience(self) -> bool:
         p, patience = self.progress, self.options.patience
@@ -246,15 +260,15 @@ class Fit:
         reason = self.context.stop_reason
         assert reason is not None
         if self.progress.step > self.saved:  # a checkpoint that says nothing new would look like progress
-            self._save()
+            self._save(self.context.directory.last_checkpoint)
         self.context.say(
             f"stopped ({reason}) in epoch {self.progress.epoch}, batch {self.progress.batch}; checkpoint written"
         )
         raise Stopped(reason)
 
-    def _save(self, best: bool = False) -> None:
-        run, self.saved = self.context.directory, self.progress.step
-        checkpoint.save(run.best_checkpoint if best else run.last_checkpoint, self._state())
+    def _save(self, path: Path) -> None:
+        self.saved = self.progress.step
+        checkpoint.save(path, self._state())
 
     def _state(self) -> dict[str, Any]:
         """All that the training needs to go on from here."""
@@ -290,13 +304,14 @@ class Fit:
                 raise
             except checkpoint.REFUSED as error:
                 self._take_over(start)
-                reason = " ".join(str(error).split())[:200]
-                self.context.warn(f"{path} is of another model ({reason}); trying an older one")
+                self.context.warn(
+                    f"{path} is of another model ({' '.join(str(error).split())[:200]}); trying an older one"
+                )
                 continue
             p = self.progress
             self.saved = p.step
             self.context.rewind(p.epoch - 1)
-            self.watch.go_on(run)
+            self.monitor.go_on(run)
             self.context.say(f"resuming in epoch {p.epoch}, batch {p.batch}")
             return
         self.context.rewind(0)

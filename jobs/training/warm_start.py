@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from torch import nn
 
@@ -22,27 +22,18 @@ from runner.rundir.run_config import read_run_config
 _FREE = ("epochs", "continue_finished")  # of `train`: what a longer run has different
 
 
-class Weights(Protocol):
-    """A checkpoint file and what was in it when the run was described."""
+def warm_start(model: nn.Module, path: Path, sha256: str | None, say: Callable[[str], None]) -> None:
+    """Load the weights in `path`; the optimiser, the schedule and the epochs begin anew.
 
-    @property
-    def checkpoint(self) -> str: ...
-    @property
-    def sha256(self) -> str | None: ...
-
-
-def warm_start(model: nn.Module, weights: Weights, say: Callable[[str], None]) -> None:
-    """Load the weights; the optimiser, the schedule and the epochs begin anew.
-
-    Raises RunFailure where the file is gone, has changed since, or holds another model.
+    sha256: digest of the file when the run was described. Raises RunFailure where the file is gone, has changed since,
+    or holds another model.
     """
-    path = Path(weights.checkpoint)
     try:
         with open_file(path, links=True) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise RunFailure(Kind.DATA_MISSING, f"train.warm_start: {path}: {error.strerror}") from None
-    if digest != weights.sha256:
+    if digest != sha256:
         raise RunFailure(Kind.DATA_MISSING, f"train.warm_start: {path} is not the file any more that this run names")
     try:
         checkpoint.load_weights(model, path)
@@ -59,18 +50,14 @@ def continue_finished(context: RunContext) -> None:
     ours = context.directory
     if ours.last_checkpoint.exists() or ours.best_checkpoint.exists():
         return
-    wanted = _described(ours)
-    shorter: list[tuple[int, RunDir]] = []
-    for path in sorted(ours.path.parent.iterdir()):
-        run = RunDir(path)
-        if path != ours.path and run.last_checkpoint.exists() and Result.read(run.result):
-            epochs, rest = _described(run)
-            if rest == wanted[1] and epochs < wanted[0]:
-                shorter.append((epochs, run))
+    longer, wanted = _described(ours)
+    runs = [RunDir(path) for path in sorted(ours.path.parent.iterdir()) if path != ours.path]
+    ended = [(*_described(run), run) for run in runs if run.last_checkpoint.exists() and Result.read(run.result)]
+    shorter = [(epochs, run) for epochs, rest, run in ended if rest == wanted and epochs < longer]
     if not shorter:
         what = "train.continue_finished: no finished run of this experiment differs in having fewer epochs alone"
         raise RunFailure(Kind.DATA_MISSING, f"{what} and has kept its last.pt (keep: {{checkpoints: all}})")
-    epochs, run = max(shorter, key=lambda found: found[0])
+    epochs, run = max(shorter, key=lambda entry: entry[0])
     _copy_logs(run, ours)
     for name in ("best_checkpoint", "last_checkpoint"):  # the last counts
         source = getattr(run, name)

@@ -38,8 +38,7 @@ class Counts:
 
     @classmethod
     def of(cls, graph: GraphBatch) -> Counts:
-        atoms = graph.atom_weight
-        if atoms is None:
+        if (atoms := graph.atom_weight) is None:
             atoms = torch.ones_like(graph.atomic_number, dtype=graph.length.value.dtype)
         bonds = _edge_count(graph.bonds, atoms)
         pairs = _edge_count(graph.pairs, bonds)
@@ -66,8 +65,7 @@ class ScalarEmbedding(nn.Module):
         self.second = NormedLayer(options.embedding, options.hidden, options.norm)
 
     def forward(self, value: Tensor, multiplicity: Tensor | None) -> Tensor:
-        embedded: Tensor = self.second(self.first(self.basis(value), multiplicity), multiplicity)
-        return embedded
+        return self.second(self.first(self.basis(value), multiplicity), multiplicity)  # type: ignore[no-any-return]
 
 
 class AlignnLayer(nn.Module):

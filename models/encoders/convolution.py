@@ -49,7 +49,7 @@ class EdgeGatedConvolution(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """`features` are those of the edges (M, d), or, with `distinct`, of the distinct values (K, d).
 
-        Without `update_edges` the second result is None: the last convolution's edges are read by nobody.
+        Without `update_edges` the second result is None: the last convolution's edges are not read.
         `node_count` (n,) and `edge_count` (M,): how many each stands for, read by BatchNorm alone.
         """
         if self.may_be_fused and cpp_convolution.applies(self, nodes, features):

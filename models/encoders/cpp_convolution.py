@@ -52,7 +52,7 @@ def applies(convolution: EdgeGatedConvolution, nodes: Tensor, features: Tensor) 
         _library is not None
         and isinstance(convolution.norm_nodes, LayerNorm)
         and isinstance(convolution.dropout, nn.Identity)
-        and all(its.device.type == "cpu" and its.dtype == torch.float32 for its in (nodes, features))
+        and all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in (nodes, features))
         and convolution.edge.weight.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
@@ -68,11 +68,12 @@ def convolve(
     update_edges: bool,
 ) -> tuple[Tensor, Tensor | None]:
     """New nodes (n, d), and new edges (M, d) or None, as `EdgeGatedConvolution.forward`."""
-    its = convolution
-    parameters = [part for layer in (its.start, its.end, its.edge) for part in (layer.weight, layer.bias)]
-    norms = [part for norm in (its.norm_edges, its.norm_nodes) for part in (norm.weight, norm.bias)]
+    parameters = [
+        part for layer in (convolution.start, convolution.end, convolution.edge) for part in (layer.weight, layer.bias)
+    ]
+    norms = [part for norm in (convolution.norm_edges, convolution.norm_nodes) for part in (norm.weight, norm.bias)]
     result: tuple[Tensor, Tensor | None] = _Convolution.apply(  # type: ignore[no-untyped-call]
-        edges, distinct, update_edges, its.norm_nodes.eps, nodes, features, *parameters, *norms
+        edges, distinct, update_edges, convolution.norm_nodes.eps, nodes, features, *parameters, *norms
     )
     return result
 

@@ -18,8 +18,7 @@ _BEYOND = ("Md", "No", "Lr", "Rf", "Db", "Sg", "Bh", "Hs", "Mt", "Ds", "Rg", "Cn
 
 def check_elements(atomic_numbers: Iterable[int]) -> None:
     """Raise ValueError naming the elements that have no features."""
-    missing = sorted({int(z) for z in atomic_numbers if not 1 <= z <= MAX_ATOMIC_NUMBER})
-    if missing:
+    if missing := sorted({int(z) for z in atomic_numbers if not 1 <= z <= MAX_ATOMIC_NUMBER}):
         names = ", ".join(f"{_symbol(z)} (Z = {z})" for z in missing)
         raise ValueError(
             f"no atom features for {names}: CGCNN's table covers H (Z = 1) to Fm (Z = {MAX_ATOMIC_NUMBER})"

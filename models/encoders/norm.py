@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class LayerNorm(nn.LayerNorm):
-    """LayerNorm that may be told how many equal rows each row stands for: they cannot change it."""
+    """LayerNorm that accepts how many equal rows each row stands for: they do not change it."""
 
     def forward(self, rows: Tensor, multiplicity: Tensor | None = None) -> Tensor:
         return super().forward(rows)

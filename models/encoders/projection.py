@@ -17,5 +17,4 @@ class ProjectionHead(nn.Module):
 
     def forward(self, vector: Tensor) -> Tensor:
         projected = self.first(vector)
-        result: Tensor = self.norm(projected + self.dropout(self.second(nn.functional.gelu(projected))))
-        return result
+        return self.norm(projected + self.dropout(self.second(nn.functional.gelu(projected))))  # type: ignore[no-any-return]

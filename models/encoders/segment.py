@@ -62,14 +62,12 @@ def segment_sum(rows: Tensor, index: Tensor, offsets: Tensor, order: Tensor | No
     rows (M, …); index (M,); offsets (n+1,) of the rows sorted by index; order (M,) the permutation that sorts them,
     None when they are sorted already. Returns (n, …), zeros where a segment is empty.
     """
-    result: Tensor = _SegmentSum.apply(rows, index, order, offsets)  # type: ignore[no-untyped-call]
-    return result
+    return _SegmentSum.apply(rows, index, order, offsets)  # type: ignore[no-untyped-call,no-any-return]
 
 
 def gather(rows: Tensor, index: Tensor, offsets: Tensor, order: Tensor | None = None) -> Tensor:
     """rows[index], with a gradient that adds in a fixed order; arguments as in `segment_sum`, rows (n, …)."""
-    result: Tensor = _Gather.apply(rows, index, order, offsets)  # type: ignore[no-untyped-call]
-    return result
+    return _Gather.apply(rows, index, order, offsets)  # type: ignore[no-untyped-call,no-any-return]
 
 
 def at_start(rows: Tensor, edges: Edges) -> Tensor:
@@ -95,7 +93,6 @@ def of_each(rows: Tensor, distinct: Distinct) -> Tensor:
 def weighted_mean(rows: Tensor, weight: Tensor | None, index: Tensor, offsets: Tensor) -> Tensor:
     """(N, d) rows sorted by `index` → (B, d) their mean in each segment, every row counted `weight` (N,) times."""
     if weight is None:
-        count = (offsets[1:] - offsets[:-1]).to(rows.dtype)
-        return segment_sum(rows, index, offsets) / count.unsqueeze(1)
+        return segment_sum(rows, index, offsets) / (offsets[1:] - offsets[:-1]).to(rows.dtype).unsqueeze(1)
     weight = weight.to(rows.dtype).unsqueeze(1)
     return segment_sum(rows * weight, index, offsets) / segment_sum(weight, index, offsets)

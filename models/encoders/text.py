@@ -55,8 +55,7 @@ class TextEncoder:
     @property
     def longest(self) -> int:
         """The most tokens of a text that it can read."""
-        positions = getattr(self._model.config, "max_position_embeddings", None)
-        limits = (self._tokenizer.model_max_length, positions)
+        limits = (self._tokenizer.model_max_length, getattr(self._model.config, "max_position_embeddings", None))
         return int(min(limit for limit in limits if limit is not None))
 
     def to(self, device: torch.device | str) -> TextEncoder:
@@ -99,8 +98,7 @@ class TextEncoder:
     def _states(self, ids: list[list[int]]) -> tuple[Tensor, Tensor]:
         """Last hidden states (b, L, d) in float32 and their mask (b, L)."""
         batch = self._tokenizer.pad({"input_ids": ids}, return_tensors="pt").to(self._model.device)
-        states = self._model(**batch).last_hidden_state.float()
-        return states, batch["attention_mask"].bool()
+        return self._model(**batch).last_hidden_state.float(), batch["attention_mask"].bool()
 
 
 def _pool(states: Tensor, mask: Tensor, pooling: str) -> Tensor:

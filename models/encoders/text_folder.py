@@ -35,8 +35,7 @@ def locate(name: str, revision: str | None = None) -> tuple[Path, str]:
 
     The identity of a hub id is its commit, of a folder a hash of its files. Raises EncoderMissing.
     """
-    folder = folder_of(name)
-    if folder is not None:
+    if (folder := folder_of(name)) is not None:
         return folder, f"{name if name == MINILM else folder.name}@{_hash(folder)}"
     snapshot = _snapshot(name, revision)  # …/snapshots/<commit>
     return snapshot, f"{name}@{snapshot.name}"

@@ -33,5 +33,4 @@ class AdaptiveFusion(nn.Module):
                 record.mean(name, share)
             record.gate(add + gated * (1 - gate))  # what multiplies the text, as in every other fusion
             record.terms(graph_term, text_term)
-        joint: Tensor = self.dropout(self.out(graph_term + text_term + multiply * g * t))
-        return joint
+        return self.dropout(self.out(graph_term + text_term + multiply * g * t))  # type: ignore[no-any-return]

@@ -23,5 +23,4 @@ class BilinearFusion(nn.Module):
         graph_factor, text_factor = self.graph(side.g), self.text(text.t)
         if record is not None:  # a product has no terms: its factors are compared
             record.terms(graph_factor, text_factor)
-        joint: Tensor = self.dropout((graph_factor * text_factor).unflatten(1, (-1, self.output_dim)).sum(1))
-        return joint
+        return self.dropout((graph_factor * text_factor).unflatten(1, (-1, self.output_dim)).sum(1))  # type: ignore[no-any-return]

@@ -24,5 +24,4 @@ class ConcatFusion(nn.Module):
         if record is not None:  # the two terms of the sum W·[g; t]
             width = text.t.shape[1]
             record.terms(side.g @ self.linear.weight[:, :width].T, text.t @ self.linear.weight[:, width:].T)
-        hidden: Tensor = self.dropout(nn.functional.silu(self.linear(joint)))
-        return hidden
+        return self.dropout(nn.functional.silu(self.linear(joint)))  # type: ignore[no-any-return]

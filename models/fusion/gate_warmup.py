@@ -11,8 +11,8 @@ from models.fusion.records import LayerRecord
 class GateWarmup(nn.Module):
     """`step` is part of the state dict, so that a resumed run goes on where it stopped.
 
-    `begin_step` is called once an optimiser step, whatever the number of forward passes in it; a training pass before
-    the first call raises RuntimeError, since its gate would stay shut for ever.
+    `begin_step` is called once per optimiser step, whatever the number of forward passes in it; a training pass before
+    the first call raises RuntimeError, since its gate would never open.
     """
 
     step: Tensor

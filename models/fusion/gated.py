@@ -11,7 +11,7 @@ from models.options import ProjectedLateOptions
 
 
 class GatedFusion(nn.Module):
-    """One weight a crystal and side."""
+    """One weight per crystal and side."""
 
     def __init__(self, options: ProjectedLateOptions, widths: Widths) -> None:
         super().__init__()
@@ -27,5 +27,4 @@ class GatedFusion(nn.Module):
             record.mean("w_graph", w_graph)
             record.mean("w_text", w_text)
             record.terms(w_graph * side.g, w_text * text.t)
-        joint: Tensor = self.dropout(self.out(w_graph * side.g + w_text * text.t))
-        return joint
+        return self.dropout(self.out(w_graph * side.g + w_text * text.t))  # type: ignore[no-any-return]

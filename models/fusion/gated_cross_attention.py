@@ -27,14 +27,13 @@ class DoubleGate(nn.Module):
         )
         self.warmup = GateWarmup(options.gate_warmup)
 
-    def forward(self, g: Tensor, t: Tensor, record: LayerRecord | None) -> Tensor:
-        quality = self.quality(t)
-        fusion = torch.sigmoid(self.fusion(torch.cat([g, t], dim=1)))
+    def forward(self, graph_vector: Tensor, text_vector: Tensor, record: LayerRecord | None) -> Tensor:
+        quality = self.quality(text_vector)
+        fusion = torch.sigmoid(self.fusion(torch.cat([graph_vector, text_vector], dim=1)))
         if record is not None:
             record.mean("quality", quality)
             record.mean("fusion_gate", fusion)
-        effective: Tensor = self.warmup(quality * fusion, record)
-        return effective
+        return self.warmup(quality * fusion, record)  # type: ignore[no-any-return]
 
 
 class GatedCrossAttentionFusion(nn.Module):
@@ -55,5 +54,4 @@ class GatedCrossAttentionFusion(nn.Module):
         if record is not None:
             record.gate(gate)
             record.terms(graph_term, text_term)
-        joint: Tensor = self.dropout(self.norm(graph_term + text_term))
-        return joint
+        return self.dropout(self.norm(graph_term + text_term))  # type: ignore[no-any-return]

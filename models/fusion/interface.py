@@ -35,7 +35,7 @@ class TextSide:
 
     t: Tensor  # (B, joint) projected text; empty where nobody asks for it
     tokens: Tensor  # (B, L, token) as the text encoder gave them; empty where nobody asks for them
-    token_mask: Tensor  # (B, L) bool; at least one token a crystal
+    token_mask: Tensor  # (B, L) bool; at least one token per crystal
 
 
 NO_TEXT = TextSide(torch.empty(0), torch.empty(0), torch.empty(0))
@@ -62,5 +62,5 @@ class LateFusion(Protocol):
 
 
 def to_atoms(of_crystals: Tensor, graph: GraphBatch) -> Tensor:
-    """(B, d) a row a crystal → (N, d) the row of each atom's crystal."""
+    """(B, d) one row per crystal → (N, d) the row of each atom's crystal."""
     return gather(of_crystals, graph.crystal, graph.crystal_offsets)

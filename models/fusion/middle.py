@@ -13,7 +13,7 @@ from models.options import ScaledMiddleOptions
 
 
 class MiddleFusion(nn.Module):
-    """The gate a is one number an atom and channel. With `gate_norm` each half of [h; ũ] passes a LayerNorm first:
+    """The gate a is one number per atom and channel. With `gate_norm` each half of [h; ũ] passes a LayerNorm first:
     one over the whole would keep their proportion, and the larger half would still rule the gate."""
 
     text_scale: Tensor
@@ -45,8 +45,7 @@ class MiddleFusion(nn.Module):
             record.mix(h, u, out, self.norm(graph_term), graph.atom_weight)
             record.text(text.t, of_crystals)
             record.value("text_scale", self.text_scale)
-        dropped: Tensor = self.dropout(out)
-        return dropped
+        return self.dropout(out)  # type: ignore[no-any-return]
 
     def _terms(
         self, h: Tensor, u: Tensor, gate: Tensor, graph: GraphBatch, record: LayerRecord | None

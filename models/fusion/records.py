@@ -85,10 +85,10 @@ class LayerRecord:
         self.norm("text_term_norm", text_term, weight)
 
     @torch.no_grad()
-    def text(self, t: Tensor, u: Tensor) -> None:
+    def text(self, text_vector: Tensor, projected: Tensor) -> None:
         """Collect the lengths of the text vectors (B, joint) that come in and of the projected ones (B, node)."""
-        self.norm("t_norm", t)
-        self.norm("u_norm", u)
+        self.norm("t_norm", text_vector)
+        self.norm("u_norm", projected)
 
     def _columns(self) -> dict[str, Tensor]:
         means = {name: total / self._counts[name] for name, total in self._totals.items()}
@@ -136,7 +136,9 @@ class Records:
 
     def histograms(self) -> dict[str, list[float]]:
         """Layer → how many values of its gate lie in each of BINS equal parts of 0 to 1; of gated layers alone."""
-        counts = {name: its._histogram for name, its in self._layers.items() if isinstance(its._histogram, Tensor)}
+        counts = {
+            name: record._histogram for name, record in self._layers.items() if isinstance(record._histogram, Tensor)
+        }
         if not counts:
             return {}
         return dict(zip(counts, torch.stack(list(counts.values())).tolist(), strict=True))  # waits once

@@ -30,8 +30,7 @@ class Entry:
 
     def load(self) -> type[nn.Module]:
         """Import the class that computes this fusion (imports torch)."""
-        loaded: type[nn.Module] = getattr(import_module(f"models.fusion.{self.name}"), f"{_title(self.name)}Fusion")
-        return loaded
+        return getattr(import_module(f"models.fusion.{self.name}"), f"{_title(self.name)}Fusion")  # type: ignore[no-any-return]
 
 
 def _title(name: str) -> str:

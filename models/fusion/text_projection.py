@@ -9,7 +9,7 @@ from models.options import MiddleOptions
 
 
 class TextProjection(nn.Module):
-    """(B, joint) → (B, node). Dropout is drawn once a crystal: its atoms read the same text."""
+    """(B, joint) → (B, node). Dropout is drawn once per crystal: its atoms read the same text."""
 
     def __init__(self, options: MiddleOptions, widths: Widths, activation: nn.Module) -> None:
         super().__init__()
@@ -18,6 +18,5 @@ class TextProjection(nn.Module):
         self.dropout = nn.Dropout(options.dropout)
         self.second = nn.Linear(options.hidden_dim, widths.node)
 
-    def forward(self, t: Tensor) -> Tensor:
-        u: Tensor = self.second(self.dropout(self.activation(self.first(t))))
-        return u
+    def forward(self, text_vector: Tensor) -> Tensor:
+        return self.second(self.dropout(self.activation(self.first(text_vector))))  # type: ignore[no-any-return]

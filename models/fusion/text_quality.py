@@ -22,9 +22,9 @@ class TextQuality(nn.Module):
         self.mixture = nn.Parameter(torch.tensor(0.3)) if learnable else None
         self.threshold = nn.Parameter(torch.tensor(LENGTH)) if learnable else LENGTH
 
-    def forward(self, t: Tensor) -> Tensor:
-        network = torch.sigmoid(self.network(t))
-        length = torch.sigmoid(torch.linalg.vector_norm(t, dim=1, keepdim=True) - self.threshold)
+    def forward(self, text_vector: Tensor) -> Tensor:
+        network = torch.sigmoid(self.network(text_vector))
+        length = torch.sigmoid(torch.linalg.vector_norm(text_vector, dim=1, keepdim=True) - self.threshold)
         if self.mixture is None:
             return network * length
         share = torch.sigmoid(self.mixture)

@@ -26,5 +26,4 @@ class TuckerFusion(nn.Module):
         if record is not None:  # a product has no terms: its factors are compared
             record.terms(graph_factor, text_factor)
         outer = graph_factor.unsqueeze(2) * text_factor.unsqueeze(1)
-        joint: Tensor = self.dropout(self.norm(self.core(outer.flatten(1))))
-        return joint
+        return self.dropout(self.norm(self.core(outer.flatten(1))))  # type: ignore[no-any-return]

@@ -24,10 +24,10 @@ class Attention(nn.Module):
         q, (k, v) = self._split(self.query(query)), map(self._split, self.key_value(source).chunk(2, dim=2))
         admitted = mask[:, None, None, :]
         dropout = self.dropout if self.training else 0.0
-        found = F.scaled_dot_product_attention(
+        context = F.scaled_dot_product_attention(
             q, k, v, attn_mask=admitted, dropout_p=dropout
         )  # (B, heads, Lq, w/heads)
-        return self.out(found.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        return self.out(context.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
     def _split(self, values: Tensor) -> Tensor:
         return values.reshape(*values.shape[:2], self.heads, -1).transpose(1, 2)
@@ -80,7 +80,7 @@ class CrossModal(nn.Module):
     """What a sequence of text finds in another modality; (B, Lt, w).
 
     The text asks and is not added to what it finds, so that the result says nothing but what the other modality does:
-    with the usual residual of the query, a weight of vision could not be told from a weight of text.
+    with the usual residual of the query, a weight of vision could not be distinguished from a weight of text.
     """
 
     def __init__(self, options: SentimentModelOptions) -> None:
@@ -88,10 +88,10 @@ class CrossModal(nn.Module):
         self.blocks = nn.ModuleList(CrossBlock(options) for _ in range(options.cross_layers))
 
     def forward(self, text: Tensor, source: Tensor, source_mask: Tensor) -> Tensor:
-        found = torch.zeros_like(text)
+        reading = torch.zeros_like(text)
         for block in self.blocks:
-            found = block(text, found, source, source_mask)
-        return found
+            reading = block(text, reading, source, source_mask)
+        return reading
 
 
 class CrossBlock(nn.Module):
@@ -104,9 +104,9 @@ class CrossBlock(nn.Module):
         self.attention = Attention(options.width, options.num_heads, options.dropout)
         self.feed_forward = FeedForward(options.width, options.dropout)
 
-    def forward(self, text: Tensor, found: Tensor, source: Tensor, mask: Tensor) -> Tensor:
-        found = found + self.attention(self.norm_text(text + found), self.norm_source(source), mask)
-        return found + self.feed_forward(found)  # type: ignore[no-any-return]
+    def forward(self, text: Tensor, reading: Tensor, source: Tensor, mask: Tensor) -> Tensor:
+        reading = reading + self.attention(self.norm_text(text + reading), self.norm_source(source), mask)
+        return reading + self.feed_forward(reading)  # type: ignore[no-any-return]
 
 
 def positions(length: int, width: int, like: Tensor) -> Tensor:
@@ -114,6 +114,6 @@ def positions(length: int, width: int, like: Tensor) -> Tensor:
     half = width // 2
     rates = 10_000.0 ** (-torch.arange(half, device=like.device, dtype=torch.float32) / max(1, half))
     angles = torch.arange(length, device=like.device, dtype=torch.float32)[:, None] * rates
-    found = torch.zeros(length, width, device=like.device)
-    found[:, :half], found[:, half : 2 * half] = torch.sin(angles), torch.cos(angles)
-    return found.to(like.dtype)
+    encoding = torch.zeros(length, width, device=like.device)
+    encoding[:, :half], encoding[:, half : 2 * half] = torch.sin(angles), torch.cos(angles)
+    return encoding.to(like.dtype)

@@ -60,8 +60,8 @@ class SentimentModel(nn.Module):
         text_mask = utterances.text.mask
         pooled = {"text": masked_mean(encoded["text"], text_mask)}
         for name, transformer in self.cross.items():
-            found = transformer(encoded["text"], encoded[name], getattr(utterances, name).mask)
-            pooled[name] = masked_mean(found, text_mask)
+            reading = transformer(encoded["text"], encoded[name], getattr(utterances, name).mask)
+            pooled[name] = masked_mean(reading, text_mask)
         vectors = [F.layer_norm(pooled[name], pooled[name].shape[1:]) for name in MODALITIES]
         guidance = torch.softmax(self.guide(torch.cat(vectors, dim=1)), dim=1)
         guided = [vector * guidance[:, [place]] for place, vector in enumerate(vectors)]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from build_log import builds
 from crystal_experiment import command, results, write_config
-from jobs.content_cache import builds
 from runner.files import read_json_lines
 from runner.rundir.layout import ExperimentDir
 from slurm_cluster import SlurmCluster

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
+from functools import partial
+from itertools import takewhile
 from typing import Any
 
-from jobs.context import RunContext, as_json
+from jobs.context import RunContext, as_json, not_finite
 from jobs.failure import Kind, RunFailure
 from jobs.patience import patiently
 from jobs.reading.files import Rows
 from jobs.reading.history import Epoch, Reading, no_followed
 from jobs.reading.predictions import Predictions
-from jobs.reading.recorded import log_epoch, outcome_of
+from jobs.reading.recorded import outcome_of
 from jobs.reading.sources import Source
 from jobs.task import Outcome
-from jobs.training.health_monitor import Watch
-from jobs.training.predictions import write_predictions
+from jobs.training.health_monitor import HealthMonitor
 from runner.files import as_count, as_number, read_json_lines, read_mapping, write_json
 from runner.health.judgement import by_layer
 from runner.rundir.layout import RunDir
@@ -29,7 +30,7 @@ class Epochs:
 
     def __init__(self, reading: Reading, context: RunContext) -> None:
         self._reading, self._context, self._params = reading, context, reading.params
-        self._watch = Watch(context.thresholds, context.params)
+        self._monitor = HealthMonitor(context.thresholds, context.params)
         self._logged: list[Epoch] = []
         self._earlier: dict[int, Epoch] = {}  # logged by attempts before this one
         self._before: dict[int, Epoch] = {}  # what the sources held when this attempt began
@@ -48,7 +49,7 @@ class Epochs:
             numbering.unlink(missing_ok=True)
             self._context.rewind(0)
             return
-        self._watch.go_on(self._context.directory)
+        self._monitor.go_on(self._context.directory)
         self._logged = logged_epochs(self._context.directory)
         self._earlier = {epoch.number: epoch for epoch in self._logged}
         number_sources(self._reading, self._context.directory)
@@ -72,14 +73,22 @@ class Epochs:
         news, self._versions = versions != self._versions, versions
         self._number_on()
         epochs = self._complete(ended)
-        same = _equal_at_the_beginning(epochs, self._logged)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(epochs, self._logged, strict=False)))
         if epochs and len(self._logged) > same:
-            self._rewind(self._logged[same].number - 1)
+            self._context.rewind(self._logged[same].number - 1)
+            self._monitor.rewind(self._logged[same].number - 1)
         for epoch in epochs[same:]:
-            self._record(epoch)
+            self._monitor.log(self._context, {"epoch": epoch.number, **epoch.metrics}, epoch.layers)
+            followed = {
+                name: epoch.metrics[name] for name in epoch.metrics if name == self._params.follow or "loss" in name
+            }
+            if wrong := not_finite(followed):
+                raise RunFailure(Kind.DIVERGED, f"epoch {epoch.number}: {wrong}; the command was ended")
         self._logged = epochs or self._logged
-        if len(self._logged) >= _TELLING:
-            self._warn_once()
+        for line in self._reading.warnings if len(self._logged) >= _TELLING else ():
+            if line not in self._warned:
+                self._warned.add(line)
+                self._context.warn(line)
         return news
 
     def _complete(self, ended: bool) -> list[Epoch]:
@@ -88,10 +97,8 @@ class Epochs:
         anew = min((number for number, epoch in now.items() if epoch != self._before.get(number)), default=math.inf)
         whole = {number: epoch for number, epoch in self._earlier.items() if number < anew}
         for number, epoch in now.items():
-            known = whole.get(number)
-            whole[number] = epoch if known is None else Epoch(
-                number, known.metrics | epoch.metrics, known.layers | epoch.layers
-            )  # fmt: skip
+            known = whole.get(number, epoch)
+            whole[number] = Epoch(number, known.metrics | epoch.metrics, known.layers | epoch.layers)
         epochs = [whole[number] for number in sorted(whole)]
         under_way = bool(epochs) and not ended and self._params.follow not in epochs[-1].metrics
         return epochs[:-1] if under_way else epochs
@@ -108,11 +115,8 @@ class Epochs:
                 f"for epoch {self._begins_after + 1}; where it repeats epochs, let it write `epoch`, name the epoch in "
                 "`checkpoint`, or set metrics.restarts: again"
             )
-            patiently(self._keep_numbering)
-
-    def _keep_numbering(self) -> None:
-        numbers = [{"offset": one.offset, "earlier": as_json(one.earlier)} for one in self._reading.sources]
-        write_json(self._context.directory.numbering, {"sources": numbers}, indent=None)
+            numbers = [{"offset": one.offset, "earlier": as_json(one.earlier)} for one in self._reading.sources]
+            patiently(partial(write_json, self._context.directory.numbering, {"sources": numbers}, indent=None))
 
     def outcome(self, words: list[str], notes: list[str], predictions: Predictions) -> Outcome:
         """The epoch with the best followed metric; RunFailure where there is none. notes: for the summary to say."""
@@ -120,37 +124,12 @@ class Epochs:
         outcome = outcome_of(self._logged, predictions, self._params, [*notes, *warnings], command=words)
         if outcome is None:
             what = no_followed(self._params, self._logged, warnings)
-            name = self._context.directory.experiment.path.name
-            again = f"after correcting `metrics` in the experiment file: runner reread {name}"
-            raise RunFailure(Kind.EXCEPTION, f"the command ended well but {what}; {again}")
+            again = f"runner reread {self._context.directory.experiment.path.name}"
+            advice = f"after correcting `metrics` in the experiment file: {again}"
+            raise RunFailure(Kind.EXCEPTION, f"the command ended well but {what}; {advice}")
         if predictions.rows:
-            write_predictions(self._context.directory, predictions.rows)
+            self._context.write_predictions(predictions.rows)
         return outcome
-
-    def _record(self, epoch: Epoch) -> None:
-        record = {"epoch": epoch.number, **epoch.metrics}
-        findings = self._watch.see(record, epoch.layers)
-        self._context.health = self._watch.level
-        log_epoch(self._context, epoch, findings)
-        for finding in findings:
-            self._context.report(finding)
-        wrong = {name: value for name, value in epoch.metrics.items() if self._must_be_finite(name, value)}
-        if wrong:
-            shown = ", ".join(f"{name} = {value}" for name, value in wrong.items())
-            raise RunFailure(Kind.DIVERGED, f"epoch {epoch.number}: {shown}; the command was ended")
-
-    def _must_be_finite(self, name: str, value: float) -> bool:
-        return (name == self._params.follow or "loss" in name) and not math.isfinite(value)
-
-    def _rewind(self, epoch: int) -> None:
-        self._context.rewind(epoch)
-        self._watch.rewind(epoch)
-
-    def _warn_once(self) -> None:
-        for line in self._reading.warnings:
-            if line not in self._warned:
-                self._warned.add(line)
-                self._context.warn(line)
 
 
 def number_sources(reading: Reading, run: RunDir) -> None:
@@ -164,9 +143,10 @@ def number_sources(reading: Reading, run: RunDir) -> None:
 
 def logged_epochs(run: RunDir) -> list[Epoch]:
     """The epochs that the logs of a run hold."""
-    layers: dict[Any, dict[str, dict[str, float]]] = {}
-    for line in read_json_lines(run.diagnostics):
-        layers[line.get("epoch")] = {name: _numbers(values) for name, values in by_layer(line).items()}
+    layers = {
+        line.get("epoch"): {name: _numbers(values) for name, values in by_layer(line).items()}
+        for line in read_json_lines(run.diagnostics)
+    }
     lines = [line for line in read_json_lines(run.metrics) if isinstance(line.get("epoch"), int)]
     return [Epoch(line["epoch"], _numbers(line, _OURS), layers.get(line["epoch"], {})) for line in lines]
 
@@ -174,9 +154,3 @@ def logged_epochs(run: RunDir) -> list[Epoch]:
 def _numbers(values: dict[str, Any], without: frozenset[str] = frozenset()) -> dict[str, float]:
     numbers = ((name, as_number(value)) for name, value in values.items() if name not in without)
     return {name: number for name, number in numbers if number is not None}
-
-
-def _equal_at_the_beginning(some: list[Epoch], others: list[Epoch]) -> int:
-    """How many epochs are the same in both, up to the first difference."""
-    pairs = enumerate(zip(some, others, strict=False))
-    return next((at for at, (one, other) in pairs if one != other), min(len(some), len(others)))

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from jobs.reading.schema import NO_RESULT, Inside, MetricsParams, PredictionsParams, Section, misfit
+from jobs.reading.schema import NO_RESULT, Inside, MetricsParams, PredictionsParams
+from jobs.section import Section, misfit
 from runner.config.experiment import Seconds
 from runner.config.template import words_of
 from runner.rundir.failures import CommandKind

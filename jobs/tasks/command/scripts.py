@@ -31,7 +31,6 @@ class Script:
 
     at: int  # its place among the words
     path: Path  # absolute
-    required: bool  # nothing can run without it: an interpreter is given it, or it is started by its path
 
 
 def script_of(words: Sequence[str], directory: Path) -> Script | None:
@@ -42,9 +41,8 @@ def script_of(words: Sequence[str], directory: Path) -> Script | None:
         at = 0
     else:  # such as `srun python train.py`
         at = next((place for place, word in enumerate(words) if word.endswith(".py")), None)
-        path = None if at is None else directory / words[at]
-        return Script(at, path, required=False) if at is not None and path is not None and path.is_file() else None
-    return None if at is None else Script(at, directory / words[at], required=True)
+        at = at if at is not None and (directory / words[at]).is_file() else None
+    return None if at is None else Script(at, directory / words[at])
 
 
 def _argument_of_the_interpreter(words: Sequence[str]) -> int | None:
@@ -76,8 +74,7 @@ def why_unpinned(script: Path) -> str | None:
     """Why no copy of `script` can be run in its place; None where one can."""
     if script.suffix != ".py":
         return f"{script.name} is no Python file"
-    code = _code_of(script)
-    if sum(path.stat().st_size for path in code.values()) > _MOST_BYTES:
+    if sum(path.stat().st_size for path in _code_of(script).values()) > _MOST_BYTES:
         return f"{script.name} and the code beside it are more than {_MOST_BYTES >> 20} MiB"
     for name, path in _imported(script).items():
         text = path.read_text(encoding="utf-8", errors="replace") if path.suffix == ".py" else ""
@@ -126,13 +123,11 @@ def _digests(script: Path) -> dict[str, str]:
     """Of the script itself, and of the code that lies beside it or is imported too."""
     code = _code_of(script) if script.suffix == ".py" else {script.name: script}
     digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(code.items())}
-    whole = hashlib.sha256(json.dumps(digests).encode()).hexdigest()
-    return {"sha256": digests[script.name], "digest": whole[:12]}
+    return {"sha256": digests[script.name], "digest": hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:12]}
 
 
 def _code_of(script: Path) -> dict[str, Path]:
-    beside = {path.name: path for path in script.parent.glob("*.py") if path.is_file()}
-    return beside | _imported(script)
+    return {path.name: path for path in script.parent.glob("*.py") if path.is_file()} | _imported(script)
 
 
 def _imported(script: Path) -> dict[str, Path]:

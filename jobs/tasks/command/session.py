@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import shutil
@@ -19,9 +18,8 @@ from jobs.reading.history import Reading
 from jobs.reading.predictions import read_predictions
 from jobs.task import Outcome
 from jobs.tasks.command.checkpoints import epoch_of, half_written, newest_checkpoint
-from jobs.tasks.command.ending import ending, failure_of
 from jobs.tasks.command.epochs import Epochs
-from jobs.tasks.command.process import Command
+from jobs.tasks.command.process import Command, failure_of, status_text
 from jobs.tasks.command.schema import CommandParams
 from jobs.tasks.command.scripts import Start, pinned
 from runner.config.template import fill, fill_all, flat, words_of
@@ -74,14 +72,15 @@ class Session:
         try:
             status = self._follow(process)
         finally:
-            _end(process)
+            process.send(signal.SIGKILL)
+            process.wait(_POLL_S)
         self._await_reason(_SAME_SIGNAL_S if status else _CLEAN_END_S)
         if self.context.stop_reason is not None:
             raise Stopped(self.context.stop_reason, self._checkpoint() is not None)
+        if status == -signal.SIGKILL:
+            self.context.say("the command was killed (SIGKILL); ending alike: the parent knows the memory")
+            os.kill(os.getpid(), signal.SIGKILL)
         if status:
-            if status == -signal.SIGKILL:
-                self.context.say("the command was killed (SIGKILL); ending alike: the parent knows the memory")
-                os.kill(os.getpid(), signal.SIGKILL)
             raise failure_of(status, process.last, self.command.exit_codes)
 
     def _make_ready(self, checkpoint: Path | None) -> None:
@@ -103,10 +102,8 @@ class Session:
 
     def _start(self, start: Start, directory: Path) -> Command:
         own = {name: fill(text, self.values) for name, text in self.command.environment.items()}
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **own}
-        environment["PYTHONPATH"] = os.pathsep.join(
-            part for part in (own.get("PYTHONPATH", _users_python_path()), start.folder) if part
-        )
+        places = filter(None, (own.get("PYTHONPATH", _users_python_path()), start.folder))
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **own, "PYTHONPATH": os.pathsep.join(places)}
         planned = self.command.metrics.epochs
         epochs = fill_all(planned, self.values) if isinstance(planned, str) else planned
         self.context.plan(epochs, self.command.metrics.follow)
@@ -121,8 +118,7 @@ class Session:
         status = None
         while status is None:
             status = process.wait(_POLL_S)
-            for line in process.lines():
-                self.reading.hear(line)
+            self.reading.add_output(process.lines())
             if self.epochs.record_new(ended=status is not None):
                 moved = time.monotonic()
             if status is None and self.context.stop_reason is not None:
@@ -142,10 +138,9 @@ class Session:
         process.send(getattr(signal, f"SIG{self.command.stop_signal}"))
         process.send(signal.SIGCONT)
         status = process.wait(_ORPHAN_S if reason == "parent_gone" else 1e6)
-        for line in process.lines():
-            self.reading.hear(line)
+        self.reading.add_output(process.lines())
         self.epochs.record_new(ended=True)
-        self.context.say(f"the command ended with {ending(status)}")
+        self.context.say(f"the command ended with {status_text(status)}")
         raise Stopped(reason, self._checkpoint() is not None)
 
     def _pause(self, process: Command) -> None:
@@ -181,12 +176,6 @@ def names_of(params: CommandParams, context: RunContext) -> dict[str, Any]:
         "threads": context.threads, "values_file": str(run.values.absolute()),
     }  # fmt: skip
     return ours | flat(params.values)  # which may hold `seed`, and no other name of ours
-
-
-def _end(process: Command) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.send(signal.SIGKILL)
-    process.wait(_POLL_S)
 
 
 def _users_python_path() -> str:

@@ -55,19 +55,15 @@ class CommandTask:
             allowed = known | set(OF_CHECKPOINT) if key == "command.resume" else known
             for name in dict.fromkeys(names):
                 if name not in allowed:
-                    what = f"names {{{name}}}, which is no value"
-                    listed = ", ".join(sorted(allowed))
+                    what, listed = f"names {{{name}}}, which is no value", ", ".join(sorted(allowed))
                     problems.append(Problem(what, key=key, allowed=listed, nearest=nearest(name, allowed)))
         problems += [
             Problem("is a name of ours", key=f"values.{name}")
             for name in (*OURS, *OF_CHECKPOINT)
             if name in whole.values and name != "seed"
         ]
-        if not problems:
-            problems += _misplaced(whole)
-        if not problems and "values_file" not in used:
-            problems += _unused(whole.values, used)
-        return problems
+        problems = problems or _misplaced(whole)
+        return problems if problems or "values_file" in used else _unused(whole.values, used)
 
     def prepare(
         self, params: Sequence[CommandParams], cache_root: Path, log: Callable[[str], None]
@@ -75,27 +71,24 @@ class CommandTask:
         """Whether the programs are on this machine; one that only compute nodes have is no mistake."""
         words = [words_of(one.command.run) for one in params]
         programs = {line[0] for line in words if line and not names_in(line[0])}
-        found = []
-        for program in sorted(programs):
-            place = shutil.which(program)
-            found.append(
-                Preparation(f"program {program}", ready=True, detail=place or "not here; compute nodes may have it")
-            )
-        return found
+        return [
+            Preparation(f"program {name}", True, shutil.which(name) or "not here; compute nodes may have it")
+            for name in sorted(programs)
+        ]
 
     def own_code(
-        self, params: Sequence[CommandParams], here: Path, config_dir: Path
+        self, params: Sequence[CommandParams], start_folder: Path, config_dir: Path
     ) -> tuple[dict[str, Path], list[Problem]]:
         """Copies of the scripts that are started, as name → file, and scripts that are missing.
 
         here, config_dir: what the names stand for. A script in a folder of the run itself is not looked for.
         """
-        known = _STAND_INS | {"here": str(here), "config_dir": str(config_dir), "python": "python"}
+        known = _STAND_INS | {"here": str(start_folder), "config_dir": str(config_dir), "python": "python"}
         known |= dict.fromkeys(("out", "run_dir", *OF_CHECKPOINT), _OF_A_RUN)
         scripts: dict[Path, str] = {}
         for one in params:
             values = known | flat(one.values)
-            directory = here / fill(one.command.directory, values)
+            directory = start_folder / fill(one.command.directory, values)
             for key, line in (("run", one.command.run), ("resume", one.command.resume)):
                 if line is not None and not one.command.shell:
                     script = script_of([fill(word, values) for word in words_of(line)], directory)
@@ -106,8 +99,8 @@ class CommandTask:
             for path, key in scripts.items()
             if not path.is_file()
         ]
-        there = [path for path in scripts if path.is_file()]
-        return {name: path for script in there for name, path in copies(script).items()}, missing
+        present = [path for path in scripts if path.is_file()]
+        return {name: path for script in present for name, path in copies(script).items()}, missing
 
     def run(self, params: CommandParams, context: RunContext) -> Outcome:
         """Run the command to its end; the best epoch is the one with the best followed metric."""
@@ -152,14 +145,14 @@ def _misplaced(params: CommandParams) -> list[Problem]:
 
 def _unused(values: Mapping[str, Any], used: Mapping[str, int]) -> list[Problem]:
     """Values in which no template shows any interest. The seed 0 is the default of an experiment that has none."""
-    problems = []
-    for name, value in flat(values).items():
-        within = any(name.startswith(f"{other}.") or other.startswith(f"{name}.") for other in used)
-        if name not in used and not within and not (name == "seed" and value == 0):
-            what = "is used by nothing in `command`, so it cannot change the run"
-            problems.append(
-                Problem(
-                    what, key=f"values.{name}", allowed=f"{{{name}}} in run, files or environment, or {{values_file}}"
-                )
-            )
-    return problems
+    what = "is used by nothing in `command`, so it cannot change the run"
+    related = [
+        name
+        for name in flat(values)
+        if any(f"{name}.".startswith(f"{other}.") or other.startswith(f"{name}.") for other in used)
+    ]
+    return [
+        Problem(what, f"values.{name}", allowed=f"{{{name}}} in run, files or environment, or {{values_file}}")
+        for name, value in flat(values).items()
+        if name not in related and not (name == "seed" and value == 0)
+    ]

@@ -13,16 +13,13 @@ import heapq
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.training.trainer import cut
+
 Positions = NDArray[np.int64]
 
 
-def cut(order: Positions, size: int) -> list[Positions]:
-    """`order` in batches of `size`; the last may be smaller."""
-    return [order[start : start + size] for start in range(0, len(order), size)]
-
-
 def balanced(order: Positions, pairs: NDArray[np.int64], size: int) -> list[Positions]:
-    """As many batches, of the same sizes, as `cut` makes, with about equally many pairs a crystal.
+    """As many batches, of the same sizes, as `cut` makes, with about equally many pairs per crystal.
 
     order: positions in random order; pairs: bond pairs of each, in that order. The smaller batch stays the last.
     """
@@ -36,7 +33,7 @@ def balanced(order: Positions, pairs: NDArray[np.int64], size: int) -> list[Posi
         members[number].append(int(place))
         if len(members[number]) < sizes[number]:
             heapq.heappush(open_batches, (load + pairs[place] / sizes[number], number))
-    whole = [number for number, its in enumerate(sizes) if its == size]
+    whole = [number for number, length in enumerate(sizes) if length == size]
     first_seen = sorted(whole, key=lambda number: min(members[number]))  # as random as `order`
-    rest = [number for number, its in enumerate(sizes) if its < size]
+    rest = [number for number, length in enumerate(sizes) if length < size]
     return [order[np.sort(members[number])] for number in [*first_seen, *rest]]

@@ -43,23 +43,25 @@ class NoKernels(Exception):
 def use_kernels(root: Path, log: Log) -> str:
     """Compute with the build in the cache below `root`, building it first where it is missing; says what computes.
 
-    `TORCH` where that cannot be; the log is told why.
+    `TORCH` where that is not possible; the log says why.
     """
     processor = torch.backends.cpu.get_cpu_capability()
     try:
         library = _build(root, processor)
-        _check_owner(library)
+        if place := open_to_others(library):  # a library is code
+            what = "could have been written by another user; chmod go-w, or set RUNNER_CACHE to a cache of your own"
+            raise NoKernels(f"{place} {what}")
         cpp_convolution.use(library)
     except (NoKernels, CommandFailed, OSError) as error:
-        use_torch()
         log(f"convolutions are computed by torch, which takes longer on a CPU: {error}")
-        return TORCH
+        return use_torch()
     return f"compiled for {processor}"
 
 
-def use_torch() -> None:
-    """Compute with torch from now on."""
+def use_torch() -> str:
+    """Compute with torch from now on; says what computes."""
     cpp_convolution.use(None)
+    return TORCH
 
 
 def build_kernels(root: Path) -> list[str]:
@@ -77,8 +79,7 @@ def build_kernels(root: Path) -> list[str]:
 def _build(root: Path, processor: str) -> Path:
     """The library for `processor`, compiled if the cache does not have it."""
     source, flags = cpp_convolution.SOURCE.read_bytes(), [*FLAGS, *PROCESSORS.get(processor, ())]
-    key = content_key(source, flags, platform.machine(), platform.system())
-    folder = root / "kernels" / f"{processor}-{key}"
+    folder = root / "kernels" / f"{processor}-{content_key(source, flags, platform.machine(), platform.system())}"
     make_folder(folder.parent)
     publish(folder, root, "kernels", 1, lambda beside: _compile(flags, beside))
     return folder / "convolution.so"
@@ -86,22 +87,14 @@ def _build(root: Path, processor: str) -> Path:
 
 def _compile(flags: Iterable[str], folder: Path) -> None:
     """Two steps: linking with -fopenmp could bring a second OpenMP beside torch's, whose threads would compete."""
-    compiler = _compiler()
+    compiler = os.environ.get("CXX", "").split() or list(filter(None, map(shutil.which, COMPILERS)))[:1]
+    if not compiler:
+        raise NoKernels(f"there is no C++ compiler here ({', '.join(COMPILERS)}; CXX names another)")
     object_file, library = folder / "convolution.o", folder / "convolution.so"
     _call([*compiler, *flags, "-c", str(cpp_convolution.SOURCE), "-o", str(object_file)])
     _call([*compiler, "-shared", str(object_file), "-o", str(library)])
     object_file.unlink()
     library.chmod(0o755)  # a umask may let a group write
-
-
-def _compiler() -> list[str]:
-    chosen = os.environ.get("CXX", "").split()
-    if chosen:
-        return chosen
-    for name in COMPILERS:
-        if (found := shutil.which(name)) is not None:
-            return [found]
-    raise NoKernels(f"there is no C++ compiler here ({', '.join(COMPILERS)}; CXX names another)")
 
 
 def _call(command: list[str]) -> None:
@@ -110,13 +103,5 @@ def _call(command: list[str]) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoKernels(f"{command[0]}: {error}") from error
     if done.returncode:
-        said = done.stderr.strip().split("\n")[-1][:200]
-        raise NoKernels(f"{command[0]} ended with status {done.returncode}: {said}")
-
-
-def _check_owner(library: Path) -> None:
-    """A library is code: it is loaded only if nobody but the user and root could have written it."""
-    if place := open_to_others(library):
-        raise NoKernels(
-            f"{place} could have been written by another user; chmod go-w, or set RUNNER_CACHE to a cache of your own"
-        )
+        last_line = done.stderr.strip().split("\n")[-1][:200]
+        raise NoKernels(f"{command[0]} ended with status {done.returncode}: {last_line}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jobs.tasks.crystal.data import sources
-from jobs.tasks.crystal.data.crystals import Crystal
 from jobs.tasks.crystal.data.properties import refuse_without_logarithm
 from jobs.tasks.crystal.data.records import SPLITS
 from jobs.tasks.crystal.data.splits import choose
@@ -70,8 +70,13 @@ class Corpus:
         return 10**scaled if self.logarithm else scaled
 
     @property
+    def splits(self) -> dict[str, list[str]]:
+        """Split → ids of its crystals."""
+        return {name: [self.ids[place] for place in places] for name, places in self.places.items()}
+
+    @property
     def typical(self) -> float:
-        """What predicts every crystal alike: the mean of the train targets, or ten to the mean of their logarithms."""
+        """A prediction without a model: the mean of the train targets, or ten to the mean of their logarithms."""
         return float(10**self.mean if self.logarithm else self.mean)
 
 
@@ -86,23 +91,23 @@ def gather(
     split = choose(data.crystals, params.data, params.data.dataset)
     by_id = {crystal.material_id: crystal for crystal in data.crystals}
     crystals = [by_id[material_id] for material_id in split.all_ids]
-    places, start = {}, 0
-    for name in SPLITS:
-        places[name] = range(start, start + len(split.ids[name]))
-        start = places[name].stop
+    ends = accumulate(len(split.ids[name]) for name in SPLITS)
+    places = {name: range(end - len(split.ids[name]), end) for name, end in zip(SPLITS, ends, strict=True)}
     target = np.array([crystal.targets[params.data.target] for crystal in crystals])
-    classify = params.data.classify
-    if classify is not None:
+    if (classify := params.data.classify) is not None:
         target = two_classes(target, classify.threshold, places)
     refuse_without_logarithm(crystals, params.data.target, params.data.scale)
     logarithm = params.data.scale == "log10"
     train = target[places["train"].start : places["train"].stop]
     train = np.log10(train) if logarithm else train
     descriptions = describe(crystals, params.text.describe, cache_root, log) if params.reads_text else None
+    graphs = None
+    if params.model.uses_graph:
+        graphs = GraphStore.open(crystals, params.graph, cache_root, workers=workers, device=device, log=log)
     return Corpus(
         ids=[crystal.material_id for crystal in crystals],
         places=places,
-        graphs=_graphs(params, crystals, cache_root, device, workers, log),
+        graphs=graphs,
         descriptions=descriptions,
         texts=None if descriptions is None else embedded(descriptions, params, cache_root, device, log),
         target=torch.tensor(target, dtype=torch.float32, device=device),
@@ -161,19 +166,6 @@ def far_targets(values: NDArray[np.float64], name: str) -> list[str]:
     ]
 
 
-def _graphs(
-    params: CrystalParams,
-    crystals: Sequence[Crystal],
-    cache_root: Path,
-    device: torch.device,
-    workers: int,
-    log: Callable[[str], None],
-) -> GraphStore | None:
-    if not params.model.uses_graph:
-        return None
-    return GraphStore.open(crystals, params.graph, cache_root, workers=workers, device=device, log=log)
-
-
 def embedded(
     descriptions: Sequence[str | None],
     params: CrystalParams,
@@ -182,5 +174,4 @@ def embedded(
     log: Callable[[str], None],
 ) -> Embeddings:
     """The descriptions as the run's encoder sees them, with their tokens where a fusion attends to them."""
-    tokens = params.model.reads_tokens
-    return embed(descriptions, params.text, cache_root, want_tokens=tokens, device=device, log=log)
+    return embed(descriptions, params.text, cache_root, want_tokens=params.model.reads_tokens, device=device, log=log)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from jobs.tasks.crystal.batching import Positions, balanced, cut
+from jobs.tasks.crystal.batching import Positions, balanced
 from jobs.tasks.crystal.dataset import Corpus, Items
 from jobs.tasks.crystal.metrics import errors, errors_of_logarithms, scores
 from jobs.tasks.crystal.schema import TrainParams
-from jobs.training.trainer import Validation
+from jobs.training.trainer import Validation, cut
 from models.crystal_model import CrystalModel, Output
 from models.fusion.records import Records
 from models.losses import LOSSES, info_nce
@@ -44,16 +44,11 @@ class CrystalLearner:
             return cut(order, self.train.batch_size)
         return balanced(order, graphs.pairs_of(order), self.train.batch_size)
 
-    def size(self, batch: Positions) -> int:
-        return len(batch)
-
     def backward(self, batch: Positions) -> dict[str, Tensor]:
         """The batch's loss is the mean over its crystals, also when it is computed in parts of `micro_batch`."""
-        part = self.train.micro_batch or len(batch)
         sums: dict[str, Tensor] = {}
         self.model.begin_step()
-        for start in range(0, len(batch), part):
-            positions = batch[start : start + part]
+        for positions in cut(batch, self.train.micro_batch or len(batch)):
             items = self.corpus.items(positions, self._hidden(positions))
             with self._autocast():
                 output = self.model(items.graph, items.text)
@@ -74,6 +69,16 @@ class CrystalLearner:
         regression = errors_of_logarithms if self.corpus.logarithm else errors
         return (scores if self.corpus.classes else regression)(split, predictions, targets)
 
+    def ids(self, split: str) -> list[str]:
+        """The crystals of a split, in the order of the corpus."""
+        return self.corpus.splits[split]
+
+    def baselines(self, split: str, targets: NDArray[np.float64]) -> dict[str, float]:
+        """The accuracy of the more frequent class, or the MAE of what is typical of the train split."""
+        if self.corpus.classes:
+            return {f"{split}_accuracy_of_majority": float(max(targets.mean(), 1 - targets.mean()))}
+        return {f"{split}_mae_of_mean": float(abs(targets - self.corpus.typical).mean())}
+
     def predict(self, split: str, records: Records | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Predictions and targets of a split, in the order of the corpus: in the target's unit, or probabilities."""
         return self.predict_at(np.asarray(self.corpus.places[split]), records)
@@ -84,15 +89,14 @@ class CrystalLearner:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The same of the crystals at `positions`, each with the text of the crystal in its place in `texts`."""
         self.model.eval()
-        size = self.train.micro_batch or self.train.batch_size
-        found = []
-        for start in range(0, len(positions), size):
-            part = slice(start, start + size)
-            items = self.corpus.items(positions[part], texts=None if texts is None else texts[part])
+        predicted, size = [], self.train.micro_batch or self.train.batch_size
+        owners = positions if texts is None else texts
+        for part, of_texts in zip(cut(positions, size), cut(owners, size), strict=True):
+            items = self.corpus.items(part, texts=of_texts)
             with self._autocast():
                 output = self.model(items.graph, items.text, records=records)
-            found.append(self.corpus.original(output.prediction.float()))
-        predictions = torch.cat(found).double().cpu().numpy()
+            predicted.append(self.corpus.original(output.prediction.float()))
+        predictions = torch.cat(predicted).double().cpu().numpy()
         return predictions, self.corpus.target[torch.from_numpy(positions)].double().cpu().numpy()
 
     def reliance(self) -> float | None:

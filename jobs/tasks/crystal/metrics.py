@@ -33,14 +33,14 @@ def scores(split: str, probabilities: Values, classes: Values) -> dict[str, floa
     """
     from scipy.stats import rankdata  # a second or more to import: not for a regression
 
-    positive, found = classes > 0.5, probabilities > 0.5
+    positive, predicted = classes > 0.5, probabilities > 0.5
     positives, negatives = int(positive.sum()), int((~positive).sum())
     rank_sum = rankdata(probabilities)[positive].sum()
     certain = np.clip(probabilities, 1e-7, 1 - 1e-7)  # float32 cannot say more
     return {
         f"{split}_bce": float(-np.log(np.where(positive, certain, 1 - certain)).mean()),
-        f"{split}_accuracy": float((found == positive).mean()),
-        f"{split}_f1": float(2 * (found & positive).sum() / (found.sum() + positives)),
+        f"{split}_accuracy": float((predicted == positive).mean()),
+        f"{split}_f1": float(2 * (predicted & positive).sum() / (predicted.sum() + positives)),
         f"{split}_ap": _average_precision(probabilities, positive),
         f"{split}_auc": float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives)),
     }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jobs.task import Preparation
+from jobs.task import Preparation, attempted
 from jobs.tasks.crystal.compiled_kernel import NoKernels, build_kernels
 from jobs.tasks.crystal.data import sources
 from jobs.tasks.crystal.data.crystals import Crystal
@@ -15,7 +15,7 @@ from jobs.tasks.crystal.data.params import DataParams
 from jobs.tasks.crystal.data.properties import refuse_without_logarithm
 from jobs.tasks.crystal.data.splits import choose
 from jobs.tasks.crystal.graphs.store import GraphStore
-from jobs.tasks.crystal.schema import CrystalParams
+from jobs.tasks.crystal.schema import CrystalParams, GraphParams, TextParams
 from jobs.tasks.crystal.text.descriptions import describe
 from jobs.tasks.crystal.text.embeddings import embed
 from runner.errors import CommandFailed, UserError
@@ -25,20 +25,24 @@ Log = Callable[[str], None]
 
 def prepare(params: Sequence[CrystalParams], cache_root: Path, log: Log) -> list[Preparation]:
     """Fetch and fill what `params` need, each thing once; what cannot be had is reported, not raised."""
-    found = []
+    preparations = []
     for data in _distinct(p.data for p in params):
         wanted = [p for p in params if p.data == data]
         try:
             crystals, details = _crystals(data, cache_root)
         except UserError as error:
-            found.append(Preparation(f"data set {data.dataset}", False, error.message))
+            preparations.append(Preparation(f"data set {data.dataset}", False, error.message))
             continue
-        found.append(Preparation(f"data set {data.dataset}, {data.target}", True, details))
-        found += _graphs(wanted, crystals, cache_root, log)
-        found += _texts(wanted, crystals, cache_root, log)
+        preparations.append(Preparation(f"data set {data.dataset}, {data.target}", True, details))
+        for graph in _distinct(p.graph for p in wanted if p.model.uses_graph):
+            what = f"graphs ({graph.strategy}, {len(crystals):,} crystals)"
+            preparations.append(attempted(what, _graphs, crystals, graph, cache_root, log))
+        for text, tokens in _distinct((p.text, p.model.reads_tokens) for p in wanted if p.reads_text):
+            what = f"descriptions ({text.describe}) as {text.encoder} reads them"
+            preparations.append(attempted(what, _texts, crystals, text, tokens, cache_root, log))
     if any(p.may_be_compiled for p in params):
-        found.append(_kernels(cache_root))
-    return found
+        preparations.append(_kernels(cache_root))
+    return preparations
 
 
 def _kernels(root: Path) -> Preparation:
@@ -46,7 +50,7 @@ def _kernels(root: Path) -> Preparation:
     try:
         built = ", ".join(build_kernels(root))
     except (NoKernels, CommandFailed) as error:
-        return Preparation("compiled convolutions", True, f"none, runs on a CPU take longer: {error}")
+        built = f"none, runs on a CPU take longer: {error}"
     return Preparation("compiled convolutions", True, built)
 
 
@@ -65,32 +69,16 @@ def _crystals(data: DataParams, cache_root: Path) -> tuple[list[Crystal], str]:
     return crystals, "\n    ".join([details, *whole.unread.values()])
 
 
-def _graphs(params: Sequence[CrystalParams], crystals: list[Crystal], root: Path, log: Log) -> list[Preparation]:
-    found = []
-    for graph in _distinct(p.graph for p in params if p.model.uses_graph):
-        what = f"graphs ({graph.strategy}, {len(crystals):,} crystals)"
-        try:
-            store = GraphStore.open(crystals, graph, root, workers=cores(), log=log)
-        except UserError as error:
-            found.append(Preparation(what, False, error.message))
-        else:
-            found.append(Preparation(what, True, f"{store.nbytes / 1e6:,.0f} MB in memory"))
-    return found
+def _graphs(crystals: list[Crystal], graph: GraphParams, root: Path, log: Log) -> str:
+    store = GraphStore.open(crystals, graph, root, workers=cores(), log=log)
+    return f"{store.nbytes / 1e6:,.0f} MB in memory"
 
 
-def _texts(params: Sequence[CrystalParams], crystals: list[Crystal], root: Path, log: Log) -> list[Preparation]:
-    found = []
-    for text, tokens in _distinct((p.text, p.model.reads_tokens) for p in params if p.reads_text):
-        what = f"descriptions ({text.describe}) as {text.encoder} reads them"
-        try:
-            texts = describe(crystals, text.describe, root, log, cores())
-            embed(texts, text, root, want_tokens=tokens, download=True, workers=cores(), log=log)
-        except (UserError, OSError) as error:
-            found.append(Preparation(what, False, str(error)))
-        else:
-            missing = sum(item is None for item in texts)
-            found.append(Preparation(what, True, f"{missing} crystals without one" if missing else ""))
-    return found
+def _texts(crystals: list[Crystal], text: TextParams, tokens: bool, root: Path, log: Log) -> str:
+    texts = describe(crystals, text.describe, root, log, cores())
+    embed(texts, text, root, want_tokens=tokens, download=True, workers=cores(), log=log)
+    missing = sum(item is None for item in texts)
+    return f"{missing} crystals without one" if missing else ""
 
 
 def cores() -> int:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from jobs.section import Section, misfit
 from jobs.tasks.crystal.data.params import DataParams
-from jobs.training.schedule_options import ScheduleParams
+from jobs.training.options import TrainingParams
 from models.fusion.registry import LateFusionOptions, MiddleFusionOptions
 from models.options import AlignnOptions, NoEncoder, as_fusions
 
@@ -32,21 +32,15 @@ class GraphParams(Section):
     angle_cutoff: float | None = Field(None, gt=0)  # Å; bond pairs only of bonds shorter than it
     quotient: bool = True  # one atom, bond and pair of each symmetry class, weighted
 
-    @field_validator("cutoff")
+    @field_validator("cutoff", "max_neighbors", "shell_width")
     @classmethod
-    def _cutoff_is_of_radius(cls, value: float | None, info: ValidationInfo) -> float | None:
+    def _same_where_it_has_no_effect(cls, value: float | None, info: ValidationInfo) -> float:
         """A number, so that a later default changes no run; the same one where it cannot change the graph."""
-        return (value or RADIUS_CUTOFF) if info.data.get("strategy") == "radius" else WITHOUT_EFFECT["cutoff"]
-
-    @field_validator("max_neighbors")
-    @classmethod
-    def _radius_counts_no_neighbours(cls, value: int, info: ValidationInfo) -> int:
-        return int(WITHOUT_EFFECT["max_neighbors"]) if info.data.get("strategy") == "radius" else value
-
-    @field_validator("shell_width")
-    @classmethod
-    def _shells_have_a_width(cls, value: float, info: ValidationInfo) -> float:
-        return value if info.data.get("strategy") in ("shell", "undirected") else WITHOUT_EFFECT["shell_width"]
+        strategy, key = info.data.get("strategy"), str(info.field_name)
+        strategies = {"cutoff": ("radius",), "max_neighbors": ("shell", "nearest", "undirected")}
+        if strategy not in strategies.get(key, ("shell", "undirected")):
+            return WITHOUT_EFFECT[key]
+        return RADIUS_CUTOFF if value is None else value
 
 
 class TextParams(Section):
@@ -78,9 +72,9 @@ class ModelParams(Section):
         if isinstance(self.encoder, NoEncoder):
             for part, fusion in (("middle_fusion", self.middle_fusions[0]), ("late_fusion", self.late_fusion)):
                 if fusion.name != "none":
-                    raise misfit((part, "name"), f"{part} needs a graph encoder; this model has none", "none")
+                    raise misfit(f"{part}.name", f"{part} needs a graph encoder; this model has none", "none")
         elif last > self.encoder.num_layers:
-            key = ("middle_fusion", "layers")[: 2 if len(self.middle_fusions) == 1 else 1]
+            key = "middle_fusion.layers" if len(self.middle_fusions) == 1 else "middle_fusion"
             raise misfit(key, f"there is no layer {last}; layers count from 1", self.encoder.layer_range)
         return self
 
@@ -127,17 +121,14 @@ class WarmStart(Section):
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class TrainParams(ScheduleParams):
+class TrainParams(TrainingParams):
     """How the model is trained."""
 
-    epochs: int = Field(20, ge=1)  # passes over the training crystals
-    batch_size: int = Field(64, ge=1)  # crystals a step
+    batch_size: int = Field(64, ge=1)  # crystals per step
     batches: Literal["random", "balanced"] = Field(
         "random", json_schema_extra={"neutral": "random"}
     )  # balanced: about equally many bond pairs in every batch, so that none needs much more memory than the others
     micro_batch: int | None = Field(None, ge=1)  # crystals in memory at once; gradients are accumulated
-    learning_rate: float = Field(1e-3, gt=0)  # the highest of the schedule
-    weight_decay: float = Field(1e-5, ge=0)  # not applied to biases and norms
     loss: Literal["l1", "mse", "bce"] = "l1"  # bce: of the two classes that data.classify makes
     positive_weight: Literal["auto"] | Annotated[float, Field(gt=0)] | None = Field(
         None, json_schema_extra={"neutral": None}
@@ -146,13 +137,10 @@ class TrainParams(ScheduleParams):
     temperature: float = Field(0.1, gt=0)  # of the InfoNCE loss
     modality_dropout: float = Field(0.0, ge=0, lt=1)  # share of training crystals whose text is replaced by a null text
     text_mask: float = Field(0.0, ge=0, le=1)  # share of training crystals without text, the same in every epoch
-    gradient_clip: float | None = Field(None, gt=0)  # norm above which gradients are shortened; null: none
-    patience: int | None = Field(None, ge=1)  # epochs without a better val_mae; null: no early stopping
     precision: Literal["float32", "bf16"] = "float32"  # bf16: forward pass in bfloat16
     kernels: Literal["auto", "torch"] = Field(
         "auto", json_schema_extra={"neutral": "auto"}
     )  # auto: compiled convolutions on a CPU with a C++ compiler; torch: never (the same but for rounding)
-    seed: int = Field(0, ge=0)  # initialisation, order, dropout
     warm_start: Annotated[WarmStart | None, BeforeValidator(_as_checkpoint)] = Field(
         None, json_schema_extra={"neutral": None}
     )  # null: a fresh initialisation
@@ -171,7 +159,7 @@ class TrainParams(ScheduleParams):
                 f"the learning rates of {self.schedule} depend on the number of epochs, so a run cannot be lengthened"
             )
             fits = "schedule constant, or linear_warmup with warmup_steps; or a new cycle with train.warm_start"
-            raise misfit(("continue_finished",), what, fits)
+            raise misfit("continue_finished", what, fits)
         return self
 
 
@@ -185,31 +173,21 @@ class CrystalParams(Section):
     train: TrainParams = TrainParams()
 
     @model_validator(mode="after")
-    def _contrast_needs_both(self) -> CrystalParams:
+    def _sections_fit(self) -> CrystalParams:
         if self.train.contrastive_weight and not self.model.uses_graph:
-            raise misfit(("train", "contrastive_weight"), "compares graph and text; this model has no graph", "0")
-        return self
-
-    @model_validator(mode="after")
-    def _loss_fits_target(self) -> CrystalParams:
+            raise misfit("train.contrastive_weight", "compares graph and text; this model has no graph", "0")
         if (self.train.loss == "bce") != (self.data.classify is not None):
             loss, wants = self.train.loss, "data.classify, which makes two classes of the target"
             what = f"{loss} needs {wants}" if loss == "bce" else f"{loss} does not fit the classes of data.classify"
-            raise misfit(("train", "loss"), what, "l1, mse" if loss == "bce" else "bce")
+            raise misfit("train.loss", what, "l1, mse" if loss == "bce" else "bce")
         if self.data.classify is not None and self.data.scale != "linear":
-            raise misfit(
-                ("data", "scale"), "classes have no logarithm; the threshold is in the target's unit", "linear"
-            )
+            raise misfit("data.scale", "classes have no logarithm; the threshold is in the target's unit", "linear")
         if self.data.classify is None and self.train.positive_weight is not None:
-            raise misfit(("train", "positive_weight"), "weighs one of the two classes of data.classify", "null")
-        return self
-
-    @model_validator(mode="after")
-    def _parts_of_a_batch_suffice(self) -> CrystalParams:
+            raise misfit("train.positive_weight", "weighs one of the two classes of data.classify", "null")
         if self.train.micro_batch is not None and self.why_whole_batches:
-            raise misfit(
-                ("train", "micro_batch"), f"{self.why_whole_batches}, so it cannot be computed in parts", "null"
-            )
+            raise misfit("train.micro_batch", f"{self.why_whole_batches}, so it cannot be computed in parts", "null")
+        if self.data.train is not None:
+            self.check_warmups(-(-self.data.train // self.train.batch_size) * self.train.epochs)
         return self
 
     @property
@@ -226,24 +204,17 @@ class CrystalParams(Section):
         encoder, train = self.model.encoder, self.train
         if not isinstance(encoder, AlignnOptions) or encoder.dropout:
             return False
-        wanted = (encoder.norm, encoder.backend, train.precision, train.kernels)
-        return wanted == ("layer", "torch", "float32", "auto")
+        return (encoder.norm, encoder.backend, train.precision, train.kernels) == ("layer", "torch", "float32", "auto")
 
     @property
     def reads_text(self) -> bool:
         """Whether the descriptions take part: in the model, or in the contrastive loss alone."""
         return self.model.uses_text or self.train.contrastive_weight > 0
 
-    @model_validator(mode="after")
-    def _warmups_are_short(self) -> CrystalParams:
-        if self.data.train is not None:
-            self.check_warmups(-(-self.data.train // self.train.batch_size) * self.train.epochs)
-        return self
-
     def check_warmups(self, steps: int) -> None:
         """Raise an error for a warm-up of more than half of the run's `steps`."""
         gate = getattr(self.model.late_fusion, "gate_warmup", 0)
-        warmups = {("train", "warmup_steps"): self.train.warmup_steps, ("model", "late_fusion", "gate_warmup"): gate}
+        warmups = {"train.warmup_steps": self.train.warmup_steps, "model.late_fusion.gate_warmup": gate}
         for key, wanted in warmups.items():
             if (wanted or 0) > steps / 2:
                 what = f"found {wanted}; more than half of the run's {steps} steps would be warm-up"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,9 +12,7 @@ from jobs.failure import Kind, RunFailure
 from jobs.task import Outcome, Preparation
 from jobs.tasks.crystal.data.properties import unit_of
 from jobs.tasks.crystal.schema import CrystalParams
-from jobs.training.advice import ADVICE
-from jobs.training.device import choose_device
-from jobs.training.predictions import write_predictions
+from jobs.training.options import ADVICE
 from runner.config.metric_names import Mode
 from runner.config.ranking import Reported
 from runner.errors import Problem, UserError
@@ -93,11 +92,9 @@ class CrystalTask:
     def shrink(self, params: Mapping[str, Any], factor: float) -> dict[str, Any]:
         """Smaller pieces of a batch, for a GPU that is too small; UserError where that would change the result."""
         whole = CrystalParams.model_validate(params)
-        if whole.why_whole_batches:
-            reason = f"{whole.why_whole_batches}, so it cannot be computed in parts"
-            raise UserError(f"{reason}; set a smaller train.batch_size yourself")
-        pieces = whole.train.micro_batch or whole.train.batch_size
-        return {"train.micro_batch": max(1, int(pieces * factor))}
+        if why := whole.why_whole_batches:
+            raise UserError(f"{why}, so it cannot be computed in parts; set a smaller train.batch_size yourself")
+        return {"train.micro_batch": max(1, int((whole.train.micro_batch or whole.train.batch_size) * factor))}
 
     def prepare(
         self, params: Sequence[CrystalParams], cache_root: Path, log: Callable[[str], None]
@@ -113,7 +110,7 @@ class CrystalTask:
 
         from jobs.tasks.crystal.dataset import gather
         from jobs.tasks.crystal.learner import CrystalLearner
-        from jobs.training.trainer import Fit
+        from jobs.training.trainer import choose_device, train
         from jobs.training.warm_start import continue_finished, warm_start
 
         device = choose_device(context.gpus)
@@ -123,59 +120,38 @@ class CrystalTask:
             corpus = gather(params, context.cache_root, device, context.threads, context.say)
         except UserError as error:  # the parameters were checked before: it is the data that are not as they were
             raise RunFailure(Kind.DATA_MISSING, str(error)) from error
-        write_json(context.directory.splits, {name: [corpus.ids[i] for i in r] for name, r in corpus.places.items()})
+        write_json(context.directory.splits, corpus.splits)
         torch.manual_seed(params.train.seed)
         model = build_model(params, corpus.texts.width if corpus.texts is not None else None)
-        if params.train.warm_start is not None:
-            warm_start(model, params.train.warm_start, context.say)
+        if (weights := params.train.warm_start) is not None:
+            warm_start(model, Path(weights.checkpoint), weights.sha256, context.say)
         if params.train.continue_finished:
             continue_finished(context)
         learner = CrystalLearner(model.to(device), corpus, params.train)
         for line in banner(params, corpus, learner, f"{device}, convolutions {kernels}"):
             context.say(line)
-        for note in corpus.notes:
-            context.warn(note)
-        _check_warmups(params, params.train.epochs * len(learner.batches(1)))
-        context.plan(params.train.epochs, learner.metric)
-        fitted = Fit(learner, params.train, context).run()
-        metrics = fitted.best_metrics | evaluate(learner, context)
+        try:  # what the configuration could not check where data.train is null
+            params.check_warmups(params.train.epochs * len(learner.batches(1)))
+        except ValueError as error:
+            raise RunFailure(Kind.BAD_CONFIG, str(error)) from None
+        extra = {
+            "kernels": kernels,
+            "train_mean": corpus.mean,
+            "train_deviation": corpus.deviation,
+            "notes": corpus.notes,
+            "threshold": params.data.classify.threshold if params.data.classify else None,
+        }
+        outcome = train(learner, params.train, context, extra)
         reliance = learner.reliance() if params.model.uses_text else None
-        if reliance is not None:
-            metrics["reliance"] = reliance
-        return Outcome(
-            metrics=metrics,
-            best_epoch=fitted.best_epoch,
-            epochs=fitted.epochs,
-            stopped_early=fitted.stopped_early,
-            parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-            fusion=fitted.best_fusion,
-            extra={
-                "device": str(device),
-                "kernels": kernels,
-                "train_mean": corpus.mean,
-                "train_deviation": corpus.deviation,
-                "notes": corpus.notes,
-                "threshold": params.data.classify.threshold if params.data.classify else None,
-            },
-        )
-
-
-def _check_warmups(params: CrystalParams, steps: int) -> None:
-    """What the configuration could not check where data.train is null."""
-    try:
-        params.check_warmups(steps)
-    except ValueError as error:
-        raise RunFailure(Kind.BAD_CONFIG, str(error)) from None
+        return replace(outcome, metrics=outcome.metrics | ({} if reliance is None else {"reliance": reliance}))
 
 
 def choose_kernels(params: CrystalParams, device: Any, cache_root: Path, log: Callable[[str], None]) -> str:
     """What computes the convolutions from now on in this process: a compiled library, or torch."""
-    from jobs.tasks.crystal.compiled_kernel import TORCH, use_kernels, use_torch
+    from jobs.tasks.crystal.compiled_kernel import use_kernels, use_torch
 
-    if device.type == "cpu" and params.may_be_compiled:
-        return use_kernels(cache_root, log)
-    use_torch()
-    return TORCH
+    compiled = device.type == "cpu" and params.may_be_compiled
+    return use_kernels(cache_root, log) if compiled else use_torch()
 
 
 def build_model(params: CrystalParams, text_width: int | None) -> Any:
@@ -213,34 +189,11 @@ def banner(params: CrystalParams, corpus: Corpus, learner: CrystalLearner, devic
 
 
 def _of_targets(params: CrystalParams, corpus: Corpus) -> str:
-    classify = params.data.classify
-    if classify is None:
+    if (classify := params.data.classify) is None:
         of = " of log10" if corpus.logarithm else ""
         return f"train mean{of} {corpus.mean:.4g}, standard deviation {corpus.deviation:.4g}"
     positive = float(corpus.target[corpus.places["train"].start : corpus.places["train"].stop].mean())
     return f"{positive:.1%} of train above {classify.threshold:g}"
-
-
-def evaluate(learner: CrystalLearner, context: RunContext) -> dict[str, float]:
-    """Load the best epoch, write predictions.csv of val and test, return the test metrics: the only use of test."""
-    from jobs.training import checkpoint
-
-    best = checkpoint.load(context.directory.best_checkpoint, learner.corpus.target.device)
-    learner.model.load_state_dict(best["model"])
-    rows: list[tuple[str, str, float, float]] = []
-    metrics: dict[str, float] = {}
-    for split in ("val", "test"):
-        predictions, targets = learner.predict(split)
-        ids = [learner.corpus.ids[i] for i in learner.corpus.places[split]]
-        rows += [(i, split, float(t), float(p)) for i, t, p in zip(ids, targets, predictions, strict=True)]
-        if split == "test":
-            metrics |= learner.metrics("test", predictions, targets)
-        if learner.corpus.classes:
-            metrics[f"{split}_accuracy_of_majority"] = float(max(targets.mean(), 1 - targets.mean()))
-        else:
-            metrics[f"{split}_mae_of_mean"] = float(abs(targets - learner.corpus.typical).mean())
-    write_predictions(context.directory, rows)
-    return metrics
 
 
 def _is_published(dataset: str) -> bool:

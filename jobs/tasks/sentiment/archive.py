@@ -56,7 +56,10 @@ def read(path: Path, key: str, names: Collection[str]) -> dict[str, NDArray[Any]
 
     def arrays(packed: zipfile.ZipFile) -> dict[str, NDArray[Any]]:
         wanted = {name: header for name, header in _headers(packed).items() if name in names}
-        _check_memory(sum(header.nbytes for header in wanted.values()))
+        needed = sum(header.nbytes for header in wanted.values())
+        memory = min(limit_bytes(os.environ) or math.inf, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        if needed > memory:
+            raise _Refused(f"its arrays need {needed / 1e9:,.1f} GB, this machine allows {memory / 1e9:,.1f} GB")
         return {name: _array(packed, name) for name in wanted}
 
     return _opened(path, key, arrays)
@@ -67,7 +70,7 @@ class _Refused(ValueError):
 
 
 class _Bounded(io.FileIO):
-    """A file of which nobody reads much at once."""
+    """A file that is read in small pieces."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _AT_ONCE:
@@ -91,13 +94,18 @@ def _opened(path: Path, key: str, work: Callable[[zipfile.ZipFile], Value]) -> V
 
 
 def _headers(packed: zipfile.ZipFile) -> dict[str, Header]:
-    found = {
+    arrays = {
         member.filename.removesuffix(_SUFFIX): _header(packed, member)
         for member in packed.infolist()
         if member.filename.endswith(_SUFFIX)
     }
-    _check_size(sum(header.nbytes for header in found.values()), os.fstat(packed.fp.fileno()).st_size)  # type: ignore[union-attr]
-    return found
+    claimed, size = sum(header.nbytes for header in arrays.values()), os.fstat(packed.fp.fileno()).st_size  # type: ignore[union-attr]
+    if claimed > max(_SMALL, _DENSEST * size):
+        raise _Refused(
+            f"its {size:,} bytes claim to hold {claimed:,} bytes of arrays; if that is right, write it uncompressed "
+            "with np.savez"
+        )
+    return arrays
 
 
 def _header(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> Header:
@@ -118,27 +126,11 @@ def _header(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> Header:
 
 def _parsed(file: IO[bytes]) -> tuple[Header, int]:
     """The header, and how many bytes stand before the values."""
-    version = npy.read_magic(file)
-    parse = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    parse = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = parse(file)
     return Header(shape, dtype), file.tell()
 
 
-def _check_size(claimed: int, size: int) -> None:
-    if claimed > max(_SMALL, _DENSEST * size):
-        raise _Refused(
-            f"its {size:,} bytes claim to hold {claimed:,} bytes of arrays; if that is right, write it uncompressed "
-            "with np.savez"
-        )
-
-
-def _check_memory(needed: int) -> None:
-    memory = min(limit_bytes(os.environ) or math.inf, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    if needed > memory:
-        raise _Refused(f"its arrays need {needed / 1e9:,.1f} GB, this machine allows {memory / 1e9:,.1f} GB")
-
-
 def _array(packed: zipfile.ZipFile, name: str) -> NDArray[Any]:
     with packed.open(f"{name}{_SUFFIX}") as file:
-        values: NDArray[Any] = npy.read_array(file, allow_pickle=False)
-    return values
+        return npy.read_array(file, allow_pickle=False)

@@ -58,30 +58,24 @@ def convert(source: Path, target: Path) -> None:
 
 
 def _executed(source: Path) -> Any:
-    try:
-        with source.open("rb") as file:
+    with source.open("rb") as file:
+        try:
             return pickle.load(file, encoding="latin1")  # latin1: what Python 2 wrote
-    except OSError:
-        raise
-    except Exception as error:  # a damaged one raises whatever its bytes happen to mean
-        reason = str(error).strip()[:200] or type(error).__name__
-        raise UserError(f"{source} is not a whole pickle: {reason}") from error
+        except Exception as error:  # a damaged one raises whatever its bytes happen to mean
+            reason = str(error).strip()[:200] or type(error).__name__
+            raise UserError(f"{source} is not a whole pickle: {reason}") from error
 
 
 def _plain(source: Path, split: str, fields: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     arrays = {}
-    for field in FIELDS:
-        if field not in fields:
-            continue
+    for field in (field for field in FIELDS if field in fields):
         try:
             array = np.asarray(fields[field])
         except ValueError:
             raise UserError(f"{source}: {split}/{field}: its rows have different lengths; pad them to one") from None
-        if array.dtype.hasobject and field in ("id", "ids"):
-            array = array.astype(str)
-        if array.dtype.hasobject:
+        if array.dtype.hasobject and field not in ("id", "ids"):
             raise UserError(f"{source}: {split}/{field}: found Python objects; allowed: numbers")
-        arrays[field] = array
+        arrays[field] = array.astype(str) if array.dtype.hasobject else array
     return arrays
 
 

@@ -34,8 +34,7 @@ class ResidentSequences:
     def __init__(self, modality: Modality, device: torch.device | str) -> None:
         self.values = torch.from_numpy(modality.values).to(device)
         self.mask = torch.from_numpy(modality.mask).to(device)
-        longest = modality.mask.shape[1]
-        self.ends: Rows = longest - modality.mask[:, ::-1].argmax(1)  # one after the last position of each
+        self.ends: Rows = modality.mask.shape[1] - modality.mask[:, ::-1].argmax(1)  # one after the last position
 
     def take(self, rows: Rows) -> Sequences:
         """The sequences at `rows`, as long as the longest of them."""
@@ -56,8 +55,8 @@ class ResidentSplit:
 
     def take(self, rows: Rows) -> tuple[Utterances, Tensor]:
         """The utterances at `rows`, and their labels (B,)."""
-        found = {name: its.take(rows) for name, its in self.modalities.items()}
-        return Utterances(**found), self.labels[torch.from_numpy(rows).to(self.labels.device)]
+        sequences = {name: resident.take(rows) for name, resident in self.modalities.items()}
+        return Utterances(**sequences), self.labels[torch.from_numpy(rows).to(self.labels.device)]
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Corpus:
     """All utterances of a run, and what the teachers say of the train split."""
 
     splits: dict[str, ResidentSplit]
-    widths: dict[str, int]  # modality → features a position
+    widths: dict[str, int]  # modality → features per position
     teachers: dict[str, Tensor]  # vision, audio → (n_train, d) features; empty where nothing is distilled
     notes: tuple[str, ...]
 

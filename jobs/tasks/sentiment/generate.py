@@ -27,8 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--importance", type=float, nargs=3, metavar=("TEXT", "VISION", "AUDIO"), default=(6, 3, 1))
     parser.add_argument("--aligned", action="store_true", help="all modalities have the positions of the text")
     for name in ("train", "valid", "test", "length", "text_width", "vision_width", "audio_width", "seed"):
-        option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=int, default=Planted.model_fields[name].default)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=Planted.model_fields[name].default)
     parser.add_argument("--noise", type=float, default=Planted.model_fields["noise"].default)
     options = vars(parser.parse_args(arguments))
     path: Path = options.pop("file")
@@ -55,10 +54,8 @@ def _split(samples: Samples, name: str, aligned: bool) -> dict[str, NDArray[Any]
     split = samples.splits[name]
     fields: dict[str, NDArray[Any]] = {modality: it.values for modality, it in split.modalities.items()}
     fields |= {"regression_labels": split.labels, "id": np.array(split.ids)}
-    if not aligned:
-        for modality in ("vision", "audio"):
-            fields[f"{modality}_lengths"] = split.modalities[modality].mask.sum(1)
-    return fields
+    unaligned = () if aligned else ("vision", "audio")
+    return fields | {f"{modality}_lengths": split.modalities[modality].mask.sum(1) for modality in unaligned}
 
 
 if __name__ == "__main__":

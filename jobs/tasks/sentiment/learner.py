@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jobs.tasks.sentiment.dataset import Corpus, Rows
-from jobs.tasks.sentiment.metrics import scores
+from jobs.tasks.sentiment.metrics import Values, scores
 from jobs.tasks.sentiment.schema import GUIDANCE, LossParams, TrainParams
-from jobs.training.trainer import Validation
+from jobs.training.trainer import Validation, cut
 from models.sentiment.losses import DISTANCES, info_nce_to
 from models.sentiment.model import Guided, SentimentModel
 from models.sentiment.options import MODALITIES
@@ -31,24 +31,20 @@ class SentimentLearner:
         """The rows of an epoch in an order drawn from seed and epoch, cut into batches."""
         digest = hashlib.sha256(f"{self.train.seed}:order:{epoch}".encode()).digest()
         order = np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(len(self.corpus.splits["train"]))
-        size = self.train.batch_size
-        return [order[start : start + size] for start in range(0, len(order), size)]
-
-    def size(self, batch: Rows) -> int:
-        return len(batch)
+        return cut(order, self.train.batch_size)
 
     def backward(self, batch: Rows) -> dict[str, Tensor]:
         """L = MSE + δ_va·(L_v + L_a) + δ_nce·L_nce; a part whose weight is 0 is not computed."""
         utterances, labels = self.corpus.splits["train"].take(batch)
-        said = self.model(utterances)
-        parts = {"mse": F.mse_loss(said.prediction, labels)}
+        guided = self.model(utterances)
+        parts = {"mse": F.mse_loss(guided.prediction, labels)}
         total = parts["mse"]
         if self.loss.delta_va:
-            distilled = self._distillation(said, batch)
+            distilled = self._distillation(guided, batch)
             total = total + self.loss.delta_va * torch.stack(list(distilled.values())).sum()
             parts |= distilled
         if self.loss.delta_nce:
-            parts["nce"] = self._contrast(said)
+            parts["nce"] = self._contrast(guided)
             total = total + self.loss.delta_nce * parts["nce"]
         torch.autograd.backward(total)
         return {name: value.detach() * len(batch) for name, value in {"loss": total, **parts}.items()}
@@ -63,24 +59,41 @@ class SentimentLearner:
     def predict(self, split: str) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Predictions (n,), labels (n,) and guidance weights (n, 3) of a split, in its order."""
         self.model.eval()
-        its, size = self.corpus.splits[split], self.train.batch_size
-        rows = np.arange(len(its))
-        found = [self.model(its.take(rows[start : start + size])[0]) for start in range(0, len(rows), size)]
-        prediction, guidance = (torch.cat([getattr(one, name) for one in found]) for name in ("prediction", "guidance"))
-        return tuple(values.double().cpu().numpy() for values in (prediction, its.labels, guidance))  # type: ignore[return-value]
+        data = self.corpus.splits[split]
+        outputs = [self.model(data.take(rows)[0]) for rows in cut(np.arange(len(data)), self.train.batch_size)]
+        prediction, guidance = (
+            torch.cat([getattr(one, name) for one in outputs]) for name in ("prediction", "guidance")
+        )
+        return tuple(values.double().cpu().numpy() for values in (prediction, data.labels, guidance))  # type: ignore[return-value]
 
-    def _distillation(self, said: Guided, batch: Rows) -> dict[str, Tensor]:
+    def ids(self, split: str) -> list[str]:
+        """The utterances of a split, in its order."""
+        return self.corpus.splits[split].ids
+
+    def metrics(self, split: str, predictions: Values, labels: Values) -> dict[str, float]:
+        return scores(split, predictions, labels)
+
+    def baselines(self, split: str, labels: Values) -> dict[str, float]:
+        """The errors of the mean of the train split."""
+        difference = labels - float(self.corpus.splits["train"].labels.mean())
+        return {
+            f"{split}_mae_of_mean": float(abs(difference).mean()),
+            f"{split}_mse_of_mean": float((difference**2).mean()),
+        }
+
+    def _distillation(self, guided: Guided, batch: Rows) -> dict[str, Tensor]:
         """L_v and L_a: how far the guided vectors are from what the teachers say of the same utterances."""
-        distance = DISTANCES[self.loss.distance]
-        found = {}
-        for name, features in self.corpus.teachers.items():
-            teacher = features[torch.from_numpy(batch).to(features.device)]
-            found[f"distillation_{name}"] = distance(self.model.as_teacher(name, said.vectors[name]), teacher)
-        return found
+        distance, rows = DISTANCES[self.loss.distance], torch.from_numpy(batch)
+        return {
+            f"distillation_{name}": distance(
+                self.model.as_teacher(name, guided.vectors[name]), features[rows.to(features.device)]
+            )
+            for name, features in self.corpus.teachers.items()
+        }
 
-    def _contrast(self, said: Guided) -> Tensor:
+    def _contrast(self, guided: Guided) -> Tensor:
         """L_nce: vision → text and audio → text."""
-        text, temperature = said.vectors["text"], self.loss.temperature
-        return info_nce_to(said.vectors["vision"], text, temperature) + info_nce_to(
-            said.vectors["audio"], text, temperature
+        text, temperature = guided.vectors["text"], self.loss.temperature
+        return info_nce_to(guided.vectors["vision"], text, temperature) + info_nce_to(
+            guided.vectors["audio"], text, temperature
         )

@@ -18,7 +18,7 @@ def scores(split: str, predictions: Values, labels: Values) -> dict[str, float]:
     difference = predictions - labels
     spread = predictions.std() * labels.std()
     covariance = ((predictions - predictions.mean()) * (labels - labels.mean())).mean()
-    found = {
+    metrics = {
         f"{split}_mse": float((difference**2).mean()),
         f"{split}_mae": float(np.abs(difference).mean()),
         f"{split}_corr": float(covariance / spread) if spread > 1e-12 else 0.0,
@@ -26,20 +26,19 @@ def scores(split: str, predictions: Values, labels: Values) -> dict[str, float]:
     }
     clear = labels != 0
     if clear.any():
-        said, right = predictions[clear] > 0, labels[clear] > 0
-        found |= {f"{split}_acc2": float((said == right).mean()), f"{split}_f1": weighted_f1(said, right)}
-    return found
+        predicted, right = predictions[clear] > 0, labels[clear] > 0
+        metrics |= {f"{split}_acc2": float((predicted == right).mean()), f"{split}_f1": weighted_f1(predicted, right)}
+    return metrics
 
 
 def _class(values: Values) -> NDArray[np.int64]:
     return np.round(np.clip(values, -3, 3)).astype(np.int64)
 
 
-def weighted_f1(said: NDArray[np.bool_], right: NDArray[np.bool_]) -> float:
+def weighted_f1(predicted: NDArray[np.bool_], right: NDArray[np.bool_]) -> float:
     """F1 of both classes, weighted by how many of each there are."""
     total = 0.0
-    for kind in (False, True):
-        true, found, both = right == kind, said == kind, (right == kind) & (said == kind)
+    for true, chosen in ((~right, ~predicted), (right, predicted)):
         if true.any():
-            total += true.mean() * 2 * both.sum() / (true.sum() + found.sum())
+            total += true.mean() * 2 * (true & chosen).sum() / (true.sum() + chosen.sum())
     return float(total)

@@ -56,8 +56,7 @@ def _readers(path: Path, fields: tuple[str, ...]) -> tuple[dict[str, _Reader], l
     """A checked reader of each split, which has read `fields`; and notes, to which it adds."""
     _refuse_pickle(path)
     headers = archive.headers(path, _KEY)
-    missing = [name for name in IN_FILE.values() if not any(key.startswith(f"{name}/") for key in headers)]
-    if missing:
+    if missing := [name for name in IN_FILE.values() if not any(key.startswith(f"{name}/") for key in headers)]:
         listed = ", ".join(list(headers)[:8]) or "nothing"
         wanted = f"arrays called {missing[0]}/text, {missing[0]}/vision, …"
         raise UserError(f"{_KEY}: {path} has no {', '.join(missing)}; found {listed}; allowed: {wanted}")
@@ -88,6 +87,13 @@ def _single(values: NDArray[Any]) -> Floats:
     """float32, which the checks that follow are made on: what is too large becomes infinite."""
     with np.errstate(over="ignore"):
         return values.astype(np.float32)
+
+
+def _outside(values: NDArray[Any], allowed: NDArray[np.bool_]) -> str:
+    """The first value that is not allowed, its place, and how many more there are; empty where there is none."""
+    wrong = np.flatnonzero(~allowed)
+    more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    return f"{values[wrong[0]]:g} at {wrong[0]}{more}" if len(wrong) else ""
 
 
 class _Reader:
@@ -135,10 +141,8 @@ class _Reader:
             labels = labels[:, 0]
         if labels.ndim != 1 or not len(labels):
             raise self.wrong("regression_labels", f"found shape {labels.shape}; allowed: (n,), at least one")
-        bad = np.flatnonzero(~(np.abs(labels) <= LARGEST + 1e-6))  # NaN compares false
-        if len(bad):
-            seen = f"{labels[bad[0]]:g} at {bad[0]}" + (f" and {len(bad) - 1} more" if len(bad) > 1 else "")
-            raise self.wrong("regression_labels", f"found {seen}; allowed: −3 to 3")
+        if outside := _outside(labels, np.abs(labels) <= LARGEST + 1e-6):  # NaN compares false
+            raise self.wrong("regression_labels", f"found {outside}; allowed: −3 to 3")
         values = np.unique(labels)
         if self.name == "train" and len(values) <= 2 < len(labels):
             shown = " and ".join(f"{value:g}" for value in values)
@@ -180,8 +184,7 @@ class _Reader:
 
     def _mask(self, name: str, values: Floats) -> Mask:
         count, longest = values.shape[:2]
-        lengths = self.lengths[name]
-        if lengths is not None:
+        if (lengths := self.lengths[name]) is not None:
             return mask_of_lengths(lengths, longest)
         if name == "text" and "text_bert" in self.arrays:
             tokens = self._array("text_bert")
@@ -199,10 +202,8 @@ class _Reader:
         lengths = self._array(field)
         if lengths.shape != (count,):
             raise self.wrong(field, f"found shape {lengths.shape}; allowed: {(count,)}")
-        bad = np.flatnonzero(~((lengths >= 0) & (lengths <= longest)))
-        if len(bad):
-            more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-            raise self.wrong(field, f"found {lengths[bad[0]]} at {bad[0]}{more}; allowed: 0 to {longest}")
+        if outside := _outside(lengths, (lengths >= 0) & (lengths <= longest)):
+            raise self.wrong(field, f"found {outside}; allowed: 0 to {longest}")
         return lengths
 
 
@@ -215,15 +216,13 @@ def _check_widths(path: Path, readers: Mapping[str, _Reader]) -> None:
 
 
 def _check_ids(path: Path, ids: Mapping[str, list[str]], notes: list[str]) -> None:
-    """Twice in one split is an error; in two splits it is told, because the published files may have it."""
+    """Twice in one split is an error; in two splits it is a note, because the published files may have it."""
     for split, names in ids.items():
         if odd := [name for name in names if not name.strip() or not name.isprintable()]:
             raise UserError(f"{_KEY}: {path}: {IN_FILE[split]}/id: {odd[0]!r} is empty or has control characters")
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        if twice:
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
             more = f" and {len(twice) - 1} more" if len(twice) > 1 else ""
             raise UserError(f"{_KEY}: {path}: {IN_FILE[split]}/id: {twice[0]!r}{more} stands more than once")
     known = set(ids["train"])
-    leaked = [name for split in ("val", "test") for name in ids[split] if name in known]
-    if leaked:
+    if leaked := [name for split in ("val", "test") for name in ids[split] if name in known]:
         notes.append(f"{len(leaked)} utterances of valid or test are in train too, such as {leaked[0]!r}")

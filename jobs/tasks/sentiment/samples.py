@@ -37,8 +37,8 @@ class Split:
 
     def take(self, rows: NDArray[np.int64]) -> Split:
         """The utterances at `rows`."""
-        found = {name: its.take(rows) for name, its in self.modalities.items()}
-        return Split([self.ids[row] for row in rows], self.labels[rows], found)
+        modalities = {name: modality.take(rows) for name, modality in self.modalities.items()}
+        return Split([self.ids[row] for row in rows], self.labels[rows], modalities)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Samples:
 
     @property
     def widths(self) -> dict[str, int]:
-        """Modality → features a position."""
+        """Modality → features per position."""
         return {name: self.splits["train"].modalities[name].values.shape[2] for name in MODALITIES}
 
     def subset(self, sizes: dict[str, int | None], seed: int) -> Samples:
@@ -60,10 +60,10 @@ class Samples:
         """
         chosen = {}
         for name, split in self.splits.items():
-            size, there = sizes[name], len(split.ids)
-            if size is not None and size > there:
-                raise UserError(f"data.{name}: found {size}, but the data set has {there} utterances there")
-            order = np.random.default_rng([seed, SPLITS.index(name)]).permutation(there)
+            size, available = sizes[name], len(split.ids)
+            if size is not None and size > available:
+                raise UserError(f"data.{name}: found {size}, but the data set has {available} utterances there")
+            order = np.random.default_rng([seed, SPLITS.index(name)]).permutation(available)
             chosen[name] = split if size is None else split.take(np.sort(order[:size]))
         return replace(self, splits=chosen)
 
@@ -76,16 +76,15 @@ class Samples:
             mean, deviation = known.mean(0), known.std(0)
             deviation[deviation < 1e-6] = 1.0  # a feature that never changes: nothing to scale
             mean, deviation = mean.astype(np.float32), deviation.astype(np.float32)  # as large files need
-            for name in self.splits:
-                its = self.splits[name].modalities[modality]
-                scaled = (its.values - mean) / deviation
-                scaled[~its.mask] = 0.0
-                changed[name][modality] = Modality(scaled, its.mask)
+            for name, split in self.splits.items():
+                sequences = split.modalities[modality]
+                scaled = (sequences.values - mean) / deviation
+                scaled[~sequences.mask] = 0.0
+                changed[name][modality] = Modality(scaled, sequences.mask)
         splits = {name: replace(split, modalities=changed[name]) for name, split in self.splits.items()}
         return replace(self, splits=splits)
 
 
 def mask_of_lengths(lengths: NDArray[Any], longest: int) -> Mask:
     """(n,) → (n, longest); the first `length` positions of each; a sequence without any has its first."""
-    mask: Mask = np.arange(longest) < np.maximum(lengths, 1)[:, None]
-    return mask
+    return np.arange(longest) < np.maximum(lengths, 1)[:, None]  # type: ignore[no-any-return]

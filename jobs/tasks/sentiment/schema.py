@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from jobs.section import Section
-from jobs.training.schedule_options import ScheduleParams
+from jobs.training.options import TrainingParams
 from models.sentiment.options import SentimentModelOptions
 
 GENERATED = "generated"
@@ -23,7 +23,7 @@ class Importance(Section):
 
 
 class Planted(Section):
-    """A generated data set: a hidden number a modality, of which the sentiment is the weighted sum."""
+    """A generated data set: the sentiment is the weighted sum of one hidden number per modality."""
 
     train: int = Field(600, ge=2)  # utterances of the train split
     valid: int = Field(200, ge=2)  # of the validation split
@@ -31,7 +31,7 @@ class Planted(Section):
     importance: Importance = Importance()  # of each modality
     length: int = Field(20, ge=1)  # positions of the text, and of all where aligned
     aligned: bool = False  # false: vision and audio are 1.5 and 2 times longer, each utterance of its own length
-    text_width: int = Field(768, ge=2)  # features a position of the text
+    text_width: int = Field(768, ge=2)  # features per position of the text
     vision_width: int = Field(35, ge=2)  # of vision
     audio_width: int = Field(74, ge=2)  # of audio
     noise: float = Field(1.0, ge=0)  # sd of each feature around its signal
@@ -77,16 +77,12 @@ class LossParams(Section):
     temperature: float = Field(0.1, gt=0)  # τ of the contrast
 
 
-class TrainParams(ScheduleParams):
+class TrainParams(TrainingParams):
     """How the model is trained."""
 
-    epochs: int = Field(20, ge=1)  # at most
     batch_size: int = Field(32, ge=2)  # utterances; InfoNCE contrasts within a batch
-    learning_rate: float = Field(1e-3, gt=0)  # the highest of the schedule
     weight_decay: float = Field(1e-3, ge=0)  # not applied to biases and norms
     gradient_clip: float | None = Field(1.0, gt=0)  # norm above which gradients are shortened; null: none
-    patience: int | None = Field(None, ge=1)  # epochs without a better val_mse; null: no early stopping
-    seed: int = Field(0, ge=0)  # initialisation, order, dropout
 
 
 class SentimentParams(Section):
@@ -101,5 +97,5 @@ class SentimentParams(Section):
 
     def without_effect(self) -> set[str]:
         """Sections that cannot change the result of this run; they take no part in its identity."""
-        found = set() if self.loss.delta_va else {"teachers"}
-        return found if self.data.dataset == GENERATED else found | {"planted"}
+        unused = set() if self.loss.delta_va else {"teachers"}
+        return unused if self.data.dataset == GENERATED else unused | {"planted"}

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.tasks.sentiment.mmsa import IN_FILE
 from jobs.tasks.sentiment.samples import SPLITS, Modality, Samples, Split, mask_of_lengths
 from jobs.tasks.sentiment.schema import Planted
 from models.sentiment.options import MODALITIES
 
 LONGER = {"text": 1.0, "vision": 1.5, "audio": 2.0}  # than the text, where unaligned
-SIZES = {"train": "train", "val": "valid", "test": "test"}
 
 
 def generate(planted: Planted) -> Samples:
@@ -23,19 +23,20 @@ def generate(planted: Planted) -> Samples:
     share of the variance. So the best possible model weighs m by √s_m. All splits share the directions.
     """
     random = np.random.default_rng(planted.seed)
-    shares = _shares(planted)
+    given = planted.importance.model_dump()
+    shares = {name: value / (sum(given.values()) or 1.0) for name, value in given.items()}
     widths = {name: getattr(planted, f"{name}_width") for name in MODALITIES}
     directions = {name: random.standard_normal(width) / np.sqrt(width) * 3 for name, width in widths.items()}
     splits = {}
     for split in SPLITS:
-        count = getattr(planted, SIZES[split])
+        count = getattr(planted, IN_FILE[split])
         hidden = {name: random.standard_normal(count) for name in MODALITIES}
         mixture = sum(np.sqrt(shares[name]) * hidden[name] for name in MODALITIES)
         labels = np.clip(1.2 * mixture, -3, 3).astype(np.float32)
         lengths = random.integers(max(1, planted.length // 2), planted.length + 1, count)
-        modalities = {}
-        for name in MODALITIES:
-            modalities[name] = _sequences(planted, name, hidden[name], directions[name], lengths, random)
+        modalities = {
+            name: _sequences(planted, name, hidden[name], directions[name], lengths, random) for name in MODALITIES
+        }
         splits[split] = Split([f"{split}-{number:05d}" for number in range(count)], labels, modalities)
     return Samples(splits)
 
@@ -59,9 +60,3 @@ def _sequences(
     mask = mask_of_lengths(lengths, longest)
     values[~mask] = 0.0
     return Modality(values, mask)
-
-
-def _shares(planted: Planted) -> dict[str, float]:
-    given = {name: getattr(planted.importance, name) for name in MODALITIES}
-    total = sum(given.values()) or 1.0
-    return {name: value / total for name, value in given.items()}

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jobs.failure import Kind
 from jobs.task import Outcome, Preparation
 from jobs.tasks.sentiment.schema import GENERATED, GUIDANCE, FeatureFile, SentimentParams
-from jobs.training.advice import ADVICE
-from jobs.training.device import choose_device
-from jobs.training.predictions import write_predictions
+from jobs.training.options import ADVICE
 from models.sentiment.options import MODALITIES
 from runner.config.metric_names import Mode
 from runner.config.ranking import Reported
@@ -23,7 +22,6 @@ from runner.health.quantities import Quantity
 if TYPE_CHECKING:
     from jobs.context import RunContext
     from jobs.tasks.sentiment.dataset import Corpus
-    from jobs.tasks.sentiment.learner import SentimentLearner
 
 # The parts of the loss that have a weight: what `analysis summarize` says of an axis over one of them
 LOSS_WEIGHTS = {"loss.delta_va": "distillation", "loss.delta_nce": "contrast"}
@@ -113,7 +111,7 @@ class SentimentTask:
         from jobs.tasks.sentiment.dataset import Corpus, read
         from jobs.tasks.sentiment.learner import SentimentLearner
         from jobs.tasks.sentiment.teachers import teacher_features
-        from jobs.training.trainer import Fit
+        from jobs.training.trainer import choose_device, train
         from models.sentiment.model import SentimentModel
 
         device = choose_device(context.gpus)
@@ -133,32 +131,17 @@ class SentimentTask:
         notes = [*corpus.notes, *([SHARED] if params.model.shared else [])]
         for line in banner(params, corpus, device):
             context.say(line)
-        for note in notes:
-            context.warn(note)
-        context.plan(params.train.epochs, learner.metric)
-        fitted = Fit(learner, params.train, context).run()
-        weights = fitted.best_fusion[GUIDANCE]
-        return Outcome(
-            metrics=fitted.best_metrics | evaluate(learner, context),
-            best_epoch=fitted.best_epoch,
-            epochs=fitted.epochs,
-            stopped_early=fitted.stopped_early,
-            parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-            fusion=fitted.best_fusion,
-            extra={
-                "device": str(device),
-                "guidance_weights": {each.member: weights[each.name] for each in QUANTITIES},
-                "loss_weights": LOSS_WEIGHTS,
-                "notes": notes,
-            },
-        )
+        outcome = train(learner, params.train, context, {"loss_weights": LOSS_WEIGHTS, "notes": notes})
+        weights = {each.member: outcome.fusion[GUIDANCE][each.name] for each in QUANTITIES}
+        return replace(outcome, extra={**outcome.extra, "guidance_weights": weights})
 
 
 def banner(params: SentimentParams, corpus: Corpus, device: Any) -> list[str]:
     """What is trained, on what, how: the first lines of a log."""
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in corpus.splits.items())
     shapes = ", ".join(
-        f"{name} {its.mask.shape[1]} × {corpus.widths[name]}" for name, its in corpus.splits["train"].modalities.items()
+        f"{name} {sequences.mask.shape[1]} × {corpus.widths[name]}"
+        for name, sequences in corpus.splits["train"].modalities.items()
     )
     loss, train = params.loss, params.train
     return [
@@ -168,27 +151,3 @@ def banner(params: SentimentParams, corpus: Corpus, device: Any) -> list[str]:
         f"training: {train.epochs} epochs, batch {train.batch_size}, learning rate {train.learning_rate:g} "
         f"({train.schedule}), weight decay {train.weight_decay:g}, seed {train.seed} on {device}",
     ]
-
-
-def evaluate(learner: SentimentLearner, context: RunContext) -> dict[str, float]:
-    """Load the best epoch, write predictions.csv of val and test, return the test metrics: the only use of test."""
-    from jobs.tasks.sentiment.metrics import scores
-    from jobs.training import checkpoint
-
-    best = checkpoint.load(context.directory.best_checkpoint, learner.corpus.splits["test"].labels.device)
-    learner.model.load_state_dict(best["model"])
-    mean = float(learner.corpus.splits["train"].labels.mean())
-    rows: list[tuple[str, str, float, float]] = []
-    metrics: dict[str, float] = {}
-    for split in ("val", "test"):
-        predictions, labels, _ = learner.predict(split)
-        ids = learner.corpus.splits[split].ids
-        rows += [(i, split, float(t), float(p)) for i, t, p in zip(ids, labels, predictions, strict=True)]
-        if split == "test":
-            metrics |= scores("test", predictions, labels)
-        metrics |= {
-            f"{split}_mae_of_mean": float(abs(labels - mean).mean()),
-            f"{split}_mse_of_mean": float(((labels - mean) ** 2).mean()),
-        }
-    write_predictions(context.directory, rows)
-    return metrics

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from jobs.tasks.sentiment import archive
 from jobs.tasks.sentiment.dataset import ResidentSequences
 from jobs.tasks.sentiment.samples import Samples
 from jobs.tasks.sentiment.schema import FeatureFile, TrainedTeachers
+from jobs.training.trainer import cut, one_thread
 from models.sentiment.options import SentimentModelOptions
 from models.sentiment.teacher import Teacher
 from runner.errors import UserError
@@ -63,13 +65,12 @@ def from_file(path: Path, ids: list[str]) -> dict[str, Features]:
     for name in TAUGHT:
         shape = arrays[name].shape
         if len(shape) != 2 or shape[0] != arrays["ids"].size or arrays[name].dtype.kind not in "fiu":
-            raise wrong(f"holds {name} of shape {shape}; allowed: ({arrays['ids'].size}, d) numbers, a row an id")
+            raise wrong(f"holds {name} of shape {shape}; allowed: ({arrays['ids'].size}, d) numbers, one row per id")
         if not np.isfinite(arrays[name]).all():
             raise wrong(f"holds {name} with values that are not finite")
     if absent := [name for name in ids if name not in places]:
         raise wrong(f"lacks {len(absent)} utterances of the train split, such as {absent[0]!r}")
-    rows = [places[name] for name in ids]
-    return {name: arrays[name][rows].astype(np.float32) for name in TAUGHT}
+    return {name: arrays[name][[places[item] for item in ids]].astype(np.float32) for name in TAUGHT}
 
 
 def _trained(
@@ -81,16 +82,9 @@ def _trained(
     log: Log,
     waiting: Callable[[], None],
 ) -> Features:
-    arrays = [
-        part
-        for split in ("train", "val")
-        for part in (
-            samples.splits[split].modalities[name].values,
-            samples.splits[split].modalities[name].mask,
-            samples.splits[split].labels,
-        )
-    ]
-    key = content_key(VERSION, options.model_dump(), name, *arrays)
+    splits = (samples.splits["train"], samples.splits["val"])
+    parts = [(split.modalities[name].values, split.modalities[name].mask, split.labels) for split in splits]
+    key = content_key(VERSION, options.model_dump(), name, *chain.from_iterable(parts))
     directory = root / "teachers" / f"{name}-{key}"
     if not directory.exists():
         with _alone(directory, root, log, waiting):
@@ -102,15 +96,14 @@ def _trained(
                 save_arrays(beside, {"features": features, "val_mse": np.array([error, plain])})
 
             publish(directory, root, f"{name} teacher", 1, fill)
-    features: Features = np.array(load_array(directory, "features"))
-    return features
+    return np.array(load_array(directory, "features"))
 
 
 @contextmanager
 def _alone(directory: Path, root: Path, log: Log, waiting: Callable[[], None]) -> Iterator[None]:
-    """Wait until `directory` is there or nobody else makes it, then hold its lock."""
+    """Wait until `directory` is there or no other process makes it, then hold its lock."""
     lock = directory.with_name(f"{directory.name}.lock")
-    told = False
+    announced = False
     while True:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
@@ -118,9 +111,9 @@ def _alone(directory: Path, root: Path, log: Log, waiting: Callable[[], None]) -
                 yield
                 return
         except Locked as error:
-            if not told:
+            if not announced:
                 log(f"waiting for {error}, which trains this teacher")
-            told = True
+            announced = True
             waiting()
             time.sleep(0.2)
         except OSError as error:
@@ -136,20 +129,14 @@ def train_teacher(
     train split's mean. In one thread on a CPU, so that the features do not depend on who trains them.
     """
     splits = {split: samples.splits[split] for split in ("train", "val")}
-    inputs = {split: ResidentSequences(its.modalities[name], device) for split, its in splits.items()}
-    labels = {split: torch.from_numpy(its.labels).to(device) for split, its in splits.items()}
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(options.seed)
-            model_options = SentimentModelOptions(width=options.width, encoder_layers=options.encoder_layers)
-            teacher = Teacher(model_options, inputs["train"].values.shape[2]).to(device)
-            features, error = _fit(teacher, options, inputs, labels)
-    finally:
-        torch.set_num_threads(threads)
-    plain = F.mse_loss(labels["train"].mean().expand_as(labels["val"]), labels["val"])
-    return features, error, float(plain)
+    inputs = {split: ResidentSequences(data.modalities[name], device) for split, data in splits.items()}
+    labels = {split: torch.from_numpy(data.labels).to(device) for split, data in splits.items()}
+    with one_thread(), torch.random.fork_rng():
+        torch.manual_seed(options.seed)
+        model_options = SentimentModelOptions(width=options.width, encoder_layers=options.encoder_layers)
+        teacher = Teacher(model_options, inputs["train"].values.shape[2]).to(device)
+        features, error = _fit(teacher, options, inputs, labels)
+    return features, error, float(F.mse_loss(labels["train"].mean().expand_as(labels["val"]), labels["val"]))
 
 
 def _fit(
@@ -163,9 +150,7 @@ def _fit(
     best, features = float("inf"), np.zeros((count, options.width), np.float32)
     for _ in range(options.epochs):
         teacher.train()
-        order = torch.randperm(count).numpy()
-        for start in range(0, count, size):
-            rows = order[start : start + size]
+        for rows in cut(torch.randperm(count).numpy(), size):
             optimiser.zero_grad(set_to_none=True)
             loss = F.mse_loss(teacher(inputs["train"].take(rows)), labels["train"][torch.from_numpy(rows)])
             torch.autograd.backward(loss)
@@ -185,6 +170,4 @@ def _in_parts(
 ) -> torch.Tensor:
     """What `ask` says of all sequences, computed in evaluation mode, `size` at a time."""
     teacher.eval()
-    rows = np.arange(len(sequences.mask))
-    parts = [ask(sequences.take(rows[start : start + size])) for start in range(0, len(rows), size)]
-    return torch.cat(parts)
+    return torch.cat([ask(sequences.take(rows)) for rows in cut(np.arange(len(sequences.mask)), size)])

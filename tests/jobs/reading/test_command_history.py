@@ -17,12 +17,12 @@ from runner.rundir.run_config import RunConfig
 TWICE = {"shell": True, "checkpoint": "state"}
 FILE = {
     **TWICE, "metrics": {"file": "h.csv"},
-    "run": "touch {out}/state; printf 'val_mae\\n3\\n2\\n' > {out}/h.csv",
+    "run": "echo 1 > {out}/state; printf 'val_mae\\n3\\n2\\n' > {out}/h.csv",
     "resume": "printf 'val_mae\\n1\\n' > {out}/h.csv",
 }  # fmt: skip
 PRINTED = {
     **TWICE, "metrics": {"pattern": r"mae (?P<val_mae>\S+)"},
-    "run": "touch {out}/state; echo mae 3; echo mae 2", "resume": "echo mae 1",
+    "run": "echo 1 > {out}/state; echo mae 3; echo mae 2", "resume": "echo mae 1",
 }  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def test_followed_metric_reported_as_no_finite_number_ends_a_run(reported: str) 
 def test_paths_in_the_folder_of_a_command_are_filled(tmp_path: Path) -> None:
     command = {
         "shell": True, "metrics": {"file": "{kind}/h.csv"}, "files": {"{kind}/a.json": {"x": 1}},
-        "checkpoint": "{kind}/state", "run": "touch {out}/{kind}/state; printf 'val_mae\\n3\\n' > {out}/{kind}/h.csv",
+        "checkpoint": "{kind}/state", "run": "echo > {out}/{kind}/state; printf 'val_mae\\n3\\n' > {out}/{kind}/h.csv",
         "resume": "printf 'val_mae\\n3\\n2\\n' > {out}/{kind}/h.csv",
     }  # fmt: skip
     for epochs in (1, 2):

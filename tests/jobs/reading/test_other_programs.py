@@ -58,7 +58,7 @@ def test_tensorboard_tags_are_fusion_weights_and_layers_count_from_one() -> None
 
 def test_tensorboard_is_read_without_torch() -> None:
     code = (
-        "import sys; from pathlib import Path; from jobs.reading.tensorboard import rows_of_events as rows\n"
+        "import sys; from pathlib import Path; from jobs.reading.files import rows_of_events as rows\n"
         f"assert rows(Path({str(RECORDED)!r}) / 'tensorboard/events.out.tfevents.1')[0]['val/mae'] == 2\n"
         "assert not {'torch', 'tensorflow'} & sys.modules.keys()"
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from build_log import builds
 from jobs import content_cache
 from runner.errors import CommandFailed
 from runner.rundir.cache_root import cache_root, make_folder, open_to_others
@@ -38,7 +39,7 @@ def test_a_directory_appears_whole_or_not_at_all(tmp_path) -> None:
     with pytest.raises(RuntimeError, match="the node died"):
         content_cache.publish(tmp_path / "kind" / "a", tmp_path, "things", 3, broken)
     assert list((tmp_path / "kind").iterdir()) == []
-    assert content_cache.builds(tmp_path) == []
+    assert builds(tmp_path) == []
 
 
 def test_what_is_there_is_not_filled_again(tmp_path) -> None:
@@ -48,7 +49,7 @@ def test_what_is_there_is_not_filled_again(tmp_path) -> None:
             place, tmp_path, "things", 3, lambda folder, text=text: (folder / "x").write_text(text) and None
         )
     assert (place / "x").read_text() == "first"
-    (build,) = content_cache.builds(tmp_path)
+    (build,) = builds(tmp_path)
     assert (build["kind"], build["items"], build["path"]) == ("things", 3, "kind/a")
 
 

@@ -203,8 +203,8 @@ def test_a_checkpoint_that_a_stop_would_tear_is_awaited_and_a_torn_one_is_not_re
     if signalled == "parent":
         parent.send_signal(signal.SIGTERM)
     else:
-        wait_until(lambda: state.stat().st_size == 30, what="half a checkpoint")
         (child,) = psutil.Process(read_json(directory.heartbeat)["pid"]).children()
+        wait_until(lambda: state.stat().st_size == 30, what="half a checkpoint")
         child.kill()
     parent.wait(30)
     assert zipfile.is_zipfile(state) == (signalled == "parent")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.content_cache import builds
+from build_log import builds
 from jobs.tasks.crystal.dataset import far_targets, gather
 from jobs.tasks.crystal.graphs import shards
 from jobs.tasks.crystal.schema import CrystalParams
@@ -28,7 +28,7 @@ def test_a_model_that_differs_computes_no_graph_and_no_text_again(
     graphs, texts = [], []
     build, encode = shards.build_chunk, embedding_cache.encode
     monkeypatch.setattr(shards, "build_chunk", lambda its, **more: graphs.append(len(its)) or build(its, **more))
-    monkeypatch.setattr(embedding_cache, "encode", lambda its, *more: texts.append(len(its)) or encode(its, *more))
+    monkeypatch.setattr(embedding_cache, "encode", lambda its, **more: texts.append(len(its)) or encode(its, **more))
     for model in MODELS:
         params = CrystalParams.model_validate({"data": DATA, "text": {"describe": "robocrys"}, "model": model})
         gather(params, tmp_path, torch.device("cpu"), 1, lambda text: None)

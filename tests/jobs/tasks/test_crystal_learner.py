@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.tasks.crystal.batching import balanced, cut
+from jobs.tasks.crystal.batching import balanced
 from jobs.tasks.crystal.dataset import Corpus, gather, rare_class, two_classes
 from jobs.tasks.crystal.learner import CrystalLearner
 from jobs.tasks.crystal.schema import CrystalParams
 from jobs.tasks.crystal.task import build_model
+from jobs.training.trainer import cut
 from runner.errors import UserError
 
 torch.set_num_threads(1)

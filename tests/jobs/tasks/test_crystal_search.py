@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from build_log import builds
 from crystal_experiment import command, results, write_config
-from jobs.content_cache import builds
 from runner.files import read_json, read_json_lines
 from runner.rundir.layout import ExperimentDir, RunDir
 from tiny_experiment import wait_until

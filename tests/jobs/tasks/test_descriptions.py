@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from jobs import content_cache
+from build_log import builds
 from jobs.tasks.crystal.data.sources import load
 from jobs.tasks.crystal.text import descriptions
 from jobs.tasks.crystal.text.descriptions import clean_jarvis, clean_robocrys, describe, describe_jarvis
@@ -17,7 +17,7 @@ from runner.errors import ConfigError, UserError
 
 
 def built(root) -> list[tuple[str, int]]:
-    return [(build["kind"], build["items"]) for build in content_cache.builds(root)]
+    return [(build["kind"], build["items"]) for build in builds(root)]
 
 
 def test_shipped_descriptions_are_read_not_computed(tmp_path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from jobs import content_cache
+from build_log import builds
 from jobs.tasks.crystal.schema import TextParams
 from jobs.tasks.crystal.text import embedding_cache, embeddings
 from jobs.tasks.crystal.text.embeddings import embed
@@ -31,7 +31,7 @@ def encoder() -> TextEncoder:
 
 
 def built(root) -> list[tuple[str, int]]:
-    return [(build["kind"], build["items"]) for build in content_cache.builds(root)]
+    return [(build["kind"], build["items"]) for build in builds(root)]
 
 
 def test_vectors_are_those_of_the_encoder(encoder, tmp_path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from jobs import content_cache
+from build_log import builds
 from jobs.tasks.crystal.data.crystals import Crystal
 from jobs.tasks.crystal.data.sources import load
 from jobs.tasks.crystal.graphs import shards
@@ -34,7 +34,7 @@ def crystals() -> list[Crystal]:
 
 
 def built(root: Path) -> list[int]:
-    return [build["items"] for build in content_cache.builds(root) if build["kind"] == "graphs"]
+    return [build["items"] for build in builds(root) if build["kind"] == "graphs"]
 
 
 def assert_well_formed(edges: Edges, nodes: int) -> None:

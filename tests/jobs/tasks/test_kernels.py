@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from build_log import builds
 from crystals import RECORDS, batch, graph, quotient, structure
-from jobs import content_cache
 from jobs.tasks.crystal.compiled_kernel import NoKernels, build_kernels, use_kernels
 from models.batch import Edges, GraphBatch
 from models.encoders import cpp_convolution
@@ -134,7 +134,7 @@ def test_what_is_not_alignn_2_in_float32_is_computed_by_torch() -> None:
 def test_kernels_are_built_once(root: Path) -> None:
     kinds = build_kernels(root)
     build_kernels(root)
-    paths = [build["path"] for build in content_cache.builds(root) if build["kind"] == "kernels"]
+    paths = [build["path"] for build in builds(root) if build["kind"] == "kernels"]
     assert len(paths) == len(set(paths)) == len(kinds)
 
 

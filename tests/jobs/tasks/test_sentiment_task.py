@@ -13,7 +13,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from jobs.content_cache import builds
+from build_log import builds
 from jobs.context import RunContext
 from jobs.failure import Stopped
 from jobs.task import Outcome

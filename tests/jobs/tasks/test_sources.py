@@ -14,11 +14,11 @@ from ase.io import write
 from jarvis.core.atoms import Atoms as JarvisAtoms
 from jarvis.db import figshare
 
-from jobs.content_cache import builds
+from build_log import builds
 from jobs.tasks.crystal.data import jarvis_sets, shipped_sets
 from jobs.tasks.crystal.data.location import located
-from jobs.tasks.crystal.data.official_splits import official_split
 from jobs.tasks.crystal.data.records import SPLITS
+from jobs.tasks.crystal.data.shipped_sets import official_split
 from jobs.tasks.crystal.data.sources import load, summary_of
 from jobs.tasks.crystal.data.summary import summarize
 from runner.errors import CommandFailed, ConfigError, UserError

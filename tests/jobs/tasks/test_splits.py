@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jobs.content_cache import builds
+from build_log import builds
 from jobs.tasks.crystal.data.check import check_crystals, check_data
 from jobs.tasks.crystal.data.crystals import Crystal
 from jobs.tasks.crystal.data.sources import load

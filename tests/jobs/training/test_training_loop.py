@@ -17,7 +17,7 @@ from jobs.context import RunContext
 from jobs.failure import RunFailure, Stopped
 from jobs.heartbeat import HeartbeatThread
 from jobs.training import checkpoint
-from jobs.training.trainer import Fit, Fitted, Validation
+from jobs.training.trainer import Trainer, TrainResult, Validation
 from runner.files import read_json, read_json_lines
 from runner.health.thresholds import overridden
 from runner.rundir.layout import RunDir
@@ -77,8 +77,8 @@ def context_at(path: Path) -> RunContext:
     return RunContext(RunDir(path))
 
 
-def fit(path: Path, **changes: Any) -> Fitted:
-    return Fit(LineLearner(), SimpleNamespace(**{**OPTIONS, **changes}), context_at(path)).run()
+def fit(path: Path, **changes: Any) -> TrainResult:
+    return Trainer(LineLearner(), SimpleNamespace(**{**OPTIONS, **changes}), context_at(path)).run()
 
 
 def comparable(path: Path) -> list[dict[str, Any]]:
@@ -91,7 +91,7 @@ def test_stopped_and_resumed_training_equals_an_undisturbed_one(tmp_path: Path, 
     whole = fit(tmp_path / "whole")
     context = context_at(tmp_path / "stopped")
     with pytest.raises(Stopped, match="preempted"):
-        Fit(LineLearner((context, step)), SimpleNamespace(**OPTIONS), context).run()
+        Trainer(LineLearner((context, step)), SimpleNamespace(**OPTIONS), context).run()
     resumed = fit(tmp_path / "stopped")
     assert resumed == whole
     assert comparable(tmp_path / "stopped") == comparable(tmp_path / "whole")
@@ -107,7 +107,7 @@ def test_plateau_halves_the_rate_and_is_resumed_bit_for_bit(tmp_path: Path) -> N
     assert {new / old for old, new in itertools.pairwise(rates)} == {1.0, 0.5}
     context = context_at(tmp_path / "stopped")
     with pytest.raises(Stopped):
-        Fit(LineLearner((context, 70)), SimpleNamespace(**{**OPTIONS, **options}), context).run()
+        Trainer(LineLearner((context, 70)), SimpleNamespace(**{**OPTIONS, **options}), context).run()
     assert fit(tmp_path / "stopped", **options) == whole
     assert comparable(tmp_path / "stopped") == comparable(tmp_path / "whole")
 
@@ -118,11 +118,11 @@ def test_training_by_rungs_equals_the_long_one_alone(tmp_path: Path, short: int,
     whole = fit(tmp_path / "whole", **by_rungs)
     lower = RunContext(RunDir(tmp_path / "lower"), keep_stable=True)
     lower.directory.path.mkdir()
-    Fit(LineLearner(), SimpleNamespace(**{**OPTIONS, **by_rungs, "epochs": short}), lower).run()
+    Trainer(LineLearner(), SimpleNamespace(**{**OPTIONS, **by_rungs, "epochs": short}), lower).run()
     above = RunContext(RunDir(tmp_path / "above"), below=lower.directory)
     above.directory.path.mkdir()
     learner = LineLearner()
-    assert Fit(learner, SimpleNamespace(**{**OPTIONS, **by_rungs}), above).run() == whole
+    assert Trainer(learner, SimpleNamespace(**{**OPTIONS, **by_rungs}), above).run() == whole
     assert learner.steps == 4 * 6 - (4 * short - round(4 * short * decay))
     assert comparable(tmp_path / "above") == comparable(tmp_path / "whole")
     for name in ("last.pt", "best.pt"):
@@ -138,7 +138,7 @@ def test_damaged_stable_checkpoint_costs_time_alone(tmp_path: Path, capsys: pyte
     lower.stable_checkpoint.write_bytes(b"nothing of the kind")
     (tmp_path / "above").mkdir()
     above = RunContext(RunDir(tmp_path / "above"), below=lower)
-    assert Fit(LineLearner(), SimpleNamespace(**{**OPTIONS, **options}), above).run() == whole
+    assert Trainer(LineLearner(), SimpleNamespace(**{**OPTIONS, **options}), above).run() == whole
     assert "stable.pt is not a whole checkpoint" in capsys.readouterr().out
 
 
@@ -146,7 +146,7 @@ def test_truncated_last_checkpoint_falls_back_to_the_best(tmp_path: Path, capsys
     whole = fit(tmp_path / "whole")
     context = context_at(tmp_path / "damaged")
     with pytest.raises(Stopped):
-        Fit(LineLearner((context, 18)), SimpleNamespace(**OPTIONS), context).run()
+        Trainer(LineLearner((context, 18)), SimpleNamespace(**OPTIONS), context).run()
     last = tmp_path / "damaged" / "last.pt"
     last.write_bytes(last.read_bytes()[:1000])
     assert fit(tmp_path / "damaged") == whole
@@ -160,7 +160,7 @@ def test_last_checkpoint_of_another_model_falls_back_to_the_best(
     whole = fit(tmp_path / "whole")
     context = context_at(tmp_path / "other")
     with pytest.raises(Stopped):
-        Fit(LineLearner((context, 18)), SimpleNamespace(**OPTIONS), context).run()
+        Trainer(LineLearner((context, 18)), SimpleNamespace(**OPTIONS), context).run()
     last = tmp_path / "other" / "last.pt"
     foreign = nn.Linear(3, 9)
     state = torch.load(last, weights_only=True)
@@ -219,7 +219,7 @@ def test_resuming_a_finished_training_trains_nothing_more(tmp_path: Path) -> Non
 def test_non_finite_loss_ends_as_diverged_and_keeps_the_last_good_state(tmp_path: Path) -> None:
     learner = LineLearner(poison_epoch=3)
     with pytest.raises(RunFailure, match="epoch 3, step 12: train_loss = nan"):
-        Fit(learner, SimpleNamespace(**OPTIONS), context_at(tmp_path / "run")).run()
+        Trainer(learner, SimpleNamespace(**OPTIONS), context_at(tmp_path / "run")).run()
     kept = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
     assert kept["progress"]["epoch"] == 3
     assert all(torch.isfinite(value).all() for value in kept["model"].values())
@@ -239,7 +239,7 @@ def test_health_is_said_once_and_written_with_the_experiments_own_thresholds(
     context = RunContext(RunDir(tmp_path / "run"), heartbeat=beat, thresholds=overridden({"ratio_low": 6}))
     learner = LineLearner()
     learner.fusion = {"1": {"ratio": 5.0, "contribution_ratio": 5.0}, "late": {"gate_mean": 0.95}}
-    Fit(learner, SimpleNamespace(**OPTIONS), context).run()
+    Trainer(learner, SimpleNamespace(**OPTIONS), context).run()
     told = [line["findings"] for line in read_json_lines(context.directory.diagnostics) if "findings" in line]
     assert [[(its["rule"], its["layer"]) for its in findings] for findings in told] == [
         [("ratio_low", "1"), ("gate_saturated", "late")]
@@ -260,7 +260,7 @@ def test_a_text_scale_that_leaves_its_start_is_said_while_it_trains(tmp_path: Pa
         learner.fusion = {"2": {"text_scale": 31.0}, "3": {"text_scale": 6.0}}
         context = RunContext(directory, params={"model": {"middle_fusion": {
             "learnable_scale": True, "initial_scale": start}}})  # fmt: skip
-        Fit(learner, SimpleNamespace(**OPTIONS), context).run()
+        Trainer(learner, SimpleNamespace(**OPTIONS), context).run()
         found = [its for line in read_json_lines(directory.diagnostics) for its in line.get("findings", [])]
         told[start] = [(its["rule"], its["layer"]) for its in found]
     assert told == {12.0: [("text_scale_rising", "2"), ("text_scale_falling", "3")], 5.0: []}
@@ -271,10 +271,10 @@ def test_a_resumed_run_says_no_finding_again(tmp_path: Path, capsys: pytest.Capt
     learner = LineLearner((context, 9))
     learner.fusion = {"late": {"gate_mean": 0.95}}
     with pytest.raises(Stopped):
-        Fit(learner, SimpleNamespace(**OPTIONS), context).run()
+        Trainer(learner, SimpleNamespace(**OPTIONS), context).run()
     again = LineLearner()
     again.fusion = learner.fusion
-    Fit(again, SimpleNamespace(**OPTIONS), context_at(tmp_path / "run")).run()
+    Trainer(again, SimpleNamespace(**OPTIONS), context_at(tmp_path / "run")).run()
     assert capsys.readouterr().out.count("the gate is saturated") == 1
 
 
@@ -289,7 +289,7 @@ def scalars(path: Path, name: str) -> dict[int, float]:
 def test_tensorboard_shows_every_epoch_once_also_after_a_restart(tmp_path: Path, lost: list[str]) -> None:
     context = context_at(tmp_path / "run")
     with pytest.raises(Stopped):
-        Fit(LineLearner((context, 14)), SimpleNamespace(**OPTIONS), context).run()
+        Trainer(LineLearner((context, 14)), SimpleNamespace(**OPTIONS), context).run()
     for name in lost:
         (tmp_path / "run" / name).unlink()
     time.sleep(1.01)  # event files are read in the order of their names, which begin with the second

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Protocol
 
 from jobs.tasks.crystal.data import sources
-from jobs.tasks.crystal.data.folder import UNNAMED
 from jobs.tasks.crystal.data.location import located
+from jobs.tasks.crystal.data.params import DataParams
 from jobs.tasks.crystal.data.properties import column_of, missing_target, refuse_without_logarithm
 from jobs.tasks.crystal.data.records import SPLITS
-from jobs.tasks.crystal.data.splits import SplitChoice, alignn_sizes, choose, sizes
+from jobs.tasks.crystal.data.splits import alignn_sizes, choose, sizes
 from jobs.tasks.crystal.data.summary import UNSPLIT, Summary
 from runner.errors import CommandFailed, ConfigError, Problem, UserError, nearest
 from runner.rundir.cache_root import cache_root
@@ -19,18 +18,7 @@ from runner.rundir.cache_root import cache_root
 DESCRIBERS = ("jarvis", "robocrys")  # can be computed for any crystal
 
 
-class DataChoice(SplitChoice, Protocol):
-    """The data parameters."""
-
-    @property
-    def dataset(self) -> str: ...
-    @property
-    def target(self) -> str: ...
-    @property
-    def scale(self) -> str: ...
-
-
-def check_data(data: DataChoice, describe: str | None = None, root: Path | None = None) -> list[Problem]:
+def check_data(data: DataParams, describe: str | None = None, root: Path | None = None) -> list[Problem]:
     """The mistakes in the data parameters, and in `describe`, the text column, where the model reads a text.
 
     Keys are those of the crystal task (`data.target`, `text.describe`). A data set that was not downloaded yet is
@@ -47,10 +35,9 @@ def check_data(data: DataChoice, describe: str | None = None, root: Path | None 
         return problems
     if describe is not None and describe not in {*DESCRIBERS, *summary.texts}:
         allowed = sorted({*DESCRIBERS, *summary.texts})
-        what = f"{data.dataset} has no text column {describe!r}"
-        near = nearest(describe, allowed)
+        what, near = f"{data.dataset} has no text column {describe!r}", nearest(describe, allowed)
         problems = [*problems, Problem(what, key="text.describe", allowed=", ".join(allowed), nearest=near)]
-    column = _target_column(data.target, summary)
+    column = column_of(data.target, summary.targets)
     named = column or data.target
     if named in summary.no_numbers:
         what = f"{data.dataset}: {named} is no number: {summary.no_numbers[named]}"
@@ -73,10 +60,10 @@ def missing_describer(dataset: str, describe: str, root: Path | None = None) -> 
     return [Problem(what, key="text.describe", allowed=f"{allowed}; or: pip install robocrys")]
 
 
-def check_crystals(data: DataChoice, describe: str | None = None, root: Path | None = None) -> list[Problem]:
+def check_crystals(data: DataParams, describe: str | None = None, root: Path | None = None) -> list[Problem]:
     """What is wrong with the crystals of a folder or table that a run will read, and with their texts.
 
-    Reads all of them, and keeps them below `root`, so that nobody reads them again. Data that ship or are downloaded
+    Reads all of them, and keeps them below `root`, so that they are read only once. Data that ship or are downloaded
     were checked by others, but for targets of which a logarithm is wanted.
     """
     kind, _ = located(data.dataset)
@@ -98,35 +85,28 @@ def check_crystals(data: DataChoice, describe: str | None = None, root: Path | N
     return [Problem(what, key="text.describe", allowed="a column of texts, or jarvis, which writes them")]
 
 
-def _kept(data: DataChoice, root: Path) -> sources.Dataset:
+def _kept(data: DataParams, root: Path) -> sources.Dataset:
     try:
         return sources.load(data.dataset, data.target, root)
     except CommandFailed:  # no cache can be written here
         return sources.load(data.dataset, data.target)
 
 
-def _target_column(target: str, summary: Summary) -> str | None:
-    """The target's column; an id_prop.csv without a header has one nameless target, which any name means."""
-    return UNNAMED if set(summary.targets) == {UNNAMED} else column_of(target, summary.targets)
-
-
-def _check_fractions(data: DataChoice) -> list[Problem]:
-    if data.split == "official":
+def _check_fractions(data: DataParams) -> list[Problem]:
+    if data.split == "official" or (min(data.fractions) > 0 and sum(data.fractions) <= 1 + 1e-9):
         return []
-    if min(data.fractions) <= 0 or sum(data.fractions) > 1 + 1e-9:
-        percent = min(data.fractions) > 0 and 1 < sum(data.fractions) <= 100
-        return [
-            Problem(
-                f"found {list(data.fractions)}",
-                key="data.fractions",
-                allowed="three numbers above 0 that add up to 1 or less: train, val, test",
-                nearest=str([share / 100 for share in data.fractions]) if percent else None,
-            )
-        ]
-    return []
+    percent = min(data.fractions) > 0 and sum(data.fractions) <= 100
+    return [
+        Problem(
+            f"found {list(data.fractions)}",
+            key="data.fractions",
+            allowed="three numbers above 0 that add up to 1 or less: train, val, test",
+            nearest=str([share / 100 for share in data.fractions]) if percent else None,
+        )
+    ]
 
 
-def _check_sizes(data: DataChoice, summary: Summary, column: str) -> list[Problem]:
+def _check_sizes(data: DataParams, summary: Summary, column: str) -> list[Problem]:
     """Wanted numbers against what the split holds; `formula` cuts between formulas, so its sizes are known too late."""
     counts = dict(summary.targets[column])
     if data.split == "official" and not set(counts) - {UNSPLIT}:

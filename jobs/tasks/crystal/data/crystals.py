@@ -22,12 +22,12 @@ _IN_ORDER = (
 )
 SYMBOLS = ("", *_IN_ORDER.split(" "))  # by atomic number; 0 is no element
 ATOMIC_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS) if number}
-SMALLEST_VOLUME = 0.1  # Å³ an atom; hydrogen at extreme pressure has about 1
+SMALLEST_VOLUME = 0.1  # Å³ per atom; hydrogen at extreme pressure has about 1
 
 
 @dataclass(frozen=True, eq=False)
 class Crystal:
-    """One crystal with n atoms a cell. Made by `crystal()`, which checks it."""
+    """One crystal with n atoms in its cell. Made by `crystal()`, which checks it."""
 
     material_id: str
     lattice: NDArray[np.float64]  # (3, 3) rows are the cell vectors, Å
@@ -40,8 +40,7 @@ class Crystal:
     @property
     def positions(self) -> NDArray[np.float64]:
         """(n, 3) Cartesian coordinates, Å."""
-        positions: NDArray[np.float64] = self.fractional @ self.lattice
-        return positions
+        return self.fractional @ self.lattice
 
     @property
     def volume(self) -> float:
@@ -60,10 +59,9 @@ class Crystal:
     @cached_property
     def structure_key(self) -> str:
         """32 hex digits that name lattice, coordinates and species, to the last bit."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.lattice, dtype="<f8").tobytes())
-        digest.update(np.ascontiguousarray(self.fractional, dtype="<f8").tobytes())
-        digest.update(np.ascontiguousarray(self.atomic_numbers, dtype="<i8").tobytes())
-        return digest.hexdigest()[:32]
+        arrays = ((self.lattice, "<f8"), (self.fractional, "<f8"), (self.atomic_numbers, "<i8"))
+        data = b"".join(np.ascontiguousarray(array, dtype=kind).tobytes() for array, kind in arrays)
+        return hashlib.sha256(data).hexdigest()[:32]
 
 
 def reduced_formula(atomic_numbers: Iterable[int]) -> str:
@@ -101,8 +99,7 @@ def crystal(
         raise UserError(f"{problem}the lattice must be three vectors of three numbers; found shape {cell.shape}")
     if not names or points.shape != (len(names), 3):
         raise UserError(f"{problem}{len(names)} elements and coordinates of shape {points.shape}; need (n, 3), n ≥ 1")
-    unknown = sorted({str(name) for name in names if name not in ATOMIC_NUMBERS})
-    if unknown:
+    if unknown := sorted({str(name) for name in names if name not in ATOMIC_NUMBERS}):
         raise UserError(f"{problem}unknown element {', '.join(unknown)}; allowed are the symbols from H to Og")
     refuse_flat(cell, len(names), problem)
     return Crystal(

@@ -32,16 +32,17 @@ def export(crystals: Sequence[Crystal], target: str, folder: Path) -> None:
     from ase.io import write
 
     folder.mkdir(parents=True, exist_ok=True)
-    for its in crystals:
-        atoms = Atoms(its.symbols, scaled_positions=its.fractional, cell=its.lattice, pbc=True)
-        write(folder / _file(its), atoms, format="vasp", direct=True, sort=True, vasp5=True)
-    kinds = sorted({kind for its in crystals for kind in its.texts})
-    if kinds:
+    for crystal in crystals:
+        atoms = Atoms(crystal.symbols, scaled_positions=crystal.fractional, cell=crystal.lattice, pbc=True)
+        write(folder / _file(crystal), atoms, format="vasp", direct=True, sort=True, vasp5=True)
+    if kinds := sorted({kind for crystal in crystals for kind in crystal.texts}):
         _write(
             folder / DESCRIPTION,
             [["id", *kinds], *([i.material_id, *(i.texts.get(k, "") for k in kinds)] for i in crystals)],
         )
-    _write(folder / ID_PROP, [[_file(its), repr(its.targets[target])] for its in crystals])  # last: the folder is whole
+    _write(
+        folder / ID_PROP, [[_file(crystal), repr(crystal.targets[target])] for crystal in crystals]
+    )  # last: the folder is whole
 
 
 def _file(crystal: Crystal) -> str:
@@ -63,8 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, help="the first so many crystals; all without it")
     chosen = parser.parse_args(arguments)
     try:
-        found = load(chosen.dataset, chosen.target, cache_root())
-        export(found.crystals[: chosen.count], chosen.target, chosen.folder)
+        crystals = load(chosen.dataset, chosen.target, cache_root()).crystals
+        export(crystals[: chosen.count], chosen.target, chosen.folder)
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_status

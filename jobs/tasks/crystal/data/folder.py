@@ -11,6 +11,7 @@ from jobs.content_cache import content_key
 from jobs.tasks.crystal.data.crystals import Crystal
 from jobs.tasks.crystal.data.file_content import content as content_of
 from jobs.tasks.crystal.data.parsed_cache import VERSION
+from jobs.tasks.crystal.data.properties import UNNAMED
 from jobs.tasks.crystal.data.records import (
     SUFFIXES,
     crystal_from,
@@ -28,7 +29,6 @@ ID_PROP = "id_prop.csv"  # id or file name, target[, further targets]; with a he
 DESCRIPTION = "description.csv"  # id, text; with a header or without
 TEXT = "description"  # the name of its text column where it has no header
 _LIKE_A_NUMBER = re.compile(r"\s*[-+]?\d+([.,]\d+)?(\s|$)")  # `3,5`, `3 eV`: a value, no name of a column
-UNNAMED = "target"  # the name of the target where id_prop.csv has no header; any name in a configuration matches it
 
 
 def load(folder: Path, unread: dict[str, str] | None = None) -> list[Crystal]:
@@ -72,8 +72,7 @@ def summary(folder: Path) -> Summary:
 
 
 def _material_id(entry: str) -> str:
-    path = Path(entry)
-    return path.stem if path.suffix.lower() in SUFFIXES else entry
+    return Path(entry).stem if Path(entry).suffix.lower() in SUFFIXES else entry
 
 
 def _id_prop(folder: Path) -> tuple[list[str], list[tuple[int, str, list[float | None]]], dict[str, str]]:
@@ -84,9 +83,8 @@ def _id_prop(folder: Path) -> tuple[list[str], list[tuple[int, str, list[float |
         raise UserError(f"data.dataset: {path} is empty")
     first = table[0][1]
     has_header = all(no_number(cell) and not _LIKE_A_NUMBER.match(cell) for cell in first[1:])
-    names = [cell.strip() for cell in first[1:]] if has_header else [UNNAMED]
-    if not has_header and len(first) > 2:
-        names = [f"{UNNAMED}_{column}" for column in range(1, len(first))]
+    unnamed = [UNNAMED] if len(first) <= 2 else [f"{UNNAMED}_{column}" for column in range(1, len(first))]
+    names = [cell.strip() for cell in first[1:]] if has_header else unnamed
     if not names:
         other = separated_otherwise(",".join(first))
         raise UserError(f"{path}:1: no target column; expected an id and at least one target value{other}")
@@ -97,9 +95,9 @@ def _id_prop(folder: Path) -> tuple[list[str], list[tuple[int, str, list[float |
             what = f"{len(row)} columns; expected an id and {len(names)} target values" if row[0].strip() else "no id"
             comma = ", written with a decimal point" if len(row) == len(names) + 2 else ""
             raise UserError(f"{path}:{line}: {what}{comma}")
-        for name, cell in zip(names, row[1:], strict=True):
-            if no_number(cell):
-                no_numbers.setdefault(name, f"{cell.strip()[:40]!r} in line {line}")
+        cells = zip(names, row[1:], strict=True)
+        wrong = {name: f"{cell.strip()[:40]!r} in line {line}" for name, cell in cells if no_number(cell)}
+        no_numbers = wrong | no_numbers  # the first of each counts
         rows.append((line, row[0].strip(), [number(cell) for cell in row[1:]]))
     return names, rows, no_numbers
 
@@ -118,8 +116,8 @@ def _descriptions(folder: Path) -> dict[str, dict[str, str]]:
         if len(row) != len(names) + 1:
             expected = f"expected an id and {len(names)} (quote texts with commas)"
             raise UserError(f"{path}:{line}: {len(row)} columns; {expected}")
-        found = {name: text.strip() for name, text in zip(names, row[1:], strict=True) if text.strip()}
-        texts[_material_id(row[0].strip())] = found
+        cells = zip(names, row[1:], strict=True)
+        texts[_material_id(row[0].strip())] = {name: text.strip() for name, text in cells if text.strip()}
     return texts
 
 

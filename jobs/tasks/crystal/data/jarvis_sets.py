@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,9 +16,9 @@ from typing import Any
 
 from jobs.content_cache import content_key
 from jobs.tasks.crystal.data.crystals import Crystal
-from jobs.tasks.crystal.data.official_splits import official_split
 from jobs.tasks.crystal.data.parsed_cache import VERSION, Parsed, parsed
 from jobs.tasks.crystal.data.records import crystal_from, number
+from jobs.tasks.crystal.data.shipped_sets import official_split
 from jobs.tasks.crystal.data.summary import UNSPLIT, Summary, summarize
 from runner.errors import CommandFailed, UserError
 from runner.files import read_json, replacing, write_json
@@ -63,9 +64,7 @@ def _read(name: str, root: Path) -> list[Crystal]:
 
 def _first_of_each_id(crystals: Sequence[Crystal]) -> list[Crystal]:
     first: dict[str, Crystal] = {}
-    for it in crystals:
-        first.setdefault(it.material_id, it)
-    return list(first.values())
+    return [crystal for crystal in crystals if first.setdefault(crystal.material_id, crystal) is crystal]
 
 
 def summary(name: str, root: Path) -> Summary | None:
@@ -92,17 +91,15 @@ def _file(name: str) -> str:
 
 
 def _rows(name: str, root: Path) -> list[dict[str, Any]]:
-    store = root / "jarvis"
     file = _file(name)
-    archive = store / f"{file}.zip"
+    archive = root / "jarvis" / f"{file}.zip"
     if not archive.is_file():
         _fetch(name, archive)
     try:
         with zipfile.ZipFile(archive) as packed:
-            rows: list[dict[str, Any]] = json.loads(packed.read(file))
+            return json.loads(packed.read(file))  # type: ignore[no-any-return]
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise UserError(f"data.dataset: {archive} is damaged ({error}); remove it and fetch it again") from error
-    return rows
 
 
 def _fetch(name: str, archive: Path) -> None:
@@ -111,18 +108,10 @@ def _fetch(name: str, archive: Path) -> None:
     from jarvis.db import figshare
 
     try:
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(archive) as beside:
-            folder = beside.with_suffix(".d")
-            folder.mkdir()
-            try:
-                with contextlib.redirect_stdout(io.StringIO()):
-                    figshare.data(name, store_dir=str(folder))
-                os.replace(folder / archive.name, beside)
-            finally:
-                for left in folder.iterdir():
-                    left.unlink()
-                folder.rmdir()
+        with replacing(archive) as beside, tempfile.TemporaryDirectory(dir=archive.parent, suffix=".part") as folder:
+            with contextlib.redirect_stdout(io.StringIO()):
+                figshare.data(name, store_dir=folder)
+            os.replace(Path(folder) / archive.name, beside)
     except (requests.RequestException, zipfile.BadZipFile, OSError) as error:
         raise CommandFailed(
             f"data.dataset: {name} is not in the cache ({archive.parent}) and cannot be fetched from here: "
@@ -133,14 +122,12 @@ def _fetch(name: str, archive: Path) -> None:
 
 
 def _crystal(name: str, row: Mapping[str, Any]) -> Crystal:
-    targets = {}
-    for column, value in row.items():
-        if column in NOT_TARGETS or isinstance(value, str | list | dict | bool):
-            continue
-        found = number(value)
-        if found is not None:
-            targets[column] = found
-    material_id = next((str(row[column]) for column in ID_COLUMNS if column in row), None)
-    if material_id is None:
+    numbers = {
+        column: number(value)
+        for column, value in row.items()
+        if column not in NOT_TARGETS and not isinstance(value, str | list | dict | bool)
+    }
+    targets = {column: value for column, value in numbers.items() if value is not None}
+    if (material_id := next((str(row[column]) for column in ID_COLUMNS if column in row), None)) is None:
         raise UserError(f"data.dataset: {name} has a row without an id; looked for {', '.join(ID_COLUMNS)}")
     return crystal_from(material_id, row["atoms"], targets=targets, texts={}, where=name)

@@ -73,8 +73,7 @@ def _unknown(dataset: str, path: Path) -> ConfigError:
     """There is nothing of that name: what was probably meant, by the names of data sets and of the files around."""
     names = [*shipped_sets.NAMES, *jarvis_sets.NAMES]
     around = next(parent for parent in (*path.parents, Path()) if _is_open(parent))
-    first = path.parts[len(around.parts)]
-    near = nearest(first, os.listdir(around))
+    near = nearest(path.parts[len(around.parts)], os.listdir(around))
     tables = f"a folder with {ID_PROP} or one table, a table ({', '.join(table.SUFFIXES)})"
     return ConfigError(
         [

@@ -39,5 +39,5 @@ class DataParams(Section):
     def _alignn_has_its_seed(self) -> DataParams:
         """Another seed would name runs that are equal."""
         if self.split == "alignn" and self.seed not in (0, ALIGNN_SEED):
-            raise misfit(("seed",), f"the alignn split is always shuffled with {ALIGNN_SEED}", "leave it out")
+            raise misfit("seed", f"the alignn split is always shuffled with {ALIGNN_SEED}", "leave it out")
         return self

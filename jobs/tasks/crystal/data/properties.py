@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from jobs.tasks.crystal.data.crystals import Crystal
 from runner.errors import Problem, UserError, nearest
 
+UNNAMED = "target"  # the name of the target where id_prop.csv has no header; any name in a configuration matches it
 OLDER_NAMES: Mapping[str, tuple[str, ...]] = {  # name in a configuration → names it may have in a data set
     "formation_energy": ("formation_energy_peratom",),
     "formation_energy_per_atom": ("formation_energy_peratom",),
@@ -33,24 +34,22 @@ _UNITS = (  # a word in the name of a property → its unit in the sets that shi
 
 def unit_of(target: str) -> str:
     """The unit of a known property; blank where its name does not say it."""
-    name = target.lower()
-    return next((unit for words, unit in _UNITS if any(word in name for word in words)), "")
+    return next((unit for words, unit in _UNITS if any(word in target.lower() for word in words)), "")
 
 
 def column_of(target: str, available: Collection[str]) -> str | None:
-    """The column that holds `target`: the name itself, else a name it had before; None when there is none."""
-    if target in available:
-        return target
-    return next((name for name in OLDER_NAMES.get(target, ()) if name in available), None)
+    """The column that holds `target`: the name itself, else a name it had before; None when there is none.
+
+    An id_prop.csv without a header has one nameless target, which any name means.
+    """
+    names = (UNNAMED,) if set(available) == {UNNAMED} else (target, *OLDER_NAMES.get(target, ()))
+    return next((name for name in names if name in available), None)
 
 
 def nearest_target(target: str, available: Collection[str]) -> str | None:
     """The available target most like `target`: by spelling, else by the quantity it begins with."""
-    alike = nearest(target, available)
-    if alike is None:
-        start = "_".join(target.split("_")[:2])
-        alike = next((name for name in sorted(available) if name.startswith(start)), None)
-    return alike
+    start = "_".join(target.split("_")[:2])
+    return nearest(target, available) or next((name for name in sorted(available) if name.startswith(start)), None)
 
 
 def missing_target(dataset: str, target: str, available: Mapping[str, int]) -> Problem:
@@ -65,8 +64,7 @@ def missing_target(dataset: str, target: str, available: Mapping[str, int]) -> P
 
 def refuse_without_logarithm(crystals: Sequence[Crystal], target: str, scale: str) -> None:
     """Raise UserError for targets that are not above 0 where `scale` is log10."""
-    below = [crystal for crystal in crystals if scale == "log10" and crystal.targets[target] <= 0]
-    if below:
+    if below := [crystal for crystal in crystals if scale == "log10" and crystal.targets[target] <= 0]:
         first = f"{below[0].material_id} has {below[0].targets[target]:g}"
         what = f"log10 needs a {target} above 0; {len(below):,} of {len(crystals):,} crystals have none: {first}"
         raise UserError(f"data.scale: {what}\n    allowed: linear, or a data set without these crystals")

@@ -25,10 +25,10 @@ SUFFIXES = (".vasp", ".poscar", ".cif", ".xyz")  # of structure files; a file wi
 def number(value: Any) -> float | None:
     """A finite number, or None for what data sets write where there is no value (`na`, NaN, empty, null)."""
     try:
-        found = float(value)
+        converted = float(value)
     except (TypeError, ValueError, OverflowError):  # the last: an integer beyond the floats
         return None
-    return found if math.isfinite(found) else None
+    return converted if math.isfinite(converted) else None
 
 
 _MISSING = {"", "na", "n/a", "nan", "none", "null", "-", "--"}  # what people write where there is no value
@@ -59,8 +59,7 @@ def separated_otherwise(header: str) -> str:
 
 def refuse_twice(ids: Iterable[str], path: Path) -> None:
     """Raise UserError for ids that stand more than once in the data set at `path`."""
-    twice = sorted(name for name, count in Counter(ids).items() if count > 1)
-    if twice:
+    if twice := sorted(name for name, count in Counter(ids).items() if count > 1):
         shown = ", ".join(twice[:5]) + (", …" if len(twice) > 5 else "")
         raise UserError(f"data.dataset: {len(twice)} ids stand more than once in {path}: {shown}")
 
@@ -119,18 +118,16 @@ def crystal_from(
     """
     if isinstance(structure, str) and structure.lstrip().startswith("{"):  # as a cell of a CSV holds it
         structure = _from_json(structure, material_id, where)
+    cartesian = False
     if isinstance(structure, Mapping) and "lattice_mat" in structure:
         lattice, coordinates = structure["lattice_mat"], structure.get("coords")
         symbols, cartesian = structure.get("elements", []), bool(structure.get("cartesian", False))
     elif isinstance(structure, Mapping) and "sites" in structure:
         lattice, coordinates, symbols = _pymatgen_dict(structure, material_id, where)
-        cartesian = False
     elif isinstance(structure, Path):
         lattice, coordinates, symbols = read_structure(structure, material_id)
-        cartesian = False
     elif isinstance(structure, str) and structure.strip():
         lattice, coordinates, symbols = parse_text(structure, material_id, where)
-        cartesian = False
     else:
         raise UserError(
             f"crystal {material_id!r} in {where}: no structure that can be read; accepted: a jarvis-tools dict with "
@@ -176,8 +173,7 @@ def _pymatgen_dict(structure: Mapping[str, Any], material_id: str, where: str) -
 
 def parse_text(text: str, material_id: str, where: str) -> tuple[Any, Any, list[str]]:
     """Lattice, fractional coordinates and symbols from the text of a CIF or POSCAR."""
-    is_cif = "_cell_length_a" in text
-    return _parsed(text, "cif" if is_cif else "poscar", material_id, where)
+    return _parsed(text, "cif" if "_cell_length_a" in text else "poscar", material_id, where)
 
 
 def read_structure(path: Path, material_id: str) -> tuple[Any, Any, list[str]]:
@@ -208,12 +204,10 @@ def _parsed(text: str, kind: str, material_id: str, where: str) -> tuple[Any, An
     except Exception as error:  # a parser of a foreign format raises whatever its first surprise raises
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200].rstrip(": ")
         raise UserError(f"{problem}not a readable {kind.upper()} ({reason})") from error
-    occupied = {share for site in atoms.info.get("occupancy", {}).values() for share in site.values()}
-    if occupied - {1.0}:
+    if any(share != 1.0 for site in atoms.info.get("occupancy", {}).values() for share in site.values()):
         raise _disordered(material_id, where)
     if kind == "xyz" and atoms.cell.rank < 3:
-        needs = 'an xyz file needs Lattice="..." in its second line'
-        raise UserError(f"{problem}no three cell vectors ({needs})")
+        raise UserError(f'{problem}no three cell vectors (an xyz file needs Lattice="..." in its second line)')
     refuse_flat(atoms.cell.array, len(atoms), problem)  # in which fractional coordinates mean nothing
     return atoms.cell.array, atoms.get_scaled_positions(wrap=False), atoms.get_chemical_symbols()
 

@@ -1,16 +1,24 @@
-"""The two data sets that come with the package; shipped/README.md says where each comes from."""
+"""What comes with the package, as shipped/README.md says: two data sets, and splits of others.
+
+The splits are those that published results on JARVIS and MEGNET data use: of jarvis-leaderboard, by target. For dft_3d
+each target has a split of its own, over the crystals of 2021; the ids keep their split in the newer and larger versions
+of the set, whose other crystals belong to none. Ids are shipped as numbers, ascending, each as its distance to the one
+before.
+"""
 
 from __future__ import annotations
 
 import gzip
 import json
 from collections.abc import Iterator
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from itertools import accumulate
 from typing import Any
 
 from jobs.tasks.crystal.data.crystals import Crystal
-from jobs.tasks.crystal.data.records import crystal_from
+from jobs.tasks.crystal.data.records import SPLITS, crystal_from
 from jobs.tasks.crystal.data.summary import Summary
 
 NAMES = ("mp6k", "jarvis_minerals")
@@ -26,6 +34,8 @@ TARGETS = {
 }
 DESCRIPTIONS = "mp6k_descriptions.jsonl.gz"
 INDEX = "index.json"  # the summaries of both
+LEADERBOARD = "jarvis_splits.jsonl.gz"
+VERSIONS = {"dft_3d_2021": "dft_3d", "dft_3d_2022": "dft_3d"}  # other versions of the set that a split is for
 
 
 def folder() -> Traversable:
@@ -64,3 +74,22 @@ def _crystal(name: str, row: dict[str, Any], described: dict[str, str]) -> Cryst
         split=row["split"],
         where=name,
     )
+
+
+def official_split(dataset: str, target: str) -> dict[str, str]:
+    """Id → train, val or test; empty where there is no published split."""
+    return {
+        f"{prefix}{number}": split
+        for prefix, split, distances in _published().get((VERSIONS.get(dataset, dataset), target), ())
+        for number in accumulate(distances)
+    }
+
+
+@cache
+def _published() -> dict[tuple[str, str], list[tuple[str, str, list[int]]]]:
+    """(data set, target) → prefix of the ids, split, distances."""
+    splits: dict[tuple[str, str], list[tuple[str, str, list[int]]]] = {}
+    for row in rows(LEADERBOARD):
+        for target in row["targets"]:
+            splits.setdefault((row["set"], target), []).extend((row["prefix"], name, row[name]) for name in SPLITS)
+    return splits

@@ -10,9 +10,8 @@ from pathlib import Path
 from jobs.tasks.crystal.data import folder, jarvis_sets, shipped_sets, table
 from jobs.tasks.crystal.data.crystals import Crystal
 from jobs.tasks.crystal.data.location import located
-from jobs.tasks.crystal.data.official_splits import official_split
 from jobs.tasks.crystal.data.parsed_cache import Parsed, parsed
-from jobs.tasks.crystal.data.properties import column_of, missing_target
+from jobs.tasks.crystal.data.properties import UNNAMED, column_of, missing_target
 from jobs.tasks.crystal.data.records import names_of, refuse_many_unread, refuse_twice
 from jobs.tasks.crystal.data.summary import Summary
 from runner.errors import ConfigError, UserError
@@ -84,16 +83,14 @@ def _with_target(data: Dataset, target: str) -> Dataset:
     """The crystals that have the target, under the name the configuration gives it, and with the target's split."""
     dataset, crystals, notes = data.name, data.crystals, list(data.notes)
     available = Counter(name for crystal in crystals for name in crystal.targets)
-    nameless = set(available) == {folder.UNNAMED}  # an id_prop.csv without header: any name means its one target
-    column = folder.UNNAMED if nameless else column_of(target, available)
-    if column is None:
+    if (column := column_of(target, available)) is None:
         raise ConfigError([missing_target(dataset, target, available)])
     kept = [crystal for crystal in crystals if column in crystal.targets]
-    if split_of := official_split(dataset, column):
+    if split_of := shipped_sets.official_split(dataset, column):
         kept = [replace(it, split=split_of.get(it.material_id)) for it in kept]
     if column != target:
         kept = [replace(it, targets={**it.targets, target: it.targets[column]}) for it in kept]
-        if not nameless:
+        if column != UNNAMED:
             notes.append(f"target {target} is called {column} in {dataset}")
     if len(kept) < len(crystals):
         notes.append(f"{len(crystals) - len(kept):,} of {len(crystals):,} crystals have no {target} and were left out")

@@ -11,29 +11,11 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from jobs.tasks.crystal.data.crystals import Crystal
-from jobs.tasks.crystal.data.params import ALIGNN_SEED
+from jobs.tasks.crystal.data.params import ALIGNN_SEED, DataParams
 from jobs.tasks.crystal.data.records import SPLITS
 from runner.errors import UserError
-
-
-class SplitChoice(Protocol):
-    """The part of the data parameters that chooses crystals."""
-
-    @property
-    def split(self) -> str: ...
-    @property
-    def fractions(self) -> tuple[float, float, float]: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def train(self) -> int | None: ...
-    @property
-    def val(self) -> int | None: ...
-    @property
-    def test(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -48,7 +30,7 @@ class Split:
         return [material_id for name in SPLITS for material_id in self.ids[name]]
 
 
-def choose(crystals: Sequence[Crystal], choice: SplitChoice, dataset: str = "the data set") -> Split:
+def choose(crystals: Sequence[Crystal], choice: DataParams, dataset: str = "the data set") -> Split:
     """Assign crystals to train, val and test by `choice.split`, then take the wanted number of each.
 
     `alignn` takes the numbers from an order of its own. Raises UserError where the data set has no official split,
@@ -73,7 +55,7 @@ def choose(crystals: Sequence[Crystal], choice: SplitChoice, dataset: str = "the
     return Split(ids, _shared_formulas(choice.split, whole))
 
 
-def _as_alignn(crystals: Sequence[Crystal], choice: SplitChoice) -> Split:
+def _as_alignn(crystals: Sequence[Crystal], choice: DataParams) -> Split:
     """The order of the list shuffled as `alignn.data.get_id_train_val_test` does: first train; val and test at its end.
 
     Raises UserError where the list is too short.
@@ -87,7 +69,7 @@ def _as_alignn(crystals: Sequence[Crystal], choice: SplitChoice) -> Split:
     return Split(ids, _shared_formulas(choice.split, parts))
 
 
-def alignn_sizes(total: int, choice: SplitChoice) -> dict[str, int]:
+def alignn_sizes(total: int, choice: DataParams) -> dict[str, int]:
     """How many crystals `alignn` gives each split: the wanted number, else its share, rounded down.
 
     Raises UserError where one would be empty, and where they are more than `total`.
@@ -104,15 +86,11 @@ def alignn_sizes(total: int, choice: SplitChoice) -> dict[str, int]:
 def sizes(total: int, fractions: tuple[float, float, float]) -> dict[str, int]:
     """How many crystals `random` gives each split; `formula` comes near it."""
     _, val, test = (round(total * fraction) for fraction in fractions)
-    train = min(round(total * fractions[0]), total - val - test)
-    return {"train": train, "val": val, "test": test}
+    return {"train": min(round(total * fractions[0]), total - val - test), "val": val, "test": test}
 
 
 def _official(crystals: Sequence[Crystal], dataset: str) -> dict[str, list[Crystal]]:
-    whole: dict[str, list[Crystal]] = {name: [] for name in SPLITS}
-    for crystal in crystals:
-        if crystal.split is not None:
-            whole[crystal.split].append(crystal)
+    whole = {name: [crystal for crystal in crystals if crystal.split == name] for name in SPLITS}
     if not any(whole.values()):
         raise UserError(
             f"data.split: {dataset} has no official split for this target; allowed: random, formula, alignn"
@@ -120,10 +98,9 @@ def _official(crystals: Sequence[Crystal], dataset: str) -> dict[str, list[Cryst
     return whole
 
 
-def _divided(crystals: Sequence[Crystal], choice: SplitChoice) -> dict[str, list[Crystal]]:
+def _divided(crystals: Sequence[Crystal], choice: DataParams) -> dict[str, list[Crystal]]:
     """Walk the crystals, or their formulas, in hashed order: test first, then val, then train."""
-    total = len(crystals)
-    want = sizes(total, choice.fractions)
+    want = sizes(len(crystals), choice.fractions)
     groups: dict[str, list[Crystal]] = defaultdict(list)
     for crystal in crystals:
         groups[crystal.formula if choice.split == "formula" else crystal.material_id].append(crystal)

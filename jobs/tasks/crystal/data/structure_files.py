@@ -36,8 +36,8 @@ class StructureFiles:
     @property
     def places(self) -> str:
         """What `find` looks for, and where."""
-        suffixes = ", ".join(SUFFIXES)
-        return f"for the name itself, and with {suffixes}, in {self.folder} and its {', '.join(filter(None, PLACES))}"
+        below = ", ".join(filter(None, PLACES))
+        return f"for the name itself, and with {', '.join(SUFFIXES)}, in {self.folder} and its {below}"
 
     def stats(self, entries: Iterable[str]) -> list[Any]:
         """What changes with the files of `entries`: name, size and time of each; None where there is no file."""
@@ -45,9 +45,7 @@ class StructureFiles:
         for entry in entries:
             try:
                 path = self.find(entry, "")
-                status = path.stat()
+                stats.append([path.name, (status := path.stat()).st_size, status.st_mtime_ns])
             except (UserError, OSError):
                 stats.append(None)
-            else:
-                stats.append([path.name, status.st_size, status.st_mtime_ns])
         return stats

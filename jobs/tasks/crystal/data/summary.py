@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,11 +25,6 @@ class Summary:
         """How many crystals have `target`."""
         return sum(self.targets[target].values())
 
-    @property
-    def has_split(self) -> bool:
-        """Whether crystals are assigned to train, val and test."""
-        return any(set(counts) - {UNSPLIT} for counts in self.targets.values())
-
     def to_json(self) -> dict[str, Any]:
         targets = {name: dict(sorted(counts.items())) for name, counts in sorted(self.targets.items())}
         return {"crystals": self.crystals, "targets": targets, "texts": list(self.texts)}
@@ -39,14 +34,10 @@ class Summary:
         return cls(value["crystals"], value["targets"], tuple(value["texts"]))
 
 
-def summarize(crystals: Iterable[Crystal]) -> Summary:
+def summarize(crystals: Sequence[Crystal]) -> Summary:
     """Count the targets by split, and collect the text columns, of loaded crystals."""
     targets: dict[str, Counter[str]] = {}
-    texts: set[str] = set()
-    total = 0
     for crystal in crystals:
-        total += 1
-        texts |= crystal.texts.keys()
         for name in crystal.targets:
             targets.setdefault(name, Counter())[crystal.split or UNSPLIT] += 1
-    return Summary(total, targets, tuple(sorted(texts)))
+    return Summary(len(crystals), targets, tuple(sorted({name for crystal in crystals for name in crystal.texts})))

@@ -1,4 +1,4 @@
-"""A table with a row a crystal: CSV, JSON, JSON lines (also .gz), Parquet.
+"""A table with one row per crystal: CSV, JSON, JSON lines (also .gz), Parquet.
 
 The structures stand in a column, or in files that a column `file`, or else the ids, name.
 """
@@ -178,7 +178,8 @@ class _Sheet:
 
 def _sheet(path: Path) -> _Sheet:
     frame = _frame(path)
-    identifier = _one_of(ID_COLUMNS, frame, path)
+    if (identifier := next((name for name in ID_COLUMNS if name in frame), None)) is None:
+        raise _missing(ID_COLUMNS, frame, path)
     if frame[identifier].isna().any():
         raise UserError(f"data.dataset: {path}: {int(frame[identifier].isna().sum())} rows have no {identifier}")
     column = next((name for name in STRUCTURE_COLUMNS if name in frame), None)
@@ -195,13 +196,6 @@ def _sheet(path: Path) -> _Sheet:
         if name not in targets and any(isinstance(word, str) and word.strip() for word in frame[name])
     ]
     return _Sheet(frame, [str(name) for name in frame[identifier]], structure, files, targets, texts)
-
-
-def _one_of(names: tuple[str, ...], frame: pd.DataFrame, path: Path) -> str:
-    for name in names:
-        if name in frame:
-            return name
-    raise _missing(names, frame, path)
 
 
 def _missing(names: tuple[str, ...], frame: pd.DataFrame, path: Path, otherwise: str = "") -> UserError:

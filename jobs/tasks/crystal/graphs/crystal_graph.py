@@ -8,12 +8,13 @@ atom, then start atom, then the neighbour's cell, as `models.batch` wants them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jobs.tasks.crystal.data.crystals import Crystal
+from jobs.tasks.crystal.schema import GraphParams
 from runner.errors import UserError
 
 Ints = NDArray[np.int64]
@@ -22,21 +23,6 @@ Floats = NDArray[np.float64]
 SHELL_WIDTH = 0.01  # Å, by default; neighbours this little farther than the last one belong to its shell
 SMALLEST_LENGTH = 0.01  # Å; nearer atoms are two records of one, and have no direction between them
 EQUAL_LENGTH = 1e-4  # Å; lengths closer than this are the same, and order is decided by index and cell
-
-
-class GraphChoice(Protocol):
-    """The part of the graph parameters that shapes the graph."""
-
-    @property
-    def strategy(self) -> str: ...
-    @property
-    def cutoff(self) -> float | None: ...
-    @property
-    def max_neighbors(self) -> int: ...
-    @property
-    def shell_width(self) -> float: ...
-    @property
-    def angle_cutoff(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -53,8 +39,7 @@ class CrystalGraph:
     cosine: Floats  # (P,) cos θ of the angle at j, −(r_ij·r_jk)/(|r_ij||r_jk|)
 
 
-@dataclass(frozen=True)
-class Neighbours:
+class Neighbours(NamedTuple):
     """M pairs of an atom and a periodic neighbour, in no order."""
 
     atom: Ints  # (M,)
@@ -73,15 +58,12 @@ class Neighbours:
             self.length.take(places),
         )
 
-    def fields(self) -> tuple[Ints, Ints, Ints, Floats, Floats]:
-        return self.atom, self.neighbour, self.cell, self.vector, self.length
-
     def joined(self, other: Neighbours) -> Neighbours:
         """These, then the others."""
-        return Neighbours(*(np.concatenate(pair) for pair in zip(self.fields(), other.fields(), strict=True)))
+        return Neighbours(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
 
 
-def crystal_graph(crystal: Crystal, choice: GraphChoice) -> CrystalGraph:
+def crystal_graph(crystal: Crystal, choice: GraphParams) -> CrystalGraph:
     """The graph of `crystal` by one of four strategies.
 
     `shell`: the `max_neighbors` nearest and all within `shell_width` Å of the last. `nearest`: exactly `max_neighbors`;
@@ -93,23 +75,23 @@ def crystal_graph(crystal: Crystal, choice: GraphChoice) -> CrystalGraph:
     atoms = len(crystal.atomic_numbers)
     if choice.strategy == "radius":
         assert choice.cutoff is not None
-        found, keep = _within(crystal, choice.cutoff)
+        near, keep = _within(crystal, choice.cutoff)
     elif choice.strategy == "nearest":
-        found, keep = _nearest(crystal, choice.max_neighbors)
+        near, keep = _nearest(crystal, choice.max_neighbors)
     else:
-        found, keep, _ = _shells(crystal, choice.max_neighbors, choice.shell_width)
+        near, keep, _ = _shells(crystal, choice.max_neighbors, choice.shell_width)
     if choice.strategy == "undirected":
-        found, keep = _both_directions(found.at(keep), atoms)
-    number = _number(found.neighbour.take(keep), found.atom.take(keep), found.cell.take(keep, axis=0), atoms)
-    found = found.at(keep.take(number.argsort()))
-    pair_src, pair_dst = _pairs(found.atom, found.neighbour, atoms, found.length, choice.angle_cutoff)
-    cosine = _cosines(found.vector / found.length[:, None], pair_src, pair_dst)
+        near, keep = _both_directions(near.at(keep), atoms)
+    number = _number(near.neighbour.take(keep), near.atom.take(keep), near.cell.take(keep, axis=0), atoms)
+    near = near.at(keep.take(number.argsort()))
+    pair_src, pair_dst = _pairs(near.atom, near.neighbour, atoms, near.length, choice.angle_cutoff)
+    cosine = _cosines(near.vector / near.length[:, None], pair_src, pair_dst)
     return CrystalGraph(
         atomic_number=crystal.atomic_numbers,
-        src=found.atom,
-        dst=found.neighbour,
-        vector=found.vector,
-        length=found.length,
+        src=near.atom,
+        dst=near.neighbour,
+        vector=near.vector,
+        length=near.length,
         pair_src=pair_src,
         pair_dst=pair_dst,
         cosine=cosine,
@@ -139,15 +121,15 @@ def _shells(crystal: Crystal, wanted: int, width: float) -> tuple[Neighbours, In
     atoms = len(crystal.atomic_numbers)
     radius = 1.2 * (3 * (wanted + 1) * crystal.volume / atoms / (4 * np.pi)) ** (1 / 3)  # a little above the mean
     while True:
-        found = neighbours(crystal, radius)
-        count = np.bincount(found.atom, minlength=atoms)
+        near = neighbours(crystal, radius)
+        count = np.bincount(near.atom, minlength=atoms)
         if count.min() < wanted:
             radius *= 1.25
             continue
-        by_atom = (found.atom * (2 * radius) + found.length).argsort()
-        last = found.length.take(by_atom.take(count.cumsum() - count + (wanted - 1)))  # (N,) Å
+        by_atom = (near.atom * (2 * radius) + near.length).argsort()
+        last = near.length.take(by_atom.take(count.cumsum() - count + (wanted - 1)))  # (N,) Å
         if last.max() + width <= radius:
-            return found, (found.length <= (last + width).take(found.atom)).nonzero()[0], last
+            return near, (near.length <= (last + width).take(near.atom)).nonzero()[0], last
         radius = (float(last.max()) + width) * (1 + 1e-9)
 
 
@@ -158,32 +140,32 @@ def _nearest(crystal: Crystal, wanted: int) -> tuple[Neighbours, Ints]:
     then the lower cell, are taken.
     """
     atoms = len(crystal.atomic_numbers)
-    found, shells, last = _shells(crystal, wanted, EQUAL_LENGTH)
-    atom = found.atom.take(shells)
-    equal = found.length.take(shells) >= (last - EQUAL_LENGTH).take(atom)
+    near, shells, last = _shells(crystal, wanted, EQUAL_LENGTH)
+    atom = near.atom.take(shells)
+    equal = near.length.take(shells) >= (last - EQUAL_LENGTH).take(atom)
     taken, equals = shells[~equal], shells[equal]
-    neighbour, cell = found.neighbour.take(equals), found.cell.take(equals, axis=0)
+    neighbour, cell = near.neighbour.take(equals), near.cell.take(equals, axis=0)
     equals = equals.take(_number(atom[equal], neighbour, cell, atoms).argsort())
-    its_atom = found.atom.take(equals)
-    count = np.bincount(its_atom, minlength=atoms)
-    rank = np.arange(len(equals)) - (count.cumsum() - count).take(its_atom)
+    owner = near.atom.take(equals)
+    count = np.bincount(owner, minlength=atoms)
+    rank = np.arange(len(equals)) - (count.cumsum() - count).take(owner)
     room = wanted - np.bincount(atom[~equal], minlength=atoms)
-    return found, np.concatenate((taken, equals[rank < room.take(its_atom)]))
+    return near, np.concatenate((taken, equals[rank < room.take(owner)]))
 
 
 def _within(crystal: Crystal, cutoff: float) -> tuple[Neighbours, Ints]:
     """All neighbours within `cutoff`; the nearest shell of an atom that has none."""
-    found = neighbours(crystal, cutoff)
-    alone = np.bincount(found.atom, minlength=len(crystal.atomic_numbers)) == 0
+    near = neighbours(crystal, cutoff)
+    alone = np.bincount(near.atom, minlength=len(crystal.atomic_numbers)) == 0
     if alone.any():
         more, shells, _ = _shells(crystal, 1, SHELL_WIDTH)
-        found = found.joined(more.at(shells[alone[more.atom[shells]]]))
-    return found, np.arange(len(found.atom))
+        near = near.joined(more.at(shells[alone[more.atom[shells]]]))
+    return near, np.arange(len(near.atom))
 
 
-def _both_directions(found: Neighbours, atoms: int) -> tuple[Neighbours, Ints]:
+def _both_directions(bonds: Neighbours, atoms: int) -> tuple[Neighbours, Ints]:
     """Every bond in both directions, and the numbers that name each once."""
-    both = found.joined(Neighbours(found.neighbour, found.atom, -found.cell, -found.vector, found.length))
+    both = bonds.joined(Neighbours(bonds.neighbour, bonds.atom, -bonds.cell, -bonds.vector, bonds.length))
     _, once = np.unique(_number(both.atom, both.neighbour, both.cell, atoms), return_index=True)
     return both, once
 
@@ -192,8 +174,7 @@ def _number(first: Ints, second: Ints, cell: Ints, atoms: int) -> Ints:
     """One number a row: it orders rows by first atom, second atom and cell, and is equal for equal rows only."""
     low = cell.min(initial=0)
     span = cell.max(initial=0) - low + 1
-    number: Ints = (first * atoms + second) * span**3 + (cell - low) @ np.array([span * span, span, 1])
-    return number
+    return (first * atoms + second) * span**3 + (cell - low) @ np.array([span * span, span, 1])  # type: ignore[no-any-return]
 
 
 def _cosines(unit: Floats, pair_src: Ints, pair_dst: Ints) -> Floats:
@@ -208,10 +189,10 @@ def _cosines(unit: Floats, pair_src: Ints, pair_dst: Ints) -> Floats:
 def _pairs(src: Ints, dst: Ints, atoms: int, length: Floats, angle_cutoff: float | None) -> tuple[Ints, Ints]:
     """All (bond into an atom, bond out of it), by outgoing bond; the bond straight back is among them."""
     short = np.arange(len(src)) if angle_cutoff is None else np.flatnonzero(length <= angle_cutoff)
-    its_src = src.take(short)
+    short_src = src.take(short)
     incoming = np.bincount(dst.take(short), minlength=atoms)
     first = incoming.cumsum() - incoming  # bonds are sorted by end atom
-    size = incoming.take(its_src)
+    size = incoming.take(short_src)
     start = size.cumsum() - size
-    place = np.arange(size.sum()) + (first.take(its_src) - start).repeat(size)
+    place = np.arange(size.sum()) + (first.take(short_src) - start).repeat(size)
     return place if angle_cutoff is None else short.take(place), short.repeat(size)

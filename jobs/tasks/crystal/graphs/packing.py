@@ -56,8 +56,7 @@ class Packed:
 def ranges(starts: Ints, sizes: Ints) -> Ints:
     """The numbers starts[0] … starts[0] + sizes[0] − 1, then those of starts[1], and so on."""
     shift = starts - (np.cumsum(sizes) - sizes)
-    numbers: Ints = np.arange(sizes.sum()) + np.repeat(shift, sizes)
-    return numbers
+    return np.arange(sizes.sum()) + np.repeat(shift, sizes)  # type: ignore[no-any-return]
 
 
 def pack(graph: CrystalGraph | Quotient) -> Packed:
@@ -79,16 +78,14 @@ def pack(graph: CrystalGraph | Quotient) -> Packed:
         "cosines": cosine.astype(np.float32),
         "cosine_counts": cosine_counts.astype(np.int32),
     }
-    sizes = np.array([[atoms, bonds, pairs, len(length), len(cosine)]], dtype=np.int64)
-    return Packed(sizes, tables)
+    return Packed(np.array([[atoms, bonds, pairs, len(length), len(cosine)]], dtype=np.int64), tables)
 
 
 def _distinct(values: Floats) -> tuple[Floats, Ints, Ints]:
     """The mean of each class of equal values, the class of each value, the size of each class."""
     index = value_classes(values, DISTINCT)
     counts = np.bincount(index)
-    mean: Floats = np.bincount(index, weights=values) / counts
-    return mean, index, counts
+    return np.bincount(index, weights=values) / counts, index, counts
 
 
 def _edges(src: Ints, dst: Ints, value: Ints) -> tuple[Ints, ...]:

@@ -88,16 +88,16 @@ def refine(graph: CrystalGraph) -> Classes:
         atom = _mix(graph.atomic_number.astype(np.uint64) + _SALTS[0])
         bond = _mix(value_classes(graph.length).astype(np.uint64) + _SALTS[1])
         angle = _mix(value_classes(graph.cosine).astype(np.uint64) + _SALTS[2])
-        found = 0
+        known = 0
         for _ in range(MAX_ROUNDS):
             bond = _mix(bond * _SALTS[0] + _mix(atom * _SALTS[1])[graph.src] + atom[graph.dst])
             pair = _mix(angle + _mix(bond * _SALTS[1])[graph.pair_src] + bond[graph.pair_dst])
             atom = _mix(atom * _SALTS[2] + _sums(_mix(bond), bond_ends))
             bond = _mix(bond * _SALTS[2] + _sums(pair, pair_ends))
             classes = _distinct(bond) + _distinct(atom)
-            if classes == found:  # pairs are made of angle and bonds: they split no further either
+            if classes == known:  # pairs are made of angle and bonds: they split no further either
                 break
-            found = classes
+            known = classes
         pair = _mix(angle + _mix(bond * _SALTS[1])[graph.pair_src] + bond[graph.pair_dst])
     (atoms, first_atom), (bonds, first_bond), (pairs, first_pair) = map(_numbered, (atom, bond, pair))
     return Classes(atoms, bonds, pairs, first_atom, first_bond, first_pair)

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from jobs.tasks.crystal.data.crystals import Crystal
 from jobs.tasks.crystal.graphs.packing import LEVELS, TABLES, Packed
-from jobs.tasks.crystal.graphs.shards import StoredChoice, packed_graphs
+from jobs.tasks.crystal.graphs.shards import packed_graphs
+from jobs.tasks.crystal.schema import GraphParams
 from models.batch import Distinct, Edges, GraphBatch
 
 Indices = Sequence[int] | NDArray[np.integer[Any]]
@@ -34,7 +35,7 @@ class GraphStore:
     def open(
         cls,
         crystals: Sequence[Crystal],
-        choice: StoredChoice,
+        choice: GraphParams,
         root: Path,
         *,
         workers: int = 1,
@@ -55,8 +56,7 @@ class GraphStore:
 
     def pairs_of(self, indices: Indices) -> NDArray[np.int64]:
         """Bond pairs of each crystal: the time of a step grows with their sum."""
-        pairs: NDArray[np.int64] = self.sizes[np.asarray(indices, dtype=np.int64), PAIRS]
-        return pairs
+        return self.sizes[np.asarray(indices, dtype=np.int64), PAIRS]  # type: ignore[no-any-return]
 
     def batch(self, indices: Indices) -> GraphBatch:
         """The crystals at `indices` as one batch on the store's device: one small copy to it, then gathers."""
@@ -90,7 +90,9 @@ class GraphStore:
         """For each level: the crystal of the batch that a column belongs to, and its column in the table."""
         number = torch.arange(size.shape[1], device=self.device)
         owner = [torch.repeat_interleave(number, size[i], output_size=total) for i, total in enumerate(totals)]
-        place = [torch.arange(len(its), device=self.device) + shift[i][its] for i, its in enumerate(owner)]
+        place = [
+            torch.arange(len(crystals), device=self.device) + shift[i][crystals] for i, crystals in enumerate(owner)
+        ]
         return owner, place
 
     def _edges(self, table: Tensor, base: Tensor, *, ends: Tensor, starts: Tensor) -> tuple[Edges, Tensor, Tensor]:

@@ -6,19 +6,16 @@ Descriptions that had to be computed are kept in the cache by structure, so that
 from __future__ import annotations
 
 import importlib.metadata
-import multiprocessing
 import os
 import re
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jobs.content_cache import content_key, record_build, refuse_read_only, unwritable
+from jobs.launch import mapping
 from jobs.tasks.crystal.data.crystals import Crystal
 from runner.errors import ConfigError, Problem, UserError, nearest
 from runner.files import append_json, read_json_lines
@@ -45,9 +42,8 @@ def describe(
         columns = {name for crystal in crystals for name in crystal.texts}
         if kind not in columns:
             allowed = sorted(columns | PACKAGES.keys())
-            what = f"the data set has no text column {kind!r}"
-            problem = Problem(what, "text.describe", allowed=", ".join(allowed), nearest=nearest(kind, allowed))
-            raise ConfigError([problem])
+            what, near = f"the data set has no text column {kind!r}", nearest(kind, allowed)
+            raise ConfigError([Problem(what, "text.describe", allowed=", ".join(allowed), nearest=near)])
         return [crystal.texts.get(kind) for crystal in crystals]
     if all(kind in crystal.texts for crystal in crystals):
         return [crystal.texts[kind] for crystal in crystals]
@@ -68,8 +64,7 @@ class DescriptionCache:
 
     def fill(self, crystals: Sequence[Crystal], log: Callable[[str], None], workers: int) -> None:
         """Describe those of `crystals` that are not in the cache; an interrupted build goes on where it was."""
-        missing = {c.structure_key: c for c in crystals if c.structure_key not in self.texts}
-        if not missing:
+        if not (missing := {c.structure_key: c for c in crystals if c.structure_key not in self.texts}):
             return
         log(f"describing {len(missing):,} crystals with {self.kind}")
         start = time.perf_counter()
@@ -77,24 +72,13 @@ class DescriptionCache:
         try:
             refuse_read_only(os.environ)
             self.folder.mkdir(parents=True, exist_ok=True)
-            with _mapping(workers if len(missing) >= WORTH_PROCESSES else 1) as mapped:
+            with mapping(workers if len(missing) >= WORTH_PROCESSES else 1, chunksize=8) as mapped:
                 for key, text in zip(missing, mapped(self.compute, missing.values()), strict=True):
                     self.texts[key] = text
                     append_json(part, {"structure": key, "text": text})
         except OSError as error:
             raise unwritable(self.root, f"{len(missing)} {self.kind} descriptions", error) from error
         record_build(self.root, f"{self.kind} descriptions", part, len(missing), time.perf_counter() - start)
-
-
-@contextmanager
-def _mapping(workers: int) -> Iterator[Callable[..., Iterable[str]]]:
-    """A `map` that works in this process, or in several."""
-    if workers <= 1:
-        yield map
-        return
-    # spawned, not forked: a forked child inherits the locks of torch's threads and may wait for one for ever
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        yield partial(pool.map, chunksize=8)
 
 
 def _version(kind: str) -> str:
@@ -109,7 +93,7 @@ def _version(kind: str) -> str:
 
 
 def describe_jarvis(crystal: Crystal) -> str:
-    """The prose form (`desc_2`) of jarvis-tools' `Atoms.describe()`, cleaned; about 0.05 s a crystal.
+    """The prose form (`desc_2`) of jarvis-tools' `Atoms.describe()`, cleaned; about 0.05 s per crystal.
 
     Atoms, symmetry, composition, bond distances, lattice, XRD peaks and Wyckoff letters: see
     docs/decisions on why this of its three forms.
@@ -128,18 +112,16 @@ def describe_jarvis(crystal: Crystal) -> str:
 
 
 def clean_jarvis(text: str) -> str:
-    """Mend spelling and spacing, and sort the Wyckoff letters, which come in an order that changes by process."""
+    """Correct spelling and spacing, and sort the Wyckoff letters, which come in an order that changes by process."""
     text = text.replace("electronegaticities", "electronegativities").replace(".The lattice", ". The lattice")
     text = text.replace("º", "°").replace("'", "")
-    letters = re.search(r"Wyckoff symbols ([a-zA-Z, ]+)\.$", text)
-    if letters is None:
+    if (letters := re.search(r"Wyckoff symbols ([a-zA-Z, ]+)\.$", text)) is None:
         return text
-    ordered = ", ".join(sorted(letters[1].split(", ")))
-    return f"{text[: letters.start(1)]}{ordered}."
+    return f"{text[: letters.start(1)]}{', '.join(sorted(letters[1].split(', ')))}."
 
 
 def describe_robocrys(crystal: Crystal) -> str:
-    """robocrystallographer's description, cleaned; 4 to 6 s a crystal. Needs the extra `robocrys`."""
+    """robocrystallographer's description, cleaned; 4 to 6 s per crystal. Needs the extra `robocrys`."""
     try:
         from pymatgen.core import Lattice, Structure
         from robocrys import StructureCondenser, StructureDescriber
@@ -156,7 +138,7 @@ def describe_robocrys(crystal: Crystal) -> str:
 
 
 def clean_robocrys(text: str) -> str:
-    """Mend what robocrystallographer 0.2.13 writes, and make it the same in every process.
+    """Correct what robocrystallographer 0.2.13 writes, and make it the same in every process.
 
     It writes `(np.int64(0), …) direction`, `geometry to  atoms` where it found no neighbours, and lists the ways in
     which polyhedra share (`edge, face, and corner-sharing`) in the order of a set, which changes with PYTHONHASHSEED.

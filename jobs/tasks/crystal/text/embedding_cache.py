@@ -11,40 +11,28 @@ in another order.
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from jobs.content_cache import content_key, find_in_shards, load_array, publish_shard, save_arrays
+from jobs.launch import mapping
+from jobs.tasks.crystal.schema import TextParams
+from jobs.training.trainer import one_thread
 from models.encoders.text import TextEncoder
 from models.encoders.text_folder import EncoderMissing, locate
 from runner.errors import UserError
 
 VERSION = 1  # of the arrays; raised when they change, so that old shards are not read
-SHARD = 2048  # texts a shard at most, so that an interrupted build keeps what it has
+SHARD = 2048  # texts per shard at most, so that an interrupted build keeps what it has
 WORTH_PROCESSES = 256  # texts; fewer are encoded before further processes have loaded the encoder
 
 Slice = tuple[Path, int, int]  # a shard, the first row and the number of rows in its token table
-
-
-class TextChoice(Protocol):
-    """The part of the text parameters that decides the vectors."""
-
-    @property
-    def encoder(self) -> str: ...
-    @property
-    def revision(self) -> str | None: ...
-    @property
-    def pooling(self) -> Literal["cls", "mean"]: ...
-    @property
-    def max_length(self) -> int: ...
 
 
 def text_key(text: str) -> str:
@@ -56,14 +44,14 @@ class EmbeddingCache:
     """The shards of one encoder, pooling and length limit."""
 
     def __init__(
-        self, choice: TextChoice, root: Path, device: torch.device | str, download: bool, workers: int
+        self, choice: TextParams, root: Path, device: torch.device | str, download: bool, workers: int
     ) -> None:
         self.choice, self.root, self.device, self.workers = choice, root, torch.device(device), workers
         try:
             _, self.identity = _located(choice, download)
         except EncoderMissing as error:
             raise UserError(str(error), next_command="runner prepare CONFIG, on the login node") from error
-        name = choice.encoder.rstrip("/").rsplit("/", 1)[-1]
+        name = choice.encoder.rstrip("/").rpartition("/")[2]
         kept = [self.identity, choice.max_length, VERSION]
         self.vectors = root / "embeddings" / f"{name}-{content_key([*kept, choice.pooling])}"
         self.tokens = root / "embeddings" / f"{name}-tokens-{content_key(kept)}"
@@ -87,39 +75,32 @@ class EmbeddingCache:
         """Encode one shard's texts; vectors that are known already are not written again."""
         pooled_rows, tables = self._encode([texts[key] for key in keys], with_tokens)
         if tables:
-            publish_shard(self.tokens, self.root, "token embeddings", keys, lambda folder: save_arrays(folder, tables))
-        fresh = [row for row, key in enumerate(keys) if key not in known]
-        if fresh:
-            pooled = {"pooled": pooled_rows[fresh]}
-            fresh_keys = [keys[row] for row in fresh]
-            publish_shard(self.vectors, self.root, "embeddings", fresh_keys, lambda folder: save_arrays(folder, pooled))
+            publish_shard(self.tokens, self.root, "token embeddings", keys, partial(save_arrays, arrays=tables))
+        if fresh := [row for row, key in enumerate(keys) if key not in known]:
+            fill = partial(save_arrays, arrays={"pooled": pooled_rows[fresh]})
+            publish_shard(self.vectors, self.root, "embeddings", [keys[row] for row in fresh], fill)
 
     def _encode(self, texts: list[str], with_tokens: bool) -> Encoded:
         """Encode `texts`, in several processes where that pays."""
-        job = (self.choice.encoder, self.choice.revision, self.choice.pooling, self.choice.max_length, with_tokens)
-        if self.device.type != "cpu" or self.workers < 2 or len(texts) < WORTH_PROCESSES:
-            return encode(texts, *job, str(self.device))
-        parts = [list(part) for part in np.array_split(np.array(texts, dtype=object), self.workers)]
-        # spawned, not forked: a forked child inherits the locks of torch's threads and may wait for one for ever
-        with ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn")) as pool:
-            encoded = [waiting.result() for waiting in [pool.submit(encode, part, *job, "cpu") for part in parts]]
-        names = encoded[0][1]
-        return (
-            np.concatenate([pooled for pooled, _ in encoded]),
-            {name: np.concatenate([tables[name] for _, tables in encoded]) for name in names},
-        )
+        pays = self.device.type == "cpu" and len(texts) >= WORTH_PROCESSES
+        workers = max(1, self.workers if pays else 1)
+        parts = [list(part) for part in np.array_split(np.array(texts, dtype=object), workers)]
+        with mapping(workers) as mapped:
+            run = partial(encode, choice=self.choice, want_tokens=with_tokens, device=str(self.device))
+            vectors, tables = zip(*mapped(run, parts), strict=True)
+        return np.concatenate(vectors), {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
 
     def _token_slices(self, texts: dict[str, str]) -> dict[str, Slice]:
-        found = find_in_shards(texts, self.tokens)
-        ends = {shard: np.cumsum(load_array(shard, "sizes")) for shard in {shard for shard, _ in found.values()}}
+        places = find_in_shards(texts, self.tokens)
+        ends = {shard: np.cumsum(load_array(shard, "sizes")) for shard in {shard for shard, _ in places.values()}}
         sizes = {shard: np.diff(end, prepend=0) for shard, end in ends.items()}
         return {
             key: (shard, int(ends[shard][row] - sizes[shard][row]), int(sizes[shard][row]))
-            for key, (shard, row) in found.items()
+            for key, (shard, row) in places.items()
         }
 
 
-def _located(choice: TextChoice, download: bool) -> tuple[Path, str]:
+def _located(choice: TextParams, download: bool) -> tuple[Path, str]:
     """The encoder's folder and identity; fetched first where it is missing and may be fetched."""
     try:
         return locate(choice.encoder, choice.revision)
@@ -133,35 +114,20 @@ def _located(choice: TextChoice, download: bool) -> tuple[Path, str]:
 Encoded = tuple[NDArray[np.float32], dict[str, NDArray[Any]]]  # (n, d) vectors; tables of tokens, empty if not wanted
 
 
-def encode(
-    texts: list[str],
-    name: str,
-    revision: str | None,
-    pooling: Literal["cls", "mean"],
-    max_length: int,
-    want_tokens: bool,
-    device: str,
-) -> Encoded:
+def encode(texts: list[str], choice: TextParams, want_tokens: bool, device: str) -> Encoded:
     """Vectors of `texts`, and their tokens one after the other in float16 with the number of each text's."""
-    encoder = TextEncoder.load(name, revision).to(device)
+    encoder = TextEncoder.load(choice.encoder, choice.revision).to(device)
     on_cpu = torch.device(device).type == "cpu"
-    with _one_thread(on_cpu):
+    with one_thread(on_cpu):
         encoded = encoder.encode(
-            texts, pooling=pooling, max_length=max_length, batch_size=1 if on_cpu else 64, want_tokens=want_tokens
+            texts,
+            pooling=choice.pooling,
+            max_length=choice.max_length,
+            batch_size=1 if on_cpu else 64,
+            want_tokens=want_tokens,
         )
     tables: dict[str, NDArray[Any]] = {}
     if encoded.tokens is not None and encoded.token_mask is not None:
         flat = encoded.tokens[encoded.token_mask].to(torch.float16).numpy()
         tables = {"tokens": flat, "sizes": encoded.token_mask.sum(1).numpy()}
     return encoded.pooled.numpy(), tables
-
-
-@contextmanager
-def _one_thread(wanted: bool) -> Iterator[None]:
-    threads = torch.get_num_threads()
-    if wanted:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jobs.content_cache import by_shard, load_array
-from jobs.tasks.crystal.text.embedding_cache import EmbeddingCache, Slice, TextChoice, text_key
+from jobs.tasks.crystal.schema import TextParams
+from jobs.tasks.crystal.text.embedding_cache import EmbeddingCache, Slice, text_key
 from models.batch import TextBatch
 from models.encoders.text_folder import width_of
 
@@ -21,7 +22,7 @@ ON_DEVICE = 4 << 30  # bytes; more tokens than this stay on disk, memory-mapped,
 
 def embed(
     texts: Sequence[str | None],
-    choice: TextChoice,
+    choice: TextParams,
     root: Path,
     *,
     want_tokens: bool = False,
@@ -38,12 +39,11 @@ def embed(
     this machine (with `download`, where it cannot be fetched), CommandFailed where the cache cannot be written.
     """
     cache = EmbeddingCache(choice, root, device, download, workers)
-    by_key = {text_key(text): text for text in texts if text is not None}
-    vectors, tokens = cache.fill(by_key, want_tokens, log)
+    vectors, tokens = cache.fill({text_key(text): text for text in texts if text is not None}, want_tokens, log)
     keys = [None if text is None else text_key(text) for text in texts]
     pooled = np.zeros((len(texts), width_of(choice.encoder, choice.revision)), dtype=np.float32)
-    for shard, (here, rows) in by_shard(None if key is None else vectors[key] for key in keys).items():
-        pooled[here] = load_array(shard, "pooled")[rows]
+    for shard, (members, rows) in by_shard(None if key is None else vectors[key] for key in keys).items():
+        pooled[members] = load_array(shard, "pooled")[rows]
     present = torch.tensor([key is not None for key in keys])
     slices = [tokens[key] if key else None for key in keys] if want_tokens else None
     table = None if slices is None else Tokens(slices, pooled.shape[1], device)
@@ -77,13 +77,16 @@ class Tokens:
 
     def __init__(self, slices: Sequence[Slice | None], width: int, device: torch.device | str) -> None:
         self.device = torch.device(device)
-        self.sizes = np.array([0 if its is None else its[2] for its in slices])  # on the host: lengths make shapes
+        self.sizes = np.array(
+            [0 if entry is None else entry[2] for entry in slices]
+        )  # on the host: lengths make shapes
         self.starts = np.cumsum(self.sizes) - self.sizes
-        self._mapped = {its[0]: load_array(its[0], "tokens") for its in slices if its is not None}
+        self._mapped = {entry[0]: load_array(entry[0], "tokens") for entry in slices if entry is not None}
         self._slices = list(slices)
         self.width = width
-        total = 2 * self.width * int(self.sizes.sum())
-        self._resident = self._all().to(self.device) if total <= ON_DEVICE else None  # (sum of sizes, d) float16
+        fits = 2 * self.width * int(self.sizes.sum()) <= ON_DEVICE
+        everything = np.concatenate([self._rows(entry) for entry in (None, *slices)]) if fits else None
+        self._resident = None if everything is None else torch.from_numpy(everything).to(self.device)  # (Σ sizes, d)
 
     def batch(self, positions: NDArray[np.integer[Any]]) -> tuple[Tensor, Tensor]:
         """(B, L, d) float32, zeros where padded, and (B, L) bool; L is the longest of the batch, at least 1."""
@@ -99,13 +102,8 @@ class Tokens:
             padded[row, : sizes[row]] = self._rows(self._slices[position])
         return torch.from_numpy(padded).to(self.device).float(), mask
 
-    def _all(self) -> Tensor:
-        rows = [self._rows(its) for its in self._slices if its is not None]
-        return torch.from_numpy(np.concatenate(rows) if rows else np.zeros((0, self.width), dtype=np.float16))
-
-    def _rows(self, its: Slice | None) -> NDArray[np.float16]:
-        if its is None:
+    def _rows(self, entry: Slice | None) -> NDArray[np.float16]:
+        if entry is None:
             return np.zeros((0, self.width), dtype=np.float16)
-        shard, start, size = its
-        rows: NDArray[np.float16] = self._mapped[shard][start : start + size]
-        return rows
+        shard, start, size = entry
+        return self._mapped[shard][start : start + size]

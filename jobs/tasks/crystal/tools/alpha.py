@@ -21,7 +21,7 @@ from runner.rundir.layout import RunDir
 
 @dataclass(frozen=True)
 class LayerAlpha:
-    """The gates of one layer, a row an atom, or a crystal for a late fusion."""
+    """The gates of one layer: one row per atom, or per crystal for a late fusion."""
 
     layer: str
     material_ids: list[str]  # of each row
@@ -29,7 +29,7 @@ class LayerAlpha:
     values: NDArray[np.float32]  # (rows, channels) in (0, 1)
 
     def lines(self) -> Iterator[tuple[str, str, int | None, int, str]]:
-        """(material_id, layer, atom, channel, alpha), a line a channel."""
+        """(material_id, layer, atom, channel, alpha), one line per channel."""
         for material_id, atom, row in zip(self.material_ids, self.atoms, self.values.tolist(), strict=True):
             for channel, value in enumerate(row):
                 yield material_id, self.layer, atom, channel, f"{value:.6g}"
@@ -52,38 +52,32 @@ def alpha(
         raise UserError(f"{run.run_id} does not join graph and text: it has no gate")
     learner = open_run(run, cache_root, log=log, weights=weights)
     positions = sampled(learner, split, samples)
-    found = gates(learner, positions)
-    if not found:
+    if not (layer_gates := gates(learner, positions)):
         fusions = " and ".join(fusion.name for fusion in (*params.model.middle_fusions, params.model.late_fusion))
         raise UserError(f"{run.run_id}: none of its fusions ({fusions}) has a gate or weights")
     ids = [learner.corpus.ids[position] for position in positions]
-    classes = _classes(ids, params, cache_root) if any(its.of_atoms for its in found) else []
-    layers = []
-    for its in found:
-        if its.of_atoms:
-            rows, owners, atoms = _expanded(ids, classes)
-            layers.append(LayerAlpha(its.layer, owners, atoms, its.values[rows]))
-        else:
-            layers.append(LayerAlpha(its.layer, ids, [None] * len(ids), its.values))
+    layers = [LayerAlpha(gate.layer, ids, [None] * len(ids), gate.values) for gate in layer_gates if not gate.of_atoms]
+    if of_atoms := [gate for gate in layer_gates if gate.of_atoms]:
+        rows, owners, atoms = _expanded(ids, _classes(ids, params, cache_root))
+        layers = [*(LayerAlpha(gate.layer, owners, atoms, gate.values[rows]) for gate in of_atoms), *layers]
     return layers
 
 
 def _classes(ids: list[str], params: CrystalParams, cache_root: Path) -> list[NDArray[np.int64]]:
     """For each crystal the row that each of its atoms has among the crystal's atoms in the model's graph."""
     data = sources.load(params.data.dataset, params.data.target, cache_root)
-    by_id = {crystal.material_id: crystal for crystal in data.crystals}
-    crystals = [by_id[material_id] for material_id in ids]
+    crystals = {crystal.material_id: crystal for crystal in data.crystals}
     if not params.graph.quotient:
-        return [np.arange(len(crystal.atomic_numbers)) for crystal in crystals]
-    return [refine(crystal_graph(crystal, params.graph)).atom for crystal in crystals]
+        return [np.arange(len(crystals[material_id].atomic_numbers)) for material_id in ids]
+    return [refine(crystal_graph(crystals[material_id], params.graph)).atom for material_id in ids]
 
 
 def _expanded(
     ids: list[str], classes: list[NDArray[np.int64]]
 ) -> tuple[NDArray[np.int64], list[str], list[int | None]]:
     """For each atom of each crystal: its row in the batch, its crystal, its number."""
-    sizes = np.array([its.max() + 1 for its in classes])
+    sizes = np.array([atom_rows.max() + 1 for atom_rows in classes])
     starts = np.cumsum(sizes) - sizes
-    rows = np.concatenate([start + its for start, its in zip(starts, classes, strict=True)])
-    owners = [material_id for material_id, its in zip(ids, classes, strict=True) for _ in its]
-    return rows, owners, [atom for its in classes for atom in range(len(its))]
+    rows = np.concatenate([start + atom_rows for start, atom_rows in zip(starts, classes, strict=True)])
+    owners = [material_id for material_id, atom_rows in zip(ids, classes, strict=True) for _ in atom_rows]
+    return rows, owners, [atom for atom_rows in classes for atom in range(len(atom_rows))]

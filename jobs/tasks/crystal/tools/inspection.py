@@ -35,13 +35,12 @@ def observe(learner: CrystalLearner, positions: Positions, records: Records) -> 
 
 def quantities(learner: CrystalLearner, samples: int | None = None) -> dict[str, dict[str, dict[str, float]]]:
     """Split → layer → what its fusion reports over `samples` crystals of the split."""
-    found = {}
+    reported = {}
     for split in SPLITS:
         records = Records()
-        error = observe(learner, sampled(learner, split, samples), records)
-        name = learner.metric.removeprefix("val_")
-        found[split] = {layer: {**values, name: error} for layer, values in records.summary().items()}
-    return found
+        error = {learner.metric.removeprefix("val_"): observe(learner, sampled(learner, split, samples), records)}
+        reported[split] = {layer: values | error for layer, values in records.summary().items()}
+    return reported
 
 
 class GateRecord(LayerRecord):
@@ -67,7 +66,7 @@ class Gates:
     """The gates of one layer."""
 
     layer: str  # an ALIGNN layer, or `late`
-    values: NDArray[np.float32]  # (rows, channels) in (0, 1); a row an atom of the model's graphs, or a crystal
+    values: NDArray[np.float32]  # (rows, channels) in (0, 1); one row per atom of the model's graphs, or per crystal
     of_atoms: bool
 
 
@@ -84,9 +83,8 @@ def gates(learner: CrystalLearner, positions: Positions) -> list[Gates]:
 
     records = Records(make)
     observe(learner, positions, records)
-    found = []
-    for layer, record in zip(records.names, made, strict=True):
-        kept = record.gates or record.instead
-        if kept:
-            found.append(Gates(layer, torch.cat(kept).numpy(), of_atoms=layer.isdigit()))
-    return found
+    return [
+        Gates(layer, torch.cat(kept).numpy(), of_atoms=layer.isdigit())
+        for layer, record in zip(records.names, made, strict=True)
+        if (kept := record.gates or record.instead)
+    ]

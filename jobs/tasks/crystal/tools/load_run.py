@@ -46,8 +46,7 @@ def open_run(
     device = torch.device(device)
     choose_kernels(params, device, cache_root, log)  # as the run was computed
     corpus = gather(params, cache_root, device, 1, log)
-    splits = {name: [corpus.ids[i] for i in places] for name, places in corpus.places.items()}
-    if read_json(run.splits) != splits:
+    if read_json(run.splits) != corpus.splits:
         raise UserError(f"{params.data.dataset} has changed: it gives other crystals than {run.splits} lists")
     model = build_model(params, corpus.texts.width if corpus.texts is not None else None).to(device)
     load_weights(model, weights, device)
@@ -56,10 +55,8 @@ def open_run(
 
 def missing(run: RunDir, weights: Path) -> CommandFailed:
     """Why a tool that opens checkpoints has nothing to open."""
-    if run.result.exists():
-        why = "it was pruned, or left behind when the directory was copied"
-    else:
-        why = "it has not ended an epoch yet"
+    lost, early = "it was pruned, or left behind when the directory was copied", "it has not ended an epoch yet"
+    why = lost if run.result.exists() else early
     return CommandFailed(f"{run.run_id} has no {weights.name}: {why}", next_command="runner status")
 
 

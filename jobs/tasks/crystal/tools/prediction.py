@@ -50,35 +50,32 @@ def read_structures(paths: Sequence[Path]) -> Structures:
     crystals: dict[str, Crystal] = {}
     unread: dict[str, str] = {}
     for path in paths:
-        found: list[Crystal] = []
         with skipping(unread, str(path)):
-            found = _read(path, unread)
-        for its in found:
-            name = its.material_id if its.material_id not in crystals else f"{path.name}/{its.material_id}"
-            crystals[name] = replace(its, material_id=name)
+            for crystal in _read(path, unread):
+                own = crystal.material_id
+                name = own if own not in crystals else f"{path.name}/{own}"
+                crystals[name] = replace(crystal, material_id=name)
     return Structures(list(crystals.values()), unread)
 
 
 def _read(path: Path, unread: dict[str, str]) -> list[Crystal]:
+    if (path / folder.ID_PROP).is_file():
+        return folder.load(path, unread)
     if path.is_dir():
-        if (path / folder.ID_PROP).is_file():
-            return folder.load(path, unread)
-        files = sorted(its for its in path.iterdir() if _is_structure(its))
-        if not files:
+        if not (files := sorted(file for file in path.iterdir() if _is_structure(file))):
             raise UserError(f"holds no structure file ({', '.join(SUFFIXES)}, POSCAR…)")
-        found = []
+        crystals = []
         for file in files:
             with skipping(unread, str(file)):
-                found.append(_from_file(file))
-        return found
+                crystals.append(_from_file(file))
+        return crystals
     if not path.exists():
         raise UserError("there is no such file or folder")
     return table.load(path, unread) if table.readable(path) else [_from_file(path)]
 
 
 def _is_structure(path: Path) -> bool:
-    named = path.name.upper().startswith(("POSCAR", "CONTCAR"))
-    return path.is_file() and (named or path.suffix.lower() in SUFFIXES)
+    return path.is_file() and (path.name.upper().startswith(("POSCAR", "CONTCAR")) or path.suffix.lower() in SUFFIXES)
 
 
 def _from_file(path: Path) -> Crystal:
@@ -100,12 +97,13 @@ def predict(run: RunDir, structures: Structures, cache_root: Path, log: Log = la
         raise CommandFailed(f"{run.run_id} is not completed: only its result tells the scale of its predictions")
     if not run.best_checkpoint.exists():
         raise missing(run, run.best_checkpoint)
-    crystals = [its for its in structures.crystals if _has_graph(its, params, structures.unread)]
+    crystals = [crystal for crystal in structures.crystals if _has_graph(crystal, params, structures.unread)]
     if not crystals:
-        raise UserError("none of the structures could be read" + "".join(_listed(structures.unread)))
+        reasons = [f"\n    {place}: {why}" for place, why in structures.unread.items()]
+        raise UserError("none of the structures could be read" + "".join(reasons))
     descriptions = describe(crystals, params.text.describe, cache_root, log) if params.reads_text else None
     corpus = Corpus(
-        ids=[its.material_id for its in crystals],
+        ids=[crystal.material_id for crystal in crystals],
         places={"train": range(0), "new": range(len(crystals))},
         graphs=GraphStore.open(crystals, params.graph, cache_root, log=log) if params.model.uses_graph else None,
         descriptions=descriptions,
@@ -122,17 +120,13 @@ def predict(run: RunDir, structures: Structures, cache_root: Path, log: Log = la
     values, _ = CrystalLearner(model.eval(), corpus, params.train).predict("new")
     texts: Sequence[str | None] = descriptions or [None] * len(crystals)
     return [
-        Predicted(its.material_id, its.formula, float(value), text is not None or not params.reads_text)
-        for its, value, text in zip(crystals, values, texts, strict=True)
+        Predicted(crystal.material_id, crystal.formula, float(value), text is not None or not params.reads_text)
+        for crystal, value, text in zip(crystals, values, texts, strict=True)
     ]
 
 
-def _has_graph(its: Crystal, params: CrystalParams, unread: dict[str, str]) -> bool:
-    with skipping(unread, its.material_id):
-        crystal_graph(its, params.graph)
+def _has_graph(crystal: Crystal, params: CrystalParams, unread: dict[str, str]) -> bool:
+    with skipping(unread, crystal.material_id):
+        crystal_graph(crystal, params.graph)
         return True
     return False
-
-
-def _listed(unread: dict[str, str]) -> list[str]:
-    return [f"\n    {place}: {why}" for place, why in unread.items()]

@@ -33,8 +33,7 @@ def rescale(source: Path, factor: float, target: Path) -> list[str]:
     if not isinstance(model, dict):
         raise UserError(f"{source} holds no model")
     for pattern in (SCALE, PROJECTION, HEAD):
-        names = [name for name, value in model.items() if pattern.fullmatch(str(name)) and torch.is_tensor(value)]
-        if names:
+        if names := [name for name, value in model.items() if pattern.fullmatch(str(name)) and torch.is_tensor(value)]:
             break
     else:
         raise UserError(f"{source}: nothing to rescale; its model projects no text")

@@ -39,24 +39,24 @@ def robustness(
     descriptions = learner.corpus.descriptions
     assert descriptions is not None
 
-    def judged(texts: Texts, its: CrystalParams = params) -> dict[str, float]:
-        changed = embedded(texts, its, cache_root, learner.corpus.target.device, log)
+    def judged(texts: Texts, as_configured: CrystalParams = params) -> dict[str, float]:
+        changed = embedded(texts, as_configured, cache_root, learner.corpus.target.device, log)
         return _metrics(CrystalLearner(learner.model, replace(learner.corpus, texts=changed), params.train))
 
+    # with half the tokens: of a text that is cut at max_length, half of the words may still fill it
+    text = params.text.model_copy(update={"max_length": params.text.max_length // 2})
     shuffles = [judged(shuffled(learner.corpus, seed)) for seed in range(SHUFFLES)]
     return {
         "right": _metrics(learner),
         "deleted": judged([None] * len(descriptions)),
-        "shuffled": {name: float(np.mean([its[name] for its in shuffles])) for name in shuffles[0]},
-        "truncated": judged(halved(learner.corpus), _half_as_long(params)),
+        "shuffled": {name: float(np.mean([metrics[name] for metrics in shuffles])) for name in shuffles[0]},
+        "truncated": judged(halved(learner.corpus), params.model_copy(update={"text": text})),
     }
 
 
 def _metrics(learner: CrystalLearner) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for split in SPLITS:
-        found |= learner.metrics(split, *learner.predict(split))
-    return found
+    metrics = (learner.metrics(split, *learner.predict(split)) for split in SPLITS)
+    return {name: value for of_split in metrics for name, value in of_split.items()}
 
 
 def shuffled(corpus: Corpus, seed: int) -> Texts:
@@ -77,16 +77,8 @@ def shuffled(corpus: Corpus, seed: int) -> Texts:
 def halved(corpus: Corpus) -> Texts:
     """The texts of the splits that are judged, truncated; none of the others, which need not be encoded then."""
     assert corpus.descriptions is not None
-    texts: Texts = [None] * len(corpus.descriptions)
-    for place in (place for split in SPLITS for place in corpus.places[split]):
-        texts[place] = truncated(corpus.descriptions[place])
-    return texts
-
-
-def _half_as_long(params: CrystalParams) -> CrystalParams:
-    """With half the tokens: of a text that is cut at max_length, half of the words may still fill it."""
-    text = params.text.model_copy(update={"max_length": params.text.max_length // 2})
-    return params.model_copy(update={"text": text})
+    judged = {place for split in SPLITS for place in corpus.places[split]}
+    return [truncated(text) if place in judged else None for place, text in enumerate(corpus.descriptions)]
 
 
 def truncated(text: str | None) -> str | None:
@@ -97,15 +89,16 @@ def truncated(text: str | None) -> str | None:
     return " ".join(words[: (len(words) + 1) // 2])
 
 
-def reads_its_text(found: dict[str, dict[str, float]], metric: str, mode: str) -> bool:
+def reads_its_text(results: dict[str, dict[str, float]], metric: str, mode: str) -> bool:
     """Whether right < deleted ≤ shuffled in an error (or the other way round in a score)."""
     sign = 1 if mode == "min" else -1
-    right, deleted, other = (sign * found[kind][metric] for kind in ("right", "deleted", "shuffled"))
+    right, deleted, other = (sign * results[kind][metric] for kind in ("right", "deleted", "shuffled"))
     return right < deleted <= other
 
 
-def means(found: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+def means(results: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
     """The mean over runs of what `robustness` gives."""
     return {
-        kind: {name: float(np.mean([its[kind][name] for its in found])) for name in found[0][kind]} for kind in TEXTS
+        kind: {name: float(np.mean([result[kind][name] for result in results])) for name in results[0][kind]}
+        for kind in TEXTS
     }
