@@ -127,7 +127,7 @@ FIGURES = (RATIO, WEIGHTS, CONTRIBUTIONS, TEXT_SCALE, GATES)  # of the report, i
 FOLLOWED_FIGURES = {"weights": (WEIGHTS, RATIO), "scales": (TEXT_SCALE, NODE_SCALE)}
 
 
-def declared_figures(t: Thresholds) -> list[LayerFigure]:
+def declared_figures(thresholds: Thresholds) -> list[LayerFigure]:
     """One figure for each group of quantities that the task of an experiment declares."""
     caption = "Mean over the validation split and the seeds. Shaded: between the borders of the health rule."
     return [
@@ -138,7 +138,7 @@ def declared_figures(t: Thresholds) -> list[LayerFigure]:
             caption,
             from_0_to_1=all(item.unit == "%" for item in items),
         )
-        for stem, items in grouped(t.quantities).items()
+        for stem, items in grouped(thresholds.quantities).items()
     ]
 
 

@@ -74,7 +74,7 @@ def _follow(what: str, name: str | None, variants: Sequence[str], root: Path, fo
     written({directory.figures / f"{plot.name}.svg": plot.svg for plot in plots if plot}, inside=directory.path)
 
 
-def fusion_rows(logs: Sequence[VariantLogs], quantities: Sequence[str], t: Thresholds) -> Rows:
+def fusion_rows(logs: Sequence[VariantLogs], quantities: Sequence[str], thresholds: Thresholds) -> Rows:
     """One row for every variant, layer and epoch with one of the quantities: means over the seeds, and the band."""
     rows: Rows = []
     for item in logs:
@@ -86,7 +86,7 @@ def fusion_rows(logs: Sequence[VariantLogs], quantities: Sequence[str], t: Thres
                     by_epoch.setdefault(epoch, dict.fromkeys(quantities))[name] = value
             for epoch, values in sorted(by_epoch.items()):
                 ratio = weight_ratio(values)
-                judged = {} if ratio is None else {"ratio": ratio, "band": band(ratio, t)}
+                judged = {} if ratio is None else {"ratio": ratio, "band": band(ratio, thresholds)}
                 rows.append({"variant": item.name, "layer": layer, "epoch": epoch, **values, **judged})
     return rows
 

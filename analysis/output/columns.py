@@ -95,7 +95,7 @@ def filled(summary: Summary, where: Where, variants: Sequence[Variant]) -> list[
 def _all(summary: Summary) -> list[Column]:
     """Every column, in the order of results_summary.csv."""
     manifest = summary.collection.manifest
-    select, t = manifest.select, manifest.thresholds
+    select, thresholds = manifest.select, manifest.thresholds
     on_gpus = any(variant.gpus for variant in summary.variants)
     compared = {item.variant: item for item in summary.comparisons}
     against = "against baseline" if summary.baseline else "against best"
@@ -106,7 +106,7 @@ def _all(summary: Summary) -> list[Column]:
     }
 
     def judged(shown: Shown) -> Column:
-        return _of_task(shown, lambda variant: variant.judged(t).get(shown.name))
+        return _of_task(shown, lambda variant: variant.judged(thresholds).get(shown.name))
 
     def reported(shown: Shown) -> Column:
         return _of_task(shown, lambda variant: variant.quantities.get(shown.name))
@@ -141,7 +141,7 @@ def _all(summary: Summary) -> list[Column]:
     ]  # fmt: skip
     taken = {name for column in every for name in column.field_names}
     return every + _declared(
-        [item for item in t.quantities if item.column and item.name not in taken], summary.variants
+        [item for item in thresholds.quantities if item.column and item.name not in taken], summary.variants
     )
 
 

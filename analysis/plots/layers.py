@@ -56,7 +56,7 @@ def _label(item: VariantLogs, layer: str) -> str:
     return f"{shortened([item.name], 24)[0]} · {layer_name(layer)}"
 
 
-def layer_figure(logs: Sequence[VariantLogs], what: LayerFigure, t: Thresholds) -> Plot | None:
+def layer_figure(logs: Sequence[VariantLogs], what: LayerFigure, thresholds: Thresholds) -> Plot | None:
     """What was logged of its quantities, side by side; None where nothing was."""
     panels = [(panel, lines) for panel in what.panels if (lines := lines_of(logs, panel.quantity, panel.spread))]
     if not panels:
@@ -65,7 +65,9 @@ def layer_figure(logs: Sequence[VariantLogs], what: LayerFigure, t: Thresholds) 
     figure, axes = canvas(columns=len(panels), height=3.2 if several else 3.7, width=max(8.0, 3.2 * len(panels)))
     low = high = None
     for place, (panel, lines) in zip(axes, panels, strict=True):
-        low, high = (getattr(t, border) if isinstance(border, str) else border for border in (panel.low, panel.high))
+        low, high = (
+            getattr(thresholds, border) if isinstance(border, str) else border for border in (panel.low, panel.high)
+        )
         if low is not None and high is not None:
             place.axhspan(low, high, color=HEALTHY, alpha=0.1, linewidth=0)
         for line in lines:

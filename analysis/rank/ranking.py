@@ -86,12 +86,16 @@ class Variant:
         """Seed → metric, of the scored runs that have it."""
         return {run.plan.seed: run.record.metrics[metric] for run in self.scored if metric in run.record.metrics}
 
-    def judged(self, t: Thresholds) -> Mapping[str, Any]:
+    def judged(self, thresholds: Thresholds) -> Mapping[str, Any]:
         """Quantities, ratio and band of the fused layer farthest from the middle of the healthy band; else empty."""
-        ratios = {layer: ratio for layer, values in self.fusion.items() if (ratio := judged_ratio(values, t))}
-        middle = t.ratio_middle
+        ratios = {layer: ratio for layer, values in self.fusion.items() if (ratio := judged_ratio(values, thresholds))}
+        middle = thresholds.ratio_middle
         layer = max(ratios, key=lambda name: max(ratios[name] / middle, middle / ratios[name]), default=None)
-        return {} if layer is None else {**self.fusion[layer], "ratio": ratios[layer], "band": band(ratios[layer], t)}
+        return (
+            {}
+            if layer is None
+            else {**self.fusion[layer], "ratio": ratios[layer], "band": band(ratios[layer], thresholds)}
+        )
 
     def best_run(self, select: Select) -> CollectedRun | None:
         """The scored run whose seed gave the best metric; the test split has no say."""
@@ -122,7 +126,7 @@ def rank(collection: Collection) -> list[Variant]:
 
 
 def _variant(
-    name: str, runs: Sequence[CollectedRun], select: Select, t: Thresholds, flagged: Sequence[Flag]
+    name: str, runs: Sequence[CollectedRun], select: Select, thresholds: Thresholds, flagged: Sequence[Flag]
 ) -> Variant:
     scored = [run for run in runs if run.is_scored(select)]
     completed = [run.record for run in runs if run.state == "completed"]
@@ -131,7 +135,7 @@ def _variant(
     fusion = _mean_fusion([run.record.fusion for run in scored])
     params, findings = runs[0].plan.params, _shared_findings([run.record.findings for run in (scored or runs)])
     if fusion:  # the weights are judged by their mean over the seeds
-        judged = [ratio_findings(values, t, settings_of(params, layer)) for layer, values in fusion.items()]
+        judged = [ratio_findings(values, thresholds, settings_of(params, layer)) for layer, values in fusion.items()]
         findings = [item for item in findings if not item.rule.startswith("ratio_")] + [*chain(*judged)]
     return Variant(
         name=name,

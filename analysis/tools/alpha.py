@@ -60,11 +60,13 @@ def command(
     rows = [summary_row(gates) for gates in layers]
     write_rows(rows, format)
     if format is Format.table:
-        t, console = thresholds_of(directory), stdout_console()
+        thresholds, console = thresholds_of(directory), stdout_console()
         params = params_of(directory).model_dump(mode="json")
         for row in rows:
             settings = settings_of(params, row["layer"])
-            for finding in (gate_findings if row["layer"] == LATE else alpha_findings)(logged_names(row), t, settings):
+            for finding in (gate_findings if row["layer"] == LATE else alpha_findings)(
+                logged_names(row), thresholds, settings
+            ):
                 console.print(f"layer {finding.layer}: {finding.message}", soft_wrap=True)
                 if finding.advice:
                     console.print(f"  next: {finding.advice}", soft_wrap=True)

@@ -91,7 +91,7 @@ def _diagnosed(run: RunDir, samples: int, checkpoint: Path | None) -> tuple[Laye
     from jobs.tasks.crystal.tools.load_run import open_run, params_of
 
     learner = open_run(run, cache_root(), log=tell, weights=checkpoint)
-    splits, t = quantities(learner, samples), thresholds_of(run)
+    splits, thresholds = quantities(learner, samples), thresholds_of(run)
     rows, _ = table_rows(read_bytes(run.fusion_weights))
     history, _ = json_lines(read_bytes(run.metrics))
     params = params_of(run).model_dump(mode="json")
@@ -99,9 +99,9 @@ def _diagnosed(run: RunDir, samples: int, checkpoint: Path | None) -> tuple[Laye
     for layers in splits.values():
         if moved is not None and LATE in layers:
             layers[LATE]["instability"] = moved
-    diagnosis = diagnose(splits["val"], params, t, rows, history)
+    diagnosis = diagnose(splits["val"], params, thresholds, rows, history)
     with styled():
-        plot = overview(splits, run.run_id, t)
+        plot = overview(splits, run.run_id, thresholds)
     content = {
         "run_id": run.run_id,
         "checkpoint": (checkpoint or run.best_checkpoint).name,

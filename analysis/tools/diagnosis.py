@@ -32,16 +32,16 @@ class Diagnosis:
 def diagnose(
     layers: Mapping[str, Quantities],
     params: Mapping[str, Any],
-    t: Thresholds,
+    thresholds: Thresholds,
     gates: Sequence[Quantities] = (),
     history: History = (),
 ) -> Diagnosis:
     """`layers`: layer → quantities on validation crystals; `params`: of the run; `gates`: its fusion_weights.csv."""
     steps, warm = planned_steps(history, params), warm_epochs(history, params)
-    findings = tuple(fusion_findings(layers, t, params, steps, gates, warm))
+    findings = tuple(fusion_findings(layers, thresholds, params, steps, gates, warm))
     middle = {layer: values for layer, values in layers.items() if layer.isdigit()}
     scaled = any(settings_of(params, layer).has("initial_scale") for layer in middle)
-    proposed = balancing_scale(middle, t) if scaled else None
+    proposed = balancing_scale(middle, thresholds) if scaled else None
     verdicts = [finding for finding in findings if finding.level != "info" and finding.below is None]
     scale = f"model.middle_fusion.initial_scale: {number(proposed)} would balance the sizes" if proposed else ""
     if not layers:
@@ -59,13 +59,13 @@ def _place(finding: Finding) -> str:
     return f"layer {finding.layer}" if (finding.layer or "").isdigit() else str(finding.layer)
 
 
-def balancing_scale(layers: Mapping[str, Quantities], t: Thresholds) -> float | None:
+def balancing_scale(layers: Mapping[str, Quantities], thresholds: Thresholds) -> float | None:
     """The one initial_scale that brings all layers nearest to a norm ratio of 1: the geometric mean of theirs.
 
     None where every layer is balanced.
     """
     sizes = [(quantity(values, "norm_ratio"), quantity(values, "text_scale")) for values in layers.values()]
     known = [(ratio, abs(scale or 1.0)) for ratio, scale in sizes if ratio]
-    if all(t.norm_ratio_low <= ratio <= t.norm_ratio_high for ratio, _ in known):
+    if all(thresholds.norm_ratio_low <= ratio <= thresholds.norm_ratio_high for ratio, _ in known):
         return None
     return math.exp(sum(math.log(ratio * scale) for ratio, scale in known) / len(known))
