@@ -70,6 +70,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def listed(names: Sequence[str], most: int, separator: str = ", ") -> str:
+    """The first `most` names, with `…` for those left out."""
+    return separator.join([*names[:most], "…"] if len(names) > most else names)
+
+
 def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
     """A sort key by which `10` stands after `9`, and words after numbers."""
     parts = re.split(r"(\d+)", text)

@@ -10,9 +10,7 @@ from runner.errors import CommandFailed, ConfigError, Problem
 from runner.files import as_number
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
-from runner.rundir.planned import Manifest as Manifest
-from runner.rundir.planned import PlannedRun as PlannedRun
-from runner.rundir.planned import Select as Select
+from runner.rundir.planned import Manifest, Select
 
 
 def read_manifest(directory: ExperimentDir) -> Manifest:

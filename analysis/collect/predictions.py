@@ -72,15 +72,15 @@ def read_predictions(path: Path | str, split: str) -> Predictions:
 class Spread:
     """How the validation predictions of a run vary; None where there are fewer than two."""
 
-    prediction_sd: float | None
-    target_sd: float | None
-    mean_predictor: float | None  # mean |target − mean target|, unit of the target
+    prediction_sd: float | None = None
+    target_sd: float | None = None
+    mean_predictor: float | None = None  # mean |target − mean target|, unit of the target
 
 
 def spread(predictions: Predictions) -> Spread:
     """Standard deviations (over n) of predictions and targets."""
     if len(predictions) < 2:
-        return Spread(None, None, None)
+        return Spread()
     targets = predictions.targets
     deviation = fmean(abs(target - mean) for mean in [fmean(targets)] for target in targets)
     return Spread(standard_deviation(predictions.predictions), standard_deviation(targets), deviation)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from analysis.collect.manifest import read_manifest
+from analysis.formatting import listed
 from analysis.rank.choice import Choice
 from analysis.rank.ranking import Variant
 from analysis.rank.summary import Summary, summarize
@@ -28,8 +29,8 @@ def variant_named(summary: Summary, name: str) -> Variant:
     ids = {plan.run_id for plan in filter_runs([run.plan for run in summary.collection.runs], [name])}
     named = [variant for variant in summary.variants if ids & {run.run_id for run in variant.runs}]
     if len(named) > 1:
-        listed = ", ".join(variant.name for variant in named[:8]) + (", …" if len(named) > 8 else "")
-        raise UserError(f"{name!r} means runs of {len(named)} variants: {listed}; name one")
+        names = listed([variant.name for variant in named], 8)
+        raise UserError(f"{name!r} means runs of {len(named)} variants: {names}; name one")
     (variant,) = named
     runs, scored = (tuple(run for run in part if run.run_id in ids) for part in (variant.runs, variant.scored))
     by_id = runs[0].run_id.startswith(name) and name != variant.name

@@ -9,10 +9,9 @@ from functools import partial
 from operator import attrgetter, methodcaller
 from typing import Any, NamedTuple
 
-from analysis.formatting import axis_value, mean_with_sd, minutes, parameter_count, percent, significant
+from analysis.formatting import axis_value, minutes, parameter_count, percent, significant
 from analysis.rank.baseline import BaselineComparison
 from analysis.rank.ranking import Variant
-from analysis.rank.statistics import MeanSd
 from analysis.rank.summary import Summary
 from analysis.task_definitions import JUDGED_LAYER, JUDGED_SIZES, METRICS, Shown
 from runner.health.quantities import Quantity, grouped, shown_together
@@ -122,8 +121,8 @@ def _all(summary: Summary) -> list[Column]:
         Column("state", lambda variant: variant.state, where=Where.DATA),
         Column("seeds", lambda variant: SeedCount(len(variant.scored), len(variant.runs)), importance=90,
                parts={"seeds": attrgetter("scored")}),
-        Column(select.metric, lambda variant: variant.val, _mean, importance=98, parts=_over_seeds(select.metric)),
-        Column(select.test_metric, lambda variant: variant.test, _mean, title=f"{select.test_metric} †", importance=80,
+        Column(select.metric, lambda variant: variant.val, importance=98, parts=_over_seeds(select.metric)),
+        Column(select.test_metric, lambda variant: variant.test, title=f"{select.test_metric} †", importance=80,
                parts=_over_seeds(select.test_metric)),
         *map(judged, JUDGED_LAYER),
         Column("health", lambda variant: variant.health, importance=96, right=False, where=Where.DATA | Where.PEOPLE),
@@ -170,10 +169,6 @@ def _declared(quantities: Sequence[Quantity], variants: Sequence[Variant]) -> li
 
 def _over_seeds(metric: str) -> Parts:
     return {f"{metric}_mean": attrgetter("mean"), f"{metric}_std": attrgetter("sd")}
-
-
-def _mean(value: MeanSd) -> str:
-    return mean_with_sd(value.mean, value.sd)
 
 
 def _difference(value: BaselineComparison) -> str:

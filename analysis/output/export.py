@@ -6,12 +6,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from analysis.collect.manifest import Select
 from analysis.collect.predictions import read_predictions
 from analysis.rank.ranking import Variant
 from runner.errors import CommandFailed, UserError
 from runner.files import replacing, write_text
 from runner.rundir.layout import ExperimentDir
+from runner.rundir.planned import Select
 from runner.spreadsheet import csv_text
 
 SPLITS = ("train", "val", "test")

@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from analysis.collect import reading
-from analysis.formatting import axis_label, axis_value, mean_with_sd, percent, plural
+from analysis.formatting import axis_label, axis_value, percent, plural
 from analysis.rank.comparison import Comparison
 from analysis.rank.curves import Curve, VariantLogs, read_logs
 from analysis.rank.ranking import Variant
-from analysis.rank.statistics import MeanSd
 from analysis.rank.summary import Summary
 from analysis.task_definitions import FIGURES, declared_figures
 from runner.config.template import flat
@@ -150,7 +149,7 @@ def _card(summary: Summary, variant: Variant, reference: Variant | None) -> dict
         "tied": variant.name in tie and tie[variant.name].tied,
         "axes": {axis: axis_label(value) for axis, value in variant.axes.items()},
         "val": variant.val and variant.val.mean,
-        "short": {"val": _mean_text(variant.val), "test": _mean_text(variant.test)},
+        "short": {"val": str(variant.val or ""), "test": str(variant.test or "")},
         "facts": _facts(variant, unit_of(summary), select.metric),
         "diff": _diff(variant, reference),
         "findings": [
@@ -176,20 +175,21 @@ def _curves(logs: VariantLogs, metric: str, panels: Sequence[Mapping[str, Any]],
     }
 
 
-def _mean_text(value: MeanSd | None) -> str:
-    return mean_with_sd(value.mean, value.sd) if value else ""
-
-
 def _facts(variant: Variant, unit: str, metric: str) -> list[tuple[str, str]]:
     """Rows of the card of a variant."""
-    rows = [("rank", str(variant.rank or "–"))]
-    rows += [(metric, f"{_mean_text(variant.val)} {unit}".rstrip())] if variant.val else []
-    rows += [("test (not used to choose)", f"{_mean_text(variant.test)} {unit}".rstrip())] if variant.test else []
-    cost = [f"{variant.seconds / 60:.1f} min"] if variant.seconds else []
-    cost += [f"{variant.gpu_minutes:.1f} GPU minutes"] if variant.gpu_minutes else []
-    cost += [f"{variant.parameters:,} parameters"] if variant.parameters else []
-    rows += [("cost of a run", ", ".join(cost))] if cost else []
-    return rows + ([("flags", ", ".join(flag.message for flag in variant.flags))] if variant.flags else [])
+    cost = (
+        f"{variant.seconds / 60:.1f} min" if variant.seconds else "",
+        f"{variant.gpu_minutes:.1f} GPU minutes" if variant.gpu_minutes else "",
+        f"{variant.parameters:,} parameters" if variant.parameters else "",
+    )
+    rows = {
+        "rank": str(variant.rank or "–"),
+        metric: f"{variant.val} {unit}".rstrip() if variant.val else "",
+        "test (not used to choose)": f"{variant.test} {unit}".rstrip() if variant.test else "",
+        "cost of a run": ", ".join(filter(None, cost)),
+        "flags": ", ".join(flag.message for flag in variant.flags),
+    }
+    return [(name, text) for name, text in rows.items() if text]
 
 
 def _run(run: RunDir, collected: Any) -> dict[str, Any]:
@@ -198,7 +198,7 @@ def _run(run: RunDir, collected: Any) -> dict[str, Any]:
     return {
         "seed": collected.plan.seed,
         "state": collected.state,
-        "epoch": record.best_epoch if record.completed else record.epoch,
+        "epoch": record.result.best_epoch if record.completed else record.epoch,
         "folder": f"../runs/{run.run_id}/",
         "config": run.config.name,
     }
@@ -208,17 +208,16 @@ def _diff(variant: Variant, reference: Variant | None) -> list[str]:
     """Lines of parameters that differ from the reference; seeds aside."""
     if reference is None or variant is reference:
         return []
-    mine, theirs = (_leaves(each) for each in (variant, reference))
+    mine, theirs = (
+        {key: axis_value(value) for key, value in flat(each.params).items() if not isinstance(value, Mapping)}
+        for each in (variant, reference)
+    )
     lines = []
     for key in sorted({*mine, *theirs}):
         if mine.get(key) != theirs.get(key) and not key.endswith("seed"):
             lines += [f"− {key}: {theirs[key]}"] if key in theirs else []
             lines += [f"+ {key}: {mine[key]}"] if key in mine else []
     return lines
-
-
-def _leaves(variant: Variant) -> dict[str, str]:
-    return {key: axis_value(value) for key, value in flat(variant.params).items() if not isinstance(value, Mapping)}
 
 
 def _points(curve: Curve) -> list[list[float]]:
@@ -238,24 +237,22 @@ def chips(summary: Summary) -> list[str]:
     first = next((run for run in runs if run.record.completed), None)
     if first is not None:
         directory = summary.collection.directory.run(first.run_id)
-        splits = reading.json_object(directory.splits) or {}
+        splits, provenance = (reading.json_object(file) or {} for file in (directory.splits, directory.provenance))
         sizes = [f"{len(ids):,} {name}" for name, ids in splits.items() if isinstance(ids, list)]
-        parts += [" / ".join(sizes), _code(directory), _device(directory)]
+        parts += [" / ".join(sizes), _code(provenance), _device(provenance)]
     parts += [unit_of(summary), datetime.fromtimestamp(summary.moment, UTC).strftime("%d %b %Y")]
     return [part for part in parts if part]
 
 
-def _code(run: RunDir) -> str:
-    made_with = reading.json_object(run.provenance) or {}
-    code = made_with.get("code")
+def _code(provenance: Mapping[str, Any]) -> str:
+    code = provenance.get("code")
     commit = code.get("commit") if isinstance(code, Mapping) else None
     changed = isinstance(code, Mapping) and (code.get("changes") or code.get("diff"))
     return f"commit {commit[:7]}{' + changes' if changed else ''}" if isinstance(commit, str) and commit else ""
 
 
-def _device(run: RunDir) -> str:
-    made_with = reading.json_object(run.provenance) or {}
-    gpus = made_with.get("gpus")
+def _device(provenance: Mapping[str, Any]) -> str:
+    gpus = provenance.get("gpus")
     first = gpus[0] if isinstance(gpus, list) and gpus else None
     return str(first.get("name") if isinstance(first, Mapping) else first) if first else "CPU"
 
@@ -276,7 +273,7 @@ def verdict(summary: Summary) -> tuple[str, str]:
         head = f"{better[0].variant} beats {reference} by {percent(abs(better[0].relative)).lstrip('+')}."
     else:
         head = f"{len(better)} variants beat {reference} beyond the noise."
-    value = f"{_mean_text(chosen.val)} {unit_of(summary)}".rstrip()
+    value = f"{chosen.val or ''} {unit_of(summary)}".rstrip()
     second = f"Recommended: {chosen.name} ({manifest.select.metric} {value})."
     aside = len(summary.choice.excluded)
     second += f" {plural(aside, 'tied variant')} set aside for health." if aside else ""

@@ -47,7 +47,7 @@ def sections(summary: Summary, verbose: bool = False) -> list[Section]:
     """Every section that has something to say; with `verbose` what health says for information too."""
     named, unfinished = summary.collection.manifest.baseline, summary.unfinished
     count = f"{len(unfinished)} of {len(summary.collection.runs)} runs"
-    cost = cost_line(run.record.cost for run in summary.collection.runs)
+    cost = cost_line(run.result.cost for run in summary.collection.runs)
     notes = [*map(Line, summary.notes)]
     every = [
         Section("choice", "Choice", choice(summary), _one_seed(summary)),

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.collect.manifest import Select
 from analysis.formatting import axis_label, shortened
 from analysis.plots.figure import Plot, canvas, colour, finish, plain_log_labels
 from analysis.rank.ranking import Variant
+from runner.rundir.planned import Select
 
 MOST_AXES = 6
 MOST_VALUES = 40

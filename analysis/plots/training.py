@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.collect.manifest import Select
 from analysis.collect.predictions import Predictions
 from analysis.formatting import shortened
 from analysis.plots.figure import (
@@ -21,6 +20,7 @@ from analysis.plots.figure import (
 )
 from analysis.rank.curves import VariantLogs
 from analysis.rank.ranking import Variant
+from runner.rundir.planned import Select
 
 MOST_VARIANTS = 40  # in one figure
 MOST_NUMBERED = 20  # points that have room for a number

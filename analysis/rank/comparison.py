@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from analysis.collect.cache import Cache
-from analysis.collect.manifest import Select
 from analysis.collect.predictions import read_predictions
 from analysis.rank.ranking import Variant
 from analysis.rank.statistics import (
@@ -23,6 +22,7 @@ from analysis.rank.statistics import (
     pooled_seed_variance,
 )
 from runner.rundir.layout import ExperimentDir
+from runner.rundir.planned import Select
 
 
 @dataclass(frozen=True)

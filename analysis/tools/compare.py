@@ -59,18 +59,15 @@ def command(
     if format is Format.json:
         sys.stdout.write(json.dumps(dataclasses.asdict(pairing), indent=1) + "\n")
         return
-    disagreements, fusion = (
-        [dataclasses.asdict(row) for row in rows] for rows in (pairing.disagreements, pairing.fusion)
-    )
     if format is Format.table:
         console = stdout_console()
         for line in lines(pairing):
             console.print(line, soft_wrap=True)
-        if fusion:
+        if pairing.fusion:
             console.print("fused layers on the validation crystals (gate_mean is the mean of alpha):", soft_wrap=True)
-            write_rows(fusion, format)
+            write_rows(pairing.fusion, format)
         console.print("largest disagreements:", soft_wrap=True)
-    write_rows(disagreements, format)
+    write_rows(pairing.disagreements, format)
 
 
 def side_named(word: str, experiment: str | None, root: Path, split: str) -> Side:

@@ -32,9 +32,9 @@ def read(path, **options):
 def test_a_completed_run_is_read_in_full(tmp_path):
     run = read(one_run(tmp_path, error=0.1)[0])
     assert run.state == "completed"
-    assert run.record.metrics == pytest.approx({"val_mae": 0.1, "test_mae": 0.1})
-    assert (run.record.best_epoch, run.record.epochs, run.record.epoch) == (9, 12, 12)
-    assert run.record.fusion == {
+    assert run.result.metrics == pytest.approx({"val_mae": 0.1, "test_mae": 0.1})
+    assert (run.result.best_epoch, run.result.epochs, run.record.epoch) == (9, 12, 12)
+    assert run.result.fusion == {
         "2": {"w_graph": 0.6, "w_text": 0.3, "ratio": 1.6 / 0.3, "contribution_ratio": 1.6 / 0.3}
     }
     assert run.record.problems == []
@@ -148,7 +148,7 @@ def test_a_result_of_another_run_is_refused(tmp_path):
 
 def test_metrics_that_are_not_numbers_are_named(tmp_path):
     found = read(one_run(tmp_path, metrics={"val_mae": float("nan"), "val_r2": None})[0])
-    assert set(found.record.metrics) == {"test_mae"}
+    assert set(found.result.metrics) == {"test_mae"}
     assert found.record.problems == ["result.json: val_mae, val_r2 not a finite number"]
 
 
@@ -195,7 +195,7 @@ def test_the_cache_notices_a_changed_file(tmp_path):
     read(path)
     result = json.loads((run / "result.json").read_text())
     (run / "result.json").write_text(json.dumps(result | {"metrics": {"val_mae": 0.5}}))
-    assert read(path).record.metrics == {"val_mae": 0.5}
+    assert read(path).record.result.metrics == {"val_mae": 0.5}
 
 
 def test_unchanged_runs_are_not_read_again(tmp_path):

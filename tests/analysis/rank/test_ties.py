@@ -1,7 +1,7 @@
 import pytest
 
-from analysis.collect.manifest import Select
 from analysis.rank.significance import tie
+from runner.rundir.planned import Select
 
 
 @pytest.mark.parametrize(("value", "tied"), [(0.2099, True), (0.21, True), (0.2101, False)])
