@@ -1,11 +1,14 @@
-"""What an experiment meant to run, with the rules of choosing checked that its manifest carries."""
+"""What an experiment meant to run: its manifest, with the rules of choosing checked, and its experiment file."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from runner.config import experiment
 from runner.config.metric_names import named_mode
+from runner.config.yaml_source import Source
 from runner.errors import CommandFailed, ConfigError, Problem
 from runner.files import as_number
 from runner.rundir import manifest
@@ -23,6 +26,22 @@ def read_manifest(directory: ExperimentDir) -> Manifest:
         runs=tuple(run for run in content.runs if run.run_id not in content.below),
         select=_checked(content.select, str(directory.manifest)),
     )
+
+
+def submitted_file(directory: ExperimentDir) -> Source:
+    """The experiment file as it was last submitted, with its --set.
+
+    CommandFailed where there is neither a copy of it nor the file itself.
+    """
+    sent = manifest.submissions(directory)
+    copy = directory.experiment_copy(sent[-1].number) if sent else None
+    if copy is not None and copy.is_file():
+        origin = sent[-1].origin
+        return experiment.load(copy, origin.overrides if origin else []).source
+    config = Path(str(manifest.read(directory).config))
+    if not config.is_file():
+        raise CommandFailed(f"{directory.submissions} holds no experiment file, and {config} is not here")
+    return experiment.load(config).source
 
 
 def _checked(select: Select, file: str) -> Select:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,22 +17,15 @@ from runner.submit.selection import experiment_directory
 from runner.terminal import tell
 
 
-class Target(StrEnum):
-    """What the file is for."""
-
-    csv = "csv"
-    parquet = "parquet"
-    leaderboard = "leaderboard"
-
-
 def command(
     experiment: Experiment = None,
     variant: Annotated[
         str | None, typer.Option("--variant", "-v", help="A variant or a run; left out: the choice of summarize.")
     ] = None,
     to: Annotated[
-        Target, typer.Option(help="leaderboard: id and prediction of the test split, best run by validation.")
-    ] = Target.csv,
+        Literal["csv", "parquet", "leaderboard"],
+        typer.Option(help="leaderboard: id and prediction of the test split, best run by validation."),
+    ] = "csv",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A folder; left out: analysis/ of the experiment.")
     ] = None,
@@ -44,11 +36,11 @@ def command(
     named = variant_named(summary, choice_of(summary).variant if variant is None else variant)
     directory = summary.collection.directory
     folder = output or kept_inside(directory.analysis / "predictions", directory.path).parent
-    if to is Target.leaderboard:
+    if to == "leaderboard":
         path = write_leaderboard(folder, directory, named, summary.collection.manifest.select)
         tell("note: the leaderboard accepts its own data sets with all their test crystals only")
     else:
         rows = prediction_rows(directory, named, SPLITS)
-        path = folder / f"predictions.{to.value}"
-        (write_csv if to is Target.csv else write_parquet)(path, rows)
+        path = folder / f"predictions.{to}"
+        (write_csv if to == "csv" else write_parquet)(path, rows)
     sys.stdout.write(f"{path}\n")

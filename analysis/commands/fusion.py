@@ -9,10 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from analysis.commands.options import DEFAULT_ROOT, ExperimentOrRun, Format, FormatOption, Root
+from analysis.commands.options import DEFAULT_ROOT, ExperimentOrRun, FormatOption, Root
 from analysis.commands.selection import is_run, variants_named
-from analysis.commands.tables import write_rows
-from analysis.output.writing import written
+from analysis.output.writing import Format, write_rows, written
 from analysis.rank.curves import VariantLogs, read_logs
 from analysis.rank.summary import summarize
 from analysis.task_definitions import FOLLOWED, FOLLOWED_FIGURES
@@ -34,7 +33,7 @@ def weights(
     experiment: ExperimentOrRun = None,
     variant: VariantOption = None,
     root: Root = DEFAULT_ROOT,
-    format: FormatOption = Format.table,
+    format: FormatOption = "table",
 ) -> None:
     """Weights and ratio of every fused layer by epoch, with its band; draws figures/weights.svg and ratio.svg."""
     _follow("weights", experiment, variant or [], root, format)
@@ -44,7 +43,7 @@ def scale(
     experiment: ExperimentOrRun = None,
     variant: VariantOption = None,
     root: Root = DEFAULT_ROOT,
-    format: FormatOption = Format.table,
+    format: FormatOption = "table",
 ) -> None:
     """text_scale and node_scale of every fused layer by epoch; draws figures/text_scale.svg and node_scale.svg."""
     _follow("scales", experiment, variant or [], root, format)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from analysis.output.writing import Format
 from runner.terminal import RUN_SYNTAX
 
 Experiment = Annotated[
@@ -27,14 +27,6 @@ ExperimentOrRun = Annotated[
 ]
 Root = Annotated[Path, typer.Option("--root", envvar="RUNNER_ROOT", help="Where experiments live.")]
 DEFAULT_ROOT = Path("runs")
-
-
-class Format(StrEnum):
-    """How a result is written to stdout."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
 
 
 FormatOption = Annotated[Format, typer.Option("--format", help="How the result is written to stdout.")]

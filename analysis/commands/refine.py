@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from analysis.collect.submitted_file import submitted_file
+from analysis.collect.manifest import submitted_file
 from analysis.commands.options import DEFAULT_ROOT, Experiment, Root
 from analysis.commands.selection import choice_of
 from analysis.formatting import significant

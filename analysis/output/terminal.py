@@ -15,7 +15,6 @@ from analysis.output.columns import Column, Where, filled
 from analysis.output.sections import Line, Section, sections
 from analysis.rank.ranking import Variant
 from analysis.rank.summary import Summary
-from runner.rundir.layout import ExperimentDir
 
 MOST = 50  # variants in the table
 SHORT = 7  # variants of the short form
@@ -45,11 +44,6 @@ def show(summary: Summary, console: Console, everything: bool = False, verbose: 
         console.print(_cut(f"caution: {cautions}", console), style="yellow")
     if summary.steps:
         print_line(f"next: {summary.steps[0].command}", console)
-
-
-def show_report(directory: ExperimentDir, console: Console) -> None:
-    """Where the report lies."""
-    print_line(f"report: {directory.report}", console)
 
 
 def counts(summary: Summary) -> str:

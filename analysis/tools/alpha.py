@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import csv
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from analysis.commands.options import CHECKPOINT_HELP, DEFAULT_ROOT, RUN_HELP, Format, FormatOption, OfExperiment, Root
+from analysis.commands.options import CHECKPOINT_HELP, DEFAULT_ROOT, RUN_HELP, FormatOption, OfExperiment, Root
 from analysis.commands.selection import run_and_checkpoint, thresholds_of
-from analysis.commands.tables import write_rows
-from analysis.output.writing import kept_inside, stdout_console, written
+from analysis.output.writing import kept_inside, stdout_console, write_rows, written
 from runner.errors import CommandFailed, UserError
 from runner.files import replacing
 from runner.health.fusion import alpha_findings, gate_findings
@@ -31,23 +29,16 @@ LOGGED = {
 COLUMNS = ("material_id", "layer", "atom", "channel", "alpha")
 
 
-class Split(StrEnum):
-    """Whose crystals are looked at; the test split never is."""
-
-    val = "val"
-    train = "train"
-
-
 def command(
     run: Annotated[
         str | None, typer.Argument(metavar="RUN", help=f"{RUN_HELP} Or its checkpoint.", show_default=False)
     ] = None,
     experiment: OfExperiment = None,
-    split: Annotated[Split, typer.Option(help="Whose crystals.")] = Split.val,
+    split: Annotated[Literal["val", "train"], typer.Option(help="Whose crystals.")] = "val",
     samples: Annotated[int, typer.Option(min=1, help="Crystals, evenly spread over the split.")] = 100,
     checkpoint: Annotated[Path | None, typer.Option(help=CHECKPOINT_HELP)] = None,
     root: Root = DEFAULT_ROOT,
-    format: FormatOption = Format.table,
+    format: FormatOption = "table",
 ) -> None:
     """Alpha of each atom and channel; of fusions without alpha their gates or w_text. Writes analysis/ of the run."""
     if run is None and checkpoint is None:
@@ -56,10 +47,10 @@ def command(
     from jobs.tasks.crystal.tools.alpha import alpha
     from jobs.tasks.crystal.tools.load_run import params_of
 
-    layers = alpha(directory, cache_root(), split.value, samples, tell, checkpoint)
+    layers = alpha(directory, cache_root(), split, samples, tell, checkpoint)
     rows = [summary_row(gates) for gates in layers]
     write_rows(rows, format)
-    if format is Format.table:
+    if format == "table":
         thresholds, console = thresholds_of(directory), stdout_console()
         params = params_of(directory).model_dump(mode="json")
         for row in rows:

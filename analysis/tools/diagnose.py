@@ -11,10 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from analysis.collect.reading import json_lines, read_bytes, table_rows
-from analysis.commands.options import CHECKPOINT_HELP, DEFAULT_ROOT, RUN_HELP, Format, FormatOption, OfExperiment, Root
+from analysis.commands.options import CHECKPOINT_HELP, DEFAULT_ROOT, RUN_HELP, FormatOption, OfExperiment, Root
 from analysis.commands.selection import CHECKPOINT, run_and_checkpoint, runs_meant, thresholds_of
-from analysis.commands.tables import write_rows
-from analysis.output.writing import stdout_console, written
+from analysis.output.writing import stdout_console, write_rows, written
 from analysis.task_definitions import DIAGNOSED, DIAGNOSED_TITLES
 from analysis.tools.diagnosis import Diagnosis, diagnose
 from runner.errors import CommandFailed
@@ -41,7 +40,7 @@ def command(
     ] = 200,
     checkpoint: Annotated[Path | None, typer.Option(help=CHECKPOINT_HELP)] = None,
     root: Root = DEFAULT_ROOT,
-    format: FormatOption = Format.table,
+    format: FormatOption = "table",
 ) -> None:
     """Sizes, directions, change and gates of every fused layer; a verdict and the next step."""
     from jobs.tasks.crystal.tools.load_run import params_of  # torch: only here and only now
@@ -57,10 +56,10 @@ def command(
     judged = [(run.run_id, *_diagnosed(run, samples, checkpoint)) for run in runs]
     rows = {run_id: layer_rows(run_id, layers) for run_id, layers, _ in judged}
     every = [row for of_run in rows.values() for row in of_run]
-    if format is Format.json:
+    if format == "json":
         verdicts = [{"run_id": run_id, **_verdict(diagnosis)} for run_id, _, diagnosis in judged]
         sys.stdout.write(json.dumps({"layers": every, "verdicts": verdicts}, indent=1) + "\n")
-    elif format is Format.csv:
+    elif format == "csv":
         write_rows(every, format)
     else:
         console = stdout_console()

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from analysis.commands.options import DEFAULT_ROOT, Format, FormatOption, OfExperiment, Root
+from analysis.commands.options import DEFAULT_ROOT, FormatOption, OfExperiment, Root
 from analysis.commands.selection import variants_named
-from analysis.commands.tables import write_rows
+from analysis.output.writing import write_rows
 from analysis.rank.summary import summarize
 from runner.errors import CommandFailed
 from runner.rundir.cache_root import cache_root
@@ -23,7 +23,7 @@ def command(
     ] = None,
     experiment: OfExperiment = None,
     root: Root = DEFAULT_ROOT,
-    format: FormatOption = Format.table,
+    format: FormatOption = "table",
 ) -> None:
     """What a trained model makes of wrong texts; healthy: right < deleted ≤ shuffled. Shown, never used to choose."""
     summary = summarize(experiment_directory(experiment, root).path)
