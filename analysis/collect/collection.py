@@ -106,8 +106,8 @@ def _restored(stored: Cache, key: str) -> RunRecord | None:
         return None
     try:
         values = dict(stored[key])
-        result, findings = Result(**values.pop("result")), [Finding(**each) for each in values.pop("findings")]
-        return RunRecord(**values, result=result, findings=findings)
+        result, findings = Result.of(values.pop("result")), [Finding(**each) for each in values.pop("findings")]
+        return result and RunRecord(**values, result=result, findings=findings)
     except (TypeError, ValueError, KeyError):
         return None
 

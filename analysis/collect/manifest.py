@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from runner.config import experiment
 from runner.config.metric_names import named_mode
 from runner.config.yaml_source import Source
 from runner.errors import CommandFailed, ConfigError, Problem
-from runner.files import as_number
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.planned import Manifest, Select
@@ -64,13 +65,8 @@ def _checked(select: Select, file: str) -> Select:
 
 
 def share(value: Any) -> float | None:
-    """`5%` and `0.05` as 0.05; None for anything else."""
-    if isinstance(value, str):
-        text = value.strip()
-        try:
-            number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-        except ValueError:
-            return None
-    else:
-        number = as_number(value)  # type: ignore[assignment]
-    return number if number is not None and 0 <= number < 1 else None
+    """`5%` and `0.05` as 0.05, as the experiment file takes them; None for anything else."""
+    try:
+        return TypeAdapter(experiment.Share).validate_python(value)
+    except ValidationError:
+        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from analysis.collect import reading
@@ -87,7 +87,7 @@ def _read_result(record: RunRecord, run: RunDir, files: frozenset[str], options:
     if result.run_id not in (None, run.run_id):
         record.problems.append(f"result.json belongs to another run ({result.run_id})")
         return
-    record.completed, record.result = True, result
+    record.completed, record.result = True, replace(result, unusable=())
     if result.unusable:
         record.problems.append(f"result.json: {', '.join(result.unusable)} not a finite number")
     if run.provenance.name in files:

@@ -33,8 +33,7 @@ def variant_named(summary: Summary, name: str) -> Variant:
         raise UserError(f"{name!r} means runs of {len(named)} variants: {names}; name one")
     (variant,) = named
     runs, scored = (tuple(run for run in part if run.run_id in ids) for part in (variant.runs, variant.scored))
-    by_id = runs[0].run_id.startswith(name) and name != variant.name
-    whole = runs == variant.runs and not by_id
+    whole = runs == variant.runs and (name == variant.name or not runs[0].run_id.startswith(name))
     label = variant.name if whole else runs[0].run_id if len(runs) == 1 else name
     return replace(variant, name=label, runs=runs, scored=scored)
 
@@ -116,9 +115,8 @@ def runs_meant(name: str | None, experiment: str | None, root: Path) -> list[Run
 
 
 def _is_experiment(name: str, root: Path) -> bool:
-    if RunDir(Path(name)).config.is_file():
-        return False
-    return Path(name).exists() or ExperimentDir(root / name).manifest.exists()
+    named = Path(name).exists() or ExperimentDir(root / name).manifest.exists()
+    return named and not RunDir(Path(name)).config.is_file()
 
 
 def thresholds_of(run: RunDir) -> Thresholds:

@@ -111,8 +111,8 @@ def _all(summary: Summary) -> list[Column]:
         return _of_task(shown, lambda variant: variant.quantities.get(shown.name))
 
     def axis(name: str) -> Column:
-        title = name.rsplit(".", 1)[-1]
-        return Column(name, lambda variant: axis_value(variant.axes.get(name)), title=title, importance=1, right=False)
+        return Column(name, lambda variant: axis_value(variant.axes.get(name)), title=name.rsplit(".", 1)[-1],
+                      importance=1, right=False)  # fmt: skip
 
     every = [
         Column("rank", lambda variant: variant.rank, title="#", importance=99),
@@ -146,8 +146,9 @@ def _all(summary: Summary) -> list[Column]:
 
 def _of_task(shown: Shown, value: Callable[[Variant], Any]) -> Column:
     where = EVERYWHERE if shown.in_paper else Where.DATA | Where.PEOPLE
-    name = shown.column or shown.name
-    return Column(name, value, shown.show, importance=shown.importance, right=shown.right, where=where)
+    return Column(
+        shown.column or shown.name, value, shown.show, importance=shown.importance, right=shown.right, where=where
+    )
 
 
 def _declared(quantities: Sequence[Quantity], variants: Sequence[Variant]) -> list[Column]:
