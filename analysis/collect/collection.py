@@ -107,7 +107,7 @@ def _restored(stored: Cache, key: str) -> RunRecord | None:
     try:
         values = dict(stored[key])
         result, findings = Result.of(values.pop("result")), [Finding(**each) for each in values.pop("findings")]
-        return result and RunRecord(**values, result=result, findings=findings)
+        return RunRecord(**values, result=result, findings=findings) if result else None
     except (TypeError, ValueError, KeyError):
         return None
 

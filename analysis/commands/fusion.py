@@ -9,8 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from analysis.commands.options import DEFAULT_ROOT, ExperimentOrRun, FormatOption, Root
-from analysis.commands.selection import is_run, variants_named
+from analysis.commands.arguments import DEFAULT_ROOT, ExperimentOrRun, FormatOption, Root, is_run, variants_named
 from analysis.output.writing import Format, write_rows, written
 from analysis.rank.curves import VariantLogs, read_logs
 from analysis.rank.summary import summarize

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from analysis.collect.manifest import submitted_file
-from analysis.commands.options import DEFAULT_ROOT, Experiment, Root
-from analysis.commands.selection import choice_of
+from analysis.commands.arguments import DEFAULT_ROOT, Experiment, Root, choice_of
 from analysis.formatting import significant
 from analysis.output.writing import written
 from analysis.rank.refinement import finer_axes, refined

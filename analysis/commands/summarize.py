@@ -10,16 +10,15 @@ from typing import Annotated
 import typer
 
 from analysis.collect.manifest import submitted_file
-from analysis.commands.options import DEFAULT_ROOT, Experiment, FormatOption, Root
+from analysis.commands.arguments import DEFAULT_ROOT, Experiment, FormatOption, Root, summary_of
 from analysis.output.documents import to_latex, to_markdown
 from analysis.output.records import as_text, search_results, to_csv, to_json
 from analysis.output.report import is_current, report_key, to_html
 from analysis.output.terminal import print_line, show
 from analysis.output.writing import stdout_console, written
 from analysis.rank.refinement import best_config
-from analysis.rank.summary import Summary, summarize
+from analysis.rank.summary import Summary
 from runner.errors import UserError
-from runner.submit.selection import experiment_directory
 from runner.terminal import tell
 
 ReportOption = Annotated[
@@ -43,7 +42,7 @@ def command(
     verbose: VerboseOption = False,
 ) -> None:
     """Rank the variants, judge their health, choose one, and say what to do next."""
-    summary = summarize(experiment_directory(experiment, root).path)
+    summary = summary_of(experiment, root)
     console = stdout_console()
     if format == "json":
         sys.stdout.write(json.dumps(to_json(summary), indent=1) + "\n")

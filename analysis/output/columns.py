@@ -10,7 +10,7 @@ from operator import attrgetter, methodcaller
 from typing import Any, NamedTuple
 
 from analysis.formatting import axis_value, minutes, parameter_count, percent, significant
-from analysis.rank.baseline import BaselineComparison
+from analysis.rank.comparison import BaselineComparison
 from analysis.rank.ranking import Variant
 from analysis.rank.summary import Summary
 from analysis.task_definitions import JUDGED_LAYER, JUDGED_SIZES, METRICS, Shown

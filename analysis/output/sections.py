@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.formatting import listed, plural, significant
-from analysis.rank.baseline import shown_lines
+from analysis.rank.comparison import shown_lines
 from analysis.rank.summary import Summary
 from runner.files import as_number
 from runner.health.findings import LEVELS, Finding

@@ -10,9 +10,15 @@ from pathlib import Path
 
 from analysis.collect.collection import CollectedRun, Collection, collect
 from analysis.formatting import listed, plural
-from analysis.rank.baseline import BaselineComparison, compared, few_seeds, reference, smallest_visible_effect
 from analysis.rank.choice import Candidate, Choice, choose
-from analysis.rank.comparison import Comparison
+from analysis.rank.comparison import (
+    BaselineComparison,
+    Comparison,
+    compared,
+    few_seeds,
+    reference,
+    smallest_visible_effect,
+)
 from analysis.rank.loss_weights import Point, WeightVerdict, verdict
 from analysis.rank.next_steps import PROMOTED, Step, next_steps
 from analysis.rank.ranking import Variant, rank

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from analysis.commands.options import CHECKPOINT_HELP, DEFAULT_ROOT, RUN_HELP, FormatOption, OfExperiment, Root
-from analysis.commands.selection import run_and_checkpoint, thresholds_of
+from analysis.commands.arguments import (
+    CHECKPOINT_HELP,
+    DEFAULT_ROOT,
+    RUN_HELP,
+    FormatOption,
+    OfExperiment,
+    Root,
+    run_and_checkpoint,
+    thresholds_of,
+)
 from analysis.output.writing import kept_inside, stdout_console, write_rows, written
 from runner.errors import CommandFailed, UserError
 from runner.files import replacing

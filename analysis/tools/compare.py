@@ -12,17 +12,24 @@ import typer
 
 from analysis.collect.predictions import Predictions, read_predictions
 from analysis.collect.reading import json_object
-from analysis.commands.options import DEFAULT_ROOT, FormatOption, OfExperiment, Root
-from analysis.commands.selection import CHECKPOINT, is_run, run_of, variant_named
+from analysis.commands.arguments import (
+    CHECKPOINT,
+    DEFAULT_ROOT,
+    FormatOption,
+    OfExperiment,
+    Root,
+    is_run,
+    run_of,
+    summary_of,
+    variant_named,
+)
 from analysis.formatting import percent, plural
 from analysis.output.writing import stdout_console, write_rows
 from analysis.rank.pairing import Fusion, Pairing, Side, pair_sides, side_of
-from analysis.rank.summary import summarize
 from runner.errors import CommandFailed
 from runner.rundir.cache_root import cache_root
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.result import Result
-from runner.submit.selection import experiment_directory
 from runner.terminal import tell
 
 SIDE_HELP = (
@@ -75,7 +82,7 @@ def side_named(word: str, experiment: str | None, root: Path, split: str) -> Sid
         fusion = result.fusion if result else {}
         return Side(run.path.resolve().name, {None: predictions} if len(predictions) else {}, fusion)
     whole = ExperimentDir(path).manifest.is_file() or ExperimentDir(root / word).manifest.is_file()
-    summary = summarize(experiment_directory(word if whole else experiment, root).path)
+    summary = summary_of(word if whole else experiment, root)
     name = summary.collection.manifest.experiment
     if whole and summary.choice is None:
         raise CommandFailed(f"no run of {name} has completed, so there is no choice to compare")

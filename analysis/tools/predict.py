@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from analysis.commands.options import DEFAULT_ROOT, RUN_HELP, FormatOption, OfExperiment, Root
-from analysis.commands.selection import run_named
+from analysis.commands.arguments import DEFAULT_ROOT, RUN_HELP, FormatOption, OfExperiment, Root, run_named
 from analysis.output.writing import write_rows, written
 from runner.rundir.cache_root import cache_root
 from runner.spreadsheet import csv_text

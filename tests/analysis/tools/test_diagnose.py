@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.tools.diagnosis import balancing_scale, diagnose
+from analysis.tools.diagnose import balancing_scale, diagnose
 from analysis_command import analysis_command
 from jobs.tasks.crystal.tools.inspection import gates, quantities, sampled
 from jobs.tasks.crystal.tools.load_run import open_run
