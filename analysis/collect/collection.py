@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -87,8 +87,7 @@ def collect(path: Path, *, now: float | None = None, cache: bool = True) -> Coll
     for record in _read_all(directory, changed, signatures, options):
         records[record.run_id] = record
         if stored:
-            findings = [vars(finding) for finding in record.findings]
-            stored[keys[record.run_id]] = vars(record) | {"result": vars(record.result), "findings": findings}
+            stored[keys[record.run_id]] = asdict(record)
     runs = []
     for run in manifest.runs:
         record, state = records[run.run_id], states.get(run.run_id)

@@ -128,12 +128,8 @@ def _difference(
 
 def _panels(thresholds: Thresholds) -> list[dict[str, Any]]:
     """The quantities of layers that the page draws by epoch, with the band that is healthy."""
-
-    def border(value: float | str | None) -> float | None:
-        return getattr(thresholds, value) if isinstance(value, str) else value
-
     return [
-        {"name": panel.quantity, "low": border(panel.low), "high": border(panel.high), "log": figure.log}
+        {"name": panel.quantity, "log": figure.log} | dict(zip(("low", "high"), panel.band(thresholds), strict=True))
         for figure in (*FIGURES, *declared_figures(thresholds))
         for panel in figure.panels
     ]
@@ -141,22 +137,31 @@ def _panels(thresholds: Thresholds) -> list[dict[str, Any]]:
 
 def _card(summary: Summary, variant: Variant, reference: Variant | None) -> dict[str, Any]:
     """What the page says of one variant."""
-    directory, select, tie = summary.collection.directory, summary.collection.manifest.select, summary.ties
+    tie = summary.ties.get(variant.name)
     return {
         "name": variant.name,
         "rank": variant.rank,
         "health": variant.health,
-        "tied": variant.name in tie and tie[variant.name].tied,
+        "tied": tie is not None and tie.tied,
         "axes": {axis: axis_label(value) for axis, value in variant.axes.items()},
         "val": variant.val and variant.val.mean,
         "short": {"val": str(variant.val or ""), "test": str(variant.test or "")},
-        "facts": _facts(variant, unit_of(summary), select.metric),
+        "facts": _facts(variant, unit_of(summary), summary.collection.manifest.select.metric),
         "diff": _diff(variant, reference),
         "findings": [
             {name: getattr(each, name) for name in ("level", "rule", "layer", "message", "advice")}
             for each in variant.findings
         ],
-        "runs": [_run(directory.run(run.run_id), run) for run in variant.runs],
+        "runs": [
+            {
+                "seed": run.plan.seed,
+                "state": run.state,
+                "epoch": run.result.best_epoch if run.record.completed else run.record.epoch,
+                "folder": f"../runs/{run.run_id}/",  # relative to the folder of the page
+                "config": RunDir.config.name,
+            }
+            for run in variant.runs
+        ],
     }
 
 
@@ -190,18 +195,6 @@ def _facts(variant: Variant, unit: str, metric: str) -> list[tuple[str, str]]:
         "flags": ", ".join(flag.message for flag in variant.flags),
     }
     return [(name, text) for name, text in rows.items() if text]
-
-
-def _run(run: RunDir, collected: Any) -> dict[str, Any]:
-    """A seed with links relative to the folder of the page."""
-    record = collected.record
-    return {
-        "seed": collected.plan.seed,
-        "state": collected.state,
-        "epoch": record.result.best_epoch if record.completed else record.epoch,
-        "folder": f"../runs/{run.run_id}/",
-        "config": run.config.name,
-    }
 
 
 def _diff(variant: Variant, reference: Variant | None) -> list[str]:

@@ -47,8 +47,7 @@ def _plots(summary: Summary) -> list[Plot | None]:
 def shown_variants(summary: Summary) -> list[Variant]:
     """The chosen variant, the baseline, then the best ranked: those that get a line of their own."""
     first = (summary.choice and summary.choice.variant, summary.collection.manifest.baseline)
-    in_order = sorted(summary.variants, key=lambda variant: first.index(variant.name) if variant.name in first else 2)
-    return in_order[:MOST_CURVES]
+    return sorted(summary.variants, key=lambda each: first.index(each.name) if each.name in first else 2)[:MOST_CURVES]
 
 
 def _few_layers(logs: list[VariantLogs]) -> list[VariantLogs]:

@@ -28,6 +28,9 @@ from analysis.rank.statistics import (
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.planned import Select
 
+LISTED = 5  # differences beyond the noise, besides those of the choice and the best
+SMALLEST = float(np.finfo(np.float64).tiny)  # of what a logarithm is taken of
+
 
 @dataclass(frozen=True)
 class SeedLosses:
@@ -35,10 +38,6 @@ class SeedLosses:
 
     ids: list[str]
     losses: Array  # (C,)
-
-
-LISTED = 5  # differences beyond the noise, besides those of the choice and the best
-SMALLEST = float(np.finfo(np.float64).tiny)  # of what a logarithm is taken of
 
 
 def loss_kind(metric: str) -> str | None:
@@ -165,8 +164,7 @@ def compared(variants: Sequence[Variant], baseline: Variant, comparison: Compari
     """Each of `variants` but the baseline against it, in their order; the baseline has a metric that is not zero."""
     means = {variant.name: variant.val.mean for variant in (baseline, *variants) if variant.val}
     base = means[baseline.name]
-    others = [variant for variant in variants if variant is not baseline]
-    intervals = {variant.name: comparison.interval(variant, baseline) for variant in others}
+    intervals = {each.name: comparison.interval(each, baseline) for each in variants if each is not baseline}
     known = {name: interval for name, interval in intervals.items() if interval is not None}
     adjusted = dict(zip(known, holm([interval.p for interval in known.values()]), strict=True))
     comparisons = []
@@ -179,8 +177,7 @@ def compared(variants: Sequence[Variant], baseline: Variant, comparison: Compari
 
 def shown_lines(comparisons: Sequence[BaselineComparison], choice: Choice) -> list[str]:
     """The choice and the best, then what is beyond the noise; of many the first."""
-    names = {choice.variant, choice.best}
-    first = [item for item in comparisons if item.variant in names] or list(comparisons[:1])
+    first = [item for item in comparisons if item.variant in (choice.variant, choice.best)] or [*comparisons[:1]]
     beyond = [item for item in comparisons if item.is_beyond_noise and item not in first]
     lines = [item.sentence for item in [*first, *beyond[:LISTED]]]
     if len(beyond) > LISTED:

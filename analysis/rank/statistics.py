@@ -121,8 +121,7 @@ def paired_interval(losses: Array, other: Array, *, root: bool = False, pooled: 
         raise ValueError(f"losses must pair up as (seeds, items ≥ 2); found {losses.shape} and {other.shape}")
     seeds, items = losses.shape
     differences = _in_root(losses) - _in_root(other) if root else losses - other
-    seed_words = {1: " of one seed"}.get(seeds, f" and {seeds} seeds")
-    method = f"paired over {items:,} items{seed_words}"
+    method = f"paired over {items:,} items{' of one seed' if seeds == 1 else f' and {seeds} seeds'}"
     return _interval(two_way(differences, pooled), seeds, method, pooled)
 
 

@@ -30,7 +30,7 @@ from runner.terminal import tell
 if TYPE_CHECKING:
     from jobs.tasks.crystal.tools.alpha import LayerAlpha
 
-LOGGED = {
+LOGGED = {  # name by which a run logs a quantity → its name in a row
     "gate_mean": "mean", "gate_std": "sd", "gate_min": "min", "gate_max": "max",
     "gate_share_below_0.1": "below_0.1", "gate_share_above_0.9": "above_0.9",
 }  # fmt: skip
@@ -62,10 +62,8 @@ def command(
         thresholds, console = thresholds_of(directory), stdout_console()
         params = params_of(directory).model_dump(mode="json")
         for row in rows:
-            settings = settings_of(params, row["layer"])
-            for finding in (gate_findings if row["layer"] == LATE else alpha_findings)(
-                logged_names(row), thresholds, settings
-            ):
+            logged, settings = {name: row[of_row] for name, of_row in LOGGED.items()}, settings_of(params, row["layer"])
+            for finding in (gate_findings if row["layer"] == LATE else alpha_findings)(logged, thresholds, settings):
                 console.print(f"layer {finding.layer}: {finding.message}", soft_wrap=True)
                 if finding.advice:
                     console.print(f"  next: {finding.advice}", soft_wrap=True)
@@ -94,11 +92,6 @@ def summary_row(gates: LayerAlpha) -> dict[str, Any]:
         "above_0.9": float((atoms > 0.9).mean()),
         "sd_all": float(every.std(dtype=float)),
     }
-
-
-def logged_names(row: dict[str, Any]) -> dict[str, float]:
-    """A summary under the names by which a run logs it."""
-    return {logged: row[name] for logged, name in LOGGED.items()}
 
 
 def _save_csv(path: Path, layers: list[LayerAlpha]) -> None:
