@@ -129,9 +129,10 @@ def _difference(
 def _panels(thresholds: Thresholds) -> list[dict[str, Any]]:
     """The quantities of layers that the page draws by epoch, with the band that is healthy."""
     return [
-        {"name": panel.quantity, "log": figure.log} | dict(zip(("low", "high"), panel.band(thresholds), strict=True))
+        {"name": panel.quantity, "low": low, "high": high, "log": figure.log}
         for figure in (*FIGURES, *declared_figures(thresholds))
         for panel in figure.panels
+        for low, high in [panel.band(thresholds)]
     ]
 
 
