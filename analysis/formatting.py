@@ -47,10 +47,8 @@ def axis_label(value: Any) -> str:
     return " ".join(f"{key}={axis_value(value[key])}" for key in keys)
 
 
-def parameter_count(value: int | None) -> str:
-    """`4.03 M`; blank for none."""
-    if value is None:
-        return ""
+def parameter_count(value: int) -> str:
+    """`4.03 M`."""
     return f"{value / 1e6:.2f} M" if value >= 10_000 else str(value)
 
 

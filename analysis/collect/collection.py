@@ -153,14 +153,13 @@ def _read_all(
     work = [
         (run.run_id, _files(seen), run.params, _unreadable(seen)) for run in runs for seen in [signatures[run.run_id]]
     ]
-    chunks = [work[start : start + CHUNK] for start in range(0, len(work), CHUNK)]
-    workers = min(2, os.cpu_count() or 1)
-    if len(work) < PARALLEL_FROM or workers < 2:
-        for chunk in chunks:
-            yield from _read_chunk(directory, chunk, options)
+    read = partial(_read_chunk, directory, options=options)
+    if len(work) < PARALLEL_FROM or os.cpu_count() == 1:
+        yield from read(work)
         return
-    with ProcessPoolExecutor(workers) as pool:
-        for records in pool.map(partial(_read_chunk, directory, options=options), chunks):
+    chunks = [work[start : start + CHUNK] for start in range(0, len(work), CHUNK)]
+    with ProcessPoolExecutor(2) as pool:
+        for records in pool.map(read, chunks):
             yield from records
 
 

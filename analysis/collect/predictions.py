@@ -29,14 +29,15 @@ class Predictions:
     @property
     def rows(self) -> list[dict[str, str | float]]:
         """{id, target, prediction} of each."""
-        every = zip(self.ids, self.targets, self.predictions, strict=True)
-        return [{"id": name, "target": target, "prediction": prediction} for name, target, prediction in every]
+        return [
+            {"id": name, "target": target, "prediction": prediction}
+            for name, target, prediction in zip(self.ids, self.targets, self.predictions, strict=True)
+        ]
 
     @property
     def by_id(self) -> dict[str, tuple[float, float]]:
         """id → (target, prediction)."""
-        pairs = zip(self.targets, self.predictions, strict=True)
-        return dict(zip(self.ids, pairs, strict=True))
+        return dict(zip(self.ids, zip(self.targets, self.predictions, strict=True), strict=True))
 
 
 def joined(parts: Sequence[Predictions]) -> Predictions:

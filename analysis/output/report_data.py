@@ -35,14 +35,6 @@ def report_data(summary: Summary) -> dict[str, Any]:
     against = {"val": _on_validation(summary, reference), "test": _on_test(summary, shown, reference)}
     panels = _panels(manifest.thresholds)
     single = len(shown) <= WITH_SEEDS
-    variants = []
-    for variant in shown:
-        logs = read_logs(summary.collection.directory, variant)
-        variants.append(
-            _card(summary, variant, reference)
-            | {"against": {split: differences.get(variant.name) for split, differences in against.items()}}
-            | _curves(logs, select.metric, panels, single)
-        )
     return {
         "metric": select.metric,
         "test_metric": select.test_metric,
@@ -55,7 +47,12 @@ def report_data(summary: Summary) -> dict[str, Any]:
         "reload": any(run.state in WAITING for run in summary.collection.runs),
         "axes": [{"key": axis, "label": axis.rsplit(".", 1)[-1]} for axis in manifest.axes],
         "panels": panels,
-        "variants": variants,
+        "variants": [
+            _card(summary, variant, reference)
+            | {"against": {split: differences.get(variant.name) for split, differences in against.items()}}
+            | _curves(read_logs(summary.collection.directory, variant), select.metric, panels, single)
+            for variant in shown
+        ],
     }
 
 

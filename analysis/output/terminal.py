@@ -49,8 +49,8 @@ def show(summary: Summary, console: Console, everything: bool = False, verbose: 
 def counts(summary: Summary) -> str:
     """`6 variants, 18 runs (18 completed)`."""
     states = ", ".join(f"{count} {state}" for state, count in summary.states.most_common())
-    of = f"{plural(len(summary.variants), 'variant')}, {plural(len(summary.collection.runs), 'run')}"
-    return of + (f" ({states})" if states else "")
+    count = f"{plural(len(summary.variants), 'variant')}, {plural(len(summary.collection.runs), 'run')}"
+    return f"{count} ({states})" if states else count
 
 
 def _few(summary: Summary) -> list[Variant]:

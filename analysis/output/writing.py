@@ -57,8 +57,7 @@ def write_rows(rows: Sequence[dict[str, Any]], format: Format, shown: Sequence[d
     columns = dict.fromkeys(name for row in rows for name, value in row.items() if value not in (None, ""))
     names = [name for name in dict.fromkeys(name for row in rows for name in row) if name in columns]
     if format != "table":
-        text = csv_text(names, rows) if format == "csv" else json.dumps(list(rows), indent=1) + "\n"
-        sys.stdout.write(text)
+        sys.stdout.write(csv_text(names, rows) if format == "csv" else json.dumps(list(rows), indent=1) + "\n")
         return
     table, visible = new_table(), rows if shown is None else shown
     for name in names:

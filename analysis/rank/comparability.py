@@ -76,7 +76,7 @@ def flags(runs: Runs, usual: Usual, select: Select) -> list[Flag]:
 
 
 def _unfinished(runs: Runs, select: Select) -> Flag | None:
-    missing = [run.state for run in runs if not run.is_scored(select)]
+    missing = (run.state for run in runs if not run.is_scored(select))
     states = Counter("no metric" if state == "completed" else state for state in missing)
     if not states:
         return None
@@ -110,8 +110,7 @@ def _code(scored: Sequence[RunRecord], usual: Usual) -> Flag | None:
     other = [record for record in scored if record.code is not None and not same_code(record.code, usual.code)]
     if not other:
         return None
-    versions = sorted({shown_code(record.code) for record in other if record.code is not None})
-    named = listed(versions, 3)
+    named = listed(sorted({shown_code(record.code) for record in other if record.code is not None}), 3)
     message = f"{_share(other, scored)} ran code {named} where most runs ran {shown_code(usual.code or '')}"
     return Flag("code", f"code {named}", message, "compare what changed; to be sure, train all with one version")
 

@@ -53,8 +53,7 @@ class Comparison:
     """
 
     def __init__(self, directory: ExperimentDir, select: Select, ranked: Sequence[Variant]) -> None:
-        self.directory = directory
-        self.select = select
+        self.directory, self.select = directory, select
         self.pooled = pooled_over(ranked, select.metric)
         self.cache = Cache(directory, "intervals.json", select.metric)
         self._reference: tuple[str, dict[int | None, SeedLosses]] | None = None
@@ -167,12 +166,18 @@ def compared(variants: Sequence[Variant], baseline: Variant, comparison: Compari
     intervals = {each.name: comparison.interval(each, baseline) for each in variants if each is not baseline}
     known = {name: interval for name, interval in intervals.items() if interval is not None}
     adjusted = dict(zip(known, holm([interval.p for interval in known.values()]), strict=True))
-    comparisons = []
-    for name, interval in intervals.items():
-        low, high = (interval.low / abs(base), interval.high / abs(base)) if interval else (None, None)
-        relative = (means[name] - base) / abs(base)
-        comparisons.append(BaselineComparison(name, relative, interval, low, high, adjusted.get(name), len(known)))
-    return comparisons
+    return [
+        BaselineComparison(
+            variant=name,
+            relative=(means[name] - base) / abs(base),
+            interval=interval,
+            low=interval.low / abs(base) if interval else None,
+            high=interval.high / abs(base) if interval else None,
+            adjusted=adjusted.get(name),
+            comparisons=len(known),
+        )
+        for name, interval in intervals.items()
+    ]
 
 
 def shown_lines(comparisons: Sequence[BaselineComparison], choice: Choice) -> list[str]:

@@ -71,8 +71,10 @@ def command(
     from analysis.plots.alpha import files
 
     figures = files({gates.layer: gates.values for gates in layers})
-    paths = {directory.of_checkpoint(directory.figure(name), checkpoint): figures[name] for name in figures}
-    written(paths, inside=directory.path)
+    written(
+        {directory.of_checkpoint(directory.figure(name), checkpoint): content for name, content in figures.items()},
+        inside=directory.path,
+    )
 
 
 def summary_row(gates: LayerAlpha) -> dict[str, Any]:
