@@ -255,11 +255,10 @@ def test_one_run_alone(tmp_path, analysis):
     assert "Seed noise unknown" in out
 
 
-def test_no_run_has_started(tmp_path, analysis):
+def test_no_run_has_started(tmp_path, printed):
     path = write_experiment(tmp_path, Plan([PlannedVariant("2", states={0: "new"})], seeds=[0]))
     shutil.rmtree(path / "runs")
-    status, out, _ = analysis("summarize", path)
-    assert status == 0
+    out = printed("summarize", path)
     assert "nothing to choose from yet" in out
     assert "no run has started" in out
 
@@ -298,30 +297,25 @@ def test_an_unwritable_directory_still_prints_and_exits_1(tmp_path, analysis):
     assert "error: cannot write" in err
 
 
-def test_an_unknown_name_lists_what_there_is(tmp_path, analysis):
+def test_an_unknown_name_lists_what_there_is(tmp_path, refused):
     write_experiment(tmp_path, Plan([SIMPLE]))
-    status, _, err = analysis("summarize", "stag1", "--root", tmp_path)
-    assert status == 2
+    err = refused(2, "summarize", "stag1", "--root", tmp_path)
     assert "there are: stage1" in err
     assert "did you mean: stage1" in err
 
 
-def test_a_config_file_names_its_experiment(tmp_path, analysis):
+def test_a_config_file_names_its_experiment(tmp_path, printed):
     write_experiment(tmp_path / "runs", Plan([SIMPLE]))
     config = tmp_path / "stage1.yaml"
     config.write_text("experiment: stage1\nparams: {}\n")
-    status, out, _ = analysis("summarize", config, "--root", tmp_path / "runs")
-    assert status == 0
-    assert out.startswith("stage1:")
+    assert printed("summarize", config, "--root", tmp_path / "runs").startswith("stage1:")
 
 
 @pytest.mark.parametrize(("text", "expected"), [("a: [", "YAML"), ("params: {}", "the name of the experiment")])
-def test_a_config_that_names_none_is_said(tmp_path, analysis, text, expected):
+def test_a_config_that_names_none_is_said(tmp_path, refused, text, expected):
     config = tmp_path / "x.yaml"
     config.write_text(text)
-    status, _, err = analysis("summarize", config)
-    assert status == 2
-    assert expected in err
+    assert expected in refused(2, "summarize", config)
 
 
 def test_the_most_recently_submitted_is_the_default(tmp_path, analysis, monkeypatch):
@@ -334,10 +328,8 @@ def test_the_most_recently_submitted_is_the_default(tmp_path, analysis, monkeypa
     assert analysis("summarize")[1].startswith("newer:")
 
 
-def test_an_empty_root_is_said(tmp_path, analysis):
-    status, _, err = analysis("summarize", "--root", tmp_path)
-    assert status == 1
-    assert "nothing was submitted there" in err
+def test_an_empty_root_is_said(tmp_path, refused):
+    assert "nothing was submitted there" in refused(1, "summarize", "--root", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -353,7 +345,5 @@ def test_the_users_own_goal_is_shown_and_never_chosen_by(tmp_path, analysis, goo
     assert json.loads(analysis("summarize", path, "--format", "json")[1])["choice"] == json.loads(without)["choice"]
 
 
-def test_a_name_that_no_file_system_takes_is_refused_without_a_traceback(analysis):
-    status, _, err = analysis("summarize", "x" * 300)
-    assert status == 2
-    assert "cannot name a directory" in err
+def test_a_name_that_no_file_system_takes_is_refused_without_a_traceback(refused):
+    assert "cannot name a directory" in refused(2, "summarize", "x" * 300)

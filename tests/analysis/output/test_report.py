@@ -12,7 +12,6 @@ from analysis.plots.figure import INK
 from analysis.plots.gallery import gallery
 from analysis.rank.curves import read_logs
 from analysis.rank.summary import summarize
-from analysis_command import analysis_command
 from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
 from runner.rundir.layout import ExperimentDir
 
@@ -30,11 +29,6 @@ GRID = [
     for layer in (1, 2)
     for rate in (0.01, 0.002)
 ]
-
-
-@pytest.fixture
-def analysis(monkeypatch, capsys):
-    return analysis_command(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")

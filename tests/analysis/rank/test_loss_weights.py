@@ -15,7 +15,6 @@ from analysis.output.records import csv_rows
 from analysis.rank.loss_weights import Point, axis_effect, verdict
 from analysis.rank.refinement import best_config
 from analysis.rank.summary import summarize
-from analysis_command import analysis_command
 from experiment_factory import Plan, PlannedVariant, write_experiment
 from jobs.tasks.sentiment.task import QUANTITIES as DECLARED
 from runner.commands.loading import load
@@ -160,11 +159,6 @@ def search(tmp_path: Path, *, config: bool = True, states: Any = None) -> Path:
     return directory
 
 
-@pytest.fixture
-def analysis(monkeypatch, capsys):
-    return analysis_command(monkeypatch, capsys)
-
-
 def test_the_summary_says_verdict_early_stops_guidance_and_what_to_do_next(tmp_path: Path, analysis) -> None:
     path = search(tmp_path)
     status, out, _ = analysis("summarize", path, "--all", "--no-report")
@@ -218,9 +212,8 @@ def test_without_its_experiment_file_a_copy_has_no_best_config_and_says_so(tmp_p
     assert ExperimentDir(path).results.exists()
 
 
-def test_a_finer_grid_lies_around_the_best_pair(tmp_path: Path, analysis) -> None:
-    status, out, _ = analysis("refine", search(tmp_path))
-    assert status == 0
+def test_a_finer_grid_lies_around_the_best_pair(tmp_path: Path, printed) -> None:
+    out = printed("refine", search(tmp_path))
     axes = yaml.safe_load(Path(out.strip()).read_text())["matrix"]["axes"]
     assert min(axes["loss.delta_va"]) > 0.1
     assert max(axes["loss.delta_va"]) < 0.5
