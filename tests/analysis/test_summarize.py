@@ -199,8 +199,7 @@ def test_the_csv_has_the_columns_of_the_contract_and_quotes_lists(tmp_path, anal
     assert ExperimentDir(path).summary_csv.read_text() == out
 
 
-def test_the_table_is_readable_at_100_columns_without_colours_in_a_pipe(tmp_path, analysis, monkeypatch):
-    monkeypatch.delenv("COLUMNS", raising=False)
+def test_the_table_is_readable_at_100_columns_without_colours_in_a_pipe(tmp_path, analysis):
     path = write_experiment(tmp_path, Plan([SIMPLE, LEADER, PlannedVariant("4", states={1: "failed"})]))
     status, out, err = analysis("summarize", path)
     assert status == 0

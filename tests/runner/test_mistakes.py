@@ -260,12 +260,6 @@ def test_good_file_is_accepted(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-def test_missing_experiment_file(tmp_path: Path) -> None:
-    said = run("submit", tmp_path / "none.yaml")
-    assert said.status == 2
-    assert re.search(r"none\.yaml: no such file\n.*next: runner init", said.err)
-
-
 SLURM = "kind: slurm\n"
 SITES = {
     # name: (cluster file, experiment file, patterns that the message holds)
@@ -347,14 +341,6 @@ OPTIONS = {
 def test_mistake_of_an_option_names_the_option(tmp_path: Path, name: str) -> None:
     arguments, patterns = OPTIONS[name]
     assert_holds(refused(tmp_path, GOOD, *arguments), patterns)
-
-
-def test_unknown_experiment_names_the_nearest(tmp_path: Path) -> None:
-    (tmp_path / "stage1").mkdir()
-    (tmp_path / "stage1" / "manifest.json").write_text("{}")
-    said = run("status", "stage2", "--root", tmp_path)
-    assert said.status == 2
-    assert re.search(r"no experiment 'stage2' under .*\n.*there are: stage1\n.*did you mean: stage1", said.err)
 
 
 @pytest.mark.parametrize("command", ["status", "failures", "cancel", "resubmit", "promote"])
@@ -441,15 +427,6 @@ def test_a_users_task_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.Mo
     assert "e.yaml:3: trian: unknown key" in refused(tmp_path, f"experiment: e\ntask: {task}\ntrian: 1\n")
 
 
-def test_a_cluster_that_the_file_names_wrongly(tmp_path: Path) -> None:
-    (tmp_path / "clusters").mkdir()
-    (tmp_path / "clusters" / "mine.yaml").write_text("kind: slurm\n")
-    told = refused(tmp_path, GOOD + "cluster: clusters/mien.yaml\n")
-    assert "e.yaml:14: cluster: there is no cluster file 'clusters/mien.yaml', here or in a folder above" in told
-    assert "allowed: local, clusters/mine.yaml\n    did you mean: clusters/mine.yaml" in told
-    assert "next: runner init" in told
-
-
 def test_slurm_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "site.yaml").write_text("kind: slurm\n")
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -472,15 +449,6 @@ def test_experiment_that_does_not_exist(tmp_path: Path, command: list[str], name
     said = run(*command, name, "--root", tmp_path)
     assert said.status in (1, 2)
     assert message in said.err
-
-
-def test_a_damaged_manifest(tmp_path: Path) -> None:
-    (tmp_path / "e").mkdir()
-    (tmp_path / "e" / "manifest.json").write_text("{half")
-    said = run("status", "e", "--root", tmp_path)
-    assert said.status == 1
-    assert "manifest.json is damaged" in said.err
-    assert "next: runner submit CONFIG" in said.err
 
 
 def test_a_root_that_cannot_be_written(tmp_path: Path) -> None:

@@ -143,20 +143,6 @@ def test_a_run_of_another_variant_is_named_as_runner_names_it(experiment, analys
     assert {line.split(",")[0] for line in out.splitlines()[1:]} == {"dynamic-s0-00000000"}
 
 
-def test_a_copy_without_checkpoints_is_said(experiment, refused, tmp_path) -> None:
-    copy = ExperimentDir(shutil.copytree(experiment.path, tmp_path / "Kopie ä", ignore=lambda *_: {"best.pt"}))
-    assert "has no best.pt: it was pruned, or left behind when the directory was copied" in refused(
-        1, "diagnose", copy.path
-    )
-
-
-def test_a_truncated_checkpoint_is_said(experiment, refused, tmp_path) -> None:
-    copy = ExperimentDir(shutil.copytree(experiment.path, tmp_path / "copy"))
-    best = copy.run("middle-s0-00000000").best_checkpoint
-    best.write_bytes(best.read_bytes()[:500])
-    assert "best.pt is not a whole checkpoint" in refused(2, "diagnose", best.parent)
-
-
 def rescaled(experiment: ExperimentDir, tmp_path: Path, analysis) -> tuple[Path, ExperimentDir]:
     """A copy of the experiment with a rescaled checkpoint beside the one of its first run."""
     copy = ExperimentDir(shutil.copytree(experiment.path, tmp_path / "copy"))

@@ -178,11 +178,3 @@ def test_rescale_overwrites_nothing_and_changes_no_graph_model(experiment, tmp_p
         rescale(run_of(experiment, "graph_only").best_checkpoint, 2.0, tmp_path / "other.pt")
     with pytest.raises(CommandFailed, match="there is no checkpoint"):
         rescale(tmp_path / "absent.pt", 2.0, tmp_path / "other.pt")
-
-
-def test_a_rescaled_checkpoint_can_be_diagnosed(experiment, analysis, tmp_path) -> None:
-    run = run_of(experiment, "middle")
-    rescale(run.best_checkpoint, 4.0, tmp_path / "new.pt")
-    plain = json.loads(analysis("diagnose", run.path, "--format", "json")[1])["layers"]
-    scaled = json.loads(analysis("diagnose", run.path, "--checkpoint", tmp_path / "new.pt", "--format", "json")[1])
-    assert scaled["layers"][0]["norm_ratio"] == pytest.approx(plain[0]["norm_ratio"] / 4, rel=1e-4)
