@@ -47,10 +47,8 @@ def axis_label(value: Any) -> str:
     return " ".join(f"{key}={axis_value(value[key])}" for key in keys)
 
 
-def parameter_count(value: int | None) -> str:
-    """`4.03 M`; blank for none."""
-    if value is None:
-        return ""
+def parameter_count(value: int) -> str:
+    """`4.03 M`."""
     return f"{value / 1e6:.2f} M" if value >= 10_000 else str(value)
 
 
@@ -68,6 +66,11 @@ def shortened(names: Sequence[str], length: int = 28) -> list[str]:
 def plural(count: int, noun: str) -> str:
     """`1 run`, `2 runs`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def listed(names: Sequence[str], most: int, separator: str = ", ") -> str:
+    """The first `most` names, with `…` for those left out."""
+    return separator.join([*names[:most], "…"] if len(names) > most else names)
 
 
 def natural(text: str) -> tuple[tuple[bool, int, str], ...]:

@@ -79,6 +79,11 @@ class Panel:
     high: float | str | None = None  # … to here
     spread: str = ""  # the quantity of the bands around the lines; left out: sd over the seeds
 
+    def band(self, thresholds: Thresholds) -> tuple[float | None, float | None]:
+        """Where it is healthy, as an experiment sets its thresholds."""
+        low, high = (getattr(thresholds, x) if isinstance(x, str) else x for x in (self.low, self.high))
+        return low, high
+
 
 @dataclass(frozen=True)
 class LayerFigure:
@@ -106,28 +111,34 @@ WEIGHTS = LayerFigure(
     "Mean over atoms and seeds; band: sd of seeds.",
     from_0_to_1=True,
 )
-CONTRIBUTIONS = LayerFigure(
-    "contribution_ratio",
-    "Contributions by epoch and layer",
-    (Panel("contribution_ratio"),),
-    "mean‖graph term‖ / mean‖text term‖.",
-)
 TEXT_SCALE = LayerFigure(
     "text_scale", "Text scale by epoch and layer", (Panel("text_scale"),), "The factor on the projected text."
 )
-NODE_SCALE = LayerFigure("node_scale", "Node scale by epoch and layer", (Panel("node_scale"),))
-GATES = LayerFigure(
-    "gates",
-    "Gates by epoch and layer",
-    (Panel("gate_mean", "gate", "gate_suppressed", "gate_saturated", spread="gate_std"),),
-    "Mean; band: sd over atoms or items. Shaded: {low:g} to {high:g}.",
-    from_0_to_1=True,
+FIGURES = (  # of the report, in its order
+    RATIO,
+    WEIGHTS,
+    LayerFigure(
+        "contribution_ratio",
+        "Contributions by epoch and layer",
+        (Panel("contribution_ratio"),),
+        "mean‖graph term‖ / mean‖text term‖.",
+    ),
+    TEXT_SCALE,
+    LayerFigure(
+        "gates",
+        "Gates by epoch and layer",
+        (Panel("gate_mean", "gate", "gate_suppressed", "gate_saturated", spread="gate_std"),),
+        "Mean; band: sd over atoms or items. Shaded: {low:g} to {high:g}.",
+        from_0_to_1=True,
+    ),
 )
-FIGURES = (RATIO, WEIGHTS, CONTRIBUTIONS, TEXT_SCALE, GATES)  # of the report, in its order
-FOLLOWED_FIGURES = {"weights": (WEIGHTS, RATIO), "scales": (TEXT_SCALE, NODE_SCALE)}
+FOLLOWED_FIGURES = {
+    "weights": (WEIGHTS, RATIO),
+    "scales": (TEXT_SCALE, LayerFigure("node_scale", "Node scale by epoch and layer", (Panel("node_scale"),))),
+}
 
 
-def declared_figures(t: Thresholds) -> list[LayerFigure]:
+def declared_figures(thresholds: Thresholds) -> list[LayerFigure]:
     """One figure for each group of quantities that the task of an experiment declares."""
     caption = "Mean over the validation split and the seeds. Shaded: between the borders of the health rule."
     return [
@@ -138,7 +149,7 @@ def declared_figures(t: Thresholds) -> list[LayerFigure]:
             caption,
             from_0_to_1=all(item.unit == "%" for item in items),
         )
-        for stem, items in grouped(t.quantities).items()
+        for stem, items in grouped(thresholds.quantities).items()
     ]
 
 

@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from analysis.collect.manifest import Select
 from analysis.rank.choice import Candidate, choose
 from analysis.rank.significance import tie
 from analysis.rank.statistics import LEVEL, Array, paired_interval, pooled_seed_variance, two_way
 from benchmarks.page import filled, table
+from runner.rundir.planned import Select
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "analysis.md"

@@ -73,10 +73,10 @@ def measured(directory: ExperimentDir) -> dict[str, Any]:
         findings = [finding.as_dict() for finding in run.record.findings]
         warnings = [each["rule"] for each in findings if each["level"] == "warning" and each["below"] is None]
         blocking = [each["rule"] for each in findings if each["level"] == "blocking"]
-        metrics = {name: run.record.metrics.get(name) for name in ("val_mae", "test_mae", "reliance")}
+        metrics = {name: run.result.metrics.get(name) for name in ("val_mae", "test_mae", "reliance")}
         layers = {
             layer: {name: values.get(name) for name in ("ratio", "contribution_ratio", "relative_change")}
-            for layer, values in run.record.fusion.items()
+            for layer, values in run.result.fusion.items()
         }
         named = {"run_id": run.run_id, **metrics, "fusion": layers}
         runs.append({**named, "blocking": blocking, "warnings": warnings, "findings": findings})

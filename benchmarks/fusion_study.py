@@ -13,13 +13,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from analysis.collect.manifest import Select
 from analysis.rank.ranking import Variant
 from analysis.rank.significance import tie
 from analysis.rank.summary import Summary, summarize
 from benchmarks.page import filled, table
 from benchmarks.timing import machine
 from runner.health.fusion import weight_ratio
+from runner.rundir.planned import Select
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "results.md"

@@ -98,7 +98,7 @@ def grid() -> dict[str, Any]:
         del found["runs"], found["written"]
         assert summary.choice is not None
         chosen = summary.variant(summary.choice.variant)
-        done = [run.record.seconds for run in summary.collection.runs if run.record.seconds]
+        done = [run.result.seconds for run in summary.collection.runs if run.result.seconds]
         return {
             **found,
             "seconds": seconds,

@@ -17,7 +17,7 @@ from runner.files import write_text
 from runner.rundir.cache_root import cache_root, make_folder, open_to_others
 from runner.rundir.layout import ExperimentDir
 
-VERSION = 3  # raised by whoever changes what is read of a run, a rule of health, or an interval
+VERSION = 4  # raised by whoever changes what is read of a run, a rule of health, or an interval
 
 
 class Cache:

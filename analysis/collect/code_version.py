@@ -51,5 +51,4 @@ def same_code(one: str, other: str | None) -> bool:
 def shown_code(version: str) -> str:
     """A version as a message shows it: `1a2b3c4`, with `+d3f0` for uncommitted changes."""
     words = [word for word in version.split(" ") if word not in ("sources", "copy", "commit", "script", "and")]
-    short = (f"{head[:SHORT]}{plus}{tail}" for head, plus, tail in (word.partition("+") for word in words))
-    return "/".join(short)
+    return "/".join(f"{head[:SHORT]}{plus}{tail}" for head, plus, tail in (word.partition("+") for word in words))

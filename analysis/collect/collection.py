@@ -6,16 +6,20 @@ import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from analysis.collect.cache import Cache
-from analysis.collect.manifest import Manifest, PlannedRun, Select, read_manifest
+from analysis.collect.manifest import read_manifest
 from analysis.collect.run_record import ReadingOptions, RunRecord, read_run
 from runner.files import LARGEST_FILE
 from runner.health.findings import Finding
 from runner.rundir.layout import ExperimentDir, RunDir
+from runner.rundir.planned import Manifest, PlannedRun, Select
+from runner.rundir.result import Result
 from runner.rundir.states import run_state
 from runner.submit.survey import survey
 
@@ -43,9 +47,14 @@ class CollectedRun:
     def run_id(self) -> str:
         return self.plan.run_id
 
+    @property
+    def result(self) -> Result:
+        """Of its result.json; empty unless it completed."""
+        return self.record.result
+
     def is_scored(self, select: Select) -> bool:
         """Completed, with a finite validation metric."""
-        return self.state == "completed" and select.metric in self.record.metrics
+        return self.state == "completed" and select.metric in self.result.metrics
 
 
 @dataclass(frozen=True)
@@ -78,16 +87,13 @@ def collect(path: Path, *, now: float | None = None, cache: bool = True) -> Coll
     for record in _read_all(directory, changed, signatures, options):
         records[record.run_id] = record
         if stored:
-            stored[keys[record.run_id]] = vars(record) | {"findings": [vars(finding) for finding in record.findings]}
+            stored[keys[record.run_id]] = asdict(record)
     runs = []
     for run in manifest.runs:
         record, state = records[run.run_id], states.get(run.run_id)
-        if record.completed:
-            word = "completed"
-        elif state is None:  # its result is damaged
-            word = run_state(directory.run(run.run_id), queue.places.get(run.run_id), now).state
-        else:
-            word = state.state
+        if state is None and not record.completed:  # its result is damaged
+            state = run_state(directory.run(run.run_id), queue.places.get(run.run_id), now)
+        word = "completed" if record.completed or state is None else state.state
         runs.append(CollectedRun(run, record, word, signatures[run.run_id]))
     unplanned = tuple(sorted(present - signatures.keys() - manifest.below))
     return Collection(directory, manifest, tuple(runs), unplanned, stored.save() if stored else "")
@@ -98,8 +104,9 @@ def _restored(stored: Cache, key: str) -> RunRecord | None:
     if key not in stored:
         return None
     try:
-        values = stored[key]
-        return RunRecord(**values | {"findings": [Finding(**finding) for finding in values["findings"]]})
+        values = dict(stored[key])
+        result, findings = Result.of(values.pop("result")), [Finding(**each) for each in values.pop("findings")]
+        return RunRecord(**values, result=result, findings=findings) if result else None
     except (TypeError, ValueError, KeyError):
         return None
 
@@ -108,40 +115,27 @@ def _names(path: Path) -> set[str]:
     """Names of the directories in `path`; empty when there is none to look into."""
     try:
         with os.scandir(path) as entries:
-            return {entry.name for entry in entries if _is_directory(entry)}
+            return {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
     except OSError:
         return set()
 
 
-def _is_directory(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir(follow_symlinks=False)
-    except OSError:  # a link to itself
-        return False
-
-
 def _signature(folder: str, run_id: str) -> Signature:
     """Time and size of every watched file of a run; paths are texts here, because there may be many thousands."""
-    found = []
     try:
         with os.scandir(f"{folder}/{run_id}") as entries:
-            for entry in entries:
-                if entry.name in WATCHED:
-                    found.append(_seen(entry))
+            return "/".join(sorted(_seen(entry) for entry in entries if entry.name in WATCHED))
     except PermissionError:
         return f"{run_id} {UNREADABLE}"
-    return "/".join(sorted(found))
 
 
 def _seen(entry: os.DirEntry[str]) -> str:
     """Name, time, size and inode of a file; UNREADABLE in their place where it is none, a link, or too large."""
-    try:
+    with suppress(OSError):
         status = entry.stat(follow_symlinks=False)
-    except OSError:
-        return f"{entry.name} {UNREADABLE}"
-    if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_FILE:
-        return f"{entry.name} {UNREADABLE}"
-    return f"{entry.name} {status.st_mtime_ns} {status.st_size} {status.st_ino}"
+        if stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST_FILE:
+            return f"{entry.name} {status.st_mtime_ns} {status.st_size} {status.st_ino}"
+    return f"{entry.name} {UNREADABLE}"
 
 
 def _files(signature: Signature) -> frozenset[str]:
@@ -159,15 +153,13 @@ def _read_all(
     work = [
         (run.run_id, _files(seen), run.params, _unreadable(seen)) for run in runs for seen in [signatures[run.run_id]]
     ]
-    chunks = [work[start : start + CHUNK] for start in range(0, len(work), CHUNK)]
-    workers = min(2, os.cpu_count() or 1)
-    if len(work) < PARALLEL_FROM or workers < 2:
-        for chunk in chunks:
-            yield from _read_chunk(directory, chunk, options)
+    read = partial(_read_chunk, directory, options=options)
+    if len(work) < PARALLEL_FROM or os.cpu_count() == 1:
+        yield from read(work)
         return
-    with ProcessPoolExecutor(workers) as pool:
-        count = len(chunks)
-        for records in pool.map(_read_chunk, [directory] * count, chunks, [options] * count):
+    chunks = [work[start : start + CHUNK] for start in range(0, len(work), CHUNK)]
+    with ProcessPoolExecutor(2) as pool:
+        for records in pool.map(read, chunks):
             yield from records
 
 

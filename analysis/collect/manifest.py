@@ -1,18 +1,20 @@
-"""What an experiment meant to run, with the rules of choosing checked that its manifest carries."""
+"""What an experiment meant to run: its manifest, with the rules of choosing checked, and its experiment file."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from runner.config import experiment_file
 from runner.config.metric_names import named_mode
+from runner.config.yaml_source import Source
 from runner.errors import CommandFailed, ConfigError, Problem
-from runner.files import as_number
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
-from runner.rundir.planned import Manifest as Manifest
-from runner.rundir.planned import PlannedRun as PlannedRun
-from runner.rundir.planned import Select as Select
+from runner.rundir.planned import Manifest, Select
 
 
 def read_manifest(directory: ExperimentDir) -> Manifest:
@@ -28,6 +30,22 @@ def read_manifest(directory: ExperimentDir) -> Manifest:
         below=below,
         select=_checked(content.select, str(directory.manifest)),
     )
+
+
+def submitted_file(directory: ExperimentDir) -> Source:
+    """The experiment file as it was last submitted, with its --set.
+
+    CommandFailed where there is neither a copy of it nor the file itself.
+    """
+    sent = manifest.submissions(directory)
+    copy = directory.experiment_copy(sent[-1].number) if sent else None
+    if copy is not None and copy.is_file():
+        origin = sent[-1].origin
+        return experiment_file.load(copy, origin.overrides if origin else []).source
+    config = Path(str(manifest.read(directory).config))
+    if not config.is_file():
+        raise CommandFailed(f"{directory.submissions} holds no experiment file, and {config} is not here")
+    return experiment_file.load(config).source
 
 
 def _checked(select: Select, file: str) -> Select:
@@ -50,13 +68,8 @@ def _checked(select: Select, file: str) -> Select:
 
 
 def share(value: Any) -> float | None:
-    """`5%` and `0.05` as 0.05; None for anything else."""
-    if isinstance(value, str):
-        text = value.strip()
-        try:
-            number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-        except ValueError:
-            return None
-    else:
-        number = as_number(value)  # type: ignore[assignment]
-    return number if number is not None and 0 <= number < 1 else None
+    """`5%` and `0.05` as 0.05, as the experiment file takes them; None for anything else."""
+    try:
+        return TypeAdapter(experiment.Share).validate_python(value)
+    except ValidationError:
+        return None

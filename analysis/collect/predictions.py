@@ -29,14 +29,15 @@ class Predictions:
     @property
     def rows(self) -> list[dict[str, str | float]]:
         """{id, target, prediction} of each."""
-        every = zip(self.ids, self.targets, self.predictions, strict=True)
-        return [{"id": name, "target": target, "prediction": prediction} for name, target, prediction in every]
+        return [
+            {"id": name, "target": target, "prediction": prediction}
+            for name, target, prediction in zip(self.ids, self.targets, self.predictions, strict=True)
+        ]
 
     @property
     def by_id(self) -> dict[str, tuple[float, float]]:
         """id → (target, prediction)."""
-        pairs = zip(self.targets, self.predictions, strict=True)
-        return dict(zip(self.ids, pairs, strict=True))
+        return dict(zip(self.ids, zip(self.targets, self.predictions, strict=True), strict=True))
 
 
 def joined(parts: Sequence[Predictions]) -> Predictions:
@@ -72,15 +73,15 @@ def read_predictions(path: Path | str, split: str) -> Predictions:
 class Spread:
     """How the validation predictions of a run vary; None where there are fewer than two."""
 
-    prediction_sd: float | None
-    target_sd: float | None
-    mean_predictor: float | None  # mean |target − mean target|, unit of the target
+    prediction_sd: float | None = None
+    target_sd: float | None = None
+    mean_predictor: float | None = None  # mean |target − mean target|, unit of the target
 
 
 def spread(predictions: Predictions) -> Spread:
     """Standard deviations (over n) of predictions and targets."""
     if len(predictions) < 2:
-        return Spread(None, None, None)
+        return Spread()
     targets = predictions.targets
     deviation = fmean(abs(target - mean) for mean in [fmean(targets)] for target in targets)
     return Spread(standard_deviation(predictions.predictions), standard_deviation(targets), deviation)

@@ -67,10 +67,8 @@ def json_lines(data: bytes) -> tuple[list[dict[str, Any]], int]:
 
 def newest_object(data: bytes) -> dict[str, Any] | None:
     """The JSON object in the last line of `data` that holds one."""
-    for line in reversed(data.splitlines()):
-        if isinstance(found := _json_or_none(line), dict):
-            return found
-    return None
+    values = map(_json_or_none, reversed(data.splitlines()))
+    return next((value for value in values if isinstance(value, dict)), None)
 
 
 def _json_or_none(line: bytes) -> Any:
@@ -95,17 +93,14 @@ def table_rows(data: bytes, newest: int | None = None) -> tuple[list[dict[str, A
     if newest and b'"' not in data and len({line.count(",") for line in lines}) == 1:
         lines = [lines[0], *lines[1:][-newest:]]  # all fit: the older ones need not be taken apart
     rows = csv.reader(lines)
-    header = next(rows, None)
-    if header is None:
-        return [], 0
+    header = next(rows, [])
     body = [row for row in rows if row]
     fitting = [row for row in body if len(row) == len(header)]
-    broken = len(body) - len(fitting)
     records = [
         {name: cell_value(name, cell) for name, cell in zip(header, row, strict=True) if cell}
         for row in (fitting[-newest:] if newest else fitting)
     ]
-    return records, broken
+    return records, len(body) - len(fitting)
 
 
 def cell_value(name: str, cell: str) -> Any:

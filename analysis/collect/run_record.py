@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from analysis.collect import reading
@@ -19,7 +19,6 @@ from runner.rundir.failures import Failure
 from runner.rundir.layout import RunDir
 from runner.rundir.result import Result
 
-UNKNOWN_SPREAD = Spread(None, None, None)
 MOST_NOTES = 10  # of a run
 LAST_ROWS = 32  # more than a model has fused layers
 
@@ -30,28 +29,26 @@ class RunRecord:
 
     run_id: str
     completed: bool = False
-    metrics: dict[str, float] = field(default_factory=dict)  # of result.json, finite ones
-    best_epoch: int | None = None
-    epochs: int | None = None
-    stopped_early: bool = False
-    seconds: float | None = None
-    parameters: int | None = None
-    attempts: int | None = None
-    gpus: int | None = None  # that it held
-    cost: dict[str, float] = field(
-        default_factory=dict
-    )  # what it was given and used of it, as runner.rundir.result has it
-    adjustments: dict[str, Any] = field(default_factory=dict)  # parameters that a retry changed, as train.micro_batch
+    result: Result = field(default_factory=Result)  # empty unless completed
     code: str | None = None  # the version it was made with
-    fusion: dict[str, dict[str, float]] = field(default_factory=dict)  # layer → quantities at the best epoch
-    loss_weights: dict[str, str] = field(default_factory=dict)  # dotted key → the part of the loss that it weighs
-    notes: list[str] = field(default_factory=list)  # what the task says a reader must know
     epoch: int | None = None  # the last one logged
     last: dict[str, float] = field(default_factory=dict)  # finite metrics of that epoch
     mean_predictor: float | None = None  # validation error of predicting the mean
     failure: dict[str, Any] | None = None  # kind and message
     findings: list[Finding] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # what could not be read
+
+    @property
+    def loss_weights(self) -> dict[str, str]:
+        """Dotted key → the part of the loss that it weighs, where the task says so."""
+        weights = self.result.extra.get("loss_weights")
+        return {str(key): str(part) for key, part in weights.items()} if isinstance(weights, dict) else {}
+
+    @property
+    def notes(self) -> list[str]:
+        """What the task says a reader must know."""
+        notes = self.result.extra.get("notes")
+        return [str(note)[:500] for note in notes[:MOST_NOTES]] if isinstance(notes, list) else []
 
 
 @dataclass(frozen=True)
@@ -90,26 +87,13 @@ def _read_result(record: RunRecord, run: RunDir, files: frozenset[str], options:
     if result.run_id not in (None, run.run_id):
         record.problems.append(f"result.json belongs to another run ({result.run_id})")
         return
-    record.completed = True
+    record.completed, record.result = True, replace(result, unusable=())
     if result.unusable:
         record.problems.append(f"result.json: {', '.join(result.unusable)} not a finite number")
-    for name in ("metrics", "best_epoch", "epochs", "stopped_early", "seconds", "parameters", "attempts", "gpus",
-                 "cost", "adjustments", "fusion"):  # fmt: skip
-        setattr(record, name, getattr(result, name))
     if run.provenance.name in files:
         made_with = reading.json_object(run.provenance)
         record.problems += [] if made_with else ["provenance.json cannot be read, so its code is not compared"]
         record.code = code_version(made_with or {}, user_code=options.user_code)
-    _read_extra(record, result.extra)
-
-
-def _read_extra(record: RunRecord, extra: Mapping[str, Any]) -> None:
-    """What a task may say beyond the common fields, as far as the summary knows it."""
-    weights, notes = extra.get("loss_weights"), extra.get("notes")
-    if isinstance(weights, dict):
-        record.loss_weights = {str(key): str(part) for key, part in weights.items()}
-    if isinstance(notes, list):
-        record.notes = [str(note)[:500] for note in notes[:MOST_NOTES]]
 
 
 def _read_failure(record: RunRecord, run: RunDir, files: frozenset[str]) -> None:
@@ -139,22 +123,22 @@ def _read_logs(
         record.problems.append(f"fusion_weights.csv: {plural(broken, 'unreadable line')}")
     tail = reading.read_tail(run.diagnostics) if run.diagnostics.name in files else b""
     newest = reading.newest_object(tail)
-    diagnostics = [newest] if newest else []
-    logs = Logs(history, rows, diagnostics)
+    logs = Logs(history, rows, [newest] if newest else [])
     if not record.completed:
         record.findings = live_findings(logs, params, options.thresholds)
         return
-    found = spread(read_predictions(run.predictions, "val")) if run.predictions.name in files else UNKNOWN_SPREAD
-    record.mean_predictor = record.metrics.get("val_mae_of_mean", found.mean_predictor)
+    result = record.result
+    spreads = spread(read_predictions(run.predictions, "val")) if run.predictions.name in files else Spread()
+    record.mean_predictor = result.metrics.get("val_mae_of_mean", spreads.mean_predictor)
     ending = Ending(
         metric=options.metric,
         mode=options.mode,
-        metrics=record.metrics,
-        best_epoch=record.best_epoch,
-        epochs=record.epochs,
-        fusion=record.fusion,
-        prediction_sd=found.prediction_sd,
-        target_sd=found.target_sd,
+        metrics=result.metrics,
+        best_epoch=result.best_epoch,
+        epochs=result.epochs,
+        fusion=result.fusion,
+        prediction_sd=spreads.prediction_sd,
+        target_sd=spreads.target_sd,
     )
     record.findings = finished_findings(logs, ending, params, options.thresholds)
 

@@ -9,10 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from analysis.commands.options import DEFAULT_ROOT, ExperimentOrRun, Format, FormatOption, Root
-from analysis.commands.selection import is_run, variants_named
-from analysis.commands.tables import write_rows
-from analysis.output.writing import written
+from analysis.commands.arguments import DEFAULT_ROOT, ExperimentOrRun, FormatOption, Root, is_run, variants_named
+from analysis.output.writing import Format, write_rows, written
 from analysis.rank.curves import VariantLogs, read_logs
 from analysis.rank.summary import summarize
 from analysis.task_definitions import FOLLOWED, FOLLOWED_FIGURES
@@ -34,7 +32,7 @@ def weights(
     experiment: ExperimentOrRun = None,
     variant: VariantOption = None,
     root: Root = DEFAULT_ROOT,
-    format: FormatOption = Format.table,
+    format: FormatOption = "table",
 ) -> None:
     """Weights and ratio of every fused layer by epoch, with its band; draws figures/weights.svg and ratio.svg."""
     _follow("weights", experiment, variant or [], root, format)
@@ -44,7 +42,7 @@ def scale(
     experiment: ExperimentOrRun = None,
     variant: VariantOption = None,
     root: Root = DEFAULT_ROOT,
-    format: FormatOption = Format.table,
+    format: FormatOption = "table",
 ) -> None:
     """text_scale and node_scale of every fused layer by epoch; draws figures/text_scale.svg and node_scale.svg."""
     _follow("scales", experiment, variant or [], root, format)
@@ -74,7 +72,7 @@ def _follow(what: str, name: str | None, variants: Sequence[str], root: Path, fo
     written({directory.figures / f"{plot.name}.svg": plot.svg for plot in plots if plot}, inside=directory.path)
 
 
-def fusion_rows(logs: Sequence[VariantLogs], quantities: Sequence[str], t: Thresholds) -> Rows:
+def fusion_rows(logs: Sequence[VariantLogs], quantities: Sequence[str], thresholds: Thresholds) -> Rows:
     """One row for every variant, layer and epoch with one of the quantities: means over the seeds, and the band."""
     rows: Rows = []
     for item in logs:
@@ -86,7 +84,7 @@ def fusion_rows(logs: Sequence[VariantLogs], quantities: Sequence[str], t: Thres
                     by_epoch.setdefault(epoch, dict.fromkeys(quantities))[name] = value
             for epoch, values in sorted(by_epoch.items()):
                 ratio = weight_ratio(values)
-                judged = {} if ratio is None else {"ratio": ratio, "band": band(ratio, t)}
+                judged = {} if ratio is None else {"ratio": ratio, "band": band(ratio, thresholds)}
                 rows.append({"variant": item.name, "layer": layer, "epoch": epoch, **values, **judged})
     return rows
 

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from analysis.collect.submitted_file import submitted_file
-from analysis.commands.options import DEFAULT_ROOT, Experiment, Root
-from analysis.commands.selection import choice_of
+from analysis.collect.manifest import submitted_file
+from analysis.commands.arguments import DEFAULT_ROOT, Experiment, Root, choice_of
 from analysis.formatting import significant
 from analysis.output.writing import written
 from analysis.rank.refinement import finer_axes, refined
@@ -39,10 +38,10 @@ def command(
             raise UserError(f"--name: {error}") from None
     directory = experiment_directory(experiment, root)
     summary = summarize(directory.path)
-    best = summary.variant(choice_of(summary).best)
+    manifest, best = summary.collection.manifest, summary.variant(choice_of(summary).best)
     axes = [finer for finer in finer_axes(summary.variants, best, points) if len(finer.values) > 1]
     if not axes:
-        tried = ", ".join(summary.collection.manifest.axes) or "no axis"
+        tried = ", ".join(manifest.axes) or "no axis"
         raise CommandFailed(f"{best.name} has no numeric axis with two values to refine between ({tried})")
     for finer in axes:
         shown = ", ".join(significant(value) for value in finer.values)
@@ -52,7 +51,6 @@ def command(
     path = ExperimentDir(directory.path.parent / str(content["experiment"])).experiment_file
     if path.exists():
         raise CommandFailed(f"{path} exists; nothing is overwritten", next_command="another --name")
-    head = f"Written by `analysis refine {summary.collection.manifest.experiment}` around {best.name}."
-    written({path: dump(content, head)})
+    written({path: dump(content, f"Written by `analysis refine {manifest.experiment}` around {best.name}.")})
     experiment_file.load(path)  # a mistake of ours shows here, not at submission
     sys.stdout.write(f"{path}\n")

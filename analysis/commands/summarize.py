@@ -9,17 +9,16 @@ from typing import Annotated
 
 import typer
 
-from analysis.collect.submitted_file import submitted_file
-from analysis.commands.options import DEFAULT_ROOT, Experiment, Format, FormatOption, Root
+from analysis.collect.manifest import submitted_file
+from analysis.commands.arguments import DEFAULT_ROOT, Experiment, FormatOption, Root, summary_of
 from analysis.output.documents import to_latex, to_markdown
 from analysis.output.records import as_text, search_results, to_csv, to_json
 from analysis.output.report import is_current, report_key, to_html
-from analysis.output.terminal import show, show_report
+from analysis.output.terminal import print_line, show
 from analysis.output.writing import stdout_console, written
 from analysis.rank.refinement import best_config
-from analysis.rank.summary import Summary, summarize
+from analysis.rank.summary import Summary
 from runner.errors import UserError
-from runner.submit.selection import experiment_directory
 from runner.terminal import tell
 
 ReportOption = Annotated[
@@ -37,24 +36,24 @@ VerboseOption = Annotated[
 def command(
     experiment: Experiment = None,
     root: Root = DEFAULT_ROOT,
-    format: FormatOption = Format.table,
+    format: FormatOption = "table",
     report: ReportOption = True,
     everything: AllOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Rank the variants, judge their health, choose one, and say what to do next."""
-    summary = summarize(experiment_directory(experiment, root).path)
+    summary = summary_of(experiment, root)
     console = stdout_console()
-    if format is Format.json:
+    if format == "json":
         sys.stdout.write(json.dumps(to_json(summary), indent=1) + "\n")
-    elif format is Format.csv:
+    elif format == "csv":
         sys.stdout.write(to_csv(summary))
     else:
         show(summary, console, everything or verbose, verbose)
     sys.stdout.flush()  # before the files: a pipe sees the result at once
     save(summary, report)
-    if report and format is Format.table:
-        show_report(summary.collection.directory, console)
+    if report and format == "table":
+        print_line(f"report: {summary.collection.directory.report}", console)
     else:
         tell(f"wrote {summary.collection.directory.analysis}")
 

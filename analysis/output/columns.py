@@ -9,10 +9,9 @@ from functools import partial
 from operator import attrgetter, methodcaller
 from typing import Any, NamedTuple
 
-from analysis.formatting import axis_value, mean_with_sd, minutes, parameter_count, percent, significant
-from analysis.rank.baseline import BaselineComparison
+from analysis.formatting import axis_value, minutes, parameter_count, percent, significant
+from analysis.rank.comparison import BaselineComparison
 from analysis.rank.ranking import Variant
-from analysis.rank.statistics import MeanSd
 from analysis.rank.summary import Summary
 from analysis.task_definitions import JUDGED_LAYER, JUDGED_SIZES, METRICS, Shown
 from runner.health.quantities import Quantity, grouped, shown_together
@@ -95,7 +94,7 @@ def filled(summary: Summary, where: Where, variants: Sequence[Variant]) -> list[
 def _all(summary: Summary) -> list[Column]:
     """Every column, in the order of results_summary.csv."""
     manifest = summary.collection.manifest
-    select, t = manifest.select, manifest.thresholds
+    select, thresholds = manifest.select, manifest.thresholds
     on_gpus = any(variant.gpus for variant in summary.variants)
     compared = {item.variant: item for item in summary.comparisons}
     against = "against baseline" if summary.baseline else "against best"
@@ -106,14 +105,14 @@ def _all(summary: Summary) -> list[Column]:
     }
 
     def judged(shown: Shown) -> Column:
-        return _of_task(shown, lambda variant: variant.judged(t).get(shown.name))
+        return _of_task(shown, lambda variant: variant.judged(thresholds).get(shown.name))
 
     def reported(shown: Shown) -> Column:
         return _of_task(shown, lambda variant: variant.quantities.get(shown.name))
 
     def axis(name: str) -> Column:
-        title = name.rsplit(".", 1)[-1]
-        return Column(name, lambda variant: axis_value(variant.axes.get(name)), title=title, importance=1, right=False)
+        return Column(name, lambda variant: axis_value(variant.axes.get(name)), title=name.rsplit(".", 1)[-1],
+                      importance=1, right=False)  # fmt: skip
 
     every = [
         Column("rank", lambda variant: variant.rank, title="#", importance=99),
@@ -122,8 +121,8 @@ def _all(summary: Summary) -> list[Column]:
         Column("state", lambda variant: variant.state, where=Where.DATA),
         Column("seeds", lambda variant: SeedCount(len(variant.scored), len(variant.runs)), importance=90,
                parts={"seeds": attrgetter("scored")}),
-        Column(select.metric, lambda variant: variant.val, _mean, importance=98, parts=_over_seeds(select.metric)),
-        Column(select.test_metric, lambda variant: variant.test, _mean, title=f"{select.test_metric} †", importance=80,
+        Column(select.metric, lambda variant: variant.val, importance=98, parts=_over_seeds(select.metric)),
+        Column(select.test_metric, lambda variant: variant.test, title=f"{select.test_metric} †", importance=80,
                parts=_over_seeds(select.test_metric)),
         *map(judged, JUDGED_LAYER),
         Column("health", lambda variant: variant.health, importance=96, right=False, where=Where.DATA | Where.PEOPLE),
@@ -141,14 +140,15 @@ def _all(summary: Summary) -> list[Column]:
     ]  # fmt: skip
     taken = {name for column in every for name in column.field_names}
     return every + _declared(
-        [item for item in t.quantities if item.column and item.name not in taken], summary.variants
+        [item for item in thresholds.quantities if item.column and item.name not in taken], summary.variants
     )
 
 
 def _of_task(shown: Shown, value: Callable[[Variant], Any]) -> Column:
     where = EVERYWHERE if shown.in_paper else Where.DATA | Where.PEOPLE
-    name = shown.column or shown.name
-    return Column(name, value, shown.show, importance=shown.importance, right=shown.right, where=where)
+    return Column(
+        shown.column or shown.name, value, shown.show, importance=shown.importance, right=shown.right, where=where
+    )
 
 
 def _declared(quantities: Sequence[Quantity], variants: Sequence[Variant]) -> list[Column]:
@@ -170,10 +170,6 @@ def _declared(quantities: Sequence[Quantity], variants: Sequence[Variant]) -> li
 
 def _over_seeds(metric: str) -> Parts:
     return {f"{metric}_mean": attrgetter("mean"), f"{metric}_std": attrgetter("sd")}
-
-
-def _mean(value: MeanSd) -> str:
-    return mean_with_sd(value.mean, value.sd)
 
 
 def _difference(value: BaselineComparison) -> str:

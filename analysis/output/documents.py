@@ -24,8 +24,12 @@ def when(summary: Summary) -> str:
 def to_markdown(summary: Summary) -> str:
     """The ranked table with every column that holds something, and the sections below it."""
     counts = f"{plural(len(summary.variants), 'variant')}, {plural(len(summary.collection.runs), 'run')}"
-    head = f"{counts}; written {when(summary)} by `analysis summarize`."
-    lines = [f"# {in_markdown(summary.collection.manifest.experiment)}", "", head, ""]
+    lines = [
+        f"# {in_markdown(summary.collection.manifest.experiment)}",
+        "",
+        f"{counts}; written {when(summary)} by `analysis summarize`.",
+        "",
+    ]
     if summary.variants:
         shown = filled(summary, Where.PEOPLE, summary.variants)
         lines.append(_row([column.heading for column in shown]))

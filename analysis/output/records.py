@@ -133,15 +133,15 @@ def as_text(results: dict[str, Any]) -> str:
 
 
 def _run(run: CollectedRun, metric: str, groups: Mapping[str, list[Quantity]]) -> dict[str, Any]:
-    record = run.record
-    logged = record.metrics | {name: value for values in record.fusion.values() for name, value in values.items()}
+    record, result = run.record, run.result
+    logged = result.metrics | {name: value for values in result.fusion.values() for name, value in values.items()}
     return {
         **_named(run),
         "axes": dict(run.plan.axes),
-        "best_loss": record.metrics.get(metric),
-        "best_epoch": record.best_epoch,
-        "total_epochs": record.epochs if record.completed else record.epoch,
-        "stopped_early": record.stopped_early if record.completed else None,
+        "best_loss": result.metrics.get(metric),
+        "best_epoch": result.best_epoch,
+        "total_epochs": result.epochs if record.completed else record.epoch,
+        "stopped_early": result.stopped_early if record.completed else None,
         **{
             f"{stem}_weights": {
                 item.member: value for item in items if (value := quantity(logged, item.name)) is not None
@@ -149,5 +149,5 @@ def _run(run: CollectedRun, metric: str, groups: Mapping[str, list[Quantity]]) -
             or None
             for stem, items in groups.items()
         },
-        "metrics": record.metrics or record.last,
+        "metrics": result.metrics or record.last,
     }

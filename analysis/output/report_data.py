@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from analysis.collect import reading
-from analysis.formatting import axis_label, axis_value, mean_with_sd, percent, plural
+from analysis.formatting import axis_label, axis_value, percent, plural
 from analysis.rank.comparison import Comparison
 from analysis.rank.curves import Curve, VariantLogs, read_logs
 from analysis.rank.ranking import Variant
-from analysis.rank.statistics import MeanSd
 from analysis.rank.summary import Summary
 from analysis.task_definitions import FIGURES, declared_figures
 from runner.config.template import flat
@@ -36,14 +35,6 @@ def report_data(summary: Summary) -> dict[str, Any]:
     against = {"val": _on_validation(summary, reference), "test": _on_test(summary, shown, reference)}
     panels = _panels(manifest.thresholds)
     single = len(shown) <= WITH_SEEDS
-    variants = []
-    for variant in shown:
-        logs = read_logs(summary.collection.directory, variant)
-        variants.append(
-            _card(summary, variant, reference)
-            | {"against": {split: differences.get(variant.name) for split, differences in against.items()}}
-            | _curves(logs, select.metric, panels, single)
-        )
     return {
         "metric": select.metric,
         "test_metric": select.test_metric,
@@ -56,7 +47,12 @@ def report_data(summary: Summary) -> dict[str, Any]:
         "reload": any(run.state in WAITING for run in summary.collection.runs),
         "axes": [{"key": axis, "label": axis.rsplit(".", 1)[-1]} for axis in manifest.axes],
         "panels": panels,
-        "variants": variants,
+        "variants": [
+            _card(summary, variant, reference)
+            | {"against": {split: differences.get(variant.name) for split, differences in against.items()}}
+            | _curves(read_logs(summary.collection.directory, variant), select.metric, panels, single)
+            for variant in shown
+        ],
     }
 
 
@@ -129,35 +125,41 @@ def _difference(
 
 def _panels(thresholds: Thresholds) -> list[dict[str, Any]]:
     """The quantities of layers that the page draws by epoch, with the band that is healthy."""
-
-    def border(value: float | str | None) -> float | None:
-        return getattr(thresholds, value) if isinstance(value, str) else value
-
     return [
-        {"name": panel.quantity, "low": border(panel.low), "high": border(panel.high), "log": figure.log}
+        {"name": panel.quantity, "low": low, "high": high, "log": figure.log}
         for figure in (*FIGURES, *declared_figures(thresholds))
         for panel in figure.panels
+        for low, high in [panel.band(thresholds)]
     ]
 
 
 def _card(summary: Summary, variant: Variant, reference: Variant | None) -> dict[str, Any]:
     """What the page says of one variant."""
-    directory, select, tie = summary.collection.directory, summary.collection.manifest.select, summary.ties
+    tie = summary.ties.get(variant.name)
     return {
         "name": variant.name,
         "rank": variant.rank,
         "health": variant.health,
-        "tied": variant.name in tie and tie[variant.name].tied,
+        "tied": tie is not None and tie.tied,
         "axes": {axis: axis_label(value) for axis, value in variant.axes.items()},
         "val": variant.val and variant.val.mean,
-        "short": {"val": _mean_text(variant.val), "test": _mean_text(variant.test)},
-        "facts": _facts(variant, unit_of(summary), select.metric),
+        "short": {"val": str(variant.val or ""), "test": str(variant.test or "")},
+        "facts": _facts(variant, unit_of(summary), summary.collection.manifest.select.metric),
         "diff": _diff(variant, reference),
         "findings": [
             {name: getattr(each, name) for name in ("level", "rule", "layer", "message", "advice")}
             for each in variant.findings
         ],
-        "runs": [_run(directory.run(run.run_id), run) for run in variant.runs],
+        "runs": [
+            {
+                "seed": run.plan.seed,
+                "state": run.state,
+                "epoch": run.result.best_epoch if run.record.completed else run.record.epoch,
+                "folder": f"../runs/{run.run_id}/",  # relative to the folder of the page
+                "config": RunDir.config.name,
+            }
+            for run in variant.runs
+        ],
     }
 
 
@@ -176,49 +178,37 @@ def _curves(logs: VariantLogs, metric: str, panels: Sequence[Mapping[str, Any]],
     }
 
 
-def _mean_text(value: MeanSd | None) -> str:
-    return mean_with_sd(value.mean, value.sd) if value else ""
-
-
 def _facts(variant: Variant, unit: str, metric: str) -> list[tuple[str, str]]:
     """Rows of the card of a variant."""
-    rows = [("rank", str(variant.rank or "–"))]
-    rows += [(metric, f"{_mean_text(variant.val)} {unit}".rstrip())] if variant.val else []
-    rows += [("test (not used to choose)", f"{_mean_text(variant.test)} {unit}".rstrip())] if variant.test else []
-    cost = [f"{variant.seconds / 60:.1f} min"] if variant.seconds else []
-    cost += [f"{variant.gpu_minutes:.1f} GPU minutes"] if variant.gpu_minutes else []
-    cost += [f"{variant.parameters:,} parameters"] if variant.parameters else []
-    rows += [("cost of a run", ", ".join(cost))] if cost else []
-    return rows + ([("flags", ", ".join(flag.message for flag in variant.flags))] if variant.flags else [])
-
-
-def _run(run: RunDir, collected: Any) -> dict[str, Any]:
-    """A seed with links relative to the folder of the page."""
-    record = collected.record
-    return {
-        "seed": collected.plan.seed,
-        "state": collected.state,
-        "epoch": record.best_epoch if record.completed else record.epoch,
-        "folder": f"../runs/{run.run_id}/",
-        "config": run.config.name,
+    cost = (
+        f"{variant.seconds / 60:.1f} min" if variant.seconds else "",
+        f"{variant.gpu_minutes:.1f} GPU minutes" if variant.gpu_minutes else "",
+        f"{variant.parameters:,} parameters" if variant.parameters else "",
+    )
+    rows = {
+        "rank": str(variant.rank or "–"),
+        metric: f"{variant.val} {unit}".rstrip() if variant.val else "",
+        "test (not used to choose)": f"{variant.test} {unit}".rstrip() if variant.test else "",
+        "cost of a run": ", ".join(filter(None, cost)),
+        "flags": ", ".join(flag.message for flag in variant.flags),
     }
+    return [(name, text) for name, text in rows.items() if text]
 
 
 def _diff(variant: Variant, reference: Variant | None) -> list[str]:
     """Lines of parameters that differ from the reference; seeds aside."""
     if reference is None or variant is reference:
         return []
-    mine, theirs = (_leaves(each) for each in (variant, reference))
+    mine, theirs = (
+        {key: axis_value(value) for key, value in flat(each.params).items() if not isinstance(value, Mapping)}
+        for each in (variant, reference)
+    )
     lines = []
     for key in sorted({*mine, *theirs}):
         if mine.get(key) != theirs.get(key) and not key.endswith("seed"):
             lines += [f"− {key}: {theirs[key]}"] if key in theirs else []
             lines += [f"+ {key}: {mine[key]}"] if key in mine else []
     return lines
-
-
-def _leaves(variant: Variant) -> dict[str, str]:
-    return {key: axis_value(value) for key, value in flat(variant.params).items() if not isinstance(value, Mapping)}
 
 
 def _points(curve: Curve) -> list[list[float]]:
@@ -238,24 +228,22 @@ def chips(summary: Summary) -> list[str]:
     first = next((run for run in runs if run.record.completed), None)
     if first is not None:
         directory = summary.collection.directory.run(first.run_id)
-        splits = reading.json_object(directory.splits) or {}
+        splits, provenance = (reading.json_object(file) or {} for file in (directory.splits, directory.provenance))
         sizes = [f"{len(ids):,} {name}" for name, ids in splits.items() if isinstance(ids, list)]
-        parts += [" / ".join(sizes), _code(directory), _device(directory)]
+        parts += [" / ".join(sizes), _code(provenance), _device(provenance)]
     parts += [unit_of(summary), datetime.fromtimestamp(summary.moment, UTC).strftime("%d %b %Y")]
     return [part for part in parts if part]
 
 
-def _code(run: RunDir) -> str:
-    made_with = reading.json_object(run.provenance) or {}
-    code = made_with.get("code")
+def _code(provenance: Mapping[str, Any]) -> str:
+    code = provenance.get("code")
     commit = code.get("commit") if isinstance(code, Mapping) else None
     changed = isinstance(code, Mapping) and (code.get("changes") or code.get("diff"))
     return f"commit {commit[:7]}{' + changes' if changed else ''}" if isinstance(commit, str) and commit else ""
 
 
-def _device(run: RunDir) -> str:
-    made_with = reading.json_object(run.provenance) or {}
-    gpus = made_with.get("gpus")
+def _device(provenance: Mapping[str, Any]) -> str:
+    gpus = provenance.get("gpus")
     first = gpus[0] if isinstance(gpus, list) and gpus else None
     return str(first.get("name") if isinstance(first, Mapping) else first) if first else "CPU"
 
@@ -276,7 +264,7 @@ def verdict(summary: Summary) -> tuple[str, str]:
         head = f"{better[0].variant} beats {reference} by {percent(abs(better[0].relative)).lstrip('+')}."
     else:
         head = f"{len(better)} variants beat {reference} beyond the noise."
-    value = f"{_mean_text(chosen.val)} {unit_of(summary)}".rstrip()
+    value = f"{chosen.val or ''} {unit_of(summary)}".rstrip()
     second = f"Recommended: {chosen.name} ({manifest.select.metric} {value})."
     aside = len(summary.choice.excluded)
     second += f" {plural(aside, 'tied variant')} set aside for health." if aside else ""

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from analysis.formatting import plural, significant
-from analysis.rank.baseline import shown_lines
+from analysis.formatting import listed, plural, significant
+from analysis.rank.comparison import shown_lines
 from analysis.rank.summary import Summary
 from runner.files import as_number
 from runner.health.findings import LEVELS, Finding
@@ -47,16 +47,19 @@ def sections(summary: Summary, verbose: bool = False) -> list[Section]:
     """Every section that has something to say; with `verbose` what health says for information too."""
     named, unfinished = summary.collection.manifest.baseline, summary.unfinished
     count = f"{len(unfinished)} of {len(summary.collection.runs)} runs"
-    cost = cost_line(run.record.cost for run in summary.collection.runs)
+    cost = cost_line(run.result.cost for run in summary.collection.runs)
     notes = [*map(Line, summary.notes)]
+    one_seed = summary.choice is not None and summary.choice.one_seed
+    left = sum("dropped" in variant.states for variant in summary.variants)
+    ended = f"{left} of {plural(len(summary.variants), 'variant')} left the search early" if left else ""
     every = [
-        Section("choice", "Choice", choice(summary), _one_seed(summary)),
+        Section("choice", "Choice", choice(summary), "one seed: its noise is unknown" if one_seed else ""),
         Section("unfinished", f"Not completed ({count})", _unfinished(summary), f"{count} not completed"),
         Section("flags", "Read these ranks with care", flags(summary), _unequal(summary)),
         Section("health", "Health", health(summary, verbose), _levels(summary)),
         Section("baseline", f"Against the baseline {named}" if named else "Baseline", _baseline(summary)),
         Section("goal", "Your goal", goal(summary)),
-        Section("search", "Search", [*map(Line, summary.search)], _left(summary)),
+        Section("search", "Search", [*map(Line, summary.search)], ended),
         Section("weights", "Weights of the loss", _weights(summary)),
         Section("promoted", f"To promote ({len(summary.promoted)})", [*map(Line, summary.promoted)], numbered=True),
         Section("cost", "Cost", [Line(cost)] if cost else []),
@@ -74,7 +77,7 @@ def choice(summary: Summary) -> list[Line]:
     sentences = []
     any_complete = any(variant.complete for variant in summary.variants)
     if summary.provisional:
-        missing = f"runs are missing of variants that could still win ({_some(summary.waiting)})"
+        missing = f"runs are missing of variants that could still win ({listed(summary.waiting, NAMED, '; ')})"
         sentences.append(f"Provisional: {missing if any_complete else 'no variant has all its seeds yet'}.")
     sentences += summary.choice.reasons
     out = [
@@ -83,22 +86,12 @@ def choice(summary: Summary) -> list[Line]:
         if not variant.complete and variant.name not in summary.waiting and "dropped" not in variant.states
     ]
     if out and any_complete:
-        sentences.append(f"Not considered, because seeds are missing: {_some(out)}.")
+        sentences.append(f"Not considered, because seeds are missing: {listed(out, NAMED, '; ')}.")
     if unequal := _unequal(summary):
         sentences.append(f"Read with care: the runs compared here are {unequal}.")
     if len(summary.variants) == 1:
         sentences.append("There is only one variant, so nothing was compared.")
     return [*map(Line, sentences)]
-
-
-def _one_seed(summary: Summary) -> str:
-    return "one seed: its noise is unknown" if summary.choice and summary.choice.one_seed else ""
-
-
-def _left(summary: Summary) -> str:
-    """How many variants a search has ended before their full training; blank where none."""
-    left = sum("dropped" in variant.states for variant in summary.variants)
-    return f"{left} of {plural(len(summary.variants), 'variant')} left the search early" if left else ""
 
 
 def _unequal(summary: Summary) -> str:
@@ -108,10 +101,6 @@ def _unequal(summary: Summary) -> str:
     flags = (flag for variant in summary.variants if variant.name in compared for flag in variant.flags)
     kinds = dict.fromkeys(flag.kind.replace("_", "-") for flag in flags if flag.unequal)
     return f"unequal in {', '.join(kinds)}" if kinds else ""
-
-
-def _some(names: Sequence[str]) -> str:
-    return "; ".join(names[:NAMED]) + ("; …" if len(names) > NAMED else "")
 
 
 def _first(lines: list[Line]) -> list[Line]:
@@ -139,14 +128,11 @@ def flags(summary: Summary) -> list[Line]:
         for flag in variant.flags:
             if flag.kind != "unfinished":  # these runs are listed one by one
                 shared.setdefault((flag.message, flag.advice), []).append(variant.name)
-    return _first([
-        Line(f"{'; '.join(names[:NAMED])}{_more(len(names) - NAMED)}: {message}", advice=advice)
-        for (message, advice), names in shared.items()
-    ])  # fmt: skip
-
-
-def _more(count: int) -> str:
-    return f" and {count} more" if count > 0 else ""
+    lines = []
+    for (message, advice), names in shared.items():
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        lines.append(Line(f"{'; '.join(names[:NAMED])}{more}: {message}", advice=advice))
+    return _first(lines)
 
 
 def health(summary: Summary, verbose: bool = False) -> list[Line]:

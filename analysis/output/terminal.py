@@ -15,7 +15,6 @@ from analysis.output.columns import Column, Where, filled
 from analysis.output.sections import Line, Section, sections
 from analysis.rank.ranking import Variant
 from analysis.rank.summary import Summary
-from runner.rundir.layout import ExperimentDir
 
 MOST = 50  # variants in the table
 SHORT = 7  # variants of the short form
@@ -47,16 +46,11 @@ def show(summary: Summary, console: Console, everything: bool = False, verbose: 
         print_line(f"next: {summary.steps[0].command}", console)
 
 
-def show_report(directory: ExperimentDir, console: Console) -> None:
-    """Where the report lies."""
-    print_line(f"report: {directory.report}", console)
-
-
 def counts(summary: Summary) -> str:
     """`6 variants, 18 runs (18 completed)`."""
     states = ", ".join(f"{count} {state}" for state, count in summary.states.most_common())
-    of = f"{plural(len(summary.variants), 'variant')}, {plural(len(summary.collection.runs), 'run')}"
-    return of + (f" ({states})" if states else "")
+    count = f"{plural(len(summary.variants), 'variant')}, {plural(len(summary.collection.runs), 'run')}"
+    return f"{count} ({states})" if states else count
 
 
 def _few(summary: Summary) -> list[Variant]:

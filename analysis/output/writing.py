@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 from rich.console import Console
+from rich.text import Text
 
+from analysis.formatting import significant
+from analysis.output.terminal import new_table
 from runner.console import console
 from runner.errors import CommandFailed
 from runner.files import leads_out, replacing
+from runner.spreadsheet import csv_text
 from runner.terminal import tell
 
 PIPE_WIDTH = 100  # columns where stdout is no terminal and COLUMNS is not set
+Format = Literal["table", "json", "csv"]  # of what is written to stdout
 
 
 def stdout_console() -> Console:
@@ -42,3 +50,24 @@ def written(files: Mapping[Path, str | bytes], *, inside: Path | None = None, qu
             raise CommandFailed(f"cannot write {path}: {error.strerror}") from None
         if not quiet:
             tell(f"wrote {path}")
+
+
+def write_rows(rows: Sequence[dict[str, Any]], format: Format, shown: Sequence[dict[str, Any]] | None = None) -> None:
+    """Columns: the keys that hold something in some row. `shown`: the rows for people, where they are fewer."""
+    columns = dict.fromkeys(name for row in rows for name, value in row.items() if value not in (None, ""))
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name in columns]
+    if format != "table":
+        sys.stdout.write(csv_text(names, rows) if format == "csv" else json.dumps(list(rows), indent=1) + "\n")
+        return
+    table, visible = new_table(), rows if shown is None else shown
+    for name in names:
+        numeric = all(isinstance(row.get(name), (int, float, type(None))) for row in visible)
+        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+    for row in visible:
+        table.add_row(*(Text(cell(row.get(name))) for name in names))
+    stdout_console().print(table)
+
+
+def cell(value: Any) -> str:
+    """A value as a table shows it."""
+    return significant(value) if isinstance(value, float) else "" if value is None else str(value)

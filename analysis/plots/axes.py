@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.collect.manifest import Select
 from analysis.formatting import axis_label, shortened
 from analysis.plots.figure import Plot, canvas, colour, finish, plain_log_labels
 from analysis.rank.ranking import Variant
+from runner.rundir.planned import Select
 
 MOST_AXES = 6
 MOST_VALUES = 40
@@ -113,8 +113,7 @@ def heat_map(variants: Sequence[Variant], axes: Sequence[str], select: Select) -
     panel.set(xlabel=short_axis(second), ylabel=short_axis(first))
     for (row, column), value in np.ndenumerate(grid) if grid.size <= 100 else ():
         if np.isfinite(value):
-            dark = np.mean(image.to_rgba(value)[:3]) < 0.5
-            ink = "#ffffff" if dark else "#000000"
+            ink = "#ffffff" if np.mean(image.to_rgba(value)[:3]) < 0.5 else "#000000"
             panel.text(column, row, f"{value:.3g}", ha="center", va="center", fontsize=7.5, color=ink)
     figure.colorbar(image, ax=panel, label=select.metric)
     caption = "Mean over seeds, and over the variants of a cell where other axes vary too. Blank: not run."

@@ -16,19 +16,46 @@ from runner.health.thresholds import Thresholds
 Splits = Mapping[str, Mapping[str, Quantities]]  # split → layer → quantities
 
 
-def overview(splits: Splits, run_id: str, t: Thresholds) -> Plot:
+def overview(splits: Splits, run_id: str, thresholds: Thresholds) -> Plot:
     """Four panels, two more for a late fusion with a gate; green is the healthy band where there is one."""
     late = any("fusion_gate" in layer for layers in splits.values() for layer in layers.values())
     figure, panels = canvas(columns=2, rows=3 if late else 2, width=8.0, height=8.2 if late else 5.6)
     layers = list(next(iter(splits.values()), {}))
-    _bars(panels[0], splits, layers, "norm_ratio", "norm ratio  ‖h‖ / ‖ũ‖", (t.norm_ratio_low, t.norm_ratio_high))
+    _bars(
+        panels[0],
+        splits,
+        layers,
+        "norm_ratio",
+        "norm ratio  ‖h‖ / ‖ũ‖",
+        (thresholds.norm_ratio_low, thresholds.norm_ratio_high),
+    )
     panels[0].axhline(1.0, color=RULE, linewidth=1)
-    _bars(panels[1], splits, layers, "cosine", "cosine of h and ũ", (t.cosine_good_low, t.cosine_good_high))
-    _bars(panels[2], splits, layers, "relative_change", "relative change", (t.change_idle, t.change_drowning))
+    _bars(
+        panels[1],
+        splits,
+        layers,
+        "cosine",
+        "cosine of h and ũ",
+        (thresholds.cosine_good_low, thresholds.cosine_good_high),
+    )
+    _bars(
+        panels[2],
+        splits,
+        layers,
+        "relative_change",
+        "relative change",
+        (thresholds.change_idle, thresholds.change_drowning),
+    )
     _bars(panels[3], splits, layers, "gate_mean", "gate, mean ± sd", None, spread="gate_std")
     if late:
         gates = {"quality": "quality", "fusion_gate": "fusion", "gate_mean": "effective"}
-        _late_bars(panels[4], splits, gates, "gates of the late fusion", (t.gate_suppressed, t.gate_saturated))
+        _late_bars(
+            panels[4],
+            splits,
+            gates,
+            "gates of the late fusion",
+            (thresholds.gate_suppressed, thresholds.gate_saturated),
+        )
         errors = {"mae": "MAE", "instability": "instability of the gate"}
         _late_bars(panels[5], splits, errors, "error and instability", None)
     handles = [Patch(color=colour(position), label=split) for position, split in enumerate(splits)]

@@ -80,8 +80,7 @@ def styled() -> AbstractContextManager[None]:
 def canvas(columns: int = 1, rows: int = 1, *, width: float = 8.0, height: float = 3.7) -> tuple[Figure, list[Axes]]:
     """A figure with axes in reading order; inches. Made without pyplot, which keeps figures alive."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    return figure, list(axes.flat)
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
 def finish(figure: Figure, name: str, title: str, caption: str) -> Plot:

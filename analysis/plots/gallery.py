@@ -25,7 +25,7 @@ def gallery(summary: Summary) -> list[Plot]:
 
 def _plots(summary: Summary) -> list[Plot | None]:
     manifest = summary.collection.manifest
-    select, t = manifest.select, manifest.thresholds
+    select, thresholds = manifest.select, manifest.thresholds
     directory = summary.collection.directory
     logs = [read_logs(directory, variant) for variant in shown_variants(summary)]
     fused = _few_layers(logs)
@@ -39,7 +39,7 @@ def _plots(summary: Summary) -> list[Plot | None]:
         axes.heat_map(in_order, manifest.axes, select),
         training.accuracy_and_cost(summary.variants, select),
         training.parity(chosen_predictions(summary, chosen), chosen.name) if chosen else None,
-        *(layer_figure(fused, what, t) for what in (*declared_figures(t), *FIGURES)),
+        *(layer_figure(fused, what, thresholds) for what in (*declared_figures(thresholds), *FIGURES)),
         alpha_histograms(fused),
     ]
 
@@ -47,8 +47,7 @@ def _plots(summary: Summary) -> list[Plot | None]:
 def shown_variants(summary: Summary) -> list[Variant]:
     """The chosen variant, the baseline, then the best ranked: those that get a line of their own."""
     first = (summary.choice and summary.choice.variant, summary.collection.manifest.baseline)
-    in_order = sorted(summary.variants, key=lambda variant: first.index(variant.name) if variant.name in first else 2)
-    return in_order[:MOST_CURVES]
+    return sorted(summary.variants, key=lambda each: first.index(each.name) if each.name in first else 2)[:MOST_CURVES]
 
 
 def _few_layers(logs: list[VariantLogs]) -> list[VariantLogs]:

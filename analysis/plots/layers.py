@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,26 +26,25 @@ from runner.health.thresholds import Thresholds
 STYLES = ("-", "--", ":", "-.")
 
 
-@dataclass(frozen=True)
-class Line:
-    """A curve of one layer of one variant: one colour for each variant, one dash for each layer."""
-
-    label: str
-    curve: Curve
-    spread: list[float]  # of the band around it
-    color: str
-    linestyle: str
+Line = tuple[Curve, list[float], dict[str, Any]]  # with the band around it, and its look
 
 
 def lines_of(logs: Sequence[VariantLogs], quantity: str, spread: str = "") -> list[Line]:
-    """A line for every variant and layer that logged `quantity`; its band: the quantity `spread`, or sd of seeds."""
-    lines = []
+    """A line for every variant and layer that logged `quantity`; its band: the quantity `spread`, or sd of seeds.
+
+    One colour for each variant, one dash for each layer.
+    """
+    lines: list[Line] = []
     for position, item in enumerate(logs):
         for number, layer in enumerate(item.layers):
-            curve = item.quantity(layer, quantity)
-            band = item.quantity(layer, spread).mean if spread else curve.sd
-            lines.append(Line(_label(item, layer), curve, band, colour(position), STYLES[number % len(STYLES)]))
-    return [line for line in lines if line.curve.epochs]
+            if (curve := item.quantity(layer, quantity)).epochs:
+                look = {
+                    "label": _label(item, layer),
+                    "color": colour(position),
+                    "linestyle": STYLES[number % len(STYLES)],
+                }
+                lines.append((curve, item.quantity(layer, spread).mean if spread else curve.sd, look))
+    return lines
 
 
 def layer_name(layer: str) -> str:
@@ -56,7 +55,7 @@ def _label(item: VariantLogs, layer: str) -> str:
     return f"{shortened([item.name], 24)[0]} · {layer_name(layer)}"
 
 
-def layer_figure(logs: Sequence[VariantLogs], what: LayerFigure, t: Thresholds) -> Plot | None:
+def layer_figure(logs: Sequence[VariantLogs], what: LayerFigure, thresholds: Thresholds) -> Plot | None:
     """What was logged of its quantities, side by side; None where nothing was."""
     panels = [(panel, lines) for panel in what.panels if (lines := lines_of(logs, panel.quantity, panel.spread))]
     if not panels:
@@ -65,13 +64,13 @@ def layer_figure(logs: Sequence[VariantLogs], what: LayerFigure, t: Thresholds) 
     figure, axes = canvas(columns=len(panels), height=3.2 if several else 3.7, width=max(8.0, 3.2 * len(panels)))
     low = high = None
     for place, (panel, lines) in zip(axes, panels, strict=True):
-        low, high = (getattr(t, border) if isinstance(border, str) else border for border in (panel.low, panel.high))
+        low, high = panel.band(thresholds)
         if low is not None and high is not None:
             place.axhspan(low, high, color=HEALTHY, alpha=0.1, linewidth=0)
-        for line in lines:
-            draw_curve(place, line.curve, line.spread, color=line.color, linestyle=line.linestyle, label=line.label)
+        for curve, band, look in lines:
+            draw_curve(place, curve, band, **look)
         over_epochs(place)
-        if what.log and all(min(line.curve.mean) > 0 for line in lines):
+        if what.log and all(min(curve.mean) > 0 for curve, *_ in lines):
             place.set_yscale("log")
             plain_log_labels(place.yaxis)
         if what.from_0_to_1:
@@ -95,8 +94,7 @@ def alpha_histograms(logs: Sequence[VariantLogs]) -> Plot | None:
         return None
     figure, (axes,) = canvas()
     for position, (label, of_bins) in enumerate(shares.items()):
-        bins = np.linspace(0, 1, len(of_bins) + 1)
-        axes.stairs(of_bins, bins, color=colour(position), label=label, linewidth=1.6)
+        axes.stairs(of_bins, np.linspace(0, 1, len(of_bins) + 1), color=colour(position), label=label, linewidth=1.6)
     axes.set(xlabel="alpha", ylabel="share", xlim=(0, 1))
     legend_beside(axes, len(shares) + 1)
     return finish(figure, "alpha", "Distribution of alpha", "Last epoch, all seeds together.")

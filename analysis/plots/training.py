@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.collect.manifest import Select
 from analysis.collect.predictions import Predictions
 from analysis.formatting import shortened
 from analysis.plots.figure import (
@@ -21,6 +20,7 @@ from analysis.plots.figure import (
 )
 from analysis.rank.curves import VariantLogs
 from analysis.rank.ranking import Variant
+from runner.rundir.planned import Select
 
 MOST_VARIANTS = 40  # in one figure
 MOST_NUMBERED = 20  # points that have room for a number
@@ -40,8 +40,9 @@ def learning_curves(logs: Sequence[VariantLogs], select: Select) -> Plot | None:
         axes.set_yscale("log")
         plain_log_labels(axes.yaxis)
     legend_beside(axes, len(curves))
-    caption = f"{select.metric} by epoch; band: one sd over the seeds."
-    return finish(figure, "learning_curves", "Learning curves", caption)
+    return finish(
+        figure, "learning_curves", "Learning curves", f"{select.metric} by epoch; band: one sd over the seeds."
+    )
 
 
 def errors_by_variant(variants: Sequence[Variant], select: Select, chosen: str | None) -> Plot | None:
@@ -64,10 +65,9 @@ def errors_by_variant(variants: Sequence[Variant], select: Select, chosen: str |
     axes.set_yticks(range(len(shown)), [_label(variant, variant.name == chosen) for variant in shown])
     axes.invert_yaxis()
     axes.set_xlabel("mean ± sd over the seeds; ▸ the choice")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.02), borderaxespad=0)
+    legend_beside(axes, 2)
     more = f" {len(scored) - len(shown)} more are in the table." if len(scored) > len(shown) else ""
-    caption = f"Validation ranks; the test split is shown beside.{more}"
-    return finish(figure, "variants", "Error by variant", caption)
+    return finish(figure, "variants", "Error by variant", f"Validation ranks; the test split is shown beside.{more}")
 
 
 def _label(variant: Variant, chosen: bool) -> str:

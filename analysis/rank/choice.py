@@ -67,8 +67,9 @@ def choose(candidates: Sequence[Candidate], *, metric: str = "val_mae", mode: st
     if others:
         optimism = "5 to 10 % where twelve are equal, docs/analysis.md"
         sentences.append(f"The best {metric} of {len(candidates)} is optimistic ({optimism}).")
-    names = tuple(item.name for item in ties)
-    return Choice(chosen.name, best.name, names, excluded, tuple(sentences), chosen.seeds == 1)
+    return Choice(
+        chosen.name, best.name, tuple(item.name for item in ties), excluded, tuple(sentences), chosen.seeds == 1
+    )
 
 
 def _size(item: Candidate) -> tuple[float, float]:

@@ -9,11 +9,11 @@ from typing import TypeVar
 
 from analysis.collect.code_version import same_code, shown_code
 from analysis.collect.collection import CollectedRun
-from analysis.collect.manifest import Select
 from analysis.collect.run_record import RunRecord
-from analysis.formatting import plural
+from analysis.formatting import listed, plural
 from analysis.task_definitions import ADJUSTED, SETTINGS
 from runner.health.settings import settings_of
+from runner.rundir.planned import Select
 
 T = TypeVar("T", bound=Hashable)
 Runs = Sequence[CollectedRun]  # of one variant
@@ -47,9 +47,9 @@ class Flag:
 def usual(variants: Sequence[Runs], select: Select) -> Usual:
     """`variants`: the runs of each. Early stopping is the model's own doing: it does not say what is usual."""
     scored = [run.record for runs in variants for run in runs if run.is_scored(select)]
-    full = [record for record in scored if not record.stopped_early] or scored
+    full = [record for record in scored if not record.result.stopped_early] or scored
     return Usual(
-        epochs=most_common(record.epochs for record in full if record.epochs is not None),
+        epochs=most_common(record.result.epochs for record in full if record.result.epochs is not None),
         code=most_common(record.code for record in scored if record.code is not None),
         seeds=most_common(len(runs) for runs in variants) or 0,
         settings={key: most_common(value for runs in variants for value in _values(runs, key)) for key in SETTINGS},
@@ -71,12 +71,12 @@ def flags(runs: Runs, usual: Usual, select: Select) -> list[Flag]:
     """All flags of the runs of one variant."""
     scored = [run.record for run in runs if run.is_scored(select)]
     every = (_unfinished(runs, select), _seeds(len(runs), usual), _epochs(scored, usual), _code(scored, usual))
-    adjusted = dict.fromkeys(key for record in scored for key in record.adjustments)
+    adjusted = dict.fromkeys(key for record in scored for key in record.result.adjustments)
     return [*filter(None, every), *(_adjusted(scored, key) for key in adjusted), *_settings(runs, usual)]
 
 
 def _unfinished(runs: Runs, select: Select) -> Flag | None:
-    missing = [run.state for run in runs if not run.is_scored(select)]
+    missing = (run.state for run in runs if not run.is_scored(select))
     states = Counter("no metric" if state == "completed" else state for state in missing)
     if not states:
         return None
@@ -94,12 +94,12 @@ def _seeds(planned: int, usual: Usual) -> Flag | None:
 
 def _epochs(scored: Sequence[RunRecord], usual: Usual) -> Flag | None:
     """Trained for another number of epochs than most runs."""
-    other = [record for record in scored if record.epochs not in (None, usual.epochs)]
+    other = [record for record in scored if record.result.epochs not in (None, usual.epochs)]
     if not other:
         return None
-    counts = sorted({record.epochs for record in other if record.epochs is not None})
+    counts = sorted({record.result.epochs for record in other if record.result.epochs is not None})
     shown = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    early = all(record.stopped_early for record in other)
+    early = all(record.result.stopped_early for record in other)
     why = " (stopped early)" if early else ""
     message = f"{_share(other, scored)} trained {shown} epochs{why} where most runs trained {usual.epochs}"
     return Flag("epochs", f"epochs {shown}", message, "" if early else "train.epochs alike for all")
@@ -110,15 +110,14 @@ def _code(scored: Sequence[RunRecord], usual: Usual) -> Flag | None:
     other = [record for record in scored if record.code is not None and not same_code(record.code, usual.code)]
     if not other:
         return None
-    versions = sorted({shown_code(record.code) for record in other if record.code is not None})
-    named = ", ".join(versions[:3]) + (", …" if len(versions) > 3 else "")
+    named = listed(sorted({shown_code(record.code) for record in other if record.code is not None}), 3)
     message = f"{_share(other, scored)} ran code {named} where most runs ran {shown_code(usual.code or '')}"
     return Flag("code", f"code {named}", message, "compare what changed; to be sure, train all with one version")
 
 
 def _adjusted(scored: Sequence[RunRecord], key: str) -> Flag:
     """A retry changed a parameter of some runs."""
-    values = [record.adjustments[key] for record in scored if key in record.adjustments]
+    values = [record.result.adjustments[key] for record in scored if key in record.result.adjustments]
     shown = ", ".join(sorted({f"{value:g}" if isinstance(value, (int, float)) else str(value) for value in values}))
     kind, what = key.rsplit(".", 1)[-1], ADJUSTED.get(key, f"ran with {key}: {{}} after a retry").format(shown)
     return Flag(kind, f"{kind.replace('_', '-')} {shown}", f"{_share(values, scored)} {what}")

@@ -1,16 +1,18 @@
-"""Intervals between the variants of one experiment, from their predictions or from their seeds alone."""
+"""Intervals between the variants of one experiment, from their predictions or seeds; each against the baseline."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import median
 
 import numpy as np
 
 from analysis.collect.cache import Cache
-from analysis.collect.manifest import Select
 from analysis.collect.predictions import read_predictions
+from analysis.formatting import percent, plural
+from analysis.rank.choice import Choice
 from analysis.rank.ranking import Variant
 from analysis.rank.statistics import (
     CLAIM_SEEDS,
@@ -18,11 +20,16 @@ from analysis.rank.statistics import (
     Array,
     Interval,
     SeedVariance,
+    holm,
     paired_interval,
     paired_t,
     pooled_seed_variance,
 )
 from runner.rundir.layout import ExperimentDir
+from runner.rundir.planned import Select
+
+LISTED = 5  # differences beyond the noise, besides those of the choice and the best
+SMALLEST = float(np.finfo(np.float64).tiny)  # of what a logarithm is taken of
 
 
 @dataclass(frozen=True)
@@ -31,9 +38,6 @@ class SeedLosses:
 
     ids: list[str]
     losses: Array  # (C,)
-
-
-SMALLEST = float(np.finfo(np.float64).tiny)  # of what a logarithm is taken of
 
 
 def loss_kind(metric: str) -> str | None:
@@ -49,8 +53,7 @@ class Comparison:
     """
 
     def __init__(self, directory: ExperimentDir, select: Select, ranked: Sequence[Variant]) -> None:
-        self.directory = directory
-        self.select = select
+        self.directory, self.select = directory, select
         self.pooled = pooled_over(ranked, select.metric)
         self.cache = Cache(directory, "intervals.json", select.metric)
         self._reference: tuple[str, dict[int | None, SeedLosses]] | None = None
@@ -122,3 +125,87 @@ def paired_losses(
         rows = [np.array([table[name] for name in common]) for table in tables]
     count = len(seeds)
     return np.stack(rows[:count]), np.stack(rows[count:])
+
+
+@dataclass(frozen=True)
+class BaselineComparison:
+    """A variant against the baseline; negative is a lower metric."""
+
+    variant: str
+    relative: float  # (variant − baseline) / |baseline|
+    interval: Interval | None  # in the unit of the metric
+    low: float | None  # relative
+    high: float | None
+    adjusted: float | None = None  # p for the number of comparisons (Holm)
+    comparisons: int = 1
+
+    @property
+    def verdict(self) -> str:
+        if self.interval is None or self.adjusted is None:
+            return "no interval, because nothing pairs the two"
+        return self.interval.verdict(self.adjusted)
+
+    @property
+    def is_beyond_noise(self) -> bool:
+        return self.interval is not None and self.adjusted is not None and self.interval.is_beyond_noise(self.adjusted)
+
+    @property
+    def sentence(self) -> str:
+        change = f"{self.variant}: {percent(self.relative)}"
+        if self.interval is None or self.low is None or self.high is None or self.adjusted is None:
+            return f"{change}; {self.verdict}"
+        of = f"p = {self.adjusted:.2g}" + (f" for {self.comparisons} comparisons" if self.comparisons > 1 else "")
+        seen = f"95 % interval {percent(self.low)} to {percent(self.high)}, {self.interval.method}"
+        return f"{change} ({seen}; {of}): {self.verdict}"
+
+
+def compared(variants: Sequence[Variant], baseline: Variant, comparison: Comparison) -> list[BaselineComparison]:
+    """Each of `variants` but the baseline against it, in their order; the baseline has a metric that is not zero."""
+    means = {variant.name: variant.val.mean for variant in (baseline, *variants) if variant.val}
+    base = means[baseline.name]
+    intervals = {each.name: comparison.interval(each, baseline) for each in variants if each is not baseline}
+    known = {name: interval for name, interval in intervals.items() if interval is not None}
+    adjusted = dict(zip(known, holm([interval.p for interval in known.values()]), strict=True))
+    return [
+        BaselineComparison(
+            variant=name,
+            relative=(means[name] - base) / abs(base),
+            interval=interval,
+            low=interval.low / abs(base) if interval else None,
+            high=interval.high / abs(base) if interval else None,
+            adjusted=adjusted.get(name),
+            comparisons=len(known),
+        )
+        for name, interval in intervals.items()
+    ]
+
+
+def shown_lines(comparisons: Sequence[BaselineComparison], choice: Choice) -> list[str]:
+    """The choice and the best, then what is beyond the noise; of many the first."""
+    first = [item for item in comparisons if item.variant in (choice.variant, choice.best)] or [*comparisons[:1]]
+    beyond = [item for item in comparisons if item.is_beyond_noise and item not in first]
+    lines = [item.sentence for item in [*first, *beyond[:LISTED]]]
+    if len(beyond) > LISTED:
+        lines.append(f"… and {plural(len(beyond) - LISTED, 'more variant')} beyond the noise")
+    return lines
+
+
+def smallest_visible_effect(comparisons: Sequence[BaselineComparison]) -> float | None:
+    """The median half-width of the intervals, relative; None without any."""
+    widths = [(item.high - item.low) / 2 for item in comparisons if item.low is not None and item.high is not None]
+    return median(widths) if widths else None
+
+
+def few_seeds(comparisons: Sequence[BaselineComparison]) -> bool:
+    """Whether no difference may be claimed, however large, because seeds are too few."""
+    return bool(comparisons) and not any(item.interval and item.interval.allows_claims for item in comparisons)
+
+
+def reference(variants: Sequence[Variant], name: str | None, metric: str) -> tuple[Variant | None, str]:
+    """The baseline that `name` means; None and why there is none."""
+    if name is None:
+        return None, "no baseline is named in the experiment file"
+    baseline = next((variant for variant in variants if variant.name == name), None)
+    if baseline is None:
+        return None, f"the baseline {name!r} is not a variant of this experiment"
+    return (baseline, "") if baseline.val else (None, f"the baseline {name!r} has no {metric} yet ({baseline.state})")

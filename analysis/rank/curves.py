@@ -13,7 +13,7 @@ from analysis.rank.ranking import Variant
 from analysis.rank.statistics import mean_sd
 from runner.files import as_count, as_number
 from runner.health.judgement import by_layer
-from runner.rundir.layout import ExperimentDir
+from runner.rundir.layout import ExperimentDir, RunDir
 
 Layers = dict[str, dict[int, dict[str, Any]]]  # layer → epoch → quantities
 
@@ -75,12 +75,12 @@ def _curve(points: Iterable[tuple[int, Any]]) -> Curve:
 
 def read_logs(directory: ExperimentDir, variant: Variant) -> VariantLogs:
     """The logs of `variant`; of its completed runs where there are any."""
-    runs = variant.scored or variant.runs
-    return VariantLogs(variant.name, tuple(_run_logs(directory, run.run_id) for run in runs))
+    return VariantLogs(
+        variant.name, tuple(_run_logs(directory.run(run.run_id)) for run in variant.scored or variant.runs)
+    )
 
 
-def _run_logs(directory: ExperimentDir, run_id: str) -> RunLogs:
-    run = directory.run(run_id)
+def _run_logs(run: RunDir) -> RunLogs:
     history, _ = reading.json_lines(reading.read_bytes(run.metrics))
     rows, _ = reading.table_rows(reading.read_bytes(run.fusion_weights))
     diagnostics, _ = reading.json_lines(reading.read_bytes(run.diagnostics))

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.collect.collection import Collection
 from analysis.rank.choice import Choice
-from analysis.rank.ranking import Variant
 from analysis.rank.statistics import CLAIM_SEEDS
 from analysis.task_definitions import FULL_TRAINING
 from runner.rundir import manifest as submitted
 from runner.rundir.layout import ExperimentDir
 from runner.submit.selection import root_directory
 
-PROMOTED = 3
+PROMOTED = 3  # the first of the ranking; what is unhealthy among them keeps its place and its finding
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,6 @@ class Step:
     command: str
 
 
-def promoted(ranked: Sequence[Variant], top: int = PROMOTED) -> list[str]:
-    """The first of the ranking; what is unhealthy among them keeps its place and its finding."""
-    return [variant.name for variant in ranked[:top]]
-
-
 def next_steps(collection: Collection, choice: Choice | None, *, provisional: bool, few_seeds: bool) -> list[Step]:
     """Commands for what is missing, for more seeds, for the next stage, and for a full training with the best.
 
@@ -41,36 +35,34 @@ def next_steps(collection: Collection, choice: Choice | None, *, provisional: bo
     manifest = collection.manifest
     name = shlex.quote(os.path.normpath(collection.directory.path))
     states = {run.state for run in collection.runs}
-    steps = []
     if manifest.adopted:
-        if states & {"incomplete", "failed"}:
-            steps.append(Step("read what has changed since", f"runner adopt {shlex.quote(str(manifest.config))}"))
-        if manifest.next and choice is not None and not provisional:
-            steps.append(Step("write the next stage", f"runner promote {name}"))
-        return steps
-    if "failed" in states:
-        steps.append(Step("look at the failures", f"runner failures {name}"))
-        steps.append(Step("send what failed again", f"runner resubmit {name}"))
-    if states & {"new", "lost"}:
-        steps.append(Step("send what is missing", _submit(collection)))
-    if "unknown" in states:
-        steps.append(Step("ask Slurm again, which did not answer", f"runner status {name}"))
-    if "running" in states:
-        steps.append(Step("watch what is running", f"runner status {name} --watch"))
+        adopt = f"runner adopt {shlex.quote(str(manifest.config))}"
+        by_state = [({"incomplete", "failed"}, Step("read what has changed since", adopt))]
+    else:
+        by_state = [
+            ({"failed"}, Step("look at the failures", f"runner failures {name}")),
+            ({"failed"}, Step("send what failed again", f"runner resubmit {name}")),
+            ({"new", "lost"}, Step("send what is missing", _submit(collection))),
+            ({"unknown"}, Step("ask Slurm again, which did not answer", f"runner status {name}")),
+            ({"running"}, Step("watch what is running", f"runner status {name} --watch")),
+        ]
+    steps = [step for wanted, step in by_state if wanted & states]
     if choice is None or provisional:
         return steps
-    if few_seeds and manifest.search is None and (seeds := _more_seeds(collection)):  # those of a search are fixed
-        command = _submit(collection, changes={"matrix.seeds": str(seeds)})
+    if few_seeds and manifest.search is None and not manifest.adopted and (seeds := _more_seeds(collection)):
+        command = _submit(collection, changes={"matrix.seeds": str(seeds)})  # those of a search are fixed
         steps.append(Step("train more seeds, before a difference is claimed", command))
     if manifest.next:
         steps.append(Step("write the next stage", f"runner promote {name}"))
+    if manifest.adopted:
+        return steps
     if manifest.task in FULL_TRAINING:
         changes = {"experiment": f"{manifest.experiment}_full", **FULL_TRAINING[manifest.task]}
         changes |= {"search": "null"} if manifest.search else {}
         steps.append(Step("train the best in full", _submit(collection, only=choice.variant, changes=changes)))
     if any(run.record.loss_weights for run in collection.runs):
-        steps.append(Step("look closer around the best", f"analysis refine {name}"))
         best = shlex.quote(os.path.normpath(collection.directory.best_config))
+        steps.append(Step("look closer around the best", f"analysis refine {name}"))
         steps.append(Step("train the best in full, tested once", f"runner submit {best}"))
     return steps
 

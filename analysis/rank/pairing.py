@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -21,26 +22,6 @@ Fusion = Mapping[str, Mapping[str, float]]  # layer → quantities
 
 
 @dataclass(frozen=True)
-class Disagreement:
-    """An item on which two models differ most; unit of the target."""
-
-    id: str
-    target: float
-    first: float
-    second: float
-
-
-@dataclass(frozen=True)
-class FusionPair:
-    """A quantity of one fused layer in both models; None where one has not got it."""
-
-    layer: str
-    quantity: str
-    first: float | None
-    second: float | None
-
-
-@dataclass(frozen=True)
 class Pairing:
     """A against B on one split; errors in the unit of the target, predictions averaged over seeds."""
 
@@ -55,8 +36,8 @@ class Pairing:
     first_better: float  # share of items on which A errs less
     agreement: float  # Pearson correlation of the predictions
     shared_error: float  # Pearson correlation of the signed errors
-    disagreements: list[Disagreement]
-    fusion: list[FusionPair]
+    disagreements: list[dict[str, Any]]  # id, target and both predictions of the items on which they differ most
+    fusion: list[dict[str, Any]]  # layer, quantity and both values, None where a model has not got it
 
 
 @dataclass(frozen=True)
@@ -113,19 +94,22 @@ def pair_sides(first: Side, second: Side, split: str) -> Pairing:
         first_better=float((size[0].mean(axis=0) < size[1].mean(axis=0)).mean()),
         agreement=correlation(one, two),
         shared_error=correlation(*errors.mean(axis=1)),
-        disagreements=[Disagreement(ids[i], float(target[i]), float(one[i]), float(two[i])) for i in order],
+        disagreements=[
+            {"id": ids[i], "target": float(target[i]), "first": float(one[i]), "second": float(two[i])} for i in order
+        ],
         fusion=fusion_pairs(first.fusion, second.fusion),
     )
 
 
-def fusion_pairs(first: Fusion, second: Fusion) -> list[FusionPair]:
+def fusion_pairs(first: Fusion, second: Fusion) -> list[dict[str, Any]]:
     """What both models say of their fused layers, layer by layer."""
     pairs = [
-        FusionPair(layer, name, *(as_number(side.get(layer, {}).get(name)) for side in (first, second)))
+        {"layer": layer, "quantity": name}
+        | {side: as_number(fusion.get(layer, {}).get(name)) for side, fusion in (("first", first), ("second", second))}
         for layer in sorted({*first, *second}, key=natural)
         for name in COMPARED
     ]
-    return [pair for pair in pairs if (pair.first, pair.second) != (None, None)]
+    return [pair for pair in pairs if (pair["first"], pair["second"]) != (None, None)]
 
 
 def correlation(one: Array, two: Array) -> float:

@@ -11,7 +11,6 @@ from statistics import fmean
 from typing import Any
 
 from analysis.collect.collection import CollectedRun, Collection
-from analysis.collect.manifest import Select
 from analysis.rank.comparability import Flag, flags, usual
 from analysis.rank.statistics import MeanSd, mean_sd
 from analysis.task_definitions import fused_layers
@@ -19,6 +18,7 @@ from runner.health.findings import Finding, by_severity, health_word, merged, on
 from runner.health.fusion import band, judged_ratio, ratio_findings
 from runner.health.settings import settings_of
 from runner.health.thresholds import Thresholds
+from runner.rundir.planned import Select
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Variant:
     @cached_property
     def quantities(self) -> Mapping[str, float]:
         """Everything that its runs report by name, mean over seeds: metrics, and quantities of layers."""
-        names = dict.fromkeys(name for run in self.scored for name in run.record.metrics)
+        names = dict.fromkeys(chain(*(run.result.metrics for run in self.scored)))
         means = {name: fmean(self.values_by_seed(name).values()) for name in names}
         return means | {name: value for values in self.fusion.values() for name, value in values.items()}
 
@@ -83,18 +83,22 @@ class Variant:
 
     def values_by_seed(self, metric: str) -> dict[int | None, float]:
         """Seed → metric, of the scored runs that have it."""
-        return {run.plan.seed: run.record.metrics[metric] for run in self.scored if metric in run.record.metrics}
+        return {run.plan.seed: run.result.metrics[metric] for run in self.scored if metric in run.result.metrics}
 
-    def judged(self, t: Thresholds) -> Mapping[str, Any]:
+    def judged(self, thresholds: Thresholds) -> Mapping[str, Any]:
         """Quantities, ratio and band of the fused layer farthest from the middle of the healthy band; else empty."""
-        ratios = {layer: ratio for layer, values in self.fusion.items() if (ratio := judged_ratio(values, t))}
-        middle = t.ratio_middle
+        ratios = {layer: ratio for layer, values in self.fusion.items() if (ratio := judged_ratio(values, thresholds))}
+        middle = thresholds.ratio_middle
         layer = max(ratios, key=lambda name: max(ratios[name] / middle, middle / ratios[name]), default=None)
-        return {} if layer is None else {**self.fusion[layer], "ratio": ratios[layer], "band": band(ratios[layer], t)}
+        return (
+            {}
+            if layer is None
+            else {**self.fusion[layer], "ratio": ratios[layer], "band": band(ratios[layer], thresholds)}
+        )
 
     def best_run(self, select: Select) -> CollectedRun | None:
         """The scored run whose seed gave the best metric; the test split has no say."""
-        return min(self.scored, key=lambda run: select.sign * run.record.metrics[select.metric], default=None)
+        return min(self.scored, key=lambda run: select.sign * run.result.metrics[select.metric], default=None)
 
 
 def rank(collection: Collection) -> list[Variant]:
@@ -121,16 +125,16 @@ def rank(collection: Collection) -> list[Variant]:
 
 
 def _variant(
-    name: str, runs: Sequence[CollectedRun], select: Select, t: Thresholds, flagged: Sequence[Flag]
+    name: str, runs: Sequence[CollectedRun], select: Select, thresholds: Thresholds, flagged: Sequence[Flag]
 ) -> Variant:
     scored = [run for run in runs if run.is_scored(select)]
-    completed = [run.record for run in runs if run.state == "completed"]
-    tests = [run.record.metrics[select.test_metric] for run in scored if select.test_metric in run.record.metrics]
-    seconds = mean_sd([record.seconds for record in completed if record.seconds is not None])
-    fusion = _mean_fusion([run.record.fusion for run in scored])
+    completed = [run.result for run in runs if run.state == "completed"]
+    tests = [run.result.metrics[select.test_metric] for run in scored if select.test_metric in run.result.metrics]
+    seconds = mean_sd([result.seconds for result in completed if result.seconds is not None])
+    fusion = _mean_fusion([run.result.fusion for run in scored])
     params, findings = runs[0].plan.params, _shared_findings([run.record.findings for run in (scored or runs)])
     if fusion:  # the weights are judged by their mean over the seeds
-        judged = [ratio_findings(values, t, settings_of(params, layer)) for layer, values in fusion.items()]
+        judged = [ratio_findings(values, thresholds, settings_of(params, layer)) for layer, values in fusion.items()]
         findings = [item for item in findings if not item.rule.startswith("ratio_")] + [*chain(*judged)]
     return Variant(
         name=name,
@@ -138,13 +142,13 @@ def _variant(
         params=params,
         runs=tuple(runs),
         scored=tuple(scored),
-        val=mean_sd([run.record.metrics[select.metric] for run in scored]),
+        val=mean_sd([run.result.metrics[select.metric] for run in scored]),
         test=mean_sd(tests),
         fusion=fusion,
         findings=tuple(by_severity(one_verdict_each(findings))),
-        parameters=next((record.parameters for record in completed if record.parameters is not None), None),
+        parameters=next((result.parameters for result in completed if result.parameters is not None), None),
         seconds=seconds.mean if seconds else None,
-        gpus=next((record.gpus for record in completed if record.gpus is not None), None),
+        gpus=next((result.gpus for result in completed if result.gpus is not None), None),
         flags=tuple(flagged),
     )
 
@@ -152,9 +156,9 @@ def _variant(
 def _mean_fusion(fusions: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
     """Layer → mean over seeds of every quantity that was logged."""
     means: dict[str, dict[str, float]] = {}
-    for layer in dict.fromkeys(layer for fusion in fusions for layer in fusion):
+    for layer in dict.fromkeys(chain(*fusions)):
         logged = [fusion[layer] for fusion in fusions if layer in fusion]
-        names = dict.fromkeys(name for values in logged for name in values)
+        names = dict.fromkeys(chain(*logged))
         means[layer] = {name: fmean(values[name] for values in logged if name in values) for name in names}
     return means
 
@@ -164,7 +168,6 @@ def _shared_findings(by_run: Sequence[Sequence[Finding]]) -> list[Finding]:
     if len(by_run) == 1:
         return list(by_run[0])
     seen: dict[tuple[str, str | None], list[Finding]] = {}
-    for findings in by_run:
-        for finding in findings:
-            seen.setdefault((finding.rule, finding.layer), []).append(finding)
+    for finding in chain(*by_run):
+        seen.setdefault((finding.rule, finding.layer), []).append(finding)
     return [merged(findings, len(by_run)) for findings in seen.values()]

@@ -28,12 +28,12 @@ class FinerAxis:
 
 def finer_axes(variants: Sequence[Variant], best: Variant, points: int) -> list[FinerAxis]:
     """For every axis of at least two numbers, `points` values between the neighbours of the best one."""
-    finer_ones = []
-    for axis, value in best.axes.items():
-        numbers = sorted({variant.axes[axis] for variant in variants if as_number(variant.axes.get(axis)) is not None})
-        if len(numbers) >= 2 and as_number(value) is not None:
-            finer_ones.append(finer(axis, numbers, value, points))
-    return finer_ones
+    numeric = {axis: value for axis, value in best.axes.items() if as_number(value) is not None}
+    tried = {
+        axis: sorted({each.axes[axis] for each in variants if as_number(each.axes.get(axis)) is not None})
+        for axis in numeric
+    }
+    return [finer(axis, tried[axis], value, points) for axis, value in numeric.items() if len(tried[axis]) >= 2]
 
 
 def finer(axis: str, tried: Sequence[float], best: float, points: int) -> FinerAxis:

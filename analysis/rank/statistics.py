@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.formatting import mean_with_sd
+
 Array = NDArray[np.float64]
 
 LEVEL = 0.95
@@ -26,6 +28,9 @@ class MeanSd:
     sd: float | None
     n: int
 
+    def __str__(self) -> str:
+        return mean_with_sd(self.mean, self.sd)
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -38,14 +43,6 @@ class Interval:
     seeds: int  # paired ones
     method: str  # what the noise was estimated from, in words
     pooled: bool = False  # the noise of training was estimated from the seeds of several variants
-
-    @property
-    def includes_zero(self) -> bool:
-        return self.low <= 0 <= self.high
-
-    @property
-    def half_width(self) -> float:
-        return (self.high - self.low) / 2
 
     @property
     def allows_claims(self) -> bool:
@@ -124,8 +121,7 @@ def paired_interval(losses: Array, other: Array, *, root: bool = False, pooled: 
         raise ValueError(f"losses must pair up as (seeds, items ≥ 2); found {losses.shape} and {other.shape}")
     seeds, items = losses.shape
     differences = _in_root(losses) - _in_root(other) if root else losses - other
-    seed_words = {1: " of one seed"}.get(seeds, f" and {seeds} seeds")
-    method = f"paired over {items:,} items{seed_words}"
+    method = f"paired over {items:,} items{' of one seed' if seeds == 1 else f' and {seeds} seeds'}"
     return _interval(two_way(differences, pooled), seeds, method, pooled)
 
 

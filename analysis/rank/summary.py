@@ -9,15 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.collect.collection import CollectedRun, Collection, collect
-from analysis.formatting import plural
-from analysis.rank.baseline import BaselineComparison, compared, few_seeds, reference, smallest_visible_effect
+from analysis.formatting import listed, plural
 from analysis.rank.choice import Candidate, Choice, choose
-from analysis.rank.comparison import Comparison
+from analysis.rank.comparison import (
+    BaselineComparison,
+    Comparison,
+    compared,
+    few_seeds,
+    reference,
+    smallest_visible_effect,
+)
 from analysis.rank.loss_weights import Point, WeightVerdict, verdict
-from analysis.rank.missing import could_still_win
-from analysis.rank.next_steps import PROMOTED, Step, next_steps, promoted
+from analysis.rank.next_steps import PROMOTED, Step, next_steps
 from analysis.rank.ranking import Variant, rank
-from analysis.rank.significance import Tie, tie_set
+from analysis.rank.significance import Tie, could_still_win, tie_set
 from runner.health.findings import Finding
 from runner.health.training import alike_findings, weak_findings
 from runner.rundir.ledger import pages, search_lines
@@ -53,8 +58,12 @@ class Summary:
     @property
     def effort(self) -> tuple[int, int, int]:
         """Runs that stopped early, completed runs, and epochs of all of these together."""
-        done = [run.record for run in self.collection.runs if run.record.completed]
-        return sum(record.stopped_early for record in done), len(done), sum(record.epochs or 0 for record in done)
+        done = [run.result for run in self.collection.runs if run.record.completed]
+        return (
+            sum(result.stopped_early for result in done),
+            len(done),
+            sum(result.epochs or 0 for result in done),
+        )
 
     @property
     def states(self) -> Counter[str]:
@@ -77,19 +86,14 @@ def summarize(path: Path, *, now: float | None = None, cache: bool = True) -> Su
     manifest, variants = collection.manifest, rank(collection)
     ranked = [variant for variant in variants if variant.rank is not None]
     comparison = Comparison(collection.directory, manifest.select, ranked)
-    ties = tie_set(ranked, manifest.select) if ranked else {}
-    choice = _choose(ranked, ties, manifest.select.metric, manifest.select.mode) if ranked else None
+    ties = tie_set(ranked, manifest.select)
+    candidates = [candidate(variant, ties.get(variant.name)) for variant in ranked]
+    choice = choose(candidates, metric=manifest.select.metric, mode=manifest.select.mode) if ranked else None
     baseline, note = reference(variants, manifest.baseline, manifest.select.metric)
-    comparisons = _comparisons(ranked, baseline, comparison)
-    best = ranked[0].val if ranked else None
-    waiting = (
-        [
-            variant.name
-            for variant in could_still_win(variants, best.mean, manifest.select, retried=not manifest.adopted)
-        ]
-        if best
-        else []
-    )
+    best = ranked[0] if ranked else None
+    other = baseline or best  # nothing is compared with a metric of 0, or with none
+    comparisons = compared(ranked, other, comparison) if other and other.val and other.val.mean else []
+    waiting = could_still_win(variants, best, manifest.select, retried=not manifest.adopted)
     provisional = bool(waiting) or (bool(ranked) and not any(variant.complete for variant in variants))
     notes = _notes(collection)
     problem = collection.cache_error or (comparison.cache.save() if cache else "")
@@ -102,12 +106,12 @@ def summarize(path: Path, *, now: float | None = None, cache: bool = True) -> Su
         ties=ties,
         choice=choice,
         provisional=provisional,
-        waiting=tuple(waiting),
+        waiting=tuple(variant.name for variant in waiting),
         findings=tuple(_findings(collection, ranked)),
         comparisons=tuple(comparisons),
         baseline_note=note,
         visible_effect=smallest_visible_effect(comparisons),
-        promoted=tuple(promoted(ranked, top if isinstance(top, int) else PROMOTED)),
+        promoted=tuple(variant.name for variant in ranked[: top if isinstance(top, int) else PROMOTED]),
         steps=tuple(next_steps(collection, choice, provisional=provisional, few_seeds=few_seeds(comparisons))),
         notes=tuple(notes),
         moment=moment,
@@ -121,7 +125,7 @@ def _weights(collection: Collection) -> WeightVerdict | None:
     select = collection.manifest.select
     scored = [run for run in collection.runs if run.is_scored(select)]
     parts = {key: part for run in scored for key, part in run.record.loss_weights.items()}
-    points = [Point(run.plan.axes, run.plan.seed, run.record.metrics[select.metric]) for run in scored]
+    points = [Point(run.plan.axes, run.plan.seed, run.result.metrics[select.metric]) for run in scored]
     return verdict(points, parts, select.metric, select.mode) if parts else None
 
 
@@ -139,18 +143,6 @@ def candidate(variant: Variant, tie: Tie | None) -> Candidate:
         fused_layers=variant.fused_layers,
         parameters=variant.parameters,
     )
-
-
-def _choose(ranked: Sequence[Variant], ties: dict[str, Tie], metric: str, mode: str) -> Choice:
-    return choose([candidate(variant, ties.get(variant.name)) for variant in ranked], metric=metric, mode=mode)
-
-
-def _comparisons(
-    ranked: Sequence[Variant], baseline: Variant | None, comparison: Comparison
-) -> list[BaselineComparison]:
-    """Of the ranked variants with the baseline, else with the best; none where that has no metric or an error of 0."""
-    other = baseline or (ranked[0] if ranked else None)
-    return compared(ranked, other, comparison) if other and other.val and other.val.mean else []
 
 
 def _search(collection: Collection) -> list[str]:
@@ -171,31 +163,26 @@ def _findings(collection: Collection, ranked: Sequence[Variant]) -> list[Finding
     values = [variant.val.mean for variant in ranked if variant.val]
     known = [run.record.mean_predictor for run in collection.runs if run.record.mean_predictor is not None]
     findings = alike_findings(values, manifest.thresholds)
-    if manifest.select.metric == "val_mae" and known:
-        params = ranked[0].params if ranked else {}
-        findings += weak_findings(values, sum(known) / len(known), manifest.thresholds, params)
+    if ranked and manifest.select.metric == "val_mae" and known:
+        findings += weak_findings(values, sum(known) / len(known), manifest.thresholds, ranked[0].params)
     return findings
 
 
 def _notes(collection: Collection) -> list[str]:
-    notes = []
+    notes, runs = [], collection.runs
     if not collection.manifest.runs:
         notes.append("the manifest names no run")
     elif not collection.directory.runs.is_dir():
         notes.append("no run has started: there is no runs/ directory")
     if collection.unplanned:
-        named = ", ".join(collection.unplanned[:3]) + (", …" if len(collection.unplanned) > 3 else "")
-        count = "1 directory" if len(collection.unplanned) == 1 else f"{len(collection.unplanned)} directories"
-        notes.append(f"{count} under runs/ not in the manifest, left out: {named}")
-    told: dict[str, list[str]] = {}
-    for run in collection.runs:
-        for note in run.record.notes:
-            told.setdefault(note, []).append(run.run_id)
-    for note, run_ids in told.items():
-        whom = "" if len(run_ids) == len(collection.runs) else f" ({plural(len(run_ids), 'run')}, {run_ids[0]} first)"
-        notes.append(f"{note}{whom}")
-    troubled = [(run.run_id, problem) for run in collection.runs for problem in run.record.problems]
-    notes += [f"{run_id}: {problem}" for run_id, problem in troubled[:10]]
+        folders = "1 directory" if len(collection.unplanned) == 1 else f"{len(collection.unplanned)} directories"
+        notes.append(f"{folders} under runs/ not in the manifest, left out: {listed(collection.unplanned, 3)}")
+    counts = Counter(note for run in runs for note in run.record.notes)
+    for note, count in counts.items():
+        first = next(run.run_id for run in runs if note in run.record.notes)
+        notes.append(note if count == len(runs) else f"{note} ({plural(count, 'run')}, {first} first)")
+    troubled = [f"{run.run_id}: {problem}" for run in runs for problem in run.record.problems]
+    notes += troubled[:10]
     if len(troubled) > 10:
         notes.append(f"{plural(len(troubled) - 10, 'more unreadable file')}")
     return notes

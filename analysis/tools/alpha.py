@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import csv
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from analysis.commands.options import CHECKPOINT_HELP, DEFAULT_ROOT, RUN_HELP, Format, FormatOption, OfExperiment, Root
-from analysis.commands.selection import run_and_checkpoint, thresholds_of
-from analysis.commands.tables import write_rows
-from analysis.output.writing import kept_inside, stdout_console, written
+from analysis.commands.arguments import (
+    CHECKPOINT_HELP,
+    DEFAULT_ROOT,
+    RUN_HELP,
+    FormatOption,
+    OfExperiment,
+    Root,
+    run_and_checkpoint,
+    thresholds_of,
+)
+from analysis.output.writing import kept_inside, stdout_console, write_rows, written
 from runner.errors import CommandFailed, UserError
 from runner.files import replacing
 from runner.health.fusion import alpha_findings, gate_findings
@@ -24,18 +30,11 @@ from runner.terminal import tell
 if TYPE_CHECKING:
     from jobs.tasks.crystal.tools.alpha import LayerAlpha
 
-LOGGED = {
+LOGGED = {  # name by which a run logs a quantity → its name in a row
     "gate_mean": "mean", "gate_std": "sd", "gate_min": "min", "gate_max": "max",
     "gate_share_below_0.1": "below_0.1", "gate_share_above_0.9": "above_0.9",
 }  # fmt: skip
 COLUMNS = ("material_id", "layer", "atom", "channel", "alpha")
-
-
-class Split(StrEnum):
-    """Whose crystals are looked at; the test split never is."""
-
-    val = "val"
-    train = "train"
 
 
 def command(
@@ -43,11 +42,11 @@ def command(
         str | None, typer.Argument(metavar="RUN", help=f"{RUN_HELP} Or its checkpoint.", show_default=False)
     ] = None,
     experiment: OfExperiment = None,
-    split: Annotated[Split, typer.Option(help="Whose crystals.")] = Split.val,
+    split: Annotated[Literal["val", "train"], typer.Option(help="Whose crystals.")] = "val",
     samples: Annotated[int, typer.Option(min=1, help="Crystals, evenly spread over the split.")] = 100,
     checkpoint: Annotated[Path | None, typer.Option(help=CHECKPOINT_HELP)] = None,
     root: Root = DEFAULT_ROOT,
-    format: FormatOption = Format.table,
+    format: FormatOption = "table",
 ) -> None:
     """Alpha of each atom and channel; of fusions without alpha their gates or w_text. Writes analysis/ of the run."""
     if run is None and checkpoint is None:
@@ -56,15 +55,15 @@ def command(
     from jobs.tasks.crystal.tools.alpha import alpha
     from jobs.tasks.crystal.tools.load_run import params_of
 
-    layers = alpha(directory, cache_root(), split.value, samples, tell, checkpoint)
+    layers = alpha(directory, cache_root(), split, samples, tell, checkpoint)
     rows = [summary_row(gates) for gates in layers]
     write_rows(rows, format)
-    if format is Format.table:
-        t, console = thresholds_of(directory), stdout_console()
+    if format == "table":
+        thresholds, console = thresholds_of(directory), stdout_console()
         params = params_of(directory).model_dump(mode="json")
         for row in rows:
-            settings = settings_of(params, row["layer"])
-            for finding in (gate_findings if row["layer"] == LATE else alpha_findings)(logged_names(row), t, settings):
+            logged, settings = {name: row[of_row] for name, of_row in LOGGED.items()}, settings_of(params, row["layer"])
+            for finding in (gate_findings if row["layer"] == LATE else alpha_findings)(logged, thresholds, settings):
                 console.print(f"layer {finding.layer}: {finding.message}", soft_wrap=True)
                 if finding.advice:
                     console.print(f"  next: {finding.advice}", soft_wrap=True)
@@ -72,8 +71,10 @@ def command(
     from analysis.plots.alpha import files
 
     figures = files({gates.layer: gates.values for gates in layers})
-    paths = {directory.of_checkpoint(directory.figure(name), checkpoint): figures[name] for name in figures}
-    written(paths, inside=directory.path)
+    written(
+        {directory.of_checkpoint(directory.figure(name), checkpoint): content for name, content in figures.items()},
+        inside=directory.path,
+    )
 
 
 def summary_row(gates: LayerAlpha) -> dict[str, Any]:
@@ -93,11 +94,6 @@ def summary_row(gates: LayerAlpha) -> dict[str, Any]:
         "above_0.9": float((atoms > 0.9).mean()),
         "sd_all": float(every.std(dtype=float)),
     }
-
-
-def logged_names(row: dict[str, Any]) -> dict[str, float]:
-    """A summary under the names by which a run logs it."""
-    return {logged: row[name] for logged, name in LOGGED.items()}
 
 
 def _save_csv(path: Path, layers: list[LayerAlpha]) -> None:

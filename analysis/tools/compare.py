@@ -5,26 +5,31 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from analysis.collect.predictions import Predictions, read_predictions
 from analysis.collect.reading import json_object
-from analysis.commands.options import DEFAULT_ROOT, Format, FormatOption, OfExperiment, Root
-from analysis.commands.selection import CHECKPOINT, is_run, run_of, variant_named
-from analysis.commands.tables import write_rows
+from analysis.commands.arguments import (
+    CHECKPOINT,
+    DEFAULT_ROOT,
+    FormatOption,
+    OfExperiment,
+    Root,
+    is_run,
+    run_of,
+    summary_of,
+    variant_named,
+)
 from analysis.formatting import percent, plural
-from analysis.output.writing import stdout_console
+from analysis.output.writing import stdout_console, write_rows
 from analysis.rank.pairing import Fusion, Pairing, Side, pair_sides, side_of
-from analysis.rank.summary import summarize
 from runner.errors import CommandFailed
 from runner.rundir.cache_root import cache_root
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.result import Result
-from runner.submit.selection import experiment_directory
 from runner.terminal import tell
 
 SIDE_HELP = (
@@ -32,45 +37,36 @@ SIDE_HELP = (
 )
 
 
-class Split(StrEnum):
-    """Where the predictions come from."""
-
-    val = "val"
-    test = "test"
-    train = "train"
-
-
 def command(
     first: Annotated[str, typer.Argument(metavar="A", help=SIDE_HELP)],
     second: Annotated[str, typer.Argument(metavar="B", help="The same.")],
     experiment: OfExperiment = None,
-    split: Annotated[Split, typer.Option(help="test is shown, never used to choose.")] = Split.val,
+    split: Annotated[
+        Literal["val", "test", "train"], typer.Option(help="test is shown, never used to choose.")
+    ] = "val",
     root: Root = DEFAULT_ROOT,
-    format: FormatOption = Format.table,
+    format: FormatOption = "table",
 ) -> None:
     """Errors, agreement and the paired difference of A and B, with its interval, on the items that both predicted.
 
     A checkpoint predicts anew; everything else is read from predictions.csv.
     """
-    one, two = (side_named(word, experiment, root, split.value) for word in (first, second))
+    one, two = (side_named(word, experiment, root, split) for word in (first, second))
     if one.name == two.name and first != second:
         one, two = dataclasses.replace(one, name=first), dataclasses.replace(two, name=second)
-    pairing = pair_sides(one, two, split.value)
-    if format is Format.json:
+    pairing = pair_sides(one, two, split)
+    if format == "json":
         sys.stdout.write(json.dumps(dataclasses.asdict(pairing), indent=1) + "\n")
         return
-    disagreements, fusion = (
-        [dataclasses.asdict(row) for row in rows] for rows in (pairing.disagreements, pairing.fusion)
-    )
-    if format is Format.table:
+    if format == "table":
         console = stdout_console()
         for line in lines(pairing):
             console.print(line, soft_wrap=True)
-        if fusion:
+        if pairing.fusion:
             console.print("fused layers on the validation crystals (gate_mean is the mean of alpha):", soft_wrap=True)
-            write_rows(fusion, format)
+            write_rows(pairing.fusion, format)
         console.print("largest disagreements:", soft_wrap=True)
-    write_rows(disagreements, format)
+    write_rows(pairing.disagreements, format)
 
 
 def side_named(word: str, experiment: str | None, root: Path, split: str) -> Side:
@@ -86,7 +82,7 @@ def side_named(word: str, experiment: str | None, root: Path, split: str) -> Sid
         fusion = result.fusion if result else {}
         return Side(run.path.resolve().name, {None: predictions} if len(predictions) else {}, fusion)
     whole = ExperimentDir(path).manifest.is_file() or ExperimentDir(root / word).manifest.is_file()
-    summary = summarize(experiment_directory(word if whole else experiment, root).path)
+    summary = summary_of(word if whole else experiment, root)
     name = summary.collection.manifest.experiment
     if whole and summary.choice is None:
         raise CommandFailed(f"no run of {name} has completed, so there is no choice to compare")

@@ -1,26 +1,43 @@
-"""`analysis diagnose NAME`: what the fusions of a trained model do, judged in order. Opens checkpoints."""
+"""`analysis diagnose NAME`: what the fusions of a trained model do, judged in order. Opens checkpoints.
+
+The order of the verdict is that of runner.health.findings.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import sys
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from analysis.collect.reading import json_lines, read_bytes, table_rows
-from analysis.commands.options import CHECKPOINT_HELP, DEFAULT_ROOT, RUN_HELP, Format, FormatOption, OfExperiment, Root
-from analysis.commands.selection import CHECKPOINT, run_and_checkpoint, runs_meant, thresholds_of
-from analysis.commands.tables import write_rows
-from analysis.output.writing import stdout_console, written
+from analysis.commands.arguments import (
+    CHECKPOINT,
+    CHECKPOINT_HELP,
+    DEFAULT_ROOT,
+    RUN_HELP,
+    FormatOption,
+    OfExperiment,
+    Root,
+    run_and_checkpoint,
+    runs_meant,
+    thresholds_of,
+)
+from analysis.output.writing import stdout_console, write_rows, written
 from analysis.task_definitions import DIAGNOSED, DIAGNOSED_TITLES
-from analysis.tools.diagnosis import Diagnosis, diagnose
 from runner.errors import CommandFailed
+from runner.health.findings import Finding, health_word, number
 from runner.health.fusion import gate_instability
-from runner.health.judgement import late_gates, warm_epochs
-from runner.health.quantities import LATE, quantity
+from runner.health.judgement import fusion_findings, late_gates, warm_epochs
+from runner.health.quantities import LATE, Quantities, quantity
+from runner.health.settings import planned_steps, settings_of
+from runner.health.thresholds import Thresholds
+from runner.health.training import History
 from runner.rundir.cache_root import cache_root
 from runner.rundir.layout import RunDir
 from runner.terminal import tell
@@ -41,7 +58,7 @@ def command(
     ] = 200,
     checkpoint: Annotated[Path | None, typer.Option(help=CHECKPOINT_HELP)] = None,
     root: Root = DEFAULT_ROOT,
-    format: FormatOption = Format.table,
+    format: FormatOption = "table",
 ) -> None:
     """Sizes, directions, change and gates of every fused layer; a verdict and the next step."""
     from jobs.tasks.crystal.tools.load_run import params_of  # torch: only here and only now
@@ -57,10 +74,10 @@ def command(
     judged = [(run.run_id, *_diagnosed(run, samples, checkpoint)) for run in runs]
     rows = {run_id: layer_rows(run_id, layers) for run_id, layers, _ in judged}
     every = [row for of_run in rows.values() for row in of_run]
-    if format is Format.json:
+    if format == "json":
         verdicts = [{"run_id": run_id, **_verdict(diagnosis)} for run_id, _, diagnosis in judged]
         sys.stdout.write(json.dumps({"layers": every, "verdicts": verdicts}, indent=1) + "\n")
-    elif format is Format.csv:
+    elif format == "csv":
         write_rows(every, format)
     else:
         console = stdout_console()
@@ -91,7 +108,7 @@ def _diagnosed(run: RunDir, samples: int, checkpoint: Path | None) -> tuple[Laye
     from jobs.tasks.crystal.tools.load_run import open_run, params_of
 
     learner = open_run(run, cache_root(), log=tell, weights=checkpoint)
-    splits, t = quantities(learner, samples), thresholds_of(run)
+    splits, thresholds = quantities(learner, samples), thresholds_of(run)
     rows, _ = table_rows(read_bytes(run.fusion_weights))
     history, _ = json_lines(read_bytes(run.metrics))
     params = params_of(run).model_dump(mode="json")
@@ -99,9 +116,9 @@ def _diagnosed(run: RunDir, samples: int, checkpoint: Path | None) -> tuple[Laye
     for layers in splits.values():
         if moved is not None and LATE in layers:
             layers[LATE]["instability"] = moved
-    diagnosis = diagnose(splits["val"], params, t, rows, history)
+    diagnosis = diagnose(splits["val"], params, thresholds, rows, history)
     with styled():
-        plot = overview(splits, run.run_id, t)
+        plot = overview(splits, run.run_id, thresholds)
     content = {
         "run_id": run.run_id,
         "checkpoint": (checkpoint or run.best_checkpoint).name,
@@ -117,3 +134,56 @@ def _diagnosed(run: RunDir, samples: int, checkpoint: Path | None) -> tuple[Laye
 
 def _verdict(diagnosis: Diagnosis) -> dict[str, Any]:
     return {name: value for name, value in asdict(diagnosis).items() if name != "findings"}
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is wrong first, and what to do about it."""
+
+    verdict: str
+    level: str  # ok, warning or blocking
+    next_step: str
+    initial_scale: float | None  # that balances the norms; None where they are, or where the fusion has no scale
+    findings: tuple[Finding, ...]
+
+
+def diagnose(
+    layers: Mapping[str, Quantities],
+    params: Mapping[str, Any],
+    thresholds: Thresholds,
+    gates: Sequence[Quantities] = (),
+    history: History = (),
+) -> Diagnosis:
+    """`layers`: layer → quantities on validation crystals; `params`: of the run; `gates`: its fusion_weights.csv."""
+    steps, warm = planned_steps(history, params), warm_epochs(history, params)
+    findings = tuple(fusion_findings(layers, thresholds, params, steps, gates, warm))
+    middle = {layer: values for layer, values in layers.items() if layer.isdigit()}
+    scaled = any(settings_of(params, layer).has("initial_scale") for layer in middle)
+    proposed = balancing_scale(middle, thresholds) if scaled else None
+    verdicts = [finding for finding in findings if finding.level != "info" and finding.below is None]
+    scale = f"model.middle_fusion.initial_scale: {number(proposed)} would balance the sizes" if proposed else ""
+    if not layers:
+        return Diagnosis("nothing to judge: no fusion reports anything", "ok", "", None, ())
+    if not verdicts:
+        return Diagnosis("healthy: no quantity is beyond its threshold", "ok", scale, proposed, findings)
+    first = verdicts[0]
+    others = [finding for finding in findings if finding.level != "info" and finding is not first]
+    rest = ", ".join(f"{finding.rule} in {_place(finding)}" for finding in others)
+    verdict = f"{_place(first)}: {first.message}{f'; also {rest}' if rest else ''}"
+    return Diagnosis(verdict, health_word(findings), first.advice, proposed, findings)
+
+
+def _place(finding: Finding) -> str:
+    return f"layer {finding.layer}" if (finding.layer or "").isdigit() else str(finding.layer)
+
+
+def balancing_scale(layers: Mapping[str, Quantities], thresholds: Thresholds) -> float | None:
+    """The one initial_scale that brings all layers nearest to a norm ratio of 1: the geometric mean of theirs.
+
+    None where every layer is balanced.
+    """
+    sizes = [(quantity(values, "norm_ratio"), quantity(values, "text_scale")) for values in layers.values()]
+    known = [(ratio, abs(scale or 1.0)) for ratio, scale in sizes if ratio]
+    if all(thresholds.norm_ratio_low <= ratio <= thresholds.norm_ratio_high for ratio, _ in known):
+        return None
+    return math.exp(sum(math.log(ratio * scale) for ratio, scale in known) / len(known))

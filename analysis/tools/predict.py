@@ -8,10 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from analysis.commands.options import DEFAULT_ROOT, RUN_HELP, Format, FormatOption, OfExperiment, Root
-from analysis.commands.selection import run_named
-from analysis.commands.tables import write_rows
-from analysis.output.writing import written
+from analysis.commands.arguments import DEFAULT_ROOT, RUN_HELP, FormatOption, OfExperiment, Root, run_named
+from analysis.output.writing import write_rows, written
 from runner.rundir.cache_root import cache_root
 from runner.spreadsheet import csv_text
 from runner.terminal import tell
@@ -27,7 +25,7 @@ def command(
     experiment: OfExperiment = None,
     to: Annotated[Path | None, typer.Option(help="Write the predictions to this CSV file as well.")] = None,
     root: Root = DEFAULT_ROOT,
-    format: FormatOption = Format.table,
+    format: FormatOption = "table",
 ) -> None:
     """Predict new structures with the run's best epoch, described and made into graphs as its configuration says."""
     directory = run_named(run, experiment, root)

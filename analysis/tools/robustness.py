@@ -6,13 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from analysis.commands.options import DEFAULT_ROOT, Format, FormatOption, OfExperiment, Root
-from analysis.commands.selection import variants_named
-from analysis.commands.tables import write_rows
-from analysis.rank.summary import summarize
+from analysis.commands.arguments import DEFAULT_ROOT, FormatOption, OfExperiment, Root, summary_of, variants_named
+from analysis.output.writing import write_rows
 from runner.errors import CommandFailed
 from runner.rundir.cache_root import cache_root
-from runner.submit.selection import experiment_directory
 from runner.terminal import tell
 
 
@@ -23,10 +20,10 @@ def command(
     ] = None,
     experiment: OfExperiment = None,
     root: Root = DEFAULT_ROOT,
-    format: FormatOption = Format.table,
+    format: FormatOption = "table",
 ) -> None:
     """What a trained model makes of wrong texts; healthy: right < deleted ≤ shuffled. Shown, never used to choose."""
-    summary = summarize(experiment_directory(experiment, root).path)
+    summary = summary_of(experiment, root)
     manifest, directory = summary.collection.manifest, summary.collection.directory
     runs = {
         variant.name: [directory.run(run.run_id) for run in variant.scored]

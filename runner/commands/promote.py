@@ -85,7 +85,7 @@ def _promoted(summary: Summary, top: int) -> list[Promoted]:
 def _checkpoint(summary: Summary, variant: Variant) -> str | None:
     """The best epoch of the variant's best seed; None where it is not kept."""
     select, directory = summary.collection.manifest.select, summary.collection.directory
-    best_first = sorted(variant.scored, key=lambda run: select.sign * run.record.metrics[select.metric])
+    best_first = sorted(variant.scored, key=lambda run: select.sign * run.result.metrics[select.metric])
     checkpoints = (directory.run(run.run_id).best_checkpoint for run in best_first)
     return next((str(path) for path in checkpoints if path.exists()), None)
 

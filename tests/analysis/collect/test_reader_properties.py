@@ -12,6 +12,7 @@ import tracemalloc
 import warnings
 import zipfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def test_any_run_directory_has_a_state_and_a_record(tmp_path_factory: pytest.Tem
         (run.path / name).write_bytes(data)
     assert run_state(run).state in STATES
     record = read_run(run, frozenset(files), {}, ReadingOptions("val_mae", "min", DEFAULT))
-    json.dumps(vars(record) | {"findings": [vars(finding) for finding in record.findings]})
+    json.dumps(asdict(record))
 
 
 @ANYTHING
@@ -298,4 +299,4 @@ def test_what_is_written_is_what_the_readers_find(tmp_path: Path) -> None:
     run = RunDir(tmp_path / "run")
     write_json(run.result, {"run_id": "run", "metrics": {"val_mae": 0.5}, "best_epoch": 10**400})
     found = read_run(run, frozenset({"result.json"}), {}, ReadingOptions("val_mae", "min", DEFAULT))
-    assert (found.completed, found.metrics, found.best_epoch) == (True, {"val_mae": 0.5}, None)
+    assert (found.completed, found.result.metrics, found.result.best_epoch) == (True, {"val_mae": 0.5}, None)

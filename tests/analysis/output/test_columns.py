@@ -118,9 +118,8 @@ def printed(summary: Summary, capsys: pytest.CaptureFixture[str], **options: Any
 
 
 def test_short_form_holds_verdict_table_cautions_and_the_next_command(
-    summary: Summary, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    summary: Summary, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.delenv("COLUMNS", raising=False)
     lines = printed(summary, capsys)
     assert lines[0].startswith("stage1: 3 variants, 9 runs (9 completed). Take 2 (val_mae 0.09")
     assert any(line.startswith("2  3 ") and " (+" in line for line in lines)  # the interval of the difference
@@ -131,9 +130,8 @@ def test_short_form_holds_verdict_table_cautions_and_the_next_command(
 
 @pytest.mark.parametrize("count", [0, 1, 6, 60])
 def test_short_form_has_at_most_14_lines_whatever_the_number_of_variants(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, count: int
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], count: int
 ) -> None:
-    monkeypatch.delenv("COLUMNS", raising=False)
     variants = [
         PlannedVariant(f"v{n}", 0.1 + n / 100, states={0: "failed"} if n % 5 == 4 else {}) for n in range(count)
     ]
@@ -144,10 +142,7 @@ def test_short_form_has_at_most_14_lines_whatever_the_number_of_variants(
     assert count < 7 or any(f" v{count - 2} " in line for line in lines)  # the baseline stays in sight
 
 
-def test_long_names_and_many_flags_take_one_line_each(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("COLUMNS", raising=False)
+def test_long_names_and_many_flags_take_one_line_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changed: Any = {0: {"epochs": 2, "adjustments": {"train.micro_batch": 8}}}
     variants = [PlannedVariant(f"{'a long name ' * 7}{n}", 0.1 + n / 100, results=changed) for n in range(3)]
     variants.append(PlannedVariant("plain", 0.2, states={1: "failed"}))

@@ -4,15 +4,9 @@ import zipfile
 import pandas as pd
 import pytest
 
-from analysis_command import analysis_command
 from experiment_factory import Plan, PlannedVariant, write_experiment
 
 NAME = "AI-SinglePropertyPrediction-formation_energy_peratom-dft_3d-test-mae"
-
-
-@pytest.fixture
-def analysis(monkeypatch, capsys):
-    return analysis_command(monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -46,15 +40,11 @@ def test_a_leaderboard_contribution_is_the_best_run_by_validation(path, analysis
     assert found["id"].to_list() == best["id"].to_list()
 
 
-def test_a_task_without_a_data_set_has_no_place_on_the_leaderboard(tmp_path, analysis):
+def test_a_task_without_a_data_set_has_no_place_on_the_leaderboard(tmp_path, refused):
     path = write_experiment(tmp_path, Plan([PlannedVariant("2")], seeds=[0]))
-    status, _, err = analysis("export", path, "--to", "leaderboard")
-    assert status == 2
-    assert "needs data.dataset and data.target" in err
+    assert "needs data.dataset and data.target" in refused(2, "export", path, "--to", "leaderboard")
 
 
-def test_nothing_to_export_is_said(tmp_path, analysis):
+def test_nothing_to_export_is_said(tmp_path, refused):
     path = write_experiment(tmp_path, Plan([PlannedVariant("2", states={0: "new"})], seeds=[0]))
-    status, _, err = analysis("export", path)
-    assert status == 1
-    assert " has completed: nothing to choose" in err
+    assert " has completed: nothing to choose" in refused(1, "export", path)

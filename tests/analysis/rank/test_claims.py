@@ -1,7 +1,7 @@
 import pytest
 
-from analysis.rank.baseline import BaselineComparison, few_seeds, shown_lines, smallest_visible_effect
 from analysis.rank.choice import Choice
+from analysis.rank.comparison import BaselineComparison, few_seeds, shown_lines, smallest_visible_effect
 from analysis.rank.statistics import Interval, holm
 
 

@@ -7,6 +7,7 @@ from analysis.output.columns import EVERYWHERE, filled
 from analysis.output.documents import to_latex
 from analysis.output.records import csv_rows, to_json
 from analysis.output.sections import choice, flags
+from analysis.rank.comparability import Flag
 from analysis.rank.summary import summarize
 from experiment_factory import NOW, Plan, PlannedVariant, write_experiment
 
@@ -31,38 +32,56 @@ def test_equal_runs_have_no_flag_and_no_column(tmp_path):
     assert "flags" not in [column.name for column in filled(summary, EVERYWHERE, summary.variants)]
 
 
-def test_unequal_epochs_are_flagged(tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "kind", "mark", "message", "advice"),
+    [
+        (
+            {"results": {1: {"epochs": 6}}},
+            "epochs",
+            "epochs 6",
+            "1 of 3 seeds trained 6 epochs where most runs trained 12",
+            "train.epochs alike for all",
+        ),
+        (  # early stopping is said but does not say what is usual
+            {"results": {seed: {"epochs": 5 + seed, "stopped_early": True} for seed in range(3)}},
+            "epochs",
+            "epochs 5 to 7",
+            "3 of 3 seeds trained 5 to 7 epochs (stopped early) where most runs trained 12",
+            "",
+        ),
+        (
+            {"code": {0: OTHER, 2: OTHER}},
+            "code",
+            "code fedcba9",
+            "2 of 3 seeds ran code fedcba9 where most runs ran 0a1b2c3",
+            "compare what changed; to be sure, train all with one version",
+        ),
+        (
+            {"results": {seed: {"adjustments": {"train.micro_batch": 16 + 16 * seed}} for seed in (0, 1)}},
+            "micro_batch",
+            "micro-batch 16, 32",
+            "2 of 3 seeds computed each batch in parts of 16, 32, because GPU memory had run out: equal but for "
+            "rounding",
+            "",
+        ),
+        (
+            {"states": {0: "failed", 2: "running"}},
+            "unfinished",
+            "1 failed, 1 running",
+            "2 of 3 seeds without a result (1 failed, 1 running)",
+            "runner failures, runner resubmit",
+        ),
+    ],
+)
+def test_what_is_unequal_is_flagged(tmp_path, changes, kind, mark, message, advice):
+    _, found = flagged(tmp_path, **changes)
+    assert found[kind] == Flag(kind, mark, message, advice)
+
+
+def test_a_flag_is_a_line_of_its_section_and_a_word_of_the_choice(tmp_path):
     summary, found = flagged(tmp_path, results={1: {"epochs": 6}})
-    assert found["epochs"].mark == "epochs 6"
-    assert found["epochs"].message == "1 of 3 seeds trained 6 epochs where most runs trained 12"
     assert [str(line) for line in flags(summary)] == [f"3: {found['epochs'].message} → train.epochs alike for all"]
     assert "unequal in epochs" in choice(summary)[-1].text
-
-
-def test_early_stopping_is_said_but_does_not_say_what_is_usual(tmp_path):
-    early = {seed: {"epochs": 5 + seed, "stopped_early": True} for seed in range(3)}
-    _, found = flagged(tmp_path, results=early)
-    assert found["epochs"].message == "3 of 3 seeds trained 5 to 7 epochs (stopped early) where most runs trained 12"
-    assert found["epochs"].advice == ""
-
-
-def test_mixed_code_versions_are_flagged(tmp_path):
-    _, found = flagged(tmp_path, code={0: OTHER, 2: OTHER})
-    assert found["code"].mark == "code fedcba9"
-    assert found["code"].message == "2 of 3 seeds ran code fedcba9 where most runs ran 0a1b2c3"
-
-
-def test_a_shrunk_micro_batch_is_flagged(tmp_path):
-    shrunk = {0: {"adjustments": {"train.micro_batch": 16}}, 1: {"adjustments": {"train.micro_batch": 32}}}
-    _, found = flagged(tmp_path, results=shrunk)
-    assert found["micro_batch"].mark == "micro-batch 16, 32"
-    assert "2 of 3 seeds computed each batch in parts of 16, 32" in found["micro_batch"].message
-
-
-def test_failures_and_missing_seeds_are_flagged(tmp_path):
-    _, found = flagged(tmp_path, states={0: "failed", 2: "running"})
-    assert found["unfinished"].mark == "1 failed, 1 running"
-    assert found["unfinished"].message == "2 of 3 seeds without a result (1 failed, 1 running)"
 
 
 def test_a_variant_with_fewer_planned_seeds_is_flagged(tmp_path):

@@ -15,7 +15,6 @@ from analysis.output.records import csv_rows
 from analysis.rank.loss_weights import Point, axis_effect, verdict
 from analysis.rank.refinement import best_config
 from analysis.rank.summary import summarize
-from analysis_command import analysis_command
 from experiment_factory import Plan, PlannedVariant, write_experiment
 from jobs.tasks.sentiment.task import QUANTITIES as DECLARED
 from runner.commands.loading import load
@@ -43,31 +42,46 @@ def say(points: list[Point]) -> Any:
     return verdict(points, PARTS, "val_mse", "min")
 
 
-def test_the_axis_that_moves_the_loss_leads_and_its_best_is_named() -> None:
-    found = say(grid(lambda va, nce: 1 + 0.2 * abs(va - 0.5)))
-    assert found.verdict == "distillation-led"
-    first, second = found.effects
-    assert (first.axis, first.best, first.place) == ("loss.delta_va", 0.5, "best at 0.5, inside 0.1 to 1")
-    assert first.effect == pytest.approx(0.1, abs=0.01)
+@pytest.mark.parametrize(
+    ("value", "noise", "word", "place", "sentence"),
+    [
+        (
+            lambda va, nce: 1 + 0.2 * abs(va - 0.5),
+            0.001,
+            "distillation-led",
+            "best at 0.5, inside 0.1 to 1",
+            "distillation-led: loss.delta_va is the weight to search",
+        ),
+        (
+            lambda va, nce: 1 + 2 * nce + 0.01 * va,
+            0.001,
+            "contrast-led",
+            "best at 0.001, the lowest tried",
+            "contrast-led: loss.delta_nce is the weight to search",
+        ),
+        (
+            lambda va, nce: 1 + 0.1 * va + nce,
+            0.001,
+            "balance-led",
+            "best at 0.001, the lowest tried",
+            "balance-led: no weight moves the metric twice as much",
+        ),
+        (lambda va, nce: 1.0, 0.05, "undecided", "", "undecided: no weight moves the metric beyond the noise"),
+    ],
+)
+def test_the_verdict_is_that_of_the_planted_effect(value, noise, word, place, sentence) -> None:
+    found = say(grid(value, noise))
+    assert found.verdict == word
+    assert found.sentences[0].startswith(sentence)
+    assert not place or found.effects[0].place == place
+
+
+def test_an_axis_has_its_effect_and_the_other_stays_inside_the_noise() -> None:
+    first, second = say(grid(lambda va, nce: 1 + 0.2 * abs(va - 0.5))).effects
+    assert (first.axis, first.best, first.effect) == ("loss.delta_va", 0.5, pytest.approx(0.1, abs=0.01))
     assert first.p < 1e-6
     assert second.p > 0.05
     assert "inside the noise" in second.sentence("val_mse")
-
-
-def test_contrast_leads_where_its_weight_matters_and_an_edge_is_told() -> None:
-    found = say(grid(lambda va, nce: 1 + 2 * nce + 0.01 * va))
-    assert found.verdict == "contrast-led"
-    assert found.effects[0].place == "best at 0.001, the lowest tried"
-
-
-def test_two_axes_of_like_effect_are_a_matter_of_balance() -> None:
-    found = say(grid(lambda va, nce: 1 + 0.1 * va + nce))
-    assert found.verdict == "balance-led"
-    assert found.sentences[0].startswith("balance-led: no weight moves the metric twice as much")
-
-
-def test_noise_alone_is_no_verdict_for_a_part() -> None:
-    assert say(grid(lambda va, nce: 1.0, noise=0.05)).verdict == "undecided"
 
 
 def test_seeds_tell_noise_from_effect_where_few_pairs_were_tried() -> None:
@@ -160,11 +174,6 @@ def search(tmp_path: Path, *, config: bool = True, states: Any = None) -> Path:
     return directory
 
 
-@pytest.fixture
-def analysis(monkeypatch, capsys):
-    return analysis_command(monkeypatch, capsys)
-
-
 def test_the_summary_says_verdict_early_stops_guidance_and_what_to_do_next(tmp_path: Path, analysis) -> None:
     path = search(tmp_path)
     status, out, _ = analysis("summarize", path, "--all", "--no-report")
@@ -218,9 +227,8 @@ def test_without_its_experiment_file_a_copy_has_no_best_config_and_says_so(tmp_p
     assert ExperimentDir(path).results.exists()
 
 
-def test_a_finer_grid_lies_around_the_best_pair(tmp_path: Path, analysis) -> None:
-    status, out, _ = analysis("refine", search(tmp_path))
-    assert status == 0
+def test_a_finer_grid_lies_around_the_best_pair(tmp_path: Path, printed) -> None:
+    out = printed("refine", search(tmp_path))
     axes = yaml.safe_load(Path(out.strip()).read_text())["matrix"]["axes"]
     assert min(axes["loss.delta_va"]) > 0.1
     assert max(axes["loss.delta_va"]) < 0.5
@@ -252,7 +260,6 @@ def test_best_config_keeps_what_it_does_not_change(tmp_path: Path) -> None:
 
 def test_without_known_noise_no_weight_leads() -> None:
     points = [Point({"loss.delta_va": va, "loss.delta_nce": 0.001}, 0, va) for va in VA]
-    found = verdict(points, PARTS, "val_mse", "min")
-    assert found is not None
+    found = say(points)
     assert found.verdict == "undecided"
     assert found.sentences[0].startswith("undecided: the noise is not known")

@@ -53,19 +53,18 @@ def test_seeds_that_are_too_bad_already_are_not_waited_for(tmp_path, error, coul
     assert ("Not considered, because seeds are missing: 3." in said(summary)) != could_win
 
 
-def test_a_metric_without_a_bound_is_waited_for(tmp_path):
-    values = {"val_loss": 0.1}
-    variants = [PlannedVariant("2", metrics=values),
-                PlannedVariant("3", metrics={"val_loss": 9.0}, states={1: "new"})]  # fmt: skip
-    assert summary_of(tmp_path, *variants, manifest={"select": {"metric": "val_loss", "mode": "min"}}).provisional
-
-
-@pytest.mark.parametrize(("value", "could_win"), [(0.984, False), (0.985, True)])
-def test_a_score_can_rise_to_one_at_most(tmp_path, value, could_win):
-    variants = [PlannedVariant("2", metrics={"val_acc": 0.99}),
-                PlannedVariant("3", metrics={"val_acc": value}, states={1: "new"})]  # fmt: skip
-    summary = summary_of(tmp_path, *variants, manifest={"select": {"metric": "val_acc", "mode": "max"}})
-    assert summary.provisional == could_win
+@pytest.mark.parametrize(
+    ("metric", "best", "value", "could_win"),
+    [
+        ("val_acc", 0.99, 0.984, False),  # a score can rise to one at most
+        ("val_acc", 0.99, 0.985, True),
+        ("val_loss", 0.1, 9.0, True),  # a metric without a bound is waited for
+    ],
+)
+def test_what_bounds_a_metric_says_what_is_waited_for(tmp_path, metric, best, value, could_win):
+    waiting = PlannedVariant("3", metrics={metric: value}, states={1: "new"})
+    plan = {"manifest": {"select": {"metric": metric, "mode": "max" if metric == "val_acc" else "min"}}}
+    assert summary_of(tmp_path, PlannedVariant("2", metrics={metric: best}), waiting, **plan).provisional == could_win
 
 
 def ended(path, content, name):

@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 from analysis.rank.refinement import finer
-from analysis_command import analysis_command
 from experiment_factory import Plan, PlannedVariant, write_experiment
 from runner.commands.loading import load
 
@@ -44,11 +43,6 @@ def test_values_lie_between_the_neighbours(tried, best, values, at_edge) -> None
     assert [type(value) for value in found.values] == [type(value) for value in values]
 
 
-@pytest.fixture
-def analysis(monkeypatch, capsys):
-    return analysis_command(monkeypatch, capsys)
-
-
 def grid(tmp_path: Path, *, config: bool = True) -> Path:
     variants = [
         PlannedVariant(
@@ -80,29 +74,23 @@ def test_the_new_experiment_surrounds_the_best_and_can_be_submitted(tmp_path, an
     assert {(run.axes["train.learning_rate"], run.axes["train.batch_size"]) for run in best} == {(0.001, 32)}
 
 
-def test_nothing_is_overwritten(tmp_path, analysis) -> None:
+def test_nothing_is_overwritten(tmp_path, refused, analysis) -> None:
     path = grid(tmp_path)
     analysis("refine", path)
-    status, _, err = analysis("refine", path)
-    assert status == 1
-    assert "nothing is overwritten" in err
+    assert "nothing is overwritten" in refused(1, "refine", path)
 
 
-def test_without_numeric_axes_there_is_nothing_to_refine(tmp_path, analysis) -> None:
-    status, _, err = analysis("refine", write_experiment(tmp_path, Plan([PlannedVariant("2"), PlannedVariant("3")])))
-    assert status == 1
-    assert "no numeric axis with two values" in err
+def test_without_numeric_axes_there_is_nothing_to_refine(tmp_path, refused) -> None:
+    assert "no numeric axis with two values" in refused(
+        1, "refine", write_experiment(tmp_path, Plan([PlannedVariant("2"), PlannedVariant("3")]))
+    )
 
 
-def test_a_copy_without_its_experiment_file_is_said(tmp_path, analysis) -> None:
-    status, _, err = analysis("refine", grid(tmp_path, config=False))
-    assert status == 1
-    assert "holds no experiment file" in err
+def test_a_copy_without_its_experiment_file_is_said(tmp_path, refused) -> None:
+    assert "holds no experiment file" in refused(1, "refine", grid(tmp_path, config=False))
 
 
-def test_a_name_that_leads_out_of_the_root_writes_nothing(tmp_path, analysis) -> None:
+def test_a_name_that_leads_out_of_the_root_writes_nothing(tmp_path, refused) -> None:
     path = grid(tmp_path)
-    status, _, err = analysis("refine", path, "--name", "../elsewhere")
-    assert status == 2
-    assert "cannot name a directory" in err
+    assert "cannot name a directory" in refused(2, "refine", path, "--name", "../elsewhere")
     assert not (path.parent.parent / "elsewhere").exists()

@@ -1,12 +1,29 @@
 import pytest
 
-from analysis.collect.manifest import Select
 from analysis.rank.significance import tie
+from runner.rundir.planned import Select
 
 
-@pytest.mark.parametrize(("value", "tied"), [(0.2099, True), (0.21, True), (0.2101, False)])
-def test_an_error_ties_within_a_share_of_the_best(value, tied):
-    assert tie(value, 0.2, Select()).tied == tied
+@pytest.mark.parametrize(
+    ("value", "best", "select", "tied"),
+    [
+        (0.2099, 0.2, Select(), True),  # an error ties within a share of the best
+        (0.21, 0.2, Select(), True),
+        (0.2101, 0.2, Select(), False),
+        (-0.25, -0.2, Select("val_r2", "max"), True),  # a share of its distance to one
+        (-0.27, -0.2, Select("val_r2", "max"), False),
+        (91.0, 93.5, Select("val_acc", "max"), False),  # a score in percent is bounded by 100
+        (93.2, 93.5, Select("val_acc", "max"), True),
+        (9.6, 10.0, Select("val_throughput", "max"), True),  # without a bound, a share of the best
+        (9.4, 10.0, Select("val_throughput", "max"), False),
+        (0.3, 0.1 + 0.2, Select(within=0.0), True),  # within 0 % equals alone
+        (0.3001, 0.3, Select(within=0.0), False),
+        (0.0, 0.0, Select(), True),  # a best error of zero ties with zero alone
+        (0.01, 0.0, Select(), False),
+    ],
+)
+def test_what_is_tied_with_the_best(value, best, select, tied):
+    assert tie(value, best, select).tied == tied
 
 
 @pytest.mark.parametrize("metric", ["val_accuracy", "val_auc", "val_f1", "val_r2", "val_corr"])
@@ -17,27 +34,5 @@ def test_a_score_ties_within_a_share_of_what_is_left_to_one(metric, value, tied)
     assert not tied or found.reason == "within 5 % of 1 − the best"
 
 
-def test_a_negative_r2_ties_within_a_share_of_its_distance_to_one():
-    assert tie(-0.25, -0.2, Select("val_r2", "max")).tied
-    assert not tie(-0.27, -0.2, Select("val_r2", "max")).tied
-
-
-def test_a_score_in_percent_is_bounded_by_100():
-    assert not tie(91.0, 93.5, Select("val_acc", "max")).tied
-    assert tie(93.2, 93.5, Select("val_acc", "max")).tied
-
-
-def test_a_maximised_metric_without_a_bound_ties_within_a_share_of_the_best():
-    assert tie(9.6, 10.0, Select("val_throughput", "max")).tied
-    assert not tie(9.4, 10.0, Select("val_throughput", "max")).tied
-
-
-def test_within_0_percent_ties_equals_alone():
-    exact = Select(within=0.0)
-    assert tie(0.3, 0.1 + 0.2, exact).tied
-    assert not tie(0.3001, 0.3, exact).tied
-
-
-def test_a_best_error_of_zero_ties_with_zero_alone():
-    assert tie(0.0, 0.0, Select()).tied
+def test_what_is_not_tied_with_zero_is_behind_it():
     assert tie(0.01, 0.0, Select()).reason == "behind the best"

@@ -12,18 +12,12 @@ import pytest
 import torch
 import yaml
 
-from analysis_command import analysis_command
 from jobs.tasks.crystal.tools.alpha import alpha
 from runner.errors import UserError
 from runner.rundir.layout import ExperimentDir
 from trained_experiment import DYNAMIC, MIDDLE, train
 
 torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +29,6 @@ def experiment(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Experim
         "graph_only": {},
     }
     return train(tmp_path_factory.mktemp("root") / "small", cache, models)
-
-
-@pytest.fixture
-def analysis(monkeypatch, capsys, cache):
-    monkeypatch.setenv("RUNNER_CACHE", str(cache))
-    return analysis_command(monkeypatch, capsys)
 
 
 def test_expanded_gates_are_those_of_the_whole_graph(experiment: ExperimentDir, cache: Path, tmp_path: Path) -> None:
@@ -84,7 +72,5 @@ def test_a_model_without_gates_is_refused(experiment: ExperimentDir, cache: Path
         alpha(experiment.run(f"{variant}-s0-00000000"), cache)
 
 
-def test_the_test_split_is_no_choice(experiment: ExperimentDir, analysis) -> None:
-    status, _, err = analysis("alpha", experiment.run("middle-s0-00000000").path, "--split", "test")
-    assert status == 2
-    assert "'test' is not one of" in err
+def test_the_test_split_is_no_choice(experiment: ExperimentDir, refused) -> None:
+    assert "'test' is not one of" in refused(2, "alpha", experiment.run("middle-s0-00000000").path, "--split", "test")

@@ -4,16 +4,10 @@ import json
 
 import pytest
 
-from analysis_command import analysis_command
 from experiment_factory import Plan, PlannedVariant, write_experiment
 from runner.rundir.layout import ExperimentDir
 
 FUSED = PlannedVariant("2,3", layers=(2, 3), weights=(0.8, 0.1), layer_values={"text_scale": 12.5, "node_scale": 1.1})
-
-
-@pytest.fixture
-def analysis(monkeypatch, capsys):
-    return analysis_command(monkeypatch, capsys)
 
 
 def rows_of(text):
@@ -46,18 +40,14 @@ def test_one_variant_or_run_can_be_asked_for(tmp_path, analysis):
     assert {row["variant"] for row in rows} == {"2-s0-00000001"}
 
 
-def test_an_experiment_without_scales_is_said(tmp_path, analysis):
+def test_an_experiment_without_scales_is_said(tmp_path, refused):
     path = write_experiment(tmp_path, Plan([PlannedVariant("2")], seeds=[0]))
-    status, _, err = analysis("scale", path)
-    assert status == 1
-    assert "error: no run of stage1 has logged scales of a fusion yet" in err
+    assert "error: no run of stage1 has logged scales of a fusion yet" in refused(1, "scale", path)
 
 
-def test_an_unknown_variant_names_the_nearest(tmp_path, analysis):
+def test_an_unknown_variant_names_the_nearest(tmp_path, refused):
     path = write_experiment(tmp_path, Plan([PlannedVariant("graph_only")], seeds=[0]))
-    status, _, err = analysis("weights", path, "-v", "graph-onli")
-    assert status == 2
-    assert "did you mean: graph_only" in err
+    assert "did you mean: graph_only" in refused(2, "weights", path, "-v", "graph-onli")
 
 
 @pytest.mark.parametrize("command", ["weights", "scale"])

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from analysis_command import analysis_command
 from jobs.tasks.crystal.data import sources
 from jobs.tasks.crystal.tools.load_run import open_run
 from jobs.tasks.crystal.tools.prediction import predict, read_structures
@@ -41,11 +40,6 @@ Direct
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> ExperimentDir:
     models = {
         "middle": {"middle_fusion": MIDDLE},
@@ -58,12 +52,6 @@ def experiment(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Experim
 
 def run_of(experiment: ExperimentDir, variant: str) -> RunDir:
     return experiment.run(f"{variant}-s0-00000000")
-
-
-@pytest.fixture
-def analysis(monkeypatch, capsys, cache):
-    monkeypatch.setenv("RUNNER_CACHE", str(cache))
-    return analysis_command(monkeypatch, capsys)
 
 
 def table_of(run: RunDir, cache: Path, path: Path) -> dict[str, float]:
@@ -138,10 +126,9 @@ def test_a_bad_row_leaves_the_other_rows_of_a_table_or_folder(tmp_path) -> None:
     ]  # fmt: skip
 
 
-def test_no_structure_at_all_is_an_error_that_names_them(experiment, analysis, tmp_path) -> None:
+def test_no_structure_at_all_is_an_error_that_names_them(experiment, refused, tmp_path) -> None:
     (tmp_path / "x.cif").write_text("")
-    status, _, err = analysis("predict", run_of(experiment, "graph_only").path, tmp_path / "x.cif")
-    assert status == 2
+    err = refused(2, "predict", run_of(experiment, "graph_only").path, tmp_path / "x.cif")
     assert "none of the structures could be read" in err
     assert "x.cif" in err
 
@@ -191,11 +178,3 @@ def test_rescale_overwrites_nothing_and_changes_no_graph_model(experiment, tmp_p
         rescale(run_of(experiment, "graph_only").best_checkpoint, 2.0, tmp_path / "other.pt")
     with pytest.raises(CommandFailed, match="there is no checkpoint"):
         rescale(tmp_path / "absent.pt", 2.0, tmp_path / "other.pt")
-
-
-def test_a_rescaled_checkpoint_can_be_diagnosed(experiment, analysis, tmp_path) -> None:
-    run = run_of(experiment, "middle")
-    rescale(run.best_checkpoint, 4.0, tmp_path / "new.pt")
-    plain = json.loads(analysis("diagnose", run.path, "--format", "json")[1])["layers"]
-    scaled = json.loads(analysis("diagnose", run.path, "--checkpoint", tmp_path / "new.pt", "--format", "json")[1])
-    assert scaled["layers"][0]["norm_ratio"] == pytest.approx(plain[0]["norm_ratio"] / 4, rel=1e-4)

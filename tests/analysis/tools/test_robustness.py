@@ -40,11 +40,6 @@ def trained(folder: Path, cache: Path, model: dict[str, Any], task: str = "cryst
     return run, outcome
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 def test_right_texts_give_the_metrics_of_the_run_and_wrong_ones_others(tmp_path: Path, cache: Path) -> None:
     run, outcome = trained(tmp_path, cache, {"late_fusion": {"name": "cross_attention", "hidden_dim": 8}})
     found = robustness.robustness(run, cache)

@@ -100,7 +100,7 @@ def test_the_file_that_ships_adopts_what_the_older_script_left(here: Path) -> No
     assert "6 runs read: 6 completed" in done.err
     collected = collect(Path("runs/adopt_layers"))
     assert collected.manifest.baseline == "layers=0"
-    assert all({"train_mae", "val_loss", "test_mae"} <= each.record.metrics.keys() for each in collected.runs)
+    assert all({"train_mae", "val_loss", "test_mae"} <= each.result.metrics.keys() for each in collected.runs)
 
 
 def test_nothing_but_text_is_written_and_the_folders_stay_as_they_were(here: Path) -> None:
@@ -293,7 +293,7 @@ def test_a_study_becomes_an_experiment(tmp_path: Path, monkeypatch: pytest.Monke
     assert "14 runs read: 5 completed, 1 failed, 8 cancelled" in said.err
     assert "pruned by the study after epoch 2" in said.err
     collected = collect(Path("runs/search"))
-    best = min((each.record.metrics["val_mae"], each.plan.variant) for each in collected.runs if each.record.completed)
+    best = min((each.result.metrics["val_mae"], each.plan.variant) for each in collected.runs if each.record.completed)
     assert best == (0.27142538516595255, "trial 6")
     axes = ["values.learning_rate", "values.layers", "values.late_fusion", "values.rank"]
     assert collected.manifest.axes == axes

@@ -74,12 +74,8 @@ def test_file_names_itself_and_its_question_and_its_cluster_file_is_valid(path: 
     assert its.experiment.experiment == path.stem
     assert its.experiment.description
     assert its.expansion.baseline in its.expansion.variants
+    assert its.expansion.shared == []  # no variant is there twice
     cluster.load(its.experiment.cluster, path)
-
-
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_no_variant_of_a_file_is_there_twice(path: Path, tmp_path: Path) -> None:
-    assert read(path, *supplied(path, tmp_path)).expansion.shared == []
 
 
 def test_missing_table_is_said_with_what_is_allowed() -> None:

@@ -40,9 +40,19 @@ def of_command(tmp_path: Path, metrics: str, select: str = ""):
 ACCURACY = "{file: log.csv, follow: val_acc, mode: max}"
 
 
-@pytest.mark.parametrize("select", ["", "{metric: val_acc}", "{mode: max}", "{metric: val_acc, mode: max}"])
-def test_a_command_is_ranked_as_its_metrics_say(tmp_path: Path, select: str) -> None:
-    assert of_command(tmp_path, ACCURACY, select) == ("val_acc", "max")
+@pytest.mark.parametrize(
+    ("select", "expected"),
+    [
+        *(
+            (select, ("val_acc", "max"))
+            for select in ("", "{metric: val_acc}", "{mode: max}", "{metric: val_acc, mode: max}")
+        ),
+        ("{metric: val_f1}", ("val_f1", "max")),  # another metric than the followed one may rank
+        ("{metric: val_quality, mode: min}", ("val_quality", "min")),
+    ],
+)
+def test_a_command_is_ranked_as_its_metrics_and_the_file_say(tmp_path: Path, select: str, expected) -> None:
+    assert of_command(tmp_path, ACCURACY, select) == expected
 
 
 def test_the_best_accuracy_is_taken_and_not_the_worst(tmp_path: Path) -> None:
@@ -76,11 +86,6 @@ def test_the_best_accuracy_is_taken_and_not_the_worst(tmp_path: Path) -> None:
 def test_contradictions_and_unreported_metrics_are_refused(tmp_path: Path, metrics, select, message) -> None:
     with pytest.raises(ConfigError, match=message):
         of_command(tmp_path, metrics, select)
-
-
-def test_another_metric_than_the_followed_one_may_rank(tmp_path: Path) -> None:
-    assert of_command(tmp_path, ACCURACY, "{metric: val_f1}") == ("val_f1", "max")
-    assert of_command(tmp_path, ACCURACY, "{metric: val_quality, mode: min}") == ("val_quality", "min")
 
 
 CRYSTAL = (

@@ -121,26 +121,27 @@ def test_lenient_reading_keeps_what_is_right_beside_the_mistakes() -> None:
     assert len(source.mistakes) == 2
 
 
-def test_missing_file_names_what_is_there_and_what_was_meant(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "stagee1.yaml",
+            r"stagee1\.yaml: no such file\n    there: stage1\.yaml\n    did you mean: .*stage1\.yaml\n"
+            "  next: runner init",
+        ),
+        ("absent/x.yaml", r"absent/x\.yaml: no such file\n  next: runner init"),
+        (".", "is a directory, not a YAML file"),
+        ("folder/latin.yaml", r"latin\.yaml: is not UTF-8 text \(byte 6\)"),
+        ("a\0b.yaml", "cannot be read"),
+    ],
+)
+def test_what_is_no_yaml_file_is_said_with_what_was_meant(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "stage1.yaml").touch()
     (tmp_path / "notes.txt").touch()
-    expected = (
-        r"stagee1\.yaml: no such file\n    there: stage1\.yaml\n    did you mean: .*stage1\.yaml\n  next: runner init"
-    )
-    with pytest.raises(UserError, match=expected):
-        read(tmp_path / "stagee1.yaml")
-    with pytest.raises(UserError, match=r"absent/x\.yaml: no such file\n  next: runner init"):
-        read(tmp_path / "absent" / "x.yaml")
-
-
-def test_what_is_no_text_file_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is a directory, not a YAML file"):
-        read(tmp_path)
-    (tmp_path / "latin.yaml").write_bytes(b"a: caf\xe9\n")
-    with pytest.raises(UserError, match=r"latin\.yaml: is not UTF-8 text \(byte 6\)"):
-        read(tmp_path / "latin.yaml")
-    with pytest.raises(UserError, match="cannot be read"):
-        read(Path("a\0b.yaml"))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "latin.yaml").write_bytes(b"a: caf\xe9\n")
+    with pytest.raises(UserError, match=message):
+        read(tmp_path / name)
 
 
 def _plain(found: Any) -> bool:

@@ -207,6 +207,8 @@ HEAD = "experiment: e\n"
          "    did you mean: model"),
         ("params:\n  model:\n    widht: 3", "e.yaml:4: params.model.widht: unknown key\n"
          "    allowed: encoder, fused, width\n    did you mean: width"),
+        ("params: {model: {widht: 3}}\nmatrix: {axes: {model: [{fused: [1]}, {fused: [2]}]}}", "e.yaml:2: params.model."
+         "widht: unknown key\n    allowed: encoder, fused, width\n    did you mean: width"),
         ("params: {epochs: 3}", "e.yaml:2: params.epochs: unknown key\n    allowed: model, note, train\n"
          "    did you mean: train.epochs"),
         ("matrix:\n  axes:\n    model.widht: [1]", "e.yaml:4: model.widht: unknown key\n"
@@ -260,11 +262,6 @@ def test_mistakes_of_params_are_told_once_whatever_the_matrix(tmp_path: Path) ->
     ]
 
 
-def test_mistakes_of_the_matrix_and_of_the_parameters_are_told_together(tmp_path: Path) -> None:
-    text = "params: {model: {fused: [9]}}\nmatrix: {axes: {train.rate: [x], note: []}, seeds: [0, 0]}\nbaseline: no\n"
-    assert len(mistakes(tmp_path, HEAD + text)) == 5
-
-
 def test_what_is_right_of_a_wrong_run_can_be_checked_further(tmp_path: Path) -> None:
     path = tmp_path / "e.yaml"
     path.write_text(f"{HEAD}params: {{model: {{fused: [9]}}, train: {{epochs: 8}}}}\n")
@@ -272,13 +269,6 @@ def test_what_is_right_of_a_wrong_run_can_be_checked_further(tmp_path: Path) -> 
     assert (len(expansion.runs), len(problems)) == (0, 1)
     assert [(variant, params["train"]["epochs"], params["model"]["fused"]) for variant, params in rests] == [
         ("base", 8, [])
-    ]
-
-
-def test_misspelt_key_is_where_it_stands_although_values_of_an_axis_are_merged_over_it(tmp_path: Path) -> None:
-    text = f"{HEAD}params: {{model: {{widht: 3}}}}\nmatrix: {{axes: {{model: [{{fused: [1]}}, {{fused: [2]}}]}}}}\n"
-    assert [problem.partition("\n")[0] for problem in mistakes(tmp_path, text)] == [
-        "e.yaml:2: params.model.widht: unknown key"
     ]
 
 
@@ -298,11 +288,6 @@ def test_set_on_an_axis_would_have_no_effect_and_is_refused(tmp_path: Path) -> N
         "--set train.rate=0.5: train.rate is an axis of the matrix, so this has no effect\n"
         "    allowed: --set matrix.axes.train.rate=[…], or --only for some of the runs"
     )
-
-
-def test_mistakes_in_values_of_set_name_the_option(tmp_path: Path) -> None:
-    (problem,) = mistakes(tmp_path, HEAD, "train.epochs=many")
-    assert problem == "--set train.epochs=many: params.train.epochs: must be a whole number; found 'many'"
 
 
 def some(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:

@@ -25,31 +25,31 @@ def overrides(text: str) -> list[dict[str, Any]]:
     return [point.overrides for point in found]
 
 
-def test_no_matrix_is_one_point_of_shared_parameters() -> None:
-    assert overrides("{}") == [{}]
-
-
-def test_axes_multiply_the_last_one_fastest() -> None:
-    assert overrides("matrix: {axes: {a: [1, 2], b: [x, [3]]}}") == [
-        {"a": 1, "b": "x"}, {"a": 1, "b": [3]}, {"a": 2, "b": "x"}, {"a": 2, "b": [3]}
-    ]  # fmt: skip
-
-
-def test_zipped_axes_advance_together_and_multiply_with_the_others() -> None:
-    text = "matrix: {axes: {a: [1, 2]}, zip: [{b: [3, 4], c: [5, 5]}, {d: [6]}]}"
-    assert overrides(text) == [{"a": a, "b": b, "c": 5, "d": 6} for a in (1, 2) for b in (3, 4)]
-
-
-def test_exclude_removes_points_that_match_all_keys_of_an_entry() -> None:
-    text = "matrix: {axes: {a: [1, 2], b: [[1], [2]]}, exclude: [{a: 1, b: [2]}, {a: 2}]}"
-    assert overrides(text) == [{"a": 1, "b": [1]}]
-
-
-def test_exclude_matches_within_a_zip() -> None:
-    assert overrides("matrix: {zip: [{a: [1, 2, 3], b: [x, y, x]}], exclude: [{b: x, a: 3}]}") == [
-        {"a": 1, "b": "x"},
-        {"a": 2, "b": "y"},
-    ]
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{}", [{}]),  # shared parameters alone
+        (  # the last axis fastest
+            "matrix: {axes: {a: [1, 2], b: [x, [3]]}}",
+            [{"a": 1, "b": "x"}, {"a": 1, "b": [3]}, {"a": 2, "b": "x"}, {"a": 2, "b": [3]}],
+        ),
+        (  # zipped axes advance together and multiply with the others
+            "matrix: {axes: {a: [1, 2]}, zip: [{b: [3, 4], c: [5, 5]}, {d: [6]}]}",
+            [{"a": a, "b": b, "c": 5, "d": 6} for a in (1, 2) for b in (3, 4)],
+        ),
+        (  # exclude removes what matches all keys of an entry
+            "matrix: {axes: {a: [1, 2], b: [[1], [2]]}, exclude: [{a: 1, b: [2]}, {a: 2}]}",
+            [{"a": 1, "b": [1]}],
+        ),
+        (  # within a zip
+            "matrix: {zip: [{a: [1, 2, 3], b: [x, y, x]}], exclude: [{b: x, a: 3}]}",
+            [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}],
+        ),
+        ("matrix: {named: {one: {a: 1}}}", [{"a": 1}]),  # hand-picked points add none of shared parameters
+    ],
+)
+def test_points_of_a_matrix(text: str, expected: list[dict[str, Any]]) -> None:
+    assert overrides(text) == expected
 
 
 def test_include_and_named_are_added_after_exclude() -> None:
@@ -58,10 +58,6 @@ def test_include_and_named_are_added_after_exclude() -> None:
     assert [(point.name, point.overrides) for point in found] == [
         (None, {"a": 1}), (None, {"a": 2, "z": 9}), ("best", {"b": 3})
     ]  # fmt: skip
-
-
-def test_hand_picked_points_alone_add_no_point_of_shared_parameters() -> None:
-    assert overrides("matrix: {named: {one: {a: 1}}}") == [{"a": 1}]
 
 
 def test_every_point_knows_where_the_file_sets_its_keys() -> None:

@@ -129,11 +129,17 @@ def test_the_breaker_counts_gpu_memory_of_commands_at_once(tmp_path: Path) -> No
     assert tripped(ExperimentDir(tmp_path), starting(9, "command"), 3, since=0.0) is not None
 
 
+def slurm_says(monkeypatch: pytest.MonkeyPatch, accounting: dict[str, str], booted: float = 0.0) -> None:
+    """An empty queue, and what the accounting has."""
+    monkeypatch.setattr("runner.submit.scheduler_snapshot.slurm.queue", lambda *_: [])
+    monkeypatch.setattr("runner.submit.survey.slurm.boot_time", lambda _: booted)
+    monkeypatch.setattr("runner.submit.survey.slurm.accounting", lambda *_: accounting)
+
+
 def test_what_the_accounting_calls_out_of_memory_gets_more_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runner.submit.scheduler_snapshot.slurm.queue", lambda *_: [])
-    monkeypatch.setattr("runner.submit.survey.slurm.accounting", lambda *_: {"12": "OUT_OF_MEMORY"})
+    slurm_says(monkeypatch, {"12": "OUT_OF_MEMORY"})
     directory = ExperimentDir(tmp_path)
     sent(directory, log="r: attempt 1 started, process 7\n")
     begin_attempt(directory.run("r"), "12", 1)
@@ -161,40 +167,25 @@ def sent(directory: ExperimentDir, *, log: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("log", "state"),
+    ("log", "accounting", "booted", "state"),
     [
-        (None, "cancelled"),
-        ("module: not found\n", "lost"),
-        ("requeue of job 12\nslurmstepd: error: *** STEP 12.0 ON n1 CANCELLED DUE TO JOB REQUEUE ***\n", "cancelled"),
-        ("requeue of job 12\nnot requeued: Access denied\n", "lost"),
-        ("requeue of job 12\nsubmitit INFO - Starting with JobEnvironment(…)\n", "lost"),
+        (None, {}, 0.0, "cancelled"),
+        ("module: not found\n", {}, 0.0, "lost"),
+        ("requeue of job 12\nslurmstepd: error: *** STEP 12.0 ON n1 CANCELLED DUE TO JOB REQUEUE ***\n", {}, 0.0,
+         "cancelled"),
+        ("requeue of job 12\nnot requeued: Access denied\n", {}, 0.0, "lost"),
+        ("requeue of job 12\nsubmitit INFO - Starting with JobEnvironment(…)\n", {}, 0.0, "lost"),
+        (None, {"12": "NODE_FAIL"}, 0.0, "lost"),  # its node could not start it
+        (None, {}, time.time() + 3600, "lost"),  # Slurm was started anew
     ],
-)
+)  # fmt: skip
 def test_a_run_that_somebody_took_from_the_queue_is_cancelled_and_not_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str | None, state: str
-) -> None:
-    monkeypatch.setattr("runner.submit.scheduler_snapshot.slurm.queue", lambda *_: [])
-    monkeypatch.setattr("runner.submit.survey.slurm.boot_time", lambda _: 0.0)
-    monkeypatch.setattr("runner.submit.survey.slurm.accounting", lambda *_: {})
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str | None, accounting: dict[str, str], booted: float,
+    state: str,
+) -> None:  # fmt: skip
+    slurm_says(monkeypatch, accounting, booted)
     sent(ExperimentDir(tmp_path), log=log)
     assert survey(ExperimentDir(tmp_path), ["r"])[0]["r"].state == state
-
-
-def test_a_run_whose_node_could_not_start_it_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runner.submit.scheduler_snapshot.slurm.queue", lambda *_: [])
-    monkeypatch.setattr("runner.submit.survey.slurm.boot_time", lambda _: 0.0)
-    monkeypatch.setattr("runner.submit.survey.slurm.accounting", lambda *_: {"12": "NODE_FAIL"})
-    sent(ExperimentDir(tmp_path), log=None)
-    assert survey(ExperimentDir(tmp_path), ["r"])[0]["r"].state == "lost"
-
-
-def test_what_a_slurm_that_was_started_anew_no_longer_has_is_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("runner.submit.scheduler_snapshot.slurm.queue", lambda *_: [])
-    monkeypatch.setattr("runner.submit.survey.slurm.boot_time", lambda _: time.time() + 1)
-    sent(ExperimentDir(tmp_path), log=None)
-    assert survey(ExperimentDir(tmp_path), ["r"])[0]["r"].state == "lost"
 
 
 @pytest.mark.parametrize("kind", [None, "timeout", "preempted"])

@@ -37,17 +37,12 @@ sys.stdin.readline()
 """
 
 
-def rivals(directory: RunDir, count: int) -> list[subprocess.Popen[str]]:
-    command = [sys.executable, "-P", "-c", RIVAL, str(directory.path)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment()}
-    return [subprocess.Popen(command, **pipes) for _ in range(count)]  # type: ignore[call-overload]
-
-
 def race(directory: RunDir, count: int) -> list[str]:
     """Tokens of those of `count` processes, started at once, that think that the directory is theirs."""
-    processes = rivals(directory, count)
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
+    command = [sys.executable, "-P", "-c", RIVAL, str(directory.path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment()}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(count)]  # type: ignore[call-overload]
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * count
     for process in processes:
         process.stdin.write("go\n")
         process.stdin.flush()
@@ -67,12 +62,8 @@ def age(path: Path, seconds: float) -> None:
     os.utime(path, (time.time() - seconds, time.time() - seconds))
 
 
-def dead_process() -> tuple[int, str]:
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    started = start_time(process.pid)
-    assert started is not None
-    process.communicate(b"")
-    return process.pid, started
+def of_a_dead_process() -> Holder:
+    return replace(Holder.of_this_process(None), pid=2**22 + 1, start_time="1")
 
 
 def test_second_claim_is_refused_and_names_the_holder(tmp_path: Path) -> None:
@@ -92,28 +83,21 @@ def test_released_directory_can_be_claimed_again_and_nothing_is_left(tmp_path: P
         assert list(tmp_path.iterdir()) == []
 
 
-def test_of_twenty_processes_at_once_exactly_one_wins(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [False, True], ids=["no claim", "a dead claim"])
+def test_of_twenty_rivals_at_once_exactly_one_wins(tmp_path: Path, left: bool) -> None:
     directory = RunDir(tmp_path)
+    if left:
+        write_json(directory.claim, of_a_dead_process().__dict__)
     winners = race(directory, 20)
-    assert len(winners) == 1
-    assert read_json(directory.claim)["token"] == winners[0]
-
-
-def test_of_twenty_rivals_for_a_dead_claim_exactly_one_wins(tmp_path: Path) -> None:
-    directory = RunDir(tmp_path)
-    pid, started = dead_process()
-    write_json(directory.claim, replace(Holder.of_this_process(None), pid=pid, start_time=started).__dict__)
-    winners = race(directory, 20)
-    assert len(winners) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["claim.json"]
-    assert read_json(directory.claim)["token"] == winners[0]
+    assert winners == [read_json(directory.claim)["token"]]
 
 
 def test_child_that_outlives_its_parent_keeps_the_claim(tmp_path: Path) -> None:
     directory = RunDir(tmp_path)
-    pid, started = dead_process()
-    write_json(directory.claim, replace(Holder.of_this_process(None), pid=pid, start_time=started).__dict__)
-    child = {"pid": os.getpid(), "start_time": start_time(os.getpid()), "parent_pid": pid, "ended": False}
+    dead = of_a_dead_process()
+    write_json(directory.claim, dead.__dict__)
+    child = {"pid": os.getpid(), "start_time": start_time(os.getpid()), "parent_pid": dead.pid, "ended": False}
     write_json(directory.heartbeat, child)
     assert isinstance(acquire(directory, Holder.of_this_process(None), INTERVAL), LockHolder)
     write_json(directory.heartbeat, {**child, "ended": True})

@@ -124,12 +124,6 @@ def test_the_first_state_that_holds_counts(tmp_path: Path) -> None:
     assert state() == "new"
 
 
-def test_a_stale_heartbeat_is_no_life(tmp_path: Path) -> None:
-    run = run_with(tmp_path / "run", heartbeat={"attempt": 1, "time": NOW, "interval": 10, "host": "another"})
-    assert run_state(run, now=NOW + 30).state == "running"
-    assert run_state(run, now=NOW + 31).state == "lost"
-
-
 @pytest.mark.parametrize(
     ("final", "since", "state"), [(True, NOW - 5, "failed"), (True, NOW + 5, "queued"), (False, NOW - 5, "queued")]
 )
@@ -139,10 +133,6 @@ def test_a_failure_counts_at_once_only_where_no_requeue_can_follow_it(
     beat = {"attempt": 1, "time": NOW, "ended": True}
     run = run_with(tmp_path / "run", heartbeat=beat, failure={"kind": "timeout", "attempt": 1, "time": NOW})
     assert run_state(run, QueueEntry(True, "12_3", 1, final=final, since=since), NOW + 1).state == state
-
-
-def test_a_failure_that_was_a_cancellation_is_cancelled(tmp_path: Path) -> None:
-    assert run_state(run_with(tmp_path / "run", failure={"kind": "cancelled", "attempt": 1})).state == "cancelled"
 
 
 def test_progress_is_told_beside_the_state(tmp_path: Path) -> None:

@@ -1,12 +1,17 @@
-"""Naming a variant or a run of an experiment on the command line."""
+"""The arguments and options that several commands share, and the runs and variants that they name."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from analysis.collect.manifest import read_manifest
+from analysis.formatting import listed
+from analysis.output.writing import Format
 from analysis.rank.choice import Choice
 from analysis.rank.ranking import Variant
 from analysis.rank.summary import Summary, summarize
@@ -16,8 +21,44 @@ from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.submit.run_selection import choose_run, filter_runs
 from runner.submit.selection import experiment_directory
+from runner.terminal import RUN_SYNTAX
 
 CHECKPOINT = ".pt"  # how the name of a checkpoint ends
+
+Experiment = Annotated[
+    str | None,
+    typer.Argument(
+        help="A directory, a name under the root, or an experiment file; left out: the most recently submitted.",
+        show_default=False,
+    ),
+]
+ExperimentOrRun = Annotated[
+    str | None,
+    typer.Argument(
+        help="A directory (of a run: that run alone), a name under the root, or an experiment file; "
+        "left out: the most recently submitted.",
+        show_default=False,
+    ),
+]
+Root = Annotated[Path, typer.Option("--root", envvar="RUNNER_ROOT", help="Where experiments live.")]
+DEFAULT_ROOT = Path("runs")
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="How the result is written to stdout.")]
+
+RUN_HELP = f"A run's directory, or {RUN_SYNTAX}."
+CHECKPOINT_HELP = "Another checkpoint of the run, as `analysis rescale` writes; alone it stands for the run it lies in."
+OfExperiment = Annotated[
+    str | None,
+    typer.Option(
+        "--experiment", "-e", help="The run's experiment; left out: the most recently submitted.", show_default=False
+    ),
+]
+
+
+def summary_of(experiment: str | None, root: Path) -> Summary:
+    """The summary of the experiment that is named, or of the most recently submitted one."""
+    return summarize(experiment_directory(experiment, root).path)
 
 
 def variant_named(summary: Summary, name: str) -> Variant:
@@ -28,12 +69,11 @@ def variant_named(summary: Summary, name: str) -> Variant:
     ids = {plan.run_id for plan in filter_runs([run.plan for run in summary.collection.runs], [name])}
     named = [variant for variant in summary.variants if ids & {run.run_id for run in variant.runs}]
     if len(named) > 1:
-        listed = ", ".join(variant.name for variant in named[:8]) + (", …" if len(named) > 8 else "")
-        raise UserError(f"{name!r} means runs of {len(named)} variants: {listed}; name one")
+        names = listed([variant.name for variant in named], 8)
+        raise UserError(f"{name!r} means runs of {len(named)} variants: {names}; name one")
     (variant,) = named
     runs, scored = (tuple(run for run in part if run.run_id in ids) for part in (variant.runs, variant.scored))
-    by_id = runs[0].run_id.startswith(name) and name != variant.name
-    whole = runs == variant.runs and not by_id
+    whole = runs == variant.runs and (name == variant.name or not runs[0].run_id.startswith(name))
     label = variant.name if whole else runs[0].run_id if len(runs) == 1 else name
     return replace(variant, name=label, runs=runs, scored=scored)
 
@@ -109,15 +149,14 @@ def runs_meant(name: str | None, experiment: str | None, root: Path) -> list[Run
     """The run that `name` means, or the best completed run of every variant where it means an experiment."""
     if name is not None and (experiment is not None or not _is_experiment(name, root)):
         return [run_named(name, experiment, root)]
-    summary = summarize(experiment_directory(name if name is not None else experiment, root).path)
+    summary = summary_of(name if name is not None else experiment, root)
     select, directory = summary.collection.manifest.select, summary.collection.directory
     return [directory.run(run.run_id) for variant in summary.variants if (run := variant.best_run(select))]
 
 
 def _is_experiment(name: str, root: Path) -> bool:
-    if RunDir(Path(name)).config.is_file():
-        return False
-    return Path(name).exists() or ExperimentDir(root / name).manifest.exists()
+    named = Path(name).exists() or ExperimentDir(root / name).manifest.exists()
+    return named and not RunDir(Path(name)).config.is_file()
 
 
 def thresholds_of(run: RunDir) -> Thresholds:
