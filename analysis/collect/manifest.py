@@ -70,6 +70,6 @@ def _checked(select: Select, file: str) -> Select:
 def share(value: Any) -> float | None:
     """`5%` and `0.05` as 0.05, as the experiment file takes them; None for anything else."""
     try:
-        return TypeAdapter(experiment.Share).validate_python(value)
+        return TypeAdapter(experiment_file.Share).validate_python(value)
     except ValidationError:
         return None
