@@ -55,7 +55,7 @@ def read_tail(path: Path | str, size: int = TAIL) -> bytes:
 
 
 def json_lines(data: bytes) -> tuple[list[dict[str, Any]], int]:
-    """The JSON objects in `data`, one a line, and the number of lines that are none."""
+    """The JSON objects in `data`, one per line, and the number of lines that hold none."""
     lines = [line for line in data.splitlines() if line.strip()]
     try:
         records = from_json(b"[" + b",".join(lines) + b"]")  # an order of magnitude faster than line by line

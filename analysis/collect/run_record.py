@@ -144,7 +144,7 @@ def _read_logs(
 
 
 def newest_epochs(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One record an epoch, in order: an epoch that was trained again after a restart replaces the older line."""
+    """One record per epoch, in order: an epoch that was trained again after a restart replaces the older line."""
     if all(history[i].get("epoch") == i + 1 for i in range(len(history))):
         return history
     by_epoch = {record["epoch"]: record for record in history if as_count(record.get("epoch")) is not None}

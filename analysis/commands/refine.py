@@ -24,9 +24,9 @@ from runner.terminal import tell
 
 def command(
     experiment: Experiment = None,
-    points: Annotated[int, typer.Option(min=3, help="Values of each axis, the best one in the middle.")] = 5,
+    points: Annotated[int, typer.Option(min=3, help="Number of values on each axis, the best one in the middle.")] = 5,
     name: Annotated[
-        str | None, typer.Option(help="Of the new experiment; left out: the old one with _refined.")
+        str | None, typer.Option(help="Name of the new experiment; left out: the old name with _refined.")
     ] = None,
     root: Root = DEFAULT_ROOT,
 ) -> None:

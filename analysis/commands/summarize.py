@@ -26,10 +26,10 @@ ReportOption = Annotated[
 ]
 AllOption = Annotated[
     bool,
-    typer.Option("--all", "-a", help="Every variant, column and section, not only the answer and the next step."),
+    typer.Option("--all", "-a", help="Show every variant, column and section, not only the answer and the next step."),
 ]
 VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="All of that, with what health says for information too.")
+    bool, typer.Option("--verbose", "-v", help="As --all, with the health findings of level info.")
 ]
 
 

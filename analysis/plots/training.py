@@ -101,7 +101,7 @@ def accuracy_and_cost(variants: Sequence[Variant], select: Select) -> Plot | Non
     on_gpus = all(variant.gpus for variant in shown)
     costs = {
         "parameters, millions": [(variant.parameters or 0) / 1e6 for variant in shown],
-        "GPU minutes a run" if on_gpus else "minutes a run": [
+        "GPU minutes per run" if on_gpus else "minutes per run": [
             (variant.gpu_minutes if on_gpus else (variant.seconds or 0) / 60) or 0 for variant in shown
         ],
     }

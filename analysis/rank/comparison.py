@@ -142,7 +142,7 @@ class BaselineComparison:
     @property
     def verdict(self) -> str:
         if self.interval is None or self.adjusted is None:
-            return "no interval, because nothing pairs the two"
+            return "no interval, because the two share no seed and no items"
         return self.interval.verdict(self.adjusted)
 
     @property

@@ -48,7 +48,7 @@ def command(
     root: Root = DEFAULT_ROOT,
     format: FormatOption = "table",
 ) -> None:
-    """Alpha of each atom and channel; of fusions without alpha their gates or w_text. Writes analysis/ of the run."""
+    """Alpha of each atom and channel, or else gates or w_text of a fusion. Writes to analysis/ of the run."""
     if run is None and checkpoint is None:
         raise UserError("name a run, or a checkpoint", next_command="runner status, which lists the runs")
     directory, checkpoint = run_and_checkpoint(run, checkpoint, experiment, root)

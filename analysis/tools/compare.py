@@ -39,7 +39,7 @@ SIDE_HELP = (
 
 def command(
     first: Annotated[str, typer.Argument(metavar="A", help=SIDE_HELP)],
-    second: Annotated[str, typer.Argument(metavar="B", help="The same.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="As A.")],
     experiment: OfExperiment = None,
     split: Annotated[
         Literal["val", "test", "train"], typer.Option(help="test is shown, never used to choose.")

@@ -27,7 +27,7 @@ def command(
     root: Root = DEFAULT_ROOT,
     format: FormatOption = "table",
 ) -> None:
-    """Predict new structures with the run's best epoch, described and made into graphs as its configuration says."""
+    """Predict new structures with the run's best epoch; texts and graphs are made as its configuration says."""
     directory = run_named(run, experiment, root)
     from jobs.tasks.crystal.tools.load_run import params_of
     from jobs.tasks.crystal.tools.prediction import predict, read_structures

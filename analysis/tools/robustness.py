@@ -22,7 +22,7 @@ def command(
     root: Root = DEFAULT_ROOT,
     format: FormatOption = "table",
 ) -> None:
-    """What a trained model makes of wrong texts; healthy: right < deleted ≤ shuffled. Shown, never used to choose."""
+    """Errors with right and with wrong texts; healthy: right < deleted ≤ shuffled. Never used to choose."""
     summary = summary_of(experiment, root)
     manifest, directory = summary.collection.manifest, summary.collection.directory
     runs = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import typer
 from typer.main import get_command
@@ -58,9 +58,12 @@ def _value(param: Any) -> str:
     if param.metavar:
         return f" {param.metavar}"
     kind = param.type_descriptor.annotation
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
     kind = get_args(kind)[0] if get_args(kind) else kind  # of a list
-    if issubclass(kind, Enum):
-        return " " + "\\|".join(choice.value for choice in kind)  # a bare one would end the cell
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        choices = tuple(choice.value for choice in kind)
+    if choices:
+        return " " + "\\|".join(choices)  # a bare one would end the cell
     return f" {_KINDS.get(kind, 'TEXT')}"
 
 

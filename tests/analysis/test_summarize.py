@@ -140,7 +140,7 @@ def test_without_predictions_the_seeds_alone_are_paired(tmp_path):
 
 def test_one_seed_without_predictions_has_nothing_to_pair(tmp_path):
     summary = without_predictions(tmp_path, seeds=[0])
-    assert "nothing pairs the two" in summary.baseline[0].sentence
+    assert "share no seed and no items" in summary.baseline[0].sentence
     assert "Seed noise unknown" in summary.choice.reason
 
 
