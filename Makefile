@@ -63,9 +63,9 @@ LOWEST := $(VENV)-lowest
 lowest:
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet uv
-	$(LOWEST)/bin/uv pip compile --quiet --no-header --resolution lowest-direct setup.cfg -o $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/uv pip compile --quiet --no-header --resolution lowest-direct --extra parquet setup.cfg -o $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST) -r $(LOWEST)/lowest.txt -e . \
-	  pytest pytest-timeout pytest-xdist hypothesis jsonschema psutil
+	  pytest pytest-timeout pytest-xdist hypothesis jsonschema psutil import-linter
 	$(LOWEST)/bin/python -m pytest -q -m "not slurm and not slow and not torch"
 
 install: $(VENV)/.installed

@@ -6,7 +6,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
 from runner.config.part import Part
 
@@ -29,8 +29,12 @@ def _rising(values: list[int | float]) -> list[int | float]:
     return values
 
 
+# pydantic knows fractions since 2.10 only
 KeptPart = Annotated[
-    Fraction, BeforeValidator(_fraction), WithJsonSchema({"type": ["number", "string"], "examples": ["1/3", 0.25]})
+    Fraction,
+    PlainValidator(_fraction),
+    PlainSerializer(Fraction.__str__),
+    WithJsonSchema({"type": ["number", "string"], "examples": ["1/3", 0.25]}),
 ]
 
 

@@ -250,6 +250,7 @@ def test_mistake_is_named_where_it_stands_and_nothing_is_sent(tmp_path: Path, na
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.torch
 def test_good_file_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text(GOOD)
     said = run("submit", tmp_path / "good.yaml", "--root", tmp_path / "runs", "--dry-run")
@@ -497,6 +498,7 @@ def test_mistakes_of_the_experiment_and_of_its_cluster_are_told_together(tmp_pat
     assert "site.yaml:2: parttion: unknown key" in told
 
 
+@pytest.mark.torch
 def test_slurm_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "site.yaml").write_text("kind: slurm\n")
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -545,6 +547,7 @@ def test_a_damaged_manifest(tmp_path: Path) -> None:
     assert "next: runner submit CONFIG" in said.err
 
 
+@pytest.mark.torch
 def test_a_root_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text(GOOD)
     (tmp_path / "runs").write_text("a file\n")
