@@ -336,6 +336,26 @@ def test_several_gpus_of_runs_that_share_one_are_refused(tmp_path: Path) -> None
     assert re.search(r"x\.yaml:\d+: resources\.gpus: found 2 with 3 runs side by side that share one GPU", said.err)
 
 
+@pytest.mark.parametrize(
+    ("task", "more"),
+    [
+        ("tiny_task:TinyTask", "cluster: site.yaml"),
+        ("command", "cluster: local"),
+        ("command", "cluster: site.yaml\narray: {side_by_side: 2}"),
+    ],
+)
+def test_processes_that_nothing_would_start(tmp_path: Path, task: str, more: str) -> None:
+    params = "command: {run: 'true', metrics: {file: m.json}}" if task == "command" else ""
+    (tmp_path / "site.yaml").write_text("kind: slurm\n")
+    path = tmp_path / "x.yaml"
+    path.write_text(f"experiment: x\ntask: {task}\nresources: {{nodes: 2, time: 1h}}\nparams: {{{params}}}\n{more}\n")
+    said = run("submit", path, "--root", tmp_path / "runs")
+    assert said.status == 2, said.err
+    assert "x.yaml:3: resources.nodes: found 2; only a command on Slurm starts further processes, by srun" in said.err
+    assert "allowed: 1, or task: command, a cluster file of kind slurm, and no array.side_by_side" in said.err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_slurm_without_a_time_limit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text(GOOD.replace("resources: {time: 10m}\n", ""))
     (tmp_path / "site.yaml").write_text("kind: slurm\n")
