@@ -132,24 +132,25 @@ class Site:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(name, target)
 
-    def lay_repository(self) -> None:
-        """The tracked files as they are now."""
+    def lay_repository(self) -> str:
+        """The tracked files as they are now; the commit that they are of."""
         shutil.rmtree(self.folder / "repository", ignore_errors=True)
         for name in git("ls-files", "-z").split("\0"):
             if (REPOSITORY / name).is_file():
                 (self.folder / "repository" / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(REPOSITORY / name, self.folder / "repository" / name)
+        return git("describe", "--always", "--dirty").strip()
 
     def outcome(self) -> dict[str, Any]:
         """Install, search, test; the record of this site."""
-        self.lay_repository()
+        commit = self.lay_repository()
         self.run(WHEEL)
         self.run(SEARCH)
         self.run(TESTS)
         slurm, python = self.run(VERSIONS).split()
         runs = json.loads((self.folder / "search/runs/search/results.json").read_text())["runs"]
         return {
-            "commit": git("describe", "--always", "--dirty").strip(),
+            "commit": commit,
             "slurm": slurm,
             "python": python,
             "tests": dict(counted(self.folder / "tests.xml")),
