@@ -15,7 +15,7 @@ else
 TORCH_BUILD := torch==$(TORCH)
 endif
 
-.PHONY: demo test check format lint types imports docs acceptance bench sites lowest install install-dev clean
+.PHONY: demo test check format lint types imports docs acceptance bench sites wheels lowest install install-dev clean
 
 demo: install
 	$(BIN)/runner prepare configs/demo.yaml
@@ -57,6 +57,11 @@ bench: install-dev
 # The Slurm tests on Debian 12, 13 and 14, as root; the root directories are made once and kept in SITES_ROOT.
 sites:
 	$(PYTHON) -m tests.sites $(if $(SITES_ROOT),--root $(SITES_ROOT))
+
+# The wheel without extras in an empty environment of each of PYTHONS; those of pyenv unless it names others.
+PYTHONS ?= $(wildcard $(HOME)/.pyenv/versions/3.1[1-4].*/bin/python)
+wheels:
+	$(PYTHON) -m tests.wheels $(PYTHONS)
 
 # The lowest versions that setup.cfg allows, without torch, in an environment of their own.
 LOWEST := $(VENV)-lowest

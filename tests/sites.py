@@ -148,14 +148,24 @@ class Site:
         self.run(SEARCH)
         self.run(TESTS)
         slurm, python = self.run(VERSIONS).split()
-        runs = json.loads((self.folder / "search/runs/search/results.json").read_text())["runs"]
         return {
             "commit": commit,
             "slurm": slurm,
             "python": python,
             "tests": dict(counted(self.folder / "tests.xml")),
-            "search": {run["run_id"]: [run["state"], run["metrics"]] for run in runs},
+            "search": searched(self.folder / "search"),
         }
+
+
+def searched(folder: Path) -> dict[str, Any]:
+    """Run → state and metrics, as the summary of the search in `folder` has them."""
+    runs = json.loads((folder / "runs/search/analysis/results.json").read_text())["runs"]
+    return {run["run_id"]: [run["state"], run["metrics"]] for run in runs}
+
+
+def compared(search: dict[str, Any], reference: dict[str, Any]) -> str:
+    """How many runs, and whether they are those of the first row, bit for bit."""
+    return f"{len(search)} runs, {'equal' if search == reference else 'DIFFERENT'}"
 
 
 def counted(report: Path) -> Counter[str]:
@@ -178,7 +188,7 @@ def page_table(records: dict[str, dict[str, Any]]) -> str:
     names = ("passed", "left_out", "skipped", "failed")
     rows = [
         [f"Debian {RELEASES[release]} ({release})", record["slurm"], record["python"], record["commit"],
-         f"{len(record['search'])} runs, " + ("equal" if record["search"] == reference else "DIFFERENT"),
+         compared(record["search"], reference),
          *(str(record["tests"][name]) for name in names)]
         for release, record in records.items()
     ]  # fmt: skip
