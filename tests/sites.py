@@ -71,7 +71,7 @@ venv/bin/pip install --quiet --constraint repository/constraints.txt \
   pytest pytest-timeout pytest-xdist hypothesis jsonschema psutil
 cd repository
 REQUIRE_SLURM=1 OMP_NUM_THREADS=1 ../venv/bin/python -m pytest -m slurm --junitxml ../tests.xml \
-  $(grep -rl 'mark\\.slurm' tests --include='test_*.py') || [ $? = 1 ]
+  $(grep -rl 'mark\\.slurm' tests --include='test_*.py') >&2 || [ $? = 1 ]
 """
 VERSIONS = """
 cd "$1"
