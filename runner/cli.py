@@ -57,13 +57,26 @@ def _options(
 def init(
     folder: Annotated[Path, typer.Argument(help="Where to write.")] = Path("configs"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
+    script: Annotated[
+        Path | None, typer.Option("--script", help="Instead, an experiment file for this Python script with argparse.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option("--metric", help="The validation metric, by the name that the script prints.")
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option("--mode", help="Its good end, where its name does not tell: min or max.")
+    ] = None,
 ) -> None:
-    """Write starter experiment and cluster files here."""
-    from runner.commands.init import write
+    """Write starter experiment and cluster files here, or an experiment file for a script of your own."""
+    from runner.commands.init import starters, write
+    from runner.commands.own_script import LIKE, experiment
 
-    for path in write(folder, force):
+    if (script is None) != (metric is None):
+        raise UserError("--script and --metric go together", next_command=LIKE)
+    texts = starters() if script is None or metric is None else experiment(script, metric, mode, tell)
+    for path in write(texts, folder, force):
         print(path)
-    tell(f"next: runner expand {folder / 'demo.yaml'}")
+    tell(f"next: runner expand {folder / ('demo.yaml' if script is None else next(iter(texts)))}")
 
 
 @app.command()

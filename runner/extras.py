@@ -12,9 +12,14 @@ EXTRAS = {
 }
 
 
+def lacking(task: str) -> list[str]:
+    """The packages of the extra `task` that are not installed; nothing is imported. Empty for a task without one."""
+    return [package for package in EXTRAS.get(task, ()) if find_spec(package) is None]
+
+
 def require(extra: str) -> None:
-    """Raise CommandFailed, naming the extra, where a package of it is not installed; nothing is imported."""
-    if missing := [package for package in EXTRAS[extra] if find_spec(package) is None]:
+    """Raise CommandFailed, naming the extra, where a package of it is not installed."""
+    if missing := lacking(extra):
         raise missing_extra(extra, missing)
 
 

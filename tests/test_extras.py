@@ -26,6 +26,18 @@ def test_task_whose_packages_are_missing_names_its_extra(tmp_path: Path, monkeyp
     assert "next: pip install 'array-runner[sentiment]'" in ended.err
 
 
+def test_starters_are_written_without_the_packages_and_without_the_schemas_that_need_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "torch" else object())
+    assert run("init", tmp_path).status == 0
+    assert {path.name for path in (tmp_path / "schema").iterdir()} == {"command.json", "cluster.json"}
+    assert not (tmp_path / "demo.yaml").read_text().startswith("# yaml-language-server")
+    assert (
+        (tmp_path / "train_alignn.yaml").read_text().startswith("# yaml-language-server: $schema=schema/command.json")
+    )
+
+
 def test_import_that_fails_names_its_extra_and_a_foreign_one_is_a_defect() -> None:
     missing = extras.extra_of(ModuleNotFoundError("x", name="transformers.models"))
     assert (missing.message, missing.next_command) == (

@@ -20,9 +20,12 @@ def read_manifest(directory: ExperimentDir) -> Manifest:
     if not directory.path.is_dir():
         raise CommandFailed(f"no such experiment directory: {directory.path}")
     content = manifest.read(directory)
+    last = len(content.search.values) - 1 if content.search else 0
+    below = frozenset(run.run_id for run in content.runs if 0 <= run.rung < last)
     return replace(
         content,
-        runs=tuple(run for run in content.runs if run.run_id not in content.below),
+        runs=tuple(run for run in content.runs if run.run_id not in below),
+        below=below,
         select=_checked(content.select, str(directory.manifest)),
     )
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from jobs.task import Task
 from runner.errors import ConfigError, Problem, UserError, nearest
-from runner.extras import EXTRAS, require
+from runner.extras import require
 
 # A new task is one line here; the module is imported when the task is asked for.
 TASKS = {
@@ -29,8 +29,7 @@ def load_task(name: str, code_path: str | Path | None = None) -> Task:
     where a package that a task of ours needs is not installed.
     """
     if name in TASKS:
-        if name in EXTRAS:
-            require(name)
+        require(name)
         module, _, cls = TASKS[name].partition(":")
         return cast(Task, getattr(import_module(module), cls)())
     module, colon, cls = name.partition(":")

@@ -9,6 +9,7 @@ from jobs.tasks.registry import TASKS
 from runner.commands.schema import CLUSTER, schema_of
 from runner.config import yaml_source
 from runner.errors import UserError
+from runner.extras import lacking
 from runner.files import write_text
 
 SCHEMAS = "schema"  # the folder beside the starters
@@ -24,8 +25,8 @@ def starters() -> dict[str, str]:
 
 
 def schemas() -> dict[str, str]:
-    """Path below `configs/` → JSON schema, one a task and one for cluster files."""
-    return {f"{SCHEMAS}/{name}.json": schema_of(name) + "\n" for name in (*TASKS, CLUSTER)}
+    """Path below `configs/` → JSON schema, one a task whose packages are installed and one for cluster files."""
+    return {f"{SCHEMAS}/{name}.json": schema_of(name) + "\n" for name in (*TASKS, CLUSTER) if not lacking(name)}
 
 
 def hinted(name: str, text: str) -> str:
@@ -33,17 +34,21 @@ def hinted(name: str, text: str) -> str:
     if name.startswith("clusters/"):
         return f"# yaml-language-server: $schema=../{SCHEMAS}/{CLUSTER}.json\n{text}"
     task = yaml_source.parse(text, Path(name)).value.get("task", "crystal")
-    return f"# yaml-language-server: $schema={SCHEMAS}/{task}.json\n{text}" if task in TASKS else text
+    return (
+        f"# yaml-language-server: $schema={SCHEMAS}/{task}.json\n{text}"
+        if task in TASKS and not lacking(task)
+        else text
+    )
 
 
-def write(folder: Path, force: bool) -> list[Path]:
-    """Write the starters into `folder`; UserError, and nothing written, when one exists and `force` is not given."""
-    wanted = {folder / name: hinted(name, text) for name, text in starters().items()}
+def write(texts: dict[str, str], folder: Path, force: bool) -> list[Path]:
+    """Write `texts`, by file name, into `folder`, and the schemas; UserError, and nothing written, when one exists."""
+    wanted = {folder / name: hinted(name, text) for name, text in texts.items()}
     existing = [path for path in wanted if path.exists()]
     if existing and not force:
         raise UserError(
             f"{existing[0]} exists" + (f" and {len(existing) - 1} more" if len(existing) > 1 else ""),
-            next_command="runner init --force, which overwrites them",
+            next_command="the same command with --force, which overwrites",
         )
     for path, text in (wanted | {folder / name: text for name, text in schemas().items()}).items():
         write_text(path, text)

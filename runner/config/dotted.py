@@ -18,7 +18,9 @@ def with_value(section: Any, path: Sequence[str], value: Any) -> dict[str, Any]:
 
     What the path does not go through is shared, not copied.
     """
-    name, *rest = path
-    own = dict(section) if isinstance(section, dict) else {}
-    own[name] = with_value(own.get(name), rest, value) if rest else value
-    return own
+    whole = place = dict(section) if isinstance(section, dict) else {}
+    for name in path[:-1]:
+        inner = place.get(name)
+        place[name] = place = dict(inner) if isinstance(inner, dict) else {}
+    place[path[-1]] = value
+    return whole

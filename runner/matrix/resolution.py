@@ -119,7 +119,9 @@ class Resolver:
         params = self.base
         for key in sorted(overrides, key=_depth):
             value = overrides[key]
-            params = with_value(params, self._parts(key), merge(at(params, key), value))
+            if isinstance(value, dict):
+                value = merge(at(params, key), value)
+            params = with_value(params, self._parts(key), value)
         return params
 
     def _parts(self, key: str) -> tuple[str, ...]:

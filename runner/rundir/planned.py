@@ -79,21 +79,17 @@ class Manifest(Record):
     axes: list[str] = field(default_factory=list)  # every parameter that some variant sets
     quantities: tuple[Quantity, ...] = ()  # that the task declares
     search: SearchPlan | None = None  # which decided who went on
+    below: frozenset[str] = frozenset()  # run ids at the smaller budgets of a search, where they are left out of `runs`
 
     readers: ClassVar = {
         "runs": lambda runs: _planned(runs), "select": Select.of, "quantities": read_quantities, "search": search_plan,
+        "below": lambda value: None,
     }  # fmt: skip
 
     @property
     def runs_user_code(self) -> bool:
         """Whether the task is a command or a class of the user's."""
         return self.task is None or self.task == "command" or ":" in self.task
-
-    @cached_property
-    def below(self) -> frozenset[str]:
-        """Run ids at the smaller budgets of a search, which are not ranked."""
-        last = len(self.search.values) - 1 if self.search else 0
-        return frozenset(run.run_id for run in self.runs if 0 <= run.rung < last)
 
     @cached_property
     def thresholds(self) -> Thresholds:

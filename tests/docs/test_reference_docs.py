@@ -11,7 +11,7 @@ import yaml
 import analysis.cli
 import runner.cli
 from benchmarks.page import filled
-from docs.generate import commands, cost, keys
+from docs.generate import commands, cost, keys, starters
 from docs.generate.reference import DOCS, pages, schemas
 from runner.commands.schema import cluster_schema, experiment_schema
 from runner.config.experiment import Experiment
@@ -24,8 +24,9 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 def test_reference_is_that_of_the_code() -> None:
     stale = [path.name for path, text in pages().items() if not path.exists() or path.read_text("utf-8") != text]
     assert not stale, "run: make docs"
-    page = cost.PAGE.read_text(encoding="utf-8")
-    assert filled(page, cost.tables()) == page, "run: make docs"
+    for part in (cost, starters):
+        page = part.PAGE.read_text(encoding="utf-8")
+        assert filled(page, part.tables()) == page, "run: make docs"
     assert {path.name for path in (DOCS / "reference").glob("*.md")} == {path.name for path in pages()}
 
 

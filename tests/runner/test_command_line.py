@@ -189,13 +189,13 @@ def test_init_writes_starters_and_does_not_overwrite(tmp_path: Path) -> None:
         first = path.read_text().partition("\n")[0]
         schema = path.parent / first.removeprefix("# yaml-language-server: $schema=")
         task = re.search(r"^task: (\w+)$", path.read_text(), re.MULTILINE)
-        kind = "cluster" if path.parent.name == "clusters" else task[1] if task else "crystal"  # by what it extends
+        kind = task[1] if task else "cluster" if path.parent.name == "clusters" else "crystal"
         assert schema.name == f"{kind}.json", path
         assert '"$defs"' in schema.read_text()
     again = run("init", tmp_path / "configs")
     assert again.status == 2
     assert "exists" in again.err
-    assert "runner init --force" in again.err
+    assert "next: the same command with --force" in again.err
 
 
 def test_a_reader_that_leaves_early_is_no_error(config: Path, tmp_path: Path) -> None:

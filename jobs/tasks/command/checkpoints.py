@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from runner.config.template import fill
+from runner.files import open_file
+
+_ARCHIVES = (".pt", ".pth", ".ckpt", ".npz")  # which a program has begun to write where they are empty
 
 
 def newest_checkpoint(folder: Path, name: str, values: Mapping[str, Any]) -> Path | None:
@@ -29,15 +32,15 @@ def _present(folder: Path, name: str, values: Mapping[str, Any]) -> Iterator[Pat
 
 
 def _is_torn(path: Path) -> bool:
-    """Whether a file is empty, or it or one of a folder is an archive, as torch writes them, without its end."""
-    if path.is_dir():
-        return any(_has_no_end(file) for file in path.rglob("*") if file.is_file())
-    return path.is_file() and (path.stat().st_size == 0 or _has_no_end(path))
+    """Whether it, or a file in it, is an archive as torch and NumPy write them, without its end."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return any(_has_no_end(file) for file in files if file.is_file())
 
 
-def _has_no_end(file: Path) -> bool:
-    with file.open("rb") as content:
-        return content.read(4) == b"PK\3\4" and not zipfile.is_zipfile(file)
+def _has_no_end(path: Path) -> bool:
+    with open_file(path, links=True) as file:
+        begun = file.read(4) == b"PK\3\4" or (path.suffix in _ARCHIVES and path.stat().st_size == 0)
+        return begun and not zipfile.is_zipfile(file)
 
 
 def epoch_of(checkpoint: Path) -> int | None:

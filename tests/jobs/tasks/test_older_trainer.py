@@ -179,3 +179,14 @@ def test_the_folders_alone_adopted_give_the_same_table(copied: Path) -> None:
         tables.append([{key: cell.strip("[]") for key, cell in row.items() if key != "seconds"} for row in rows])
     assert tables[0] == tables[1]
     assert len(tables[0]) == 2
+    weights = [json.loads(command(copied, "weights", name, "--format", "json", module="analysis.cli").stdout)
+               for name in ("older", "alone")]  # fmt: skip
+    numbers = [[{key: row[key] for key in row.keys() - {"variant", "run_id"}} for row in rows] for rows in weights]
+    assert numbers[0] == numbers[1]
+    compared = [command(copied, "compare", "layers=0", "layers=2", "-e", name, module="analysis.cli").stdout
+                for name in ("older", "alone")]  # fmt: skip
+    assert compared[0] == compared[1]
+    assert "val split: 40 items, 3 paired seeds" in compared[0]
+    pages = [ExperimentDir(copied / "runs" / name).report.read_text() for name in ("older", "alone")]
+    shown = [re.findall(r'"(?:ratio|band|difference)": ?[^,}]+', page) for page in pages]
+    assert shown[0] == shown[1] != []
