@@ -15,7 +15,7 @@ else
 TORCH_BUILD := torch==$(TORCH)
 endif
 
-.PHONY: demo test check format lint types imports docs acceptance bench sites lowest install install-dev clean
+.PHONY: demo test check format lint types imports docs acceptance bench sites wheels lowest install install-dev clean
 
 demo: install
 	$(BIN)/runner prepare configs/demo.yaml
@@ -58,14 +58,19 @@ bench: install-dev
 sites:
 	$(PYTHON) -m tests.sites $(if $(SITES_ROOT),--root $(SITES_ROOT))
 
+# The wheel without extras in an empty environment of each of PYTHONS; those of pyenv unless it names others.
+PYTHONS ?= $(wildcard $(HOME)/.pyenv/versions/3.1[1-4].*/bin/python)
+wheels:
+	$(PYTHON) -m tests.wheels $(PYTHONS)
+
 # The lowest versions that setup.cfg allows, without torch, in an environment of their own.
 LOWEST := $(VENV)-lowest
 lowest:
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet uv
-	$(LOWEST)/bin/uv pip compile --quiet --no-header --resolution lowest-direct setup.cfg -o $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/uv pip compile --quiet --no-header --resolution lowest-direct --extra parquet setup.cfg -o $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST) -r $(LOWEST)/lowest.txt -e . \
-	  pytest pytest-timeout pytest-xdist hypothesis jsonschema psutil
+	  pytest pytest-timeout pytest-xdist hypothesis jsonschema psutil import-linter
 	$(LOWEST)/bin/python -m pytest -q -m "not slurm and not slow and not torch"
 
 install: $(VENV)/.installed

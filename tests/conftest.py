@@ -20,6 +20,7 @@ sys.path.extend(sorted({str(path.parent) for path in Path(__file__).parent.rglob
 
 from browser import Browser
 from browser import find as find_browser
+from runner import extras
 from slurm_cluster import SlurmCluster, SlurmMissing
 
 if not os.environ.get("RUNNER_CACHE"):  # what commands keep for the next call must not fill the person's own cache
@@ -38,6 +39,15 @@ HAS_TORCH = find_spec("torch") is not None
 
 if not os.environ.get("ACCEPTANCE"):  # set by `make acceptance`
     collect_ignore = ["acceptance"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def assume_extras() -> Iterator[None]:
+    """A core without torch: checking a configuration imports none of the extras, so the tests of it run."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not HAS_TORCH:
+            patch.setattr(extras, "find_spec", lambda _: True)
+        yield
 
 
 @pytest.fixture(scope="session")

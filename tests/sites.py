@@ -37,6 +37,7 @@ exec chroot "$@"
 """
 PACKAGES = """
 export DEBIAN_FRONTEND=noninteractive
+echo 'Acquire::Check-Valid-Until "false";' > /etc/apt/apt.conf.d/kept  # a testing release signs for a week only
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends python3 python3-venv procps ca-certificates git
 """
@@ -70,7 +71,7 @@ venv/bin/pip install --quiet --constraint repository/constraints.txt \
   pytest pytest-timeout pytest-xdist hypothesis jsonschema psutil
 cd repository
 REQUIRE_SLURM=1 OMP_NUM_THREADS=1 ../venv/bin/python -m pytest -m slurm --junitxml ../tests.xml \
-  $(grep -rl 'mark\\.slurm' tests --include='test_*.py') || [ $? = 1 ]
+  $(grep -rl 'mark\\.slurm' tests --include='test_*.py') >&2 || [ $? = 1 ]
 """
 VERSIONS = """
 cd "$1"
@@ -131,29 +132,40 @@ class Site:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(name, target)
 
-    def lay_repository(self) -> None:
-        """The tracked files as they are now."""
+    def lay_repository(self) -> str:
+        """The tracked files as they are now; the commit that they are of."""
         shutil.rmtree(self.folder / "repository", ignore_errors=True)
         for name in git("ls-files", "-z").split("\0"):
             if (REPOSITORY / name).is_file():
                 (self.folder / "repository" / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(REPOSITORY / name, self.folder / "repository" / name)
+        return git("describe", "--always", "--dirty").strip()
 
     def outcome(self) -> dict[str, Any]:
         """Install, search, test; the record of this site."""
-        self.lay_repository()
+        commit = self.lay_repository()
         self.run(WHEEL)
         self.run(SEARCH)
         self.run(TESTS)
         slurm, python = self.run(VERSIONS).split()
-        runs = json.loads((self.folder / "search/runs/search/results.json").read_text())["runs"]
         return {
-            "commit": git("describe", "--always", "--dirty").strip(),
+            "commit": commit,
             "slurm": slurm,
             "python": python,
             "tests": dict(counted(self.folder / "tests.xml")),
-            "search": {run["run_id"]: [run["state"], run["metrics"]] for run in runs},
+            "search": searched(self.folder / "search"),
         }
+
+
+def searched(folder: Path) -> dict[str, Any]:
+    """Run → state and metrics, as the summary of the search in `folder` has them."""
+    runs = json.loads((folder / "runs/search/analysis/results.json").read_text())["runs"]
+    return {run["run_id"]: [run["state"], run["metrics"]] for run in runs}
+
+
+def compared(search: dict[str, Any], reference: dict[str, Any]) -> str:
+    """How many runs, and whether they are those of the first row, bit for bit."""
+    return f"{len(search)} runs, {'equal' if search == reference else 'DIFFERENT'}"
 
 
 def counted(report: Path) -> Counter[str]:
@@ -176,7 +188,7 @@ def page_table(records: dict[str, dict[str, Any]]) -> str:
     names = ("passed", "left_out", "skipped", "failed")
     rows = [
         [f"Debian {RELEASES[release]} ({release})", record["slurm"], record["python"], record["commit"],
-         f"{len(record['search'])} runs, " + ("equal" if record["search"] == reference else "DIFFERENT"),
+         compared(record["search"], reference),
          *(str(record["tests"][name]) for name in names)]
         for release, record in records.items()
     ]  # fmt: skip

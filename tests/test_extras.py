@@ -59,6 +59,7 @@ def test_extras_of_the_package_hold_what_their_tasks_ask_for() -> None:
             assert f"\n{name}>=" not in core
 
 
+@pytest.mark.torch
 def test_nothing_missing_is_no_error() -> None:
     extras.require("crystal")
     with pytest.raises(CommandFailed, match="this needs a, b"):

@@ -43,6 +43,7 @@ def test_status_and_summary_of_an_older_experiment_agree(name: str, root: Path) 
             assert row["best_loss"] == EXPECTED[name][row["run_id"]]["metrics"][metric]
 
 
+@pytest.mark.torch
 def test_older_run_is_resumed_to_the_result_of_an_undisturbed_one(root: Path) -> None:
     run = ExperimentDir(root / "crystal").run(INTERRUPTED)
     environment = {**os.environ, "PYTHONPATH": python_path(os.environ), "RUNNER_CACHE": str(root / "cache")}

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from runner.config import experiment_file
+from runner.config.experiment import Share
 from runner.config.metric_names import named_mode
 from runner.config.yaml_source import Source
 from runner.errors import CommandFailed, ConfigError, Problem
@@ -70,6 +71,6 @@ def _checked(select: Select, file: str) -> Select:
 def share(value: Any) -> float | None:
     """`5%` and `0.05` as 0.05, as the experiment file takes them; None for anything else."""
     try:
-        return TypeAdapter(experiment_file.Share).validate_python(value)
+        return TypeAdapter(Share).validate_python(value)
     except ValidationError:
         return None

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def _job(commands: SlurmCommands, job: str, folder: Path, resources: Resources) 
         yield Finding("shared file system", False, f"what the job wrote to {folder} is not seen here. {logs}".strip())
         return
     yield Finding("shared file system", True, f"written on {seen['host']}, seen here; Python {seen['python']} there")
-    lacking = [name for name, installed in seen["packages"].items() if not installed]
+    lacking = [name for name, installed in seen["packages"].items() if not installed and find_spec(name)]
     yield Finding("packages", not lacking, f"missing there: {', '.join(lacking)}" if lacking else "found there")
     yield Finding(
         "cache", seen["cache"] in ("yes", "read-only"), {"yes": "writable there"}.get(seen["cache"], seen["cache"])

@@ -129,7 +129,7 @@ def _costs(loaded: Loaded) -> Iterator[str]:
     if experiment.resources.time:
         tasks = array_tasks(runs, experiment.array)
         asked = [experiment.array.of_task(experiment.resources, len(task)) for task in tasks]
-        hours = sum((task.time or 0) * max(1, task.gpus) for task in asked) / 3600
+        hours = sum((task.time or 0) * max(1, task.nodes * task.gpus) for task in asked) / 3600
         what = "GPU hours" if experiment.resources.gpus else "hours"
         limit = human_seconds(max(task.time or 0 for task in asked))
         yield f"at most {hours:,.1f} {what}: {counted(len(tasks), 'array task')} of {limit} each"

@@ -131,6 +131,17 @@ def _refuse_shared_gpus(file: ExperimentFile) -> None:
         )
 
 
+def _refuse_processes(file: ExperimentFile, cluster: Cluster) -> None:
+    """Raise ConfigError where nothing in a run could start the processes that it asks for."""
+    experiment = file.experiment
+    fits = experiment.task == "command" and isinstance(cluster, SlurmCluster) and experiment.array.side_by_side == 1
+    if experiment.resources.processes > 1 and not fits and not {"task", "array"} & file.spoilt:
+        key = "nodes" if experiment.resources.nodes > 1 else "tasks_per_node"
+        what = f"found {getattr(experiment.resources, key)}; only a command on Slurm starts further processes, by srun"
+        allowed = "1, or task: command, a cluster file of kind slurm, and no array.side_by_side"
+        raise ConfigError([file.source.problem(("resources", key), what, allowed=allowed)])
+
+
 def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[ExperimentFile, Loaded | None, Mistakes]:
     file = experiment_file.examine(config, list(overrides))
     if "adopt" in file.source.value:
@@ -272,4 +283,5 @@ def load_cluster(file: ExperimentFile, name: str | None) -> Destination:
     if "resources" not in file.spoilt:
         refuse_without_time(file, cluster)
         _refuse_shared_gpus(file)
+        _refuse_processes(file, cluster)
     return Destination(cluster, clusters.text_of(wanted, file.path))

@@ -21,7 +21,10 @@ from runner.slurm_commands import Name
 _SET_ELSEWHERE = {
     **dict.fromkeys(("array", "comment", "job-name"), "set by runner itself, to find its arrays again"),
     **dict.fromkeys(("output", "error", "open-mode"), "set by runner itself; `runner logs` shows the logs"),
-    **dict.fromkeys(("nodes", "ntasks", "ntasks-per-node"), "set by runner itself: a run has one process on one node"),
+    **dict.fromkeys(
+        ("nodes", "ntasks", "ntasks-per-node"),
+        "write `resources: {nodes: …, tasks_per_node: …}` in the experiment file",
+    ),
     **dict.fromkeys(("parsable", "test-only", "wait", "wrap"), "changes how sbatch answers, so runner cannot use it"),
     **dict.fromkeys(("partition", "account", "qos", "constraint"), "a key of this file's top level"),
     **dict.fromkeys(("requeue", "no-requeue"), "write `requeue: true` or `false` at this file's top level"),

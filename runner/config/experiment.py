@@ -7,7 +7,17 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 
 from runner.config import quantities
 
@@ -134,6 +144,13 @@ class Resources(Part):
     memory: Mebibytes | None = None  # 16G, 500M; a bare number counts MiB
     time: Seconds | None = None  # 30m, 1.5h, 1-12:00:00; a bare number counts minutes, as in Slurm
     partition: Words | None = None  # overrides the cluster file's
+    nodes: int = Field(1, ge=1)  # of a command that starts its processes by srun; gpus, memory: of each node
+    tasks_per_node: int = Field(1, ge=1)  # how many that srun starts on each node; cpus: of each
+
+    @property
+    def processes(self) -> int:
+        """How many an srun inside a run starts."""
+        return self.nodes * self.tasks_per_node
 
     @classmethod
     def of_job(cls, seconds: int, **others: Any) -> Resources:
@@ -218,8 +235,12 @@ def _rising(values: list[int | float]) -> list[int | float]:
     return values
 
 
+# pydantic knows fractions since 2.10 only
 KeptPart = Annotated[
-    Fraction, BeforeValidator(_fraction), WithJsonSchema({"type": ["number", "string"], "examples": ["1/3", 0.25]})
+    Fraction,
+    PlainValidator(_fraction),
+    PlainSerializer(Fraction.__str__),
+    WithJsonSchema({"type": ["number", "string"], "examples": ["1/3", 0.25]}),
 ]
 
 

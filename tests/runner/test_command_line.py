@@ -64,7 +64,10 @@ def test_help_answers_at_once() -> None:
     assert time.perf_counter() - began < 0.5 or times.children_user < 0.5  # a busy machine may keep it waiting
 
 
-@pytest.mark.parametrize("command", [["--help"], ["expand"], ["expand", "--format", "csv"], ["submit", "--dry-run"]])
+DEMO_COMMANDS = [["expand"], ["expand", "--format", "csv"], ["submit", "--dry-run"]]
+
+
+@pytest.mark.parametrize("command", [["--help"], *(pytest.param(it, marks=pytest.mark.torch) for it in DEMO_COMMANDS)])
 def test_looking_at_a_search_imports_nothing_heavy(tmp_path: Path, command: list[str]) -> None:
     demo = [] if command == ["--help"] else [str(TESTS.parent / "configs" / "demo.yaml"), "--root", str(tmp_path)]
     line = [sys.executable, "-P", "-c", NO_TORCH, command[0], *demo, *command[1:]]

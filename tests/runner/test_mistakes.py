@@ -252,6 +252,7 @@ def test_mistake_is_named_where_it_stands_and_nothing_is_sent(tmp_path: Path, na
     assert_holds(refused(tmp_path, GOOD.replace(old, new)), [where, *patterns])
 
 
+@pytest.mark.torch
 def test_good_file_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text(GOOD)
     said = run("submit", tmp_path / "good.yaml", "--root", tmp_path / "runs", "--dry-run")
@@ -468,3 +469,21 @@ def test_wrong_usage_has_status_two_and_shows_the_usage(arguments: list[str]) ->
     assert said.status == 2
     assert "Usage:" in said.err
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("task", "more"),
+    [
+        ("tiny_task:TinyTask", "cluster: site.yaml"),
+        ("command", "cluster: local"),
+        ("command", "cluster: site.yaml\narray: {side_by_side: 2}"),
+    ],
+)
+def test_processes_that_nothing_would_start(tmp_path: Path, task: str, more: str) -> None:
+    params = "command: {run: 'true', metrics: {file: m.json}}" if task == "command" else ""
+    (tmp_path / "site.yaml").write_text("kind: slurm\n")
+    text = f"experiment: x\ntask: {task}\nresources: {{nodes: 2, time: 1h}}\nparams: {{{params}}}\n{more}\n"
+    assert_holds(refused(tmp_path, text), [
+        "e.yaml:3: resources.nodes: found 2; only a command on Slurm starts further processes, by srun",
+        "allowed: 1, or task: command, a cluster file of kind slurm, and no array.side_by_side",
+    ])  # fmt: skip

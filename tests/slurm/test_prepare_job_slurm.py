@@ -26,6 +26,7 @@ def preparing(root: Path, name: str) -> list[str]:
     return [line["job_id"] for line in lines if line["event"] == "preparing"]
 
 
+@pytest.mark.torch
 def test_cold_cache_is_filled_once_before_the_first_run_starts(slurm: SlurmCluster, tmp_path: Path) -> None:
     cache, config = tmp_path / "cache", write_config(tmp_path, epochs=1)
     where = ("--root", tmp_path, "--cluster", site(tmp_path, PREPARE))

@@ -109,7 +109,8 @@ def beyond(limits: Limits, resources: Resources, side_by_side: int, cluster: Slu
         mistakes["time"] = f"found {asked}, and {where} allows {allowed}"
     if limits.mebibytes is not None and memory * side_by_side > limits.mebibytes:
         mistakes["memory"] = f"found {memory} MiB{times}, and {where} allows {limits.mebibytes} MiB a node"
-    if limits.cpus is not None and resources.cpus * side_by_side > limits.cpus:
+    times += f" × {resources.tasks_per_node} (tasks_per_node)" if resources.tasks_per_node > 1 else ""
+    if limits.cpus is not None and resources.cpus * resources.tasks_per_node * side_by_side > limits.cpus:
         mistakes["cpus"] = f"found {resources.cpus}{times}, and the largest node of {where} has {limits.cpus}"
     return mistakes
 

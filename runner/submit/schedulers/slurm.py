@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # their schemas take a while to import, and `runner status` n
     from runner.config.experiment import Array, Resources
 
 _ROW = "%F|%K|%T|%S|%r|%k"  # of squeue
+_OF_STEP = ("SLURM_DISTRIBUTION", *(f"SLURM_CPU_BIND{of}" for of in ("", "_LIST", "_TYPE", "_VERBOSE")))
 PENDING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
 
 
@@ -119,7 +120,27 @@ def parameters(
         "setup": [*cluster.setup, *exports],
         "additional_parameters": further,
     }
+    if resources.processes > 1:
+        chosen |= {"nodes": resources.nodes, "ntasks_per_node": resources.tasks_per_node}
+        chosen["srun_args"] = _parent_step(resources)
     return {key: value for key, value in chosen.items() if value is not None}
+
+
+def _parent_step(resources: Resources) -> list[str]:
+    """What the srun of the parent is given: it starts once, and leaves all CPUs, memory and GPUs to the run's own srun.
+
+    A step of one task says so in its environment, where that srun would take it for its own size and CPUs.
+    """
+    nodes, tasks = resources.nodes, resources.tasks_per_node
+    of_job = {
+        "SLURM_NNODES": nodes,
+        "SLURM_NTASKS": nodes * tasks,
+        "SLURM_NPROCS": nodes * tasks,
+        "SLURM_TASKS_PER_NODE": f"{tasks}(x{nodes})" if nodes > 1 else tasks,
+        "SRUN_CPUS_PER_TASK": resources.cpus,  # since 22.05 srun does not ask for what sbatch was told
+    }
+    told = [f"{name}={value}" for name, value in of_job.items()]
+    return ["--nodes=1", "--ntasks=1", "--overlap", "env", *(f"--unset={name}" for name in _OF_STEP), *told]
 
 
 def comment(token: str) -> str:

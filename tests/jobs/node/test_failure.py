@@ -49,6 +49,7 @@ def test_exceptions_have_kinds(error: BaseException, kind: Kind) -> None:
     assert kind_of_exception(error) is kind
 
 
+@pytest.mark.torch
 def test_torchs_own_out_of_memory_error_is_known_by_name() -> None:
     import torch
 

@@ -37,7 +37,8 @@ def column(history: History, name: str) -> list[tuple[int, float | None]]:
         ("huggingface", {"preset": "huggingface"}, "train_loss", [1.7417, 1.8150, 1.9568]),
         ("keras", {"file": "history.json"}, "val_mae", [0.6945, 0.6751, 0.6562]),
         ("keras", {"file": "log.csv", "first_epoch": 0}, "val_mae", [0.6945, 0.6751, 0.6562]),
-        (".", {**BOARD, "names": {"val_mae": "val/mae"}}, "val_mae", [2, 1, 0.6667]),
+        pytest.param(".", {**BOARD, "names": {"val_mae": "val/mae"}}, "val_mae", [2, 1, 0.6667],
+                     marks=pytest.mark.torch),
     ],
 )  # fmt: skip
 def test_files_of_libraries_are_read_with_three_lines_at_most(
@@ -49,6 +50,7 @@ def test_files_of_libraries_are_read_with_three_lines_at_most(
     assert history.files
 
 
+@pytest.mark.torch
 def test_tensorboard_tags_are_fusion_weights_and_layers_count_from_one() -> None:
     fusion = {**BOARD, "columns": TAGS, "first_layer": 0}
     epoch = read(RECORDED, **BOARD, names={"val_mae": "val/mae"}, fusion=fusion).epochs[-1]
@@ -56,6 +58,7 @@ def test_tensorboard_tags_are_fusion_weights_and_layers_count_from_one() -> None
     assert epoch.layers == {"1": weights, "3": weights}
 
 
+@pytest.mark.torch
 def test_tensorboard_is_read_without_torch() -> None:
     code = (
         "import sys; from pathlib import Path; from jobs.reading.files import rows_of_events as rows\n"
@@ -134,6 +137,7 @@ def test_wrong_mapping_is_named_with_what_was_found_instead(
     assert any(warning in line for line in read(tmp_path, **mapping).warnings)
 
 
+@pytest.mark.torch
 def test_files_of_a_stranger_do_no_harm(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "secret.csv").write_text("val_mae\n1\n")

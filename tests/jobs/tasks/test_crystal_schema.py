@@ -135,6 +135,7 @@ def test_a_cell_without_volume_is_said_at_submit_with_what_to_do(tmp_path: Path,
     assert raised.value.next_command == f"after fixing the data: runner submit {tmp_path / 'x.yaml'} --dry-run"
 
 
+@pytest.mark.torch
 def test_missing_encoder_is_said_at_submit_and_leaves_prepare_alone(tmp_path: Path) -> None:
     its = loaded(tmp_path, "params: {text: {encoder: nobody/nothing}, model: {late_fusion: {name: concat}}}")
     wanted = r"x\.yaml:2: params\.text\.encoder: text encoder 'nobody/nothing' is not on this machine"
@@ -143,6 +144,7 @@ def test_missing_encoder_is_said_at_submit_and_leaves_prepare_alone(tmp_path: Pa
     assert raised.value.next_command == f"runner prepare {tmp_path / 'x.yaml'}"
 
 
+@pytest.mark.torch
 def test_encoder_that_only_the_contrastive_loss_reads_is_missed(tmp_path: Path) -> None:
     lines = ["params: {text: {encoder: nobody/nothing}}", "matrix: {axes: {train.contrastive_weight: [0, 0.1]}}"]
     its = loaded(tmp_path, *lines)
@@ -155,6 +157,7 @@ def test_encoder_that_nobody_reads_is_not_missed(tmp_path: Path) -> None:
     refuse_missing(its, its.expansion.runs)
 
 
+@pytest.mark.torch
 def test_describer_that_is_not_installed_is_missed_where_texts_must_be_computed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

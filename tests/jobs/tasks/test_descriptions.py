@@ -27,11 +27,13 @@ def test_shipped_descriptions_are_read_not_computed(tmp_path) -> None:
     assert built(tmp_path) == []
 
 
+@pytest.mark.torch
 def test_shipped_descriptions_are_those_that_jarvis_tools_writes() -> None:
     for it in load("mp6k", None).crystals[7::1500]:
         assert describe_jarvis(it) == it.texts["jarvis"]
 
 
+@pytest.mark.torch
 @pytest.mark.slow
 def test_descriptions_are_the_same_in_every_process() -> None:
     """jarvis-tools lists Wyckoff letters in the order of a set, which changes with PYTHONHASHSEED."""
@@ -53,6 +55,7 @@ def test_descriptions_are_the_same_in_every_process() -> None:
     assert len(printed) == 1
 
 
+@pytest.mark.torch
 def test_computed_descriptions_are_cached_by_structure(tmp_path) -> None:
     crystals = load("jarvis_minerals", None).crystals[:3]
     said: list[str] = []
@@ -65,6 +68,7 @@ def test_computed_descriptions_are_cached_by_structure(tmp_path) -> None:
     assert built(tmp_path) == [("jarvis descriptions", 3), ("jarvis descriptions", 1)]
 
 
+@pytest.mark.torch
 def test_an_interrupted_build_goes_on_where_it_was(tmp_path, monkeypatch) -> None:
     crystals = load("jarvis_minerals", None).crystals[:3]
 
@@ -124,6 +128,7 @@ def test_robocrys_texts_are_mended() -> None:
     assert [clean_robocrys(text) for text in shipped] == shipped
 
 
+@pytest.mark.torch
 @pytest.mark.slow
 def test_processes_describe_in_the_same_order(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(descriptions, "WORTH_PROCESSES", 1)

@@ -14,6 +14,7 @@ from jobs.tasks.crystal.data.sources import load
 TARGET = "formation_energy_peratom"
 
 
+@pytest.mark.torch
 def test_exported_folder_holds_the_same_crystals(tmp_path: Path) -> None:
     assert export.main(["jarvis_minerals", TARGET, str(tmp_path), "--count", "6"]) == 0
     written = folder.load(tmp_path)

@@ -51,6 +51,7 @@ def same_partition(first: np.ndarray, second: np.ndarray) -> bool:
     return together == len(np.unique(first)) == len(np.unique(second))
 
 
+@pytest.mark.torch
 def test_hashing_finds_the_classes_that_sorting_finds(graphs) -> None:
     for graph in graphs:
         found = refine(graph)
@@ -74,6 +75,7 @@ def passed(graph: CrystalGraph | Quotient, rounds: int = 6) -> tuple[np.ndarray,
     return atom, np.average(atom, weights=atom_weight)
 
 
+@pytest.mark.torch
 def test_the_quotient_gives_the_features_of_the_whole_graph(graphs) -> None:
     for graph in graphs:
         merged = quotient(graph)
@@ -83,6 +85,7 @@ def test_the_quotient_gives_the_features_of_the_whole_graph(graphs) -> None:
         assert np.abs(atoms[:, None] - merged_atoms[None]).min(axis=1).max() < 1e-6
 
 
+@pytest.mark.torch
 def test_weights_count_everything_once(graphs) -> None:
     for graph in graphs:
         merged = quotient(graph)
@@ -95,6 +98,7 @@ def test_weights_count_everything_once(graphs) -> None:
         assert (merged.dst[merged.pair_src] == merged.src[merged.pair_dst]).all()
 
 
+@pytest.mark.torch
 def test_rock_salt_has_two_atoms_and_four_bonds() -> None:
     """Na–Cl at a/2 and Na–Na, Cl–Cl at a/√2, in both directions: 6 + 12 neighbours each."""
     corners = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
@@ -106,6 +110,7 @@ def test_rock_salt_has_two_atoms_and_four_bonds() -> None:
     np.testing.assert_allclose(np.sort(merged.length), [2.82, 2.82, 3.988, 3.988], atol=1e-3)
 
 
+@pytest.mark.torch
 def test_a_supercell_has_the_quotient_of_its_cell() -> None:
     it = load("mp6k", None).crystals[11]
     doubled = crystal(
@@ -120,6 +125,7 @@ def test_a_supercell_has_the_quotient_of_its_cell() -> None:
     assert len(small.cosine) == len(big.cosine)
 
 
+@pytest.mark.torch
 def test_complete_shells_leave_a_fifth_of_the_pairs() -> None:
     """Measured over all of mp6k: 0.19."""
     whole = [crystal_graph(it, GraphParams()) for it in load("mp6k", None).crystals[::50]]

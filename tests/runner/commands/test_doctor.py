@@ -69,7 +69,7 @@ def test_doctor_of_a_machine_without_slurm_says_what_is_missing(tmp_path: Path) 
 
 
 def test_schema_describes_the_file_and_the_task() -> None:
-    schema = json.loads(runner("schema").stdout)
+    schema = json.loads(run("schema").out)
     assert {"experiment", "params", "matrix", "cluster", "retry"} <= set(schema["properties"])
     assert {"data", "graph", "text", "model", "train"} == set(schema["$defs"]["Params"]["properties"])
     assert "required" not in schema["$defs"]["Params"]

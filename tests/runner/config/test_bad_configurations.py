@@ -59,7 +59,15 @@ def test_wrong_file_is_refused_without_a_traceback(seed: int, tmp_path: Path, mo
 
 
 @pytest.mark.parametrize("name", ["é" * 300, "~nobody-has-this-name/x", "a\0b", "x" * 5000])
-@pytest.mark.parametrize("key", ["params.data.dataset", "cluster", "params.text.encoder", "params.train.warm_start"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "params.data.dataset",
+        "cluster",
+        pytest.param("params.text.encoder", marks=pytest.mark.torch),
+        "params.train.warm_start",
+    ],
+)
 def test_name_that_no_file_can_have_is_a_mistake(name: str, key: str, tmp_path: Path) -> None:
     config = tmp_path / "e.yaml"
     config.write_text("experiment: e\nparams: {model: {late_fusion: {name: concat}}}\n")
@@ -118,6 +126,7 @@ def test_any_bytes_are_read_or_refused(tmp_path: Path, data: bytes) -> None:
     manifest.submissions(directory)
 
 
+@pytest.mark.torch
 @ANYTHING
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: f"id,structure,e\n{text}".encode()))
 def test_any_table_of_crystals_is_read_or_refused(tmp_path: Path, data: bytes) -> None:
@@ -128,6 +137,7 @@ def test_any_table_of_crystals_is_read_or_refused(tmp_path: Path, data: bytes) -
     either(lambda: folder.load(tmp_path))
 
 
+@pytest.mark.torch
 @ANYTHING
 @given(st.text(max_size=300))
 def test_any_structure_is_read_or_refused(text: str) -> None:

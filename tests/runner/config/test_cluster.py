@@ -93,7 +93,7 @@ def test_an_interpreter_is_a_whole_path_or_a_name(tmp_path: Path, python: str) -
         ("sbatch: {time: 5}", r"sbatch\.time: .*write `resources: \{time: …\}` in the experiment file"),
         ("sbatch: {mem: 5G}", r"sbatch\.mem: .*write `resources: \{memory: …\}`"),
         ("sbatch: {partition: x}", r"sbatch\.partition: .*a key of this file's top level"),
-        ("sbatch: {nodes: 2}", r"sbatch\.nodes: .*a run has one process on one node"),
+        ("sbatch: {nodes: 2}", r"sbatch\.nodes: .*write `resources: {nodes: …, tasks_per_node: …}`"),
         ("sbatch: {parsable: true}", r"sbatch\.parsable: .*changes how sbatch answers"),
         ('setup: ["module load a\\n#SBATCH --x"]', r"setup\[0\]: found 'module load a\\n#SBATCH --x'; line breaks"),
         ("environment: {a-b: x}", r"environment\.a-b: 'a-b' is no name of an environment variable"),

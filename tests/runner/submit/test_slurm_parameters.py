@@ -44,6 +44,18 @@ def options(text: str) -> dict[str, str]:
     return found
 
 
+def test_parent_of_a_command_on_several_nodes_starts_once_and_hides_its_step_from_the_srun_of_the_command() -> None:
+    text = script({"nodes": 2, "tasks_per_node": 4, "cpus": 8, "gpus": 4, "memory": "64G", "time": "1h"})
+    asked = {"nodes": "2", "ntasks-per-node": "4", "cpus-per-task": "8", "gpus-per-node": "4", "mem": "65536M"}
+    assert asked.items() <= options(text).items()
+    (line,) = (line for line in text.splitlines() if line.startswith("srun "))
+    assert line.endswith(
+        "--nodes=1 --ntasks=1 --overlap env --unset=SLURM_DISTRIBUTION --unset=SLURM_CPU_BIND "
+        "--unset=SLURM_CPU_BIND_LIST --unset=SLURM_CPU_BIND_TYPE --unset=SLURM_CPU_BIND_VERBOSE SLURM_NNODES=2 "
+        "SLURM_NTASKS=8 SLURM_NPROCS=8 'SLURM_TASKS_PER_NODE=4(x2)' SRUN_CPUS_PER_TASK=8 python -m x"
+    )
+
+
 def test_whole_script_of_an_array() -> None:
     resources = {"gpus": 1, "cpus": 4, "memory": "16G", "time": "90s"}
     site = {

@@ -56,11 +56,11 @@ def load(path: Path, unread: dict[str, str] | None = None) -> list[Crystal]:
     splits = _splits(frame, path)
     values = [
         {name: cell for name, value in zip(sheet.targets, row, strict=True) if (cell := number(value)) is not None}
-        for row in frame[sheet.targets].itertuples(index=False, name=None)
+        for row in frame[sheet.targets].to_numpy(object)
     ]
     words = [
         {name: word for name, word in zip(sheet.texts, row, strict=True) if isinstance(word, str) and word.strip()}
-        for row in frame[sheet.texts].itertuples(index=False, name=None)
+        for row in frame[sheet.texts].to_numpy(object)
     ]
     crystals = []
     for row, (material_id, entry) in enumerate(zip(sheet.ids, frame[sheet.structure], strict=True)):
