@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.page import table
 from docs.generate.reference import DOCS
 from jobs.tasks.registry import load_task
-from runner.config import experiment
+from runner.config import experiment_file
 from runner.config.quantities import human_seconds
 from runner.matrix.expansion import examine
 
@@ -16,7 +16,7 @@ def tables() -> dict[str, str]:
     """The parts of the page, by the names of their places; cheapest first, those that ask for a GPU last."""
     rows = []
     for path in (DOCS.parent / "configs").glob("*.yaml"):
-        file = experiment.load(path)
+        file = experiment_file.load(path)
         content, asked = file.experiment, file.experiment.resources
         cells = [f"[{path.stem}](../configs/{path.name})", content.description]
         if "adopt" in file.source.value:
