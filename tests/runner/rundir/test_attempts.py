@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
@@ -176,7 +177,7 @@ def sent(directory: ExperimentDir, *, log: str | None) -> None:
         ("requeue of job 12\nnot requeued: Access denied\n", {}, 0.0, "lost"),
         ("requeue of job 12\nsubmitit INFO - Starting with JobEnvironment(…)\n", {}, 0.0, "lost"),
         (None, {"12": "NODE_FAIL"}, 0.0, "lost"),  # its node could not start it
-        (None, {}, time.time() + 3600, "lost"),  # Slurm was started anew
+        (None, {}, math.inf, "lost"),  # Slurm was started anew
     ],
 )  # fmt: skip
 def test_a_run_that_somebody_took_from_the_queue_is_cancelled_and_not_lost(
