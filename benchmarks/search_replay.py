@@ -24,7 +24,7 @@ from runner.config.experiment import Rungs, Search
 from runner.files import as_number, read_mapping
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
-from runner.rundir.ledger import SearchPlan, search_plan
+from runner.rundir.ledger import SearchPlan
 from runner.search.rounds import cost, decide, kept_part, rounds
 
 HEADER = ("point", "budget", "seed", "value")
@@ -47,17 +47,17 @@ class Table:
 def collect(path: Path) -> list[tuple[str, float, int, float]]:
     """The rows of an experiment whose search has trained every point at every budget; ValueError where runs lack."""
     directory = ExperimentDir(path)
-    content = manifest.read(directory)
-    plan = search_plan(content.content)
+    planned = manifest.read(directory)
+    plan = planned.search
     if plan is None or plan.key is None:
         raise ValueError(f"{path} holds no search with rungs")
     rows = []
-    for run, entry in zip(content.runs, content.content["runs"], strict=True):
+    for run in planned.runs:
         metrics = read_mapping(directory.run(run.run_id).result).get("metrics", {})
-        value = as_number(metrics.get(content.content["select"]["metric"]))
+        value = as_number(metrics.get(planned.select.metric))
         if value is None:
             raise ValueError(f"{run.run_id} has no result; the table needs every point at every budget")
-        rows.append((run.point, plan.values[entry["rung"]], run.seed, value))
+        rows.append((run.point, plan.values[run.rung], run.seed, value))
     return rows
 
 
