@@ -151,20 +151,22 @@ def gate_findings(values: Quantities, thresholds: Thresholds, settings: Settings
     if opened is not None and opened < 1:
         return []
     gate, quality = quantity(values, "gate_mean"), quantity(values, "quality")
-    wrong: list[tuple[str, float, float, str, str]] = []  # rule, value, threshold, pattern, advice
+    findings, layer = [], settings.layer
     if gate is not None and gate < thresholds.gate_suppressed:
         advice = settings.advise(late_form("simplified_gated"), late_form("balanced_gated"), otherwise="one gate fewer")
         pattern = "the gate suppresses the text: mean {value} is below {threshold}"
-        wrong.append(("gate_suppressed", gate, thresholds.gate_suppressed, pattern, advice))
+        findings.append(finding("warning", "gate_suppressed", gate, thresholds.gate_suppressed, pattern, advice, layer))
     if gate is not None and gate > thresholds.gate_saturated:
         advice = settings.advise(gate_warmup(settings.steps), SLOWER, otherwise="a smaller learning rate")
         pattern = "the gate is saturated: mean {value} is above {threshold}"
-        wrong.append(("gate_saturated", gate, thresholds.gate_saturated, pattern, advice))
+        findings.append(finding("warning", "gate_saturated", gate, thresholds.gate_saturated, pattern, advice, layer))
     if quality is not None and quality < thresholds.gate_quality_low:
         advice = settings.advise(TEXT_QUALITY, otherwise="check the descriptions")
         pattern = "the text is judged poor: quality gate {value} is below {threshold}"
-        wrong.append(("gate_quality", quality, thresholds.gate_quality_low, pattern, advice))
-    return [finding("warning", *each, settings.layer) for each in wrong]
+        findings.append(
+            finding("warning", "gate_quality", quality, thresholds.gate_quality_low, pattern, advice, layer)
+        )
+    return findings
 
 
 def gate_instability(gates: Sequence[float]) -> float | None:

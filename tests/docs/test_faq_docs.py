@@ -9,7 +9,14 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 NAMED_BY_ANOTHER = {  # variables that hold a rule
     "name": {"t_norm", "u_norm"},
-    "rule": {"ratio_low", "ratio_high", "guidance_low", "guidance_high"},  # the last two: as sentiment declares
+    "rule": {
+        "ratio_low",
+        "ratio_high",
+        "fusion_idle",
+        "fusion_drowning",
+        "guidance_low",
+        "guidance_high",
+    },  # the last two: as sentiment declares
     "level": set(),
 }
 
@@ -19,7 +26,7 @@ def rules() -> set[str]:
     found: set[str] = set()
     for path in (REPOSITORY / "runner" / "health").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Finding", "finding", "found"):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Finding", "finding", "of_scale"):
                 for said in ast.walk(node.args[1]) if len(node.args) > 2 else ():
                     if isinstance(said, ast.Constant) and isinstance(said.value, str):
                         found.add(said.value.rstrip("_"))
