@@ -50,7 +50,7 @@ def _fields(cls: type) -> Iterator[tuple[str, str, str]]:
     if not own and "__init__" in vars(cls):
         source = inspect.getsource(vars(cls)["__init__"])
         kinds = inspect.signature(cls).parameters
-        said = {name: meaning for name, meaning in _ATTRIBUTE.findall(source)}
+        said = dict(_ATTRIBUTE.findall(source))
         own = {name: str(kinds[name].annotation) if name in kinds else "" for name in said}
     for name, kind in own.items():
         yield name, re.sub(r"ClassVar\[(.*)\]", r"\1", kind), said.get(name, "")

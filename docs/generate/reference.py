@@ -101,7 +101,7 @@ def _commands(program: str) -> str:
 
 
 def _api() -> str:
-    intro = "What a task of your own is given and gives back; a whole one, and its optional methods: [tasks](../tasks.md)."
+    intro = "What a task of your own is given and gives back. A whole one, and optional methods: [tasks](../tasks.md)."
     return f"# Python API\n\n{intro}\n\n{api.page()}"
 
 
