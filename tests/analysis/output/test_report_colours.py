@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.plots.figure import COLOURS
+
 CSS = (Path(__file__).parents[3] / "analysis" / "output" / "templates" / "report.css").read_text(encoding="utf-8")
 LIGHT, DARK = (
     dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})\b", block)) for block in re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)
@@ -85,6 +87,17 @@ def test_colours_that_carry_meaning_differ(scheme: str, vision: str, group: str)
     seen = {name: lab(VISION[vision] @ linear(SCHEMES[scheme][name])) for name in SETS[group]}
     near = {pair: ciede2000(*(seen[name] for name in pair)) for pair in itertools.combinations(seen, 2)}
     assert {pair: round(difference, 1) for pair, difference in near.items() if difference < 10} == {}
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_lines_of_the_figures_differ(vision: str) -> None:
+    seen = [lab(VISION[vision] @ linear(color)) for color in COLOURS]
+    assert min(ciede2000(*pair) for pair in itertools.combinations(seen, 2)) >= 10
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_lines_of_the_figures_stand_out(scheme: str) -> None:
+    assert min(contrast(color, SCHEMES[scheme]["paper"]) for color in COLOURS) >= 2.5
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
