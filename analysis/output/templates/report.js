@@ -137,7 +137,7 @@ function forestRow(index, at, backdrop) {
 // ---- lines by epoch
 
 function chart(box, lines, options) {
-  const width = Math.max(220, box.clientWidth), height = options.height ?? 280, right = options.labels ? 120 : 12;
+  const width = Math.max(220, box.clientWidth), height = options.height ?? 280, right = options.labels ? 134 : 12;
   const margin = { left: 48, top: 8, bottom: 34 };
   const xs = lines.flatMap(line => line.points.map(point => point[0])), ys = lines.flatMap(line => line.points.map(point => point[1]));
   const log = options.log && Math.min(...ys) > 0;
