@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runner import terminal
+from runner.commands.examples import EXAMPLES
 from runner.commands.options import (
     ClusterName,
     Config,
@@ -29,12 +30,15 @@ from runner.commands.options import (
 )
 from runner.errors import EXIT_FAILED, CommandFailed, UserError
 from runner.terminal import RUN_SYNTAX, Voice, tell
+from runner.usage import SETTINGS, Version, grouped
 
 if TYPE_CHECKING:
     from runner.commands.loading import Loaded
 
 app = typer.Typer(
     name="runner",
+    cls=grouped(EXAMPLES),
+    context_settings=SETTINGS,
     help="Train every variant of a YAML matrix as Slurm job arrays, and look after them until all are done.",
     no_args_is_help=True,
     add_completion=True,
@@ -48,6 +52,7 @@ def _options(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress and no advice: errors and results only.")
     ] = False,
+    version: Version = False,
 ) -> None:
     """Train every variant of a YAML matrix as Slurm job arrays, and look after them until all are done."""
     Voice.quiet = quiet
