@@ -15,7 +15,7 @@ else
 TORCH_BUILD := torch==$(TORCH)
 endif
 
-.PHONY: demo test check format lint types imports docs acceptance bench sites wheels lowest install install-dev clean
+.PHONY: demo test check format lint types imports docs site acceptance bench sites wheels lowest install install-dev clean
 
 demo: install
 	$(BIN)/runner prepare configs/demo.yaml
@@ -49,6 +49,12 @@ acceptance: install-dev
 # Pages and tables that are written from the code and from what was measured.
 docs: install-dev
 	$(BIN)/python -m docs.generate
+
+# docs/ as a searchable site in build/site; a broken link or a page that the navigation lacks is an error.
+site: | $(BIN)/python
+	$(INSTALL) -e '.[docs]'
+	$(BIN)/python -m docs.generate.site_pages
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # One script a question; the results go to benchmarks/results/cpu.json and from there into docs/performance.md.
 bench: install-dev

@@ -8,16 +8,19 @@ from typing import Annotated
 import typer
 
 from analysis.commands import export, fusion, refine, summarize
+from analysis.commands.examples import EXAMPLES
 from analysis.tools import alpha, compare, diagnose, predict, rescale, robustness
 from runner import terminal
 from runner.terminal import Voice
+from runner.usage import SETTINGS, Version, grouped
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    cls=grouped(EXAMPLES),
+    context_settings=SETTINGS,
     help="What came out of an experiment: ranking, health, choice, reports.",
 )
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -40,6 +43,7 @@ for name, command in COMMANDS.items():
 @app.callback()
 def _options(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")] = False,
+    version: Version = False,
 ) -> None:
     """What came out of an experiment: ranking, health, choice, reports."""
     Voice.quiet = quiet

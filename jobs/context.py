@@ -52,21 +52,21 @@ class RunContext:
         below: RunDir | None = None,
         keep_stable: bool = False,
     ) -> None:
-        self.directory = directory
-        self.run_id = directory.run_id
-        self.variant = variant
-        self.seed = seed
+        self.directory = directory  # its paths: last_checkpoint, best_checkpoint, logs
+        self.run_id = directory.run_id  # readable axis values and eight digits of a hash
+        self.variant = variant  # the name of the point of the matrix
+        self.seed = seed  # of the run; the parameter `seed_key` has it too
         self.attempt = attempt  # counted from 1
         self.threads = threads  # of CPU arithmetic; from the configuration, so that results can be repeated bit for bit
-        self.gpus = gpus
-        self.cache_root = cache_root or shared_cache_root()
+        self.gpus = gpus  # that the run may use: cuda:0 and on
+        self.cache_root = cache_root or shared_cache_root()  # for what all runs share
         self.thresholds = thresholds  # of the health rules, as the experiment file sets them
         self.params = params or {}  # of the run, as configured: what advice may name
         self.config_dir = config_dir  # the folder of the experiment file
         self.below = below  # the run with the next smaller budget of a search, from which this one may begin
         self.keep_stable = keep_stable  # write stable.pt for the run with the next larger one
         self.health: str | None = None  # ok, warning or blocking; written with the next epoch
-        self.stop_reason: str | None = None
+        self.stop_reason: str | None = None  # preempted, timeout, cancelled or parent_gone, once the run has to stop
         self._heartbeat = heartbeat
         self._metric: str | None = None
 

@@ -31,7 +31,7 @@ class RunFailure(Exception):
     """A failure whose kind is known where it happens, such as a loss that is not finite."""
 
     def __init__(self, kind: Kind | str, message: str) -> None:
-        self.kind = Kind(kind)
+        self.kind = Kind(kind)  # decides whether the run is tried again
         self.output: str | None = None  # of a program that was started: its last words stand for a traceback of ours
         super().__init__(message)
 

@@ -24,7 +24,7 @@ class Outcome:
     metrics: dict[str, float]  # val_*: at the best epoch; test_*: evaluated once, at the best epoch
     best_epoch: int | None = None  # counted from 1
     epochs: int | None = None  # epochs really trained
-    stopped_early: bool = False
+    stopped_early: bool = False  # before the planned epochs, because nothing got better
     parameters: int | None = None  # trainable parameters
     fusion: dict[str, dict[str, float]] = field(default_factory=dict)  # layer → logged quantities at the best epoch
     extra: dict[str, Any] = field(default_factory=dict)  # further JSON values of the task's own
@@ -35,7 +35,7 @@ class Preparation:
     """One thing that was looked for before the runs start."""
 
     what: str  # "graphs of mp6k (6,277 crystals)"
-    ready: bool
+    ready: bool  # False: `runner prepare` says what is missing, and fails
     detail: str = ""  # where it lies, or why it is missing and what to do
 
 

@@ -51,12 +51,15 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
 
-    def show(self, path: Path, *, width: int = 1100, height: int = 900, dark: bool = False, scale: float = 1) -> None:
-        """Open a file in a window of this size, in CSS pixels."""
+    def show(
+        self, path: Path, *, width: int = 1100, height: int = 900, dark: bool = False, scale: float = 1,
+        printed: bool = False,
+    ) -> None:  # fmt: skip
+        """Open a file in a window of this size, in CSS pixels; `printed`: with the styles of paper."""
         size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 600}
         self._call("Emulation.setDeviceMetricsOverride", **size)
         wanted = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        self._call("Emulation.setEmulatedMedia", features=wanted)
+        self._call("Emulation.setEmulatedMedia", features=wanted, media="print" if printed else "")
         self.complaints, self.requests = [], []
         self._call("Page.navigate", url=path.resolve().as_uri())
         deadline = time.monotonic() + TIMEOUT_S
@@ -71,6 +74,17 @@ class Browser:
         if "exceptionDetails" in found:
             raise RuntimeError(f"{expression}: {found['exceptionDetails']['text']}")
         return found["result"].get("value")
+
+    def press(self, key: str) -> None:
+        """A key, as somebody at the keyboard presses it: Tab, Enter, ArrowDown."""
+        code = {"Tab": 9, "Enter": 13, "ArrowUp": 38, "ArrowDown": 40}[key]
+        text = {"text": "\r"} if key == "Enter" else {}
+        for kind in ("keyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
+
+    def pdf(self) -> bytes:
+        """The page as it is printed on A4."""
+        return base64.b64decode(self._call("Page.printToPDF", paperWidth=8.27, paperHeight=11.69)["data"])
 
     def screenshot(self) -> bytes:
         """The window as PNG."""

@@ -11,13 +11,15 @@ import numpy as np
 from analysis.formatting import axis_label, shortened
 from analysis.plots.figure import Plot, canvas, colour, finish, plain_log_labels
 from analysis.rank.ranking import Variant
+from analysis.rank.statistics import paired_t
 from runner.rundir.planned import Select
 
 MOST_AXES = 6
 MOST_VALUES = 40
 FEW_VALUES = 8  # more different numbers are a continuous axis, as a random search draws them
 EFFECTS = (
-    "Points: variants (mean over seeds). Line: mean of all variants with that value, other axes averaged over. "
+    "Points: variants (mean over seeds). Line: mean of all variants with that value, other axes averaged over; "
+    "bars: its 95 % interval, cut at the frame, in whose width the other axes count. "
     "ρ: rank correlation of a drawn axis with the metric."
 )
 
@@ -71,11 +73,16 @@ def axis_effects(variants: Sequence[Variant], axes: Sequence[str], select: Selec
 
 def _draw_values(panel: Any, pairs: Sequence[tuple[Any, float]], values: Sequence[str]) -> None:
     """Every variant above its value, and the mean of each value; `pairs`: value of the axis, metric."""
-    places = [values.index(axis_label(value)) for value, _ in pairs]
-    metrics = np.array([metric for _, metric in pairs])
-    panel.scatter(places, metrics, s=12, color=colour(0), alpha=0.5, linewidth=0)
-    means = np.bincount(places, metrics) / np.bincount(places)
-    panel.plot(range(len(values)), means, color=colour(1), marker="_", markersize=12, linewidth=1)
+    groups: list[list[float]] = [[] for _ in values]
+    for value, metric in pairs:
+        groups[values.index(axis_label(value))].append(metric)
+    for place, group in enumerate(groups):
+        panel.scatter([place] * len(group), group, s=12, color=colour(0), alpha=0.5, linewidth=0)
+    limits, means = panel.get_ylim(), [float(np.mean(group)) for group in groups]
+    intervals = [paired_t(group, [0.0] * len(group)) if len(group) > 1 else None for group in groups]
+    halves = [(interval.high - interval.low) / 2 if interval else 0.0 for interval in intervals]
+    panel.errorbar(range(len(values)), means, halves, color=colour(1), marker="_", markersize=12, lw=1, capsize=3)
+    panel.set_ylim(limits)
     crowded = len(values) > 6 or max(map(len, values)) > 12
     turned: dict[str, Any] = {"rotation": 35, "ha": "right"} if crowded else {}
     panel.set_xticks(range(len(values)), shortened(values, 16), **turned)

@@ -20,8 +20,9 @@ from analysis.rank.curves import Curve
 
 INK = "#111213"  # stands for the colour of the text; a page may replace it
 RULE = "#a8a9aa"  # stands for the colour of grid lines and frames
-COLOURS = ("#2f7ed8", "#e0702c", "#3a9d5d", "#c44e9b", "#8a6fd1", "#b8902a", "#1fa3a3", "#d24b4b")  # for light and dark
-HEALTHY = "#3a9d5d"
+# For light and dark, told apart without red or green cones too; the first four are Okabe and Ito's
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#73654b", "#8a73ff", "#8c3f73", "#bf0020")
+HEALTHY = COLOURS[2]
 
 STYLE: Any = {
     "svg.fonttype": "none",

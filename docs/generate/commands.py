@@ -22,7 +22,8 @@ def commands(app: typer.Typer) -> dict[str, Any]:
 
 def page(program: str, app: typer.Typer) -> str:
     """Every command of `program`."""
-    return "\n".join(_section(program, name, command) for name, command in commands(app).items())
+    group: Any = get_command(app)
+    return "\n".join(_section(program, name, group.get_command(None, name)) for name in group.commands)
 
 
 def undocumented(program: str, app: typer.Typer) -> list[str]:
@@ -43,7 +44,9 @@ def _section(program: str, name: str, command: Any) -> str:
         (f"`{', '.join([*param.opts, *param.secondary_opts])}{_value(param)}`", _meaning(param)) for param in options
     ]
     text = f"## {program} {name}\n\n    {usage}\n\n{_paragraphs(command.help)}\n"
-    return text + ("\n" + table(("argument or option", "meaning"), rows) if rows else "")
+    text += "\n" + table(("argument or option", "meaning"), rows) if rows else ""
+    _, _, examples = (command.epilog or "").partition("\b\n")
+    return text + "".join(f"\n    {line}" for line in examples.splitlines()) + "\n" * bool(examples)
 
 
 def _argument(param: Any) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import analysis.cli
 import runner.cli
 from benchmarks.page import table
-from docs.generate import commands, keys
+from docs.generate import api, commands, keys
 from jobs.tasks.registry import TASKS
 from jobs.tasks.sentiment.task import QUANTITIES
 from runner.commands.init import cluster_schema, experiment_schema
@@ -28,6 +28,7 @@ def pages() -> dict[Path, str]:
         "health.md": _health(),
         "runner.md": _commands("runner"),
         "analysis.md": _commands("analysis"),
+        "api.md": _api(),
         **{f"task-{name}.md": _task(name) for name in TASKS},
     }
     written["README.md"] = _index(written)
@@ -97,6 +98,11 @@ def _number(value: bool | float) -> str:
 def _commands(program: str) -> str:
     app = {"runner": runner.cli.app, "analysis": analysis.cli.app}[program]
     return f"# `{program}`: every command\n\n{commands.page(program, app)}"
+
+
+def _api() -> str:
+    intro = "What a task of your own is given and gives back. A whole one, and optional methods: [tasks](../tasks.md)."
+    return f"# Python API\n\n{intro}\n\n{api.page()}"
 
 
 def _cell(text: str) -> str:

@@ -11,9 +11,13 @@ import typer
 
 from runner import terminal
 from runner.cli import inspecting, planning, starting
+from runner.commands.examples import EXAMPLES
+from runner.usage import SETTINGS, Version, grouped
 
 app = typer.Typer(
     name="runner",
+    cls=grouped(EXAMPLES),
+    context_settings=SETTINGS,
     help="Train every variant of a YAML matrix as Slurm job arrays, and look after them until all are done.",
     no_args_is_help=True,
     add_completion=True,
@@ -33,6 +37,7 @@ def _options(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress and no advice: errors and results only.")
     ] = False,
+    version: Version = False,
 ) -> None:
     """Train every variant of a YAML matrix as Slurm job arrays, and look after them until all are done."""
     terminal.Voice.quiet = quiet

@@ -10,6 +10,8 @@ import yaml
 
 from analysis import cli
 from analysis.rank.comparability import Flag
+from benchmarks import tied
+from benchmarks.page import filled
 from runner.config.experiment import Experiment
 from runner.health.thresholds import overridden
 
@@ -34,3 +36,9 @@ def test_the_keys_of_choosing_are_those_of_an_experiment_file() -> None:
 def test_a_flag_about_how_runs_were_made_asks_for_care(kind: str) -> None:
     assert Flag(kind, "", "").unequal
     assert f"`{kind.replace('_', '-')} " in PAGE
+
+
+def test_table_of_tied_is_what_the_rules_say() -> None:
+    page = tied.PAGE.read_text(encoding="utf-8")
+    assert filled(page, tied.tables()) == page, "run: python -m benchmarks.tied"
+    assert len({tied.words(case) for case in tied.cases()}) == 4

@@ -39,3 +39,8 @@ def test_faq_has_every_rule_and_no_other() -> None:
     text = (REPOSITORY / "docs" / "faq.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`[^|]*`) \|", text, re.MULTILINE)
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == rules()
+
+
+def test_every_heading_is_a_question() -> None:
+    text = (REPOSITORY / "docs" / "faq.md").read_text(encoding="utf-8")
+    assert [heading for heading in re.findall(r"^## (.*)$", text, re.MULTILINE) if not heading.endswith("?")] == []

@@ -11,7 +11,7 @@ import yaml
 import analysis.cli
 import runner.cli
 from benchmarks.page import filled
-from docs.generate import commands, cost, keys, starters
+from docs.generate import api, commands, cost, keys, starters
 from docs.generate.reference import DOCS, pages, schemas
 from runner.commands.init import cluster_schema, experiment_schema
 from runner.config.experiment import Experiment
@@ -37,6 +37,10 @@ def test_every_command_and_option_is_documented() -> None:
 
 def test_every_key_has_a_comment() -> None:
     assert not [key for schema in schemas() for key in keys.missing(schema)], "one comment a field, behind it"
+
+
+def test_every_class_of_the_python_api_is_documented() -> None:
+    assert not api.undocumented(), "a docstring for each class and method, a comment for each field"
 
 
 def test_key_without_a_comment_and_command_without_help_are_found() -> None:

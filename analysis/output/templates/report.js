@@ -75,8 +75,8 @@ function shownRows() {
 
 function forestRange() {
   const reach = [data.within * 1.4];
-  for (const variant of variants) {
-    const found = variant.against[state.split];
+  for (const index of shownRows()) {
+    const found = variants[index].against[state.split];
     if (found) reach.push(...[found.mean, found.low ?? 0, found.high ?? 0, ...found.seeds].map(Math.abs));
   }
   reach.sort((a, b) => a - b);
@@ -137,7 +137,7 @@ function forestRow(index, at, backdrop) {
 // ---- lines by epoch
 
 function chart(box, lines, options) {
-  const width = Math.max(220, box.clientWidth), height = options.height ?? 280, right = options.labels ? 120 : 12;
+  const width = Math.max(220, box.clientWidth), height = options.height ?? 280, right = options.labels ? 134 : 12;
   const margin = { left: 48, top: 8, bottom: 34 };
   const xs = lines.flatMap(line => line.points.map(point => point[0])), ys = lines.flatMap(line => line.points.map(point => point[1]));
   const log = options.log && Math.min(...ys) > 0;
@@ -201,7 +201,7 @@ function ordered(points, wide) {
 function curves() {
   const lines = ordered(variant => variant.curve, true);
   byId("learning").hidden = lines.length === 0;
-  if (lines.length) chart(byId("curves"), lines, { log: true, labels: true, title: `${data.metric} by epoch` });
+  if (lines.length) chart(byId("curves"), lines, { log: data.mode === "min", labels: true, title: `${data.metric} by epoch` });
 }
 
 // ---- what the fused layers logged
