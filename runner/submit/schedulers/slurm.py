@@ -139,8 +139,8 @@ def _parent_step(resources: Resources) -> list[str]:
         "SLURM_TASKS_PER_NODE": f"{tasks}(x{nodes})" if nodes > 1 else tasks,
         "SRUN_CPUS_PER_TASK": resources.cpus,  # since 22.05 srun does not ask for what sbatch was told
     }
-    told = [f"{name}={value}" for name, value in of_job.items()]
-    return ["--nodes=1", "--ntasks=1", "--overlap", "env", *(f"--unset={name}" for name in _OF_STEP), *told]
+    own = [f"{name}={value}" for name, value in of_job.items()]
+    return ["--nodes=1", "--ntasks=1", "--overlap", "env", *(f"--unset={name}" for name in _OF_STEP), *own]
 
 
 def comment(token: str) -> str:
