@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from runner.config.validation import problems
 from runner.config.yaml_source import Source
 from runner.errors import Mistakes, Problem
 
+DIGITS = 3  # of a drawn number
 LARGEST_SEED = 2**32 - 1  # NumPy takes no larger one
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -113,11 +115,16 @@ class Draw(Part):
                 raise ValueError(f"found {given[0]} {[low, high]}; write {least}, the smaller one first")
         return self
 
+    def rounded(self, value: float) -> float:
+        """A number between the borders with few digits: enough for a search, and short in names."""
+        low, high = self.log_uniform or self.uniform or (-math.inf, math.inf)
+        return min(max(float(f"{value:.{DIGITS}g}"), low), high)
+
 
 class Random(Part):
     """Axes whose values are drawn together: `count` points, the same for the same seed. A larger count adds points."""
 
-    count: int = Field(ge=1, le=100_000)  # points
+    count: int = Field(0, ge=1, le=100_000)  # points; must be given unless search.propose says how many
     seed: int = Field(0, ge=0)  # another one draws other points
     axes: dict[str, Draw] = Field(min_length=1)  # dotted key → how its values are drawn
 

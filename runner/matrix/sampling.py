@@ -9,7 +9,6 @@ from typing import Any
 from runner.config.experiment import Draw, Overrides, Random
 
 Fit = Callable[[Overrides], Overrides | None]
-DIGITS = 3  # of a drawn number: enough for a search, and short in names
 _TRIES = 1000  # for a point that is not there yet
 
 
@@ -50,11 +49,7 @@ def _value(draw: Draw, share: float) -> Any:
         return low + int(share * (high - low + 1))
     if draw.log_uniform is not None:
         lower, upper = draw.log_uniform
-        return _rounded(lower * (upper / lower) ** share, lower, upper)
+        return draw.rounded(lower * (upper / lower) ** share)
     assert draw.uniform is not None  # one of the four is given
     lower, upper = draw.uniform
-    return _rounded(lower + share * (upper - lower), lower, upper)
-
-
-def _rounded(value: float, lower: float, upper: float) -> float:
-    return min(max(float(f"{value:.{DIGITS}g}"), lower), upper)
+    return draw.rounded(lower + share * (upper - lower))
