@@ -40,8 +40,8 @@ PAGES = ["0001.json", "0002.json", "0003.json", "0004.json"]
 def search(folder: Path, **changes: Any) -> Path:
     """Six points at one epoch with one seed, of which two are drawn; two go on to two epochs and two seeds."""
     (folder / "loss.py").write_text(SCRIPT)
-    words = ["{python}", "loss.py", "{rate}", "{kind}", "{rank}", "{epochs}", "{seed}", "{out}"]
-    command = {"run": words, "metrics": {"file": "metrics.json", "follow": "val_loss"}}
+    words = "{python} {config_dir}/loss.py {rate} {kind} {rank} {epochs} {seed} {out}"
+    command = {"run": words.split(), "metrics": {"file": "metrics.json", "follow": "val_loss"}}
     content = {
         "task": "command",
         "params": {"command": command, "values": {"epochs": 2, "rank": 0}},

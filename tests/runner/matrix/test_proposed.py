@@ -100,7 +100,8 @@ def test_proposals_that_contradict_the_file_are_one_clear_error(
     tmp_path: Path, change: tuple[str, str], words: str
 ) -> None:
     text = (
-        f"experiment: e\nmatrix: {{random: {{axes: {{{DROPOUT}, train.loss: {{choice: [l1, mse]}}}}}}, seeds: [0, 1]}}\n"
+        f"experiment: e\nmatrix: {{random: {{axes: {{{DROPOUT}, train.loss: {{choice: [l1, mse]}}}}}}, "
+        "seeds: [0, 1]}\n"
         "search: {propose: {count: 30, at_once: 12}}\n"
     )
     assert change[0] in text
