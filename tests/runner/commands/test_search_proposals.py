@@ -152,3 +152,18 @@ def test_missing_optuna_is_one_clear_error_before_anything_is_sent(
     assert "next: pip install 'array-runner[search]'" in ended.err
     assert not (tmp_path / "one").exists()
     assert run("expand", tmp_path / "one.yaml", "--root", tmp_path).status == 0
+
+
+@pytest.mark.parametrize("seeds", ["all", "racing"])
+def test_proposals_without_rungs_and_for_a_class_of_the_user(tmp_path: Path, seeds: str) -> None:
+    pytest.importorskip("optuna", reason=OPTUNA)
+    random = {"axes": {"checkpoint_kib": {"integer": [0, 9]}}}
+    keys = {"seeds": seeds, "propose": {"count": 3, "at_once": 2}}
+    config = stage(tmp_path, "one", matrix={"random": random, "seeds": [0, 1]}, params={"train": {"epochs": 1}},
+                   search=keys, array={"in_turn": 4})  # fmt: skip
+    done = runner("submit", config, "--wait", root=tmp_path)
+    assert done.returncode == 0, done.stderr
+    pages = [json.loads(text) for text in ledger(tmp_path).values()]
+    assert [len(page["seen"]) for page in pages] == ([2, 3] if seeds == "all" else [2, 3, 3])
+    assert len(set(pages[-1]["seen"])) == 3
+    assert starts(tmp_path) == [1] * 6
