@@ -1,4 +1,4 @@
-"""How long proposals take, and how often they end with a better point than as many random draws.
+"""How long proposals take, and how much better the point is that they end with than that of as many random draws.
 
     python -m benchmarks.search_proposals        # writes benchmarks/results/search_proposals.json; some minutes
 
@@ -21,13 +21,13 @@ from jobs.tasks.crystal.schema import CrystalParams
 from runner.config.experiment import load
 from runner.matrix.expansion import Expansion, Run, expand
 from runner.matrix.proposed import joined
-from runner.search.rounds import generations
 
 ROOT = Path(__file__).resolve().parent.parent
 MEASURED = ROOT / "benchmarks" / "results" / "search_proposals.json"
 LIMIT = 60.0  # s, for 100 proposals from 1,000 results
 SEED_SD = 0.0097 / 0.23  # between 14 real seeds, as a share of the error
 REPEATS = 40
+AT_ONCE = 12
 CASES = [(24, SEED_SD), (60, SEED_SD), (120, SEED_SD), (60, 5 * SEED_SD)]  # points, noise
 
 
@@ -60,13 +60,12 @@ def seconds(results: int = 1000, count: int = 100) -> float:
     return time.perf_counter() - began
 
 
-def chosen(count: int, at_once: int, noise: float, seed: int) -> float:
-    """The error without noise of the point that a search ends with; at_once: as many as `count` are random draws."""
+def chosen(count: int, at_once: int, rounds: int, noise: float, seed: int) -> float:
+    """The error without noise of the point that looks best after so many `rounds`."""
     random = np.random.default_rng(seed)
-    its = search(count + (at_once == count), at_once, seed)
+    its = search(count, at_once, seed)
     seen = observed(its, noise, random)
-    wanted = its.file.experiment.search
-    for number in range(1, generations(wanted) if wanted and at_once < count else 1):
+    for number in range(1, rounds):
         its = its.with_proposed([*(run.axes for run in its.runs[at_once:]), *joined(its, number, seen).values()])
         seen = {**observed(its, noise, random), **seen}
     best = min(seen, key=lambda point: seen[point])
@@ -74,12 +73,12 @@ def chosen(count: int, at_once: int, noise: float, seed: int) -> float:
 
 
 def case(count: int, noise: float) -> dict[str, Any]:
-    drawn = [chosen(count, count, noise, seed) for seed in range(REPEATS)]
-    proposed = [chosen(count, 12, noise, seed) for seed in range(REPEATS)]
-    better = sum(new < old for new, old in zip(proposed, drawn, strict=True))
+    drawn = [chosen(count + 1, count, 1, noise, seed) for seed in range(REPEATS)]
+    proposed = [chosen(count, AT_ONCE, count // AT_ONCE, noise, seed) for seed in range(REPEATS)]
+    pairs = np.subtract(drawn, proposed)
     return {
         "points": count, "noise": noise, "drawn": float(np.mean(drawn)), "proposed": float(np.mean(proposed)),
-        "better": better / REPEATS,
+        "gain": float(pairs.mean()), "two_standard_errors": float(2 * pairs.std(ddof=1) / math.sqrt(REPEATS)),
     }  # fmt: skip
 
 

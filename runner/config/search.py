@@ -45,7 +45,9 @@ class Rungs(Part):
 class Propose(Part):
     """New points from the results so far, with the axes of matrix.random; matrix.random.count is not used then."""
 
-    method: Literal["tpe"] = "tpe"  # tree-structured Parzen estimator, by Optuna
+    method: Annotated[Literal["tpe"], WithJsonSchema({"enum": ["tpe"]})] = (
+        "tpe"  # tree-structured Parzen estimator, by Optuna
+    )
     count: int = Field(ge=1, le=10_000)  # points in all; the first at_once of them are drawn
     at_once: int = Field(12, ge=1)  # points of a round; the next ones are proposed when all of these have results
     seed: int = Field(0, ge=0)  # another one proposes other points
