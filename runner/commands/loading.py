@@ -14,7 +14,7 @@ from runner.commands import next_stage
 from runner.config import cluster as clusters
 from runner.config import experiment, yaml_source
 from runner.config.cluster import Cluster, SlurmCluster
-from runner.config.experiment import Experiment, ExperimentFile, Overrides
+from runner.config.experiment import Experiment, ExperimentFile
 from runner.config.key_places import with_place
 from runner.config.quantities import unnamed_units
 from runner.config.ranking import reported_by, resolved_select
@@ -138,7 +138,10 @@ def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[Experi
     if task is None:
         return file, None, mistakes
     directory = ExperimentDir(root / file.experiment.experiment)
-    expansion, problems, rests = examine(file, task.Params, task.seed_key, _proposed(file, directory))
+    search = file.experiment.search
+    earlier = pages(directory) if search is not None and search.propose is not None else ()
+    proposed = [point for page in earlier for point in page.proposed.values()]
+    expansion, problems, rests = examine(file, task.Params, task.seed_key, proposed)
     problems = [with_place(problem, task.Params, of_matrix=True) for problem in problems]
     mistakes.problems += problems + _task_problems(task, expansion, expansion.runs, rests)
     if expansion.runs and "select" not in file.spoilt:
@@ -150,14 +153,6 @@ def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[Experi
         refuse_unknown_thresholds(file, quantities)
     expansion = replace(expansion, file=file, quantities=quantities)
     return file, Loaded(task, _with_known_names(expansion, directory), directory), mistakes
-
-
-def _proposed(file: ExperimentFile, directory: ExperimentDir) -> list[Overrides]:
-    """The points that the search of `file` has added to those that are drawn."""
-    search = file.experiment.search
-    if search is None or search.propose is None:
-        return []
-    return [point for page in pages(directory) for point in page.proposed.values()]
 
 
 def next_problems(file: ExperimentFile) -> list[Problem]:

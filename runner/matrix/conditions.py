@@ -13,7 +13,7 @@ from runner.config.yaml_source import Source
 from runner.errors import Problem
 from runner.matrix.points import canonical
 from runner.matrix.resolution import Misfit, Resolver
-from runner.matrix.sampling import Fit, draw, drawn
+from runner.matrix.sampling import draw, drawn
 
 LOOKS = 300  # further draws before an axis is said to belong to none
 
@@ -29,7 +29,7 @@ def conditioned(
     random = file.experiment.matrix.random
     if random is None or "matrix" in file.spoilt:
         return None, []
-    whole = fit(resolver, random, seed_key, file.source)
+    whole = partial(fit, resolver, random, seed_key, file.source)
     points = drawn(random, whole)
     used = {key for point in points for key in point}
     for number in range(random.count, random.count + LOOKS if used != random.axes.keys() else 0):
@@ -44,11 +44,6 @@ def conditioned(
     return None if never and not problems else points, problems
 
 
-def fit(resolver: Resolver, random: Random, seed_key: str, source: Source) -> Fit:
-    """What a point keeps of its values; None where its combination is invalid."""
-    return partial(_fit, resolver, random, seed_key, source)
-
-
 def with_first_points(file: ExperimentFile) -> ExperimentFile:
     """`file` with as many drawn points as the first round of its search has, where that proposes the others."""
     experiment, matrix = file.experiment, file.experiment.matrix
@@ -59,7 +54,8 @@ def with_first_points(file: ExperimentFile) -> ExperimentFile:
     return replace(file, experiment=experiment.model_copy(update={"matrix": changed}))
 
 
-def _fit(resolver: Resolver, random: Random, seed_key: str, source: Source, point: Overrides) -> Overrides | None:
+def fit(resolver: Resolver, random: Random, seed_key: str, source: Source, point: Overrides) -> Overrides | None:
+    """What a point keeps of its values; None where its combination is invalid."""
     kept: Overrides = {}
     for key in sorted(point, key=lambda key: random.axes[key].when is not None):  # conditions look at the others
         merged, wanted = resolver.merged(kept), random.axes[key].when or {}

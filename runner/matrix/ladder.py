@@ -84,13 +84,12 @@ def search_problems(
 def _count_problems(file: ExperimentFile) -> Iterator[Problem]:
     """How many points there are is said once; proposals choose the value of every axis, so all have to be random."""
     search, matrix = file.experiment.search, file.experiment.matrix
-    if search is None or search.propose is None:
-        if matrix.random is not None and not matrix.random.count:
-            yield file.source.problem(("matrix", "random", "count"), "missing; it must be given")
-        return
-    if matrix.random is None:
+    proposes = search is not None and search.propose is not None
+    if proposes and matrix.random is None:
         yield file.source.problem(("search", "propose"), "needs matrix.random: its axes say what may be proposed")
+    elif not proposes and matrix.random is not None and not matrix.random.count:
+        yield file.source.problem(("matrix", "random", "count"), "missing; it must be given")
     for key in ("axes", "zip", "exclude"):
-        if getattr(matrix, key):
+        if proposes and getattr(matrix, key):
             what = "does not go with search.propose, which chooses the value of every axis"
             yield file.source.problem(("matrix", key), what, allowed="random, named, include and seeds")

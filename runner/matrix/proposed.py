@@ -36,13 +36,12 @@ def joined(
         if (run.rung, run.seed) == (0, experiment.matrix.seeds[0]) and run.point in values
     ]
     resolver = Resolver(expansion.schema, experiment.task, experiment.params)
-    whole = fit(resolver, random, expansion.seed_key, expansion.file.source)
     names, points = axis_names(expansion.axes), dict[str, Overrides]()
     there = {run.point for run in expansion.runs}.union(known)
     wanted = min(search.propose.at_once, search.propose.count - number * search.propose.at_once)
     suggested = suggestions(random.axes, results, mode, search.propose.seed + number)
     for suggestion in islice(suggested, LOOKS * wanted):
-        point = whole(suggestion)
+        point = fit(resolver, random, expansion.seed_key, expansion.file.source, suggestion)
         if point is not None and (name := variant_label(point, names)) not in there:
             points[name] = point
         if len(points) == wanted:

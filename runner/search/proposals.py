@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runner.config.experiment import Draw, Overrides
-
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
 
 
 def suggestions(
@@ -37,15 +34,15 @@ def suggestions(
         yield {key: _value(axes[key], item) for key, item in study.ask(space).params.items()}
 
 
-def _distribution(axis: Draw) -> BaseDistribution:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+def _distribution(axis: Draw) -> Any:
+    from optuna import distributions as kinds
 
     if axis.choice is not None:
-        return CategoricalDistribution(list(dict.fromkeys(map(_text, axis.choice))))
+        return kinds.CategoricalDistribution(list(dict.fromkeys(map(_text, axis.choice))))
     if axis.integer is not None:
-        return IntDistribution(*axis.integer)
+        return kinds.IntDistribution(*axis.integer)
     low, high = axis.log_uniform or axis.uniform or (0.0, 1.0)  # one of the four is given
-    return FloatDistribution(low, high, log=axis.log_uniform is not None)
+    return kinds.FloatDistribution(low, high, log=axis.log_uniform is not None)
 
 
 def _holds(axis: Draw, value: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
@@ -45,7 +45,7 @@ def advance(
     proposed: dict[str, Overrides] = {}
     later = {name for page in pages(directory) for name in page.proposed}
     alive = [point for point in dict.fromkeys(run.point for run in expansion.runs) if point not in later]
-    planned, identity = Plan([], {}), _identity(expansion, alive)
+    planned, identity = Plan([], {}), _identity(expansion, set(alive))
     for number, step in enumerate(expansion.search.rounds, 1):
         page = read_page(directory, number)
         if page is not None and page.search != identity:
@@ -64,11 +64,13 @@ def advance(
             if writes:
                 write_page(directory, page)
             decided.append(page)
-        proposed |= page.proposed
-        if page.proposed.keys() - {run.point for run in expansion.runs}:
-            expansion = expansion.with_proposed(proposed.values())
-        points = {run.point for run in expansion.runs}
-        alive = [*page.kept, *(name for name in page.proposed if name in points)]
+        alive = list(page.kept)
+        if page.proposed:
+            proposed |= page.proposed
+            if page.proposed.keys() - {run.point for run in expansion.runs}:
+                expansion = expansion.with_proposed(proposed.values())
+            points = {run.point for run in expansion.runs}  # one that means the same run as another is not among them
+            alive += [name for name in page.proposed if name in points]
     return Step(replace(planned, send=[]), None, tuple(decided), expansion)
 
 
@@ -78,7 +80,7 @@ def _waits(planned: Plan, runs: int, last: bool) -> bool:
     return cancelled or len(planned.completed) + (0 if last else len(planned.held_back)) < runs
 
 
-def _identity(expansion: Expansion, points: Collection[str]) -> str:
+def _identity(expansion: Expansion, points: Set[str]) -> str:
     """Of what decisions depend on beside the results. points: those of the first round."""
     search, select = expansion.file.experiment.search, expansion.file.experiment.select
     rules = [repr(search and search.model_dump(exclude_defaults=True)), select.metric, select.mode, select.within]
