@@ -1,4 +1,4 @@
-"""Packages that only some tasks need, and the extra of ours that installs them."""
+"""Packages that only some tasks and searches need, and the extra of ours that installs them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from runner.errors import CommandFailed
 EXTRAS = {
     "crystal": ("torch", "jarvis", "transformers", "tensorboard", "safetensors", "vesin", "ase", "spglib"),
     "sentiment": ("torch", "tensorboard"),
+    "search": ("optuna",),
 }
 
 

@@ -23,7 +23,10 @@ def tables() -> dict[str, str]:
             rows.append((False, 0.0, (*cells, "none", "reads what is there", "")))
             continue
         task = load_task(content.task)
-        runs = len(examine(file, task.Params, task.seed_key)[0].runs)
+        known = examine(file, task.Params, task.seed_key)[0].runs
+        runs, propose = len(known), content.search and content.search.propose
+        if propose:  # the points that join later have as many runs as those that are known
+            runs += runs // len({run.point for run in known}) * (propose.count - propose.at_once)
         hours = runs * (asked.time or 0) / 3600
         what = f"{human_seconds(asked.time or 0)} on {'a GPU' if asked.gpus else 'a core'}"
         rows.append((bool(asked.gpus), hours, (*cells, str(runs), what, f"{hours:.1f} h")))

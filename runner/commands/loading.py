@@ -24,6 +24,7 @@ from runner.health.quantities import Quantity, quantities_of
 from runner.health.thresholds import overridden
 from runner.matrix.expansion import Expansion, Run, examine
 from runner.rundir.layout import ExperimentDir, RunDir
+from runner.rundir.ledger import pages
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,11 @@ def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[Experi
     mistakes.problems += [with_place(problem, task.Params if task else None) for problem in file.mistakes]
     if task is None:
         return file, None, mistakes
-    expansion, problems, rests = examine(file, task.Params, task.seed_key)
+    directory = ExperimentDir(root / file.experiment.experiment)
+    search = file.experiment.search
+    earlier = pages(directory) if search is not None and search.propose is not None else ()
+    proposed = [point for page in earlier for point in page.proposed.values()]
+    expansion, problems, rests = examine(file, task.Params, task.seed_key, proposed)
     problems = [with_place(problem, task.Params, of_matrix=True) for problem in problems]
     mistakes.problems += problems + _task_problems(task, expansion, expansion.runs, rests)
     if expansion.runs and "select" not in file.spoilt:
@@ -168,7 +173,6 @@ def _examine(config: Path, root: Path, overrides: Sequence[str]) -> tuple[Experi
     with mistakes.gathered():
         refuse_unknown_thresholds(file, quantities)
     expansion = replace(expansion, file=file, quantities=quantities)
-    directory = ExperimentDir(root / file.experiment.experiment)
     return file, Loaded(task, _with_known_names(expansion, directory), directory), mistakes
 
 

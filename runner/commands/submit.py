@@ -16,6 +16,7 @@ from runner.config import yaml_source
 from runner.config.cluster import Cluster, SlurmCluster
 from runner.config.quantities import counted, shortened
 from runner.errors import CommandFailed, ConfigError, Mistakes, Problem, UserError
+from runner.extras import require
 from runner.files import write_json
 from runner.matrix.expansion import Run
 from runner.rundir import manifest
@@ -49,6 +50,8 @@ def submit(
     """Plan and send `runs` under the experiment's lock; with `dry_run` nothing is written."""
     experiment = loaded.experiment
     manifest.refuse_adopted(loaded.directory)
+    if experiment.search is not None and experiment.search.propose is not None:
+        require("search")
     own_code = _own_code(loaded, runs, origin)
     policy = replace(policy, limits=_limits(loaded, cluster, origin), shrink=getattr(loaded.task, "shrink", None))
     if dry_run:
@@ -60,6 +63,9 @@ def submit(
     with manifest.submit_lock(loaded.directory):
         settled = submission.settle_orphans(loaded.directory)
         planned, step = _planned(loaded, runs, policy)
+        if step is not None and step.expansion is not loaded.expansion:  # points have joined the search
+            loaded = replace(loaded, expansion=step.expansion)
+            own_code = _own_code(loaded, loaded.expansion.runs, origin)
         if planned.queue.unanswered:
             raise _unanswered(planned.queue.unanswered)
         _keep_states(loaded, planned)
@@ -189,7 +195,8 @@ def lines(outcome: Outcome, loaded: Loaded, cluster: Cluster, dry_run: bool) -> 
         "unknown, since Slurm does not answer; they are not sent": unknown,
     }
     text += [f"{number} {what}" for what, number in numbers.items() if number]
-    if gone := sorted(done.queue.places.keys() - {run.run_id for run in loaded.expansion.runs}):
+    expansion = outcome.step.expansion if outcome.step else loaded.expansion
+    if gone := sorted(done.queue.places.keys() - {run.run_id for run in expansion.runs}):
         text.append(gone_line(gone, name))
     alike: dict[str, list[Run]] = {}
     for run in done.held_back:
@@ -207,7 +214,11 @@ def _rounds(outcome: Outcome, plan: SearchPlan | None) -> list[str]:
     step = outcome.step
     if step is None or plan is None:
         return []
-    ended = [f"{plan.named(page.round)}: {len(page.kept)} kept, {len(page.dropped)} left" for page in step.decided]
+    ended = [
+        f"{plan.named(page.round)}: {len(page.kept)} kept, {len(page.dropped)} left"
+        + (f", {len(page.proposed)} proposed" if page.proposed else "")
+        for page in step.decided
+    ]
     return [*ended, f"search: {plan.named(step.round)}" if step.round else "search: all rounds are decided"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from fractions import Fraction
 from itertools import pairwise
@@ -21,6 +22,7 @@ from pydantic import (
 
 from runner.config import quantities
 
+DIGITS = 3  # of a drawn number
 LARGEST_SEED = 2**32 - 1  # NumPy takes no larger one
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -115,11 +117,16 @@ class Draw(Part):
                 raise ValueError(f"found {given[0]} {[low, high]}; write {least}, the smaller one first")
         return self
 
+    def rounded(self, value: float) -> float:
+        """A number between the borders with few digits: enough for a search, and short in names."""
+        low, high = self.log_uniform or self.uniform or (-math.inf, math.inf)
+        return min(max(float(f"{value:.{DIGITS}g}"), low), high)
+
 
 class Random(Part):
     """Axes whose values are drawn together: `count` points, the same for the same seed. A larger count adds points."""
 
-    count: int = Field(ge=1, le=100_000)  # points
+    count: int = Field(0, ge=1, le=100_000)  # points; must be given unless search.propose says how many
     seed: int = Field(0, ge=0)  # another one draws other points
     axes: dict[str, Draw] = Field(min_length=1)  # dotted key → how its values are drawn
 
@@ -252,16 +259,36 @@ class Rungs(Part):
     keep: KeptPart = Fraction(1, 3)  # part of the points that goes on from each rung
 
 
+class Propose(Part):
+    """New points from the results so far, with the axes of matrix.random; matrix.random.count is not used then."""
+
+    method: Annotated[Literal["tpe"], WithJsonSchema({"enum": ["tpe"]})] = (
+        "tpe"  # tree-structured Parzen estimator, by Optuna
+    )
+    count: int = Field(ge=1, le=10_000)  # points in all; the first at_once of them are drawn
+    at_once: int = Field(12, ge=1)  # points of a round; the next ones are proposed when all of these have results
+    seed: int = Field(0, ge=0)  # another one proposes other points
+
+    @model_validator(mode="after")
+    def _proposes_something(self) -> Propose:
+        if self.count <= self.at_once:
+            raise ValueError(
+                f"found count {self.count} and at_once {self.at_once}, so nothing is proposed; write more points in all"
+            )
+        return self
+
+
 class Search(Part):
     """Which runs go on; without it every run of the matrix is trained in full."""
 
     rungs: Rungs | None = None  # small budgets first
     seeds: Literal["all", "racing"] = "all"  # racing: few seeds first, more for the points still in the race
+    propose: Propose | None = None  # where to look next; null: the points of the matrix, no others
 
     @model_validator(mode="after")
     def _decides_something(self) -> Search:
-        if self.rungs is None and self.seeds == "all":
-            raise ValueError("decides nothing; write rungs, seeds: racing, or both")
+        if self.rungs is None and self.seeds == "all" and self.propose is None:
+            raise ValueError("decides nothing; write rungs, seeds: racing, propose, or several of them")
         return self
 
 

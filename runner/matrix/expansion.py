@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +23,7 @@ from runner.matrix.ladder import BudgetedPoint, ladder, search_problems, stable_
 from runner.matrix.points import Point, axis_keys, matches, points
 from runner.matrix.resolution import Misfit, Resolver
 from runner.matrix.run_id import BASE, axis_names, run_id, short_form, slug, value_label
-from runner.matrix.sampling import conditioned
+from runner.matrix.sampling import conditioned, with_first_points
 from runner.rundir.ledger import Round, SearchPlan
 from runner.search.rounds import rounds
 
@@ -58,6 +58,14 @@ class Expansion:
     baseline: str | None  # the variant that others are compared with
     shared: list[tuple[str, int, str]]  # variant and seed that mean an earlier run, and that run's id
     quantities: tuple[Quantity, ...] = ()  # that the task declares
+    schema: type[BaseModel] = BaseModel  # of the task's parameters
+
+    def with_proposed(self, points: Iterable[Overrides]) -> Expansion:
+        """The same with the `points` that a search has proposed; runs that were there keep their names."""
+        wider, _, _ = examine(self.file, self.schema, self.seed_key, points)
+        known = {run.digest: run.run_id for run in self.runs}
+        runs = [replace(run, run_id=known.get(run.digest, run.run_id)) for run in wider.runs]
+        return replace(wider, file=self.file, runs=runs, quantities=self.quantities)
 
     @property
     def variants(self) -> list[str]:
@@ -124,12 +132,16 @@ def expand(file: ExperimentFile, schema: type[BaseModel], seed_key: str) -> Expa
 
 
 def examine(
-    file: ExperimentFile, schema: type[BaseModel], seed_key: str
+    file: ExperimentFile, schema: type[BaseModel], seed_key: str, proposed: Iterable[Overrides] = ()
 ) -> tuple[Expansion, list[Problem], list[tuple[str, dict[str, Any]]]]:
-    """The runs that are right, the mistakes, and what can be checked further of the runs that are wrong."""
+    """The runs that are right, the mistakes, and what can be checked further of the runs that are wrong.
+
+    proposed: points that the search of the file has added to those that are drawn.
+    """
+    file = with_first_points(file)
     experiment = file.experiment
     resolver = Resolver(schema, experiment.task, experiment.params)
-    drawn, unmet = conditioned(resolver, file, seed_key)
+    drawn, unmet = conditioned(resolver, file, seed_key, proposed)
     drawn_points, problems = points(experiment.matrix, file.source, complete="matrix" not in file.spoilt, random=drawn)
     problems += [*unmet, *seed_problems(file, seed_key), *override_problems(file)]
     keys = axis_keys(experiment.matrix)
@@ -151,7 +163,8 @@ def examine(
         same = {variant: listed for variant, _, listed in resolved.shared}
         own = {run.run_id: run.variant for run in runs}
         baseline = baseline if baseline in own.values() else own.get(same.get(baseline, ""), baseline)
-    return Expansion(file, runs, keys, variants, seed_key, baseline, resolved.shared), problems, resolved.rests
+    expansion = Expansion(file, runs, keys, variants, seed_key, baseline, resolved.shared, schema=schema)
+    return expansion, problems, resolved.rests
 
 
 def _labels(points: list[Point], names: dict[str, str]) -> list[str]:

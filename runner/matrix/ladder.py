@@ -67,6 +67,8 @@ def search_problems(
     if seeds < needed:
         what = f"found {seeds}; the race needs a further seed in each of its {needed} rounds"
         yield source.problem(("matrix", "seeds"), what, allowed=f"{needed} seeds or more, or seeds: all")
+    if not {"matrix", "search"} & file.spoilt:
+        yield from _count_problems(file)
     if search is None or search.rungs is None:
         return
     key, full, where = search.rungs.key, search.rungs.values[-1], ("search", "rungs", "key")
@@ -80,3 +82,17 @@ def search_problems(
     elif given not in (None, full):
         what = f"found {given!r}, and the rungs of the search end at {full}"
         yield source.problem(("params", *key.split(".")), what, allowed=f"{full}, or leave it out")
+
+
+def _count_problems(file: ExperimentFile) -> Iterator[Problem]:
+    """How many points there are is said once; proposals choose the value of every axis, so all have to be random."""
+    search, matrix = file.experiment.search, file.experiment.matrix
+    proposes = search is not None and search.propose is not None
+    if proposes and matrix.random is None:
+        yield file.source.problem(("search", "propose"), "needs matrix.random: its axes say what may be proposed")
+    elif not proposes and matrix.random is not None and not matrix.random.count:
+        yield file.source.problem(("matrix", "random", "count"), "missing; it must be given")
+    for key in ("axes", "zip", "exclude"):
+        if proposes and getattr(matrix, key):
+            what = "does not go with search.propose, which chooses the value of every axis"
+            yield file.source.problem(("matrix", key), what, allowed="random, named, include and seeds")

@@ -4,7 +4,8 @@ that belongs to one kind of fusion, an axis with `when`."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,6 @@ from runner.matrix.resolution import Misfit, Resolver
 from runner.matrix.run_id import canonical_json
 
 PointFilter = Callable[[Overrides], Overrides | None]
-DIGITS = 3  # of a drawn number: enough for a search, and short in names
 _TRIES = 1000  # for a point that is not there yet
 
 
@@ -57,46 +57,53 @@ def _value(draw: Draw, share: float) -> Any:
         return low + int(share * (high - low + 1))
     if draw.log_uniform is not None:
         lower, upper = draw.log_uniform
-        return _rounded(lower * (upper / lower) ** share, lower, upper)
+        return draw.rounded(lower * (upper / lower) ** share)
     assert draw.uniform is not None  # one of the four is given
     lower, upper = draw.uniform
-    return _rounded(lower + share * (upper - lower), lower, upper)
-
-
-def _rounded(value: float, lower: float, upper: float) -> float:
-    return min(max(float(f"{value:.{DIGITS}g}"), lower), upper)
+    return draw.rounded(lower + share * (upper - lower))
 
 
 LOOKS = 300  # further draws before an axis is said to belong to none
 
 
 def conditioned(
-    resolver: Resolver, file: ExperimentFile, seed_key: str
+    resolver: Resolver, file: ExperimentFile, seed_key: str, proposed: Iterable[Overrides] = ()
 ) -> tuple[list[Overrides] | None, list[Problem]]:
     """The drawn points of a matrix without the axes that they lack, and conditions that none of them meets.
 
     A point that only its combination makes invalid is drawn again. Where all are invalid, or an axis is a key that no
-    point has, the points come as they were drawn (None), so that the mistake is reported.
+    point has, the points come as they were drawn (None), so that the mistake is reported. proposed: further points.
     """
     random = file.experiment.matrix.random
     if random is None or "matrix" in file.spoilt:
         return None, []
-    fit = partial(_fit, resolver, random, seed_key, file.source)
-    points = drawn(random, fit)
+    whole = partial(fit, resolver, random, seed_key, file.source)
+    points = drawn(random, whole)
     used = {key for point in points for key in point}
     for number in range(random.count, random.count + LOOKS if used != random.axes.keys() else 0):
-        used |= (fit(draw(random, number)) or {}).keys()
+        used |= (whole(draw(random, number)) or {}).keys()
     never = [key for key in random.axes if key not in used]
     problems = [
         file.source.problem(("matrix", "random", "axes", key, "when"), "is met by no drawn point")
         for key in never
         if points and random.axes[key].when
     ]
+    points += [kept for point in proposed if (kept := whole(point)) is not None]
     return None if never and not problems else points, problems
 
 
-def _fit(resolver: Resolver, random: Random, seed_key: str, source: Source, point: Overrides) -> Overrides | None:
-    """What a drawn point keeps; None where its combination is invalid."""
+def with_first_points(file: ExperimentFile) -> ExperimentFile:
+    """`file` with as many drawn points as the first round of its search has, where that proposes the others."""
+    experiment, matrix = file.experiment, file.experiment.matrix
+    if matrix.random is None or experiment.search is None or experiment.search.propose is None:
+        return file
+    random = matrix.random.model_copy(update={"count": experiment.search.propose.at_once})
+    changed = matrix.model_copy(update={"random": random})
+    return replace(file, experiment=experiment.model_copy(update={"matrix": changed}))
+
+
+def fit(resolver: Resolver, random: Random, seed_key: str, source: Source, point: Overrides) -> Overrides | None:
+    """What a point keeps of its values; None where its combination is invalid."""
     kept: Overrides = {}
     for key in sorted(point, key=lambda key: random.axes[key].when is not None):  # conditions look at the others
         merged, wanted = resolver.merged(kept), random.axes[key].when or {}

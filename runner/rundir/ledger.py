@@ -64,6 +64,8 @@ class Page(Part):
     seen: dict[str, tuple[float | None, ...]]  # point → its metric with each seed; None: that run has no result
     kept: tuple[str, ...]  # points, best first
     dropped: dict[str, Left]
+    proposed: dict[str, dict[str, Any]] = {}  # points that join the next round → the values of their axes
+    versions: dict[str, str] = {}  # packages that proposed them
 
 
 def search_plan(content: Any) -> SearchPlan | None:
@@ -109,7 +111,7 @@ def dropped_runs(directory: ExperimentDir) -> dict[str, str]:
 def search_lines(directory: ExperimentDir, plan: SearchPlan, points: list[str]) -> list[str]:
     """Where a search stands: the round, who is in the race, who left and why. points: of the manifest."""
     decided = list(pages(directory))[: len(plan.rounds)]
-    kept = decided[-1].kept if decided else points
+    kept = [*decided[-1].kept, *decided[-1].proposed] if decided else points
     where = f"all {len(decided)} rounds are decided; best first"
     if len(decided) < len(plan.rounds):
         where = f"{plan.named(len(decided) + 1)}, {counted(len(kept), 'point')} in the race"

@@ -13,17 +13,24 @@ from runner.rundir.ledger import Left, Round, SearchPlan
 
 
 def rounds(search: Search, seeds: int) -> tuple[Round, ...]:
-    """Every round of `search` over so many `seeds`.
+    """Every round of `search` over so many `seeds`; the first one once per generation of points.
 
     Without a race each rung runs all seeds. In a race the last round runs all and each one before it half as many, at
     least one: the doubling of seeds halves the variance of the mean that the next round decides by.
     """
     rungs = len(search.rungs.values) if search.rungs else 1
     if search.seeds == "all":
-        return tuple(Round(rung=rung, seeds=seeds) for rung in range(rungs))
-    count = rungs if rungs > 1 else 1 + math.ceil(math.log2(seeds))
-    counts = [min(seeds, max(at + 1, -(-seeds // 2 ** (count - 1 - at)))) for at in range(count)]
-    return tuple(Round(rung=at if rungs > 1 else 0, seeds=number) for at, number in enumerate(counts))
+        counts = [seeds] * rungs
+    else:
+        count = rungs if rungs > 1 else 1 + math.ceil(math.log2(seeds))
+        counts = [min(seeds, max(at + 1, -(-seeds // 2 ** (count - 1 - at)))) for at in range(count)]
+    steps = [Round(rung=at if rungs > 1 else 0, seeds=number) for at, number in enumerate(counts)]
+    return (*steps[:1] * (generations(search) - 1), *steps)
+
+
+def generations(search: Search) -> int:
+    """How many rounds the points join in: all in the first one, where none are proposed."""
+    return -(-search.propose.count // search.propose.at_once) if search.propose else 1
 
 
 def fewest_seeds(search: Search) -> int:
@@ -50,15 +57,15 @@ def most(points: int, part: Fraction) -> int:
 def cost(plan: SearchPlan, points: Sequence[int]) -> float:
     """What the rounds of `plan` cost, as a share of every point with all seeds at the full budget.
 
-    points: how many run in each round, as far as there are rounds already.
+    points: how many run in each round, as far as there are rounds already. Rounds in which points only join count once.
     """
     total, rung, seeds = 0.0, -1, 0  # of the round before
-    for step, count in zip(plan.rounds, points, strict=False):
+    for step, count in dict(zip(plan.rounds, points, strict=False)).items():
         taken_over = plan.stable * plan.values[rung] if step.rung else 0.0
         taken_over = plan.values[step.rung] if step.rung == rung else taken_over
         total += count * (step.seeds * plan.values[step.rung] - seeds * taken_over)
         rung, seeds = step.rung, step.seeds
-    return total / (points[0] * plan.seeds * plan.values[-1])
+    return total / (max(points) * plan.seeds * plan.values[-1])
 
 
 Values = Mapping[str, Sequence[float | None]]  # point → its metric with each seed; None: that run has no result

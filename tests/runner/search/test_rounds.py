@@ -31,6 +31,19 @@ def test_rungs_run_all_seeds_and_a_race_doubles_them() -> None:
     assert steps(search(seeds="racing"), 8) == [(0, 1), (0, 2), (0, 4), (0, 8)]
 
 
+def test_points_join_in_as_many_first_rounds_as_they_need() -> None:
+    propose = {"count": 30, "at_once": 12}
+    assert steps(search(propose=propose), 2) == [(0, 2)] * 3
+    assert steps(search(rungs=RUNGS, seeds="racing", propose=propose), 3) == [(0, 1)] * 3 + [(1, 2), (2, 3)]
+
+
+def test_rounds_in_which_points_join_cost_each_point_once() -> None:
+    one = search(rungs=RUNGS, propose={"count": 30, "at_once": 12})
+    plan = SearchPlan(rounds=rounds(one, 1), seeds=1, values=(5, 10, 20))
+    assert cost(plan, [12, 24, 30, 10, 4]) == pytest.approx((30 * 5 + 10 * 10 + 4 * 20) / (30 * 20))
+    assert cost(plan, [12, 24]) == pytest.approx(5 / 20)
+
+
 @given(some.integers(2, 6), some.integers(1, 40), some.booleans())
 def test_every_race_adds_seeds_in_each_round_and_ends_with_all(rungs: int, more: int, climbs: bool) -> None:
     keys = {"rungs": {"key": "k", "values": list(range(1, rungs + 1))}} if climbs else {}
