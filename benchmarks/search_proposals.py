@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.timing import machine
 from jobs.tasks.crystal.schema import CrystalParams
-from runner.config.experiment import load
+from runner.config.experiment_file import load
 from runner.matrix.expansion import Expansion, Run, expand
 from runner.matrix.proposed import joined
 

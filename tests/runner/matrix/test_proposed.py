@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from jobs.tasks.crystal.schema import CrystalParams
-from runner.config.experiment import Overrides, load
+from runner.config.experiment import Overrides
+from runner.config.experiment_file import load
 from runner.errors import ConfigError
 from runner.matrix.expansion import Expansion, expand
 from runner.matrix.proposed import joined
