@@ -11,7 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import search_proposals
+from benchmarks.page import filled
 from benchmarks.search_replay import HEADER, Table, read, replay, report, synthetic
+from docs.generate import search as generated
 from jobs.launch import python_path
 from runner.config.experiment import Search
 from tiny_search import runner, stage
@@ -37,6 +40,18 @@ def test_planted_variant_is_searched_better_than_by_each_simpler_way() -> None:
     assert shares["search"] >= 90
     assert shares["search"] > max(shares["one seed of everything"], shares["random search at equal cost"])
     assert lines[3] == "p0 without a search: not within 5 % of the best, cost 0%"
+
+
+def test_page_of_searches_shows_the_replay_and_the_last_results() -> None:
+    page = generated.PAGE.read_text(encoding="utf-8")
+    assert filled(page, generated.tables()) == page, "make docs writes it anew"
+    assert "missed" not in generated.tables()["seconds"]
+
+
+@pytest.mark.slow
+def test_hundred_proposals_from_a_thousand_results_take_less_than_a_minute() -> None:
+    pytest.importorskip("optuna", reason="OPTUNA: no proposal was timed; pip install optuna")
+    assert search_proposals.seconds()["processor_seconds"] < search_proposals.LIMIT
 
 
 def test_table_that_lacks_a_cell_is_refused() -> None:

@@ -35,6 +35,17 @@ INSTEAD_OF_DOWNLOADS = {
     "gates": ["matrix.named.warmup={model.late_fusion: {name: gated_cross_attention, gate_warmup: 3}}"],
     "full_fusion": ["model.encoder.gcn_layers=4"],
     "stage1_mbj": ["data.dataset=jarvis_minerals", "text.describe=robocrys"],
+    # search_mbj: drawn points alone, of the axes that choose fusions
+    "search_mbj": [
+        "data.dataset=jarvis_minerals",
+        "text.describe=robocrys",
+        "search=null",
+        "matrix.random.count=4",
+        "train.warmup_steps=1",
+        "matrix.random.axes={model.middle_fusion.name: {choice: [none, improved, dynamic]}, "
+        "model.middle_fusion.layers: {choice: [[1], [2, 4]]}, model.middle_fusion.gate_norm: {choice: [false, true]}, "
+        "model.late_fusion.name: {choice: [gated, cross_attention]}, model.late_fusion.num_heads: {choice: [2, 8]}}",
+    ],
     "text_encoders": [
         "matrix.axes={text.encoder: [minilm], text.pooling: [cls, mean], text.describe: [jarvis, robocrys]}"
     ],
