@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -22,17 +23,13 @@ app = typer.Typer(
     context_settings=SETTINGS,
     help="What came out of an experiment: ranking, health, choice, reports.",
 )
-app.command("summarize")(summarize.command)
-app.command("compare")(compare.command)
-app.command("weights")(fusion.weights)
-app.command("scale")(fusion.scale)
-app.command("diagnose")(diagnose.command)
-app.command("alpha")(alpha.command)
-app.command("export")(export.command)
-app.command("rescale")(rescale.command)
-app.command("predict")(predict.command)
-app.command("refine")(refine.command)
-app.command("robustness")(robustness.command)
+_commands: dict[str, Callable[..., None]] = {
+    "summarize": summarize.command, "compare": compare.command, "weights": fusion.weights, "scale": fusion.scale,
+    "diagnose": diagnose.command, "alpha": alpha.command, "export": export.command, "rescale": rescale.command,
+    "predict": predict.command, "refine": refine.command, "robustness": robustness.command,
+}  # fmt: skip
+for _name, _command in _commands.items():
+    app.command(_name)(_command)
 
 
 @app.callback()

@@ -141,12 +141,12 @@ def as_table(status: Status, width: int, limit: int = TABLE_ROWS) -> Table:
             Column("seed", [str(run.seed) if several_seeds else "" for run, _ in rows], right=True),
             Column("state", [_word(state) for state in states]),
             Column("try", [str(state.attempt) if state.attempt > 1 else "" for state in states], right=True, keep=40),
-            Column("epoch", [_epoch(state) for state in states], right=True),
-            Column(metric_name(status), [_shown_value(value_of(state, metric_name(status))) for state in states], True),
+            Column("epoch", [epoch(state) for state in states], right=True),
+            Column(metric_name(status), [number(value_of(state, metric_name(status))) for state in states], True),
             Column(
                 "health", [Text(state.health or "", HEALTH.get(state.health or "", "")) for state in states], keep=50
             ),
-            Column("age", [_age(state) for state in states], right=True, keep=30),
+            Column("age", [age(state) for state in states], right=True, keep=30),
             Column(
                 "job", [state.job or "" if state.state in ("queued", "running") else "" for state in states], keep=20
             ),
@@ -232,15 +232,15 @@ def _word(state: RunState) -> Text:
     return Text(word, COLOURS[state.state])
 
 
-def _epoch(state: RunState) -> str:
+def epoch(state: RunState) -> str:
     return "" if state.epoch is None else f"{state.epoch}/{state.epochs}" if state.epochs else str(state.epoch)
 
 
-def _shown_value(value: float | None) -> str:
+def number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}" if abs(value) >= 0.001 or value == 0 else f"{value:.2e}"
 
 
-def _age(state: RunState) -> str:
+def age(state: RunState) -> str:
     return "" if state.age is None else human_seconds(max(0, state.age))
 
 

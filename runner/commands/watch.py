@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 
 from runner.commands import status as command
+from runner.commands.live import view
 from runner.commands.loading import Loaded
 from runner.commands.progress import Progress
 from runner.commands.status import Status
@@ -19,8 +20,6 @@ from runner.terminal import Voice, tell
 
 LONGEST_S = 30.0  # between two looks at Slurm, for who waits long
 SHORTEST_S = 1.0  # for who waits for the end
-AROUND = 9  # lines of a terminal that are not rows of the table
-MOST_LINES = 5  # below the table
 
 
 def wait(loaded: Loaded, run_ids: set[str]) -> None:
@@ -65,27 +64,26 @@ def pauses(shortest: float, clock: Callable[[], float] = time.monotonic) -> Iter
 
 def _tell(take: Callable[[], Status], shortest: float, console: Console) -> Status:
     progress, before = Progress(), None
-    for pause in pauses(shortest):
-        taken = take()
+    for taken in _looks(take, shortest):
         if taken.counts != before:
             tell("; ".join(filter(None, (command.headline(taken), progress.line(taken, time.monotonic())))))
             before = taken.counts
-        if taken.finished:
-            return taken
-        time.sleep(pause)
-    raise AssertionError("it looks for ever")
+    return taken
 
 
 def _draw(take: Callable[[], Status], shortest: float, console: Console) -> Status:
     progress = Progress()
     with Live(console=console, auto_refresh=False) as live:
-        for pause in pauses(shortest):
-            taken = take()
-            rows = max(4, console.height - AROUND)
-            told = [*command.lines(taken, rows)][:MOST_LINES]
-            head = f"{command.headline(taken)}\n{progress.line(taken, time.monotonic())}"
-            live.update(Group(head, command.as_table(taken, console.width, rows), *told), refresh=True)
-            if taken.finished:
-                return taken
-            time.sleep(pause)
-    raise AssertionError("it looks for ever")
+        for taken in _looks(take, shortest):
+            words = progress.line(taken, time.monotonic())
+            live.update(view(taken, words, console.width, console.height), refresh=True)
+    return taken
+
+
+def _looks(take: Callable[[], Status], shortest: float) -> Iterator[Status]:
+    """What `take` finds, again and again until all has ended."""
+    for pause in pauses(shortest):
+        yield (taken := take())
+        if taken.finished:
+            return
+        time.sleep(pause)
