@@ -14,6 +14,7 @@ from analysis.rank.ranking import Variant
 from analysis.rank.statistics import CLAIM_SEEDS
 from analysis.task_definitions import FULL_TRAINING
 from runner.rundir import manifest as submitted
+from runner.rundir.failures import is_retried, kind_of
 from runner.rundir.layout import ExperimentDir
 from runner.submit.selection import root_directory
 
@@ -50,7 +51,9 @@ def next_steps(collection: Collection, choice: Choice | None, *, provisional: bo
         return steps
     if "failed" in states:
         steps.append(Step("look at the failures", f"runner failures {name}"))
-        steps.append(Step("send what failed again", f"runner resubmit {name}"))
+        kinds = {kind_of((run.record.failure or {}).get("kind")) for run in collection.runs if run.state == "failed"}
+        if any(is_retried(kind, manifest.task) for kind in kinds):  # the others need a person first
+            steps.append(Step("send what failed again", f"runner resubmit {name}"))
     if states & {"new", "lost"}:
         steps.append(Step("send what is missing", _submit(collection)))
     if "unknown" in states:
