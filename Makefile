@@ -15,7 +15,7 @@ else
 TORCH_BUILD := torch==$(TORCH)
 endif
 
-.PHONY: demo test check format lint types imports docs site acceptance bench sites wheels lowest install install-dev clean
+.PHONY: demo test check format lint types imports docs site screenshots acceptance bench sites wheels lowest install install-dev clean
 
 demo: install
 	$(BIN)/runner prepare configs/demo.yaml
@@ -55,6 +55,10 @@ site: | $(BIN)/python
 	$(INSTALL) -e '.[docs]'
 	$(BIN)/python -m docs.generate.site_pages
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# Pictures of five reports for docs/pictures.md; needs Chromium, and trains for half an hour.
+screenshots: install-dev
+	$(BIN)/python benchmarks/screenshots.py
 
 # One script a question; the results go to benchmarks/results/cpu.json and from there into docs/performance.md.
 bench: install-dev

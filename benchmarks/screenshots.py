@@ -117,7 +117,7 @@ def _small(picture: bytes) -> bytes:
     """The same in 256 colours."""
     file = io.BytesIO()
     drawn = Image.open(io.BytesIO(picture)).convert("RGB")
-    drawn.quantize(method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    drawn.quantize(256, kmeans=1, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
     return file.getvalue()
 
 

@@ -9,13 +9,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-Examples = Mapping[str, Mapping[str, tuple[str, str]]]  # heading → command → two command lines
-WIDEST = 120  # columns of the help
-SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": WIDEST}
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}  # columns of the help
 
 
-def grouped(examples: Examples) -> type[TyperGroup]:
-    """The class of a command line whose commands stand below these headings, with their examples in their help."""
+def grouped(examples: Mapping[str, Mapping[str, tuple[str, str]]]) -> type[TyperGroup]:
+    """The class of a command line whose commands stand below headings; examples: heading → command → two lines."""
 
     class Grouped(TyperGroup):
         def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -24,9 +22,9 @@ def grouped(examples: Examples) -> type[TyperGroup]:
                     formatter.write_dl([(name, str(self.commands[name].help).split("\n\n")[0]) for name in commands])
 
         def get_command(self, ctx: Any, cmd_name: str) -> Any:
-            command = super().get_command(ctx, cmd_name)
-            for commands in examples.values():
-                if command and cmd_name in commands:
+            command: Any = super().get_command(ctx, cmd_name)
+            for commands in examples.values() if command else ():
+                if cmd_name in commands:
                     command.epilog = "\n\n".join(["Examples:", "\b\n" + "\n".join(commands[cmd_name])])
             return command
 

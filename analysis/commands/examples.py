@@ -1,10 +1,6 @@
 """The commands of `analysis` by what they are for, each with two command lines."""
 
-from __future__ import annotations
-
-from runner.usage import Examples
-
-EXAMPLES: Examples = {
+EXAMPLES = {
     "Rank and choose": {
         "summarize": ("analysis summarize demo", "analysis summarize demo --all"),
         "compare": (

@@ -17,7 +17,8 @@ from analysis.rank.ranking import Variant
 from analysis.rank.summary import Summary
 
 MOST = 50  # variants in the table
-SHORT = 7  # variants of the short form
+SHORT = 15  # lines of the short form, and 4 of them are the heading, what is left out, the cautions, the report
+FEWEST = 3  # variants in it
 NARROWEST = 95  # importance from which a column stays however narrow the terminal is
 LONGEST_NAME = 40  # of a variant in the short form
 GAP = 2  # columns between two
@@ -33,8 +34,11 @@ def show(summary: Summary, console: Console, everything: bool = False, verbose: 
         _show_all(summary, [*parts.values()], console)
         return
     verdict = [line.text for line in parts["choice"].lines]
-    console.print(Text(f"{head}. {' '.join(verdict[: 1 + summary.provisional])}"))
-    if shown := _few(summary):
+    answer = Text(f"{head}. {' '.join(verdict[: 1 + summary.provisional])}")
+    command = f"next: {summary.steps[0].command}" if summary.steps else ""
+    console.print(answer)
+    taken = len(answer.wrap(console, console.width)) + -(-cell_len(command) // console.width)
+    if shown := _few(summary, max(FEWEST, SHORT - 4 - taken)):
         dropped = print_variants(summary, shown, console, short=True)
         rest = {"variant": len(summary.variants) - len(shown), "column": len(dropped)}
         more = [plural(count, f"more {noun}") for noun, count in rest.items() if count]
@@ -42,8 +46,8 @@ def show(summary: Summary, console: Console, everything: bool = False, verbose: 
         console.print(_cut(f"{', '.join([*more, 'reasons and findings'])}: --all{test}", console), style="dim")
     if cautions := "; ".join(section.caution for section in parts.values() if section.caution):
         console.print(_cut(f"caution: {cautions}", console), style="yellow")
-    if summary.steps:
-        print_line(f"next: {summary.steps[0].command}", console)
+    if command:
+        print_line(command, console)
 
 
 def counts(summary: Summary) -> str:
@@ -53,11 +57,11 @@ def counts(summary: Summary) -> str:
     return f"{count} ({states})" if states else count
 
 
-def _few(summary: Summary) -> list[Variant]:
+def _few(summary: Summary, most: int) -> list[Variant]:
     """The first of the ranking, with the choice and the baseline among them."""
     wanted = {summary.collection.manifest.baseline, summary.choice and summary.choice.variant}
-    apart = [variant for variant in summary.variants[SHORT:] if variant.name in wanted]
-    return [*summary.variants[: SHORT - len(apart)], *apart]
+    apart = [variant for variant in summary.variants[most:] if variant.name in wanted]
+    return [*summary.variants[: most - len(apart)], *apart]
 
 
 def _cut(text: str, console: Console) -> Text:

@@ -73,11 +73,9 @@ def axis_effects(variants: Sequence[Variant], axes: Sequence[str], select: Selec
 
 def _draw_values(panel: Any, pairs: Sequence[tuple[Any, float]], values: Sequence[str]) -> None:
     """Every variant above its value, and the mean of each value; `pairs`: value of the axis, metric."""
-    groups: list[list[float]] = [[] for _ in values]
-    for value, metric in pairs:
-        groups[values.index(axis_label(value))].append(metric)
-    for place, group in enumerate(groups):
-        panel.scatter([place] * len(group), group, s=12, color=colour(0), alpha=0.5, linewidth=0)
+    places = [values.index(axis_label(value)) for value, _ in pairs]
+    panel.scatter(places, [metric for _, metric in pairs], s=12, color=colour(0), alpha=0.5, linewidth=0)
+    groups = [[metric for value, metric in pairs if axis_label(value) == label] for label in values]
     limits, means = panel.get_ylim(), [float(np.mean(group)) for group in groups]
     intervals = [paired_t(group, [0.0] * len(group)) if len(group) > 1 else None for group in groups]
     halves = [(interval.high - interval.low) / 2 if interval else 0.0 for interval in intervals]

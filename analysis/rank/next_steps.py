@@ -13,6 +13,7 @@ from analysis.rank.choice import Choice
 from analysis.rank.statistics import CLAIM_SEEDS
 from analysis.task_definitions import FULL_TRAINING
 from runner.rundir import manifest as submitted
+from runner.rundir.failures import is_retried, kind_of
 from runner.rundir.layout import ExperimentDir
 from runner.submit.selection import root_directory
 
@@ -39,9 +40,11 @@ def next_steps(collection: Collection, choice: Choice | None, *, provisional: bo
         adopt = f"runner adopt {shlex.quote(str(manifest.config))}"
         by_state = [({"incomplete", "failed"}, Step("read what has changed since", adopt))]
     else:
+        failures = [run.record.failure or {} for run in collection.runs if run.state == "failed"]
+        retried = any(is_retried(kind_of(failure.get("kind")), manifest.task) for failure in failures)
         by_state = [
             ({"failed"}, Step("look at the failures", f"runner failures {name}")),
-            ({"failed"}, Step("send what failed again", f"runner resubmit {name}")),
+            ({"failed"} if retried else set(), Step("send what failed again", f"runner resubmit {name}")),
             ({"new", "lost"}, Step("send what is missing", _submit(collection))),
             ({"unknown"}, Step("ask Slurm again, which did not answer", f"runner status {name}")),
             ({"running"}, Step("watch what is running", f"runner status {name} --watch")),

@@ -1,10 +1,6 @@
 """The commands of `runner` by what they are for, each with two command lines."""
 
-from __future__ import annotations
-
-from runner.usage import Examples
-
-EXAMPLES: Examples = {
+EXAMPLES = {
     "Plan": {
         "init": ("runner init", "runner init --script train.py --metric val_acc"),
         "expand": ("runner expand configs/demo.yaml", "runner expand configs/demo.yaml --set 'matrix.seeds=[0, 1, 2]'"),

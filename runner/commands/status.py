@@ -140,12 +140,12 @@ def as_table(status: Status, width: int, limit: int = TABLE_ROWS) -> Table:
                 [Text(f"{s.state} ({s.kind})" if s.state == "failed" else s.state, COLOURS[s.state]) for s in states],
             ),
             Column("try", [str(state.attempt) if state.attempt > 1 else "" for state in states], right=True, keep=40),
-            Column("epoch", [_epoch(state) for state in states], right=True),
-            Column(metric_name(status), [_shown_value(value_of(state, metric_name(status))) for state in states], True),
+            Column("epoch", [epoch(state) for state in states], right=True),
+            Column(metric_name(status), [number(value_of(state, metric_name(status))) for state in states], True),
             Column(
                 "health", [Text(state.health or "", HEALTH.get(state.health or "", "")) for state in states], keep=50
             ),
-            Column("age", ["" if s.age is None else human_seconds(max(0, s.age)) for s in states], right=True, keep=30),
+            Column("age", [age(state) for state in states], right=True, keep=30),
             Column(
                 "job", [state.job or "" if state.state in ("queued", "running") else "" for state in states], keep=20
             ),
@@ -225,12 +225,16 @@ def value_of(state: RunState, metric: str) -> float | None:
     return state.value if state.metric == metric else None
 
 
-def _epoch(state: RunState) -> str:
+def epoch(state: RunState) -> str:
     return "" if state.epoch is None else f"{state.epoch}/{state.epochs}" if state.epochs else str(state.epoch)
 
 
-def _shown_value(value: float | None) -> str:
+def number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}" if abs(value) >= 0.001 or value == 0 else f"{value:.2e}"
+
+
+def age(state: RunState) -> str:
+    return "" if state.age is None else human_seconds(max(0, state.age))
 
 
 def _first_line(message: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 
+from runner.commands.live import epochs, view
 from runner.commands.loading import Loaded
-from runner.commands.status import Status, as_table, headline, lines, metric_name, take, value_of
+from runner.commands.status import Status, headline, metric_name, take, value_of
 from runner.config.quantities import counted, human_seconds
 from runner.console import console as console_of
 from runner.errors import CommandFailed
@@ -17,8 +18,6 @@ from runner.terminal import Voice, tell
 
 LONGEST_S = 30.0  # between two looks at Slurm, for who waits long
 SHORTEST_S = 1.0  # for who waits for the end
-AROUND = 9  # lines of a terminal that are not rows of the table
-MOST_LINES = 5  # below the table
 
 
 def wait(loaded: Loaded, run_ids: set[str]) -> None:
@@ -74,16 +73,8 @@ def _draw(take: Callable[[], Status], shortest: float, console: Console) -> Stat
     progress = Progress()
     with Live(console=console, auto_refresh=False) as live:
         for taken in _looks(take, shortest):
-            rows = max(4, console.height - AROUND)
-            notes = [*lines(taken, rows)][:MOST_LINES]
-            live.update(
-                Group(
-                    f"{headline(taken)}\n{progress.line(taken, time.monotonic())}",
-                    as_table(taken, console.width, rows),
-                    *notes,
-                ),
-                refresh=True,
-            )
+            words = progress.line(taken, time.monotonic())
+            live.update(view(taken, words, console.width, console.height), refresh=True)
     return taken
 
 
@@ -94,9 +85,6 @@ def _looks(take: Callable[[], Status], shortest: float) -> Iterator[Status]:
         if taken.has_ended:
             return
         time.sleep(pause)
-
-
-WAITED_FOR = ("completed", "running", "queued", "unknown")
 
 
 class Progress:
@@ -113,19 +101,6 @@ class Progress:
         left = (total - done) * (now - began) / (done - before) if before < done < total else 0.0
         parts += [f"about {human_seconds(left)} left"] if left else []
         return "; ".join(filter(None, (", ".join(parts), best(status))))
-
-
-def epochs(status: Status) -> tuple[float, float]:
-    """Epochs done and in all, of the runs that are waited for; one that has not begun counts as many as the others."""
-    states = [state for _, state in status.rows if state.state in WAITED_FOR]
-    known = [state.epochs for state in states if isinstance(state.epochs, int)]
-    if not known:
-        return 0, 0
-    planned = [(state, state.epochs or sum(known) / len(known)) for state in states]
-    done = sum(  # a completed run is done, however early it stopped
-        epochs if state.state == "completed" else min(state.epoch or 0, epochs) for state, epochs in planned
-    )
-    return done, sum(epochs for _, epochs in planned)
 
 
 def best(status: Status) -> str:

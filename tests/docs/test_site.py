@@ -38,4 +38,4 @@ def test_pages_are_laid_out_with_what_they_link_to(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(site_pages, "PAGES", tmp_path / "pages")
     site_pages.main()
     assert {"README.md", "LICENSE", "docs", "configs"} <= {path.name for path in (tmp_path / "pages").iterdir()}
-    assert (tmp_path / "pages" / "docs" / "img" / "report-light.png").exists()
+    assert (tmp_path / "pages" / "docs" / "img" / "report-demo-3-seeds-laptop-light.png").exists()
