@@ -37,12 +37,12 @@ def joined(
     ]
     resolver = Resolver(expansion.schema, experiment.task, experiment.params)
     names, points = axis_names(expansion.axes), dict[str, Overrides]()
-    there = {run.point for run in expansion.runs}.union(known)
+    taken = {run.point for run in expansion.runs}.union(known)
     wanted = min(search.propose.at_once, search.propose.count - number * search.propose.at_once)
     suggested = suggestions(random.axes, results, mode, search.propose.seed + number)
     for suggestion in islice(suggested, LOOKS * wanted):
         point = fit(resolver, random, expansion.seed_key, expansion.file.source, suggestion)
-        if point is not None and (name := variant_label(point, names)) not in there:
+        if point is not None and (name := variant_label(point, names)) not in taken:
             points[name] = point
         if len(points) == wanted:
             break

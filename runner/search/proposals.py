@@ -27,9 +27,9 @@ def suggestions(
     space = {key: _distribution(axis) for key, axis in axes.items()}
     for point, value in results:
         if point and all(key in axes and _holds(axes[key], item) for key, item in point.items()):
-            told = {key: _text(item) if axes[key].choice else item for key, item in point.items()}
+            params = {key: _text(item) if axes[key].choice else item for key, item in point.items()}
             own = {key: space[key] for key in point}
-            study.add_trial(optuna.trial.create_trial(params=told, distributions=own, value=value))
+            study.add_trial(optuna.trial.create_trial(params=params, distributions=own, value=value))
     while True:
         yield {key: _value(axes[key], item) for key, item in study.ask(space).params.items()}
 
