@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
-from jobs.training.advice import ADVICE
 from test_health import LAYER_RULES
 
 from analysis.rank.next_steps import Step
 from analysis.rank.summary import summarize
 from jobs.tasks.crystal.schema import CrystalParams
+from jobs.training.options import ADVICE
 from models.fusion.registry import LATE, MIDDLE
 from runner.config.yaml_source import PlainLoader
 from runner.health.judgement import Ending, Logs, finished_findings, fusion_findings

@@ -9,12 +9,23 @@ from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from runner.commands.status import COLOURS, HEALTH, Status, age, epoch, headline, lines, metric_name, number, value_of
+from runner.commands.status import (
+    COLOURS,
+    HEALTH,
+    MARKS,
+    Status,
+    age,
+    epoch,
+    headline,
+    lines,
+    metric_name,
+    number,
+    value_of,
+)
 from runner.commands.tables import Column, fitted
 from runner.rundir.states import RunState
 
-ORDER = ("running", "failed", "lost", "unknown", "incomplete", "cancelled", "queued", "new", "completed", "dropped")
-MARKS = dict(zip(ORDER, "▶✗✗??–··●–", strict=True))
+ORDER = list(MARKS)
 AROUND = 7  # lines that are neither rows of the table nor notes
 NOTES = 5  # lines below the table
 

@@ -39,6 +39,18 @@ COLOURS = {
     "incomplete": "yellow",
     "new": "dim",
 }
+MARKS = {  # what is looked at first comes first
+    "running": "▶",
+    "failed": "✗",
+    "lost": "✗",
+    "unknown": "?",
+    "incomplete": "?",
+    "cancelled": "–",
+    "queued": "·",
+    "new": "·",
+    "completed": "●",
+    "dropped": "–",
+}
 HEALTH = {"ok": "green", "warning": "yellow", "blocking": "red"}
 
 

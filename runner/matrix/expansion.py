@@ -152,7 +152,7 @@ def examine(
     resolved = _resolve_all(file, places, resolver, seed_key)
     problems += search_problems(file, schema, keys, seed_key)
     problems += _patience_problems(file, resolved.runs.values(), variants, seed_key)
-    problems += [*_misspelt(file, resolver), *resolved.problems, *_name_problems(file, resolved)]
+    problems += dict.fromkeys([*_misspelt(file, resolver), *resolved.problems, *_name_problems(file, resolved)])
     baseline = None
     if not ({"matrix", "baseline"} & file.spoilt or hidden):
         top = max((place.rung for place in places), default=0)

@@ -78,6 +78,9 @@ class Resolver:
     base: dict[str, Any]  # what all runs share
     _varied: dict[Any, _Section | _Wrong] = field(default_factory=dict)
     _shared: dict[str, _Section | _Wrong] = field(default_factory=dict)
+    _defaults: dict[str, _Section] = field(
+        default_factory=dict
+    )  # of sections that are not given
 
     def __post_init__(self) -> None:
         self._names = sorted(self.schema.model_fields)
@@ -172,10 +175,9 @@ class Resolver:
         return Resolved(dumped, digest(self.task, texts), params)
 
     def _default(self, name: str, params: BaseModel) -> _Section:
-        section = self._shared.get(name)
-        if not isinstance(section, _Section):
-            section = self._shared[name] = _section_of(name, getattr(params, name))
-        return section
+        if name not in self._defaults:
+            self._defaults[name] = _section_of(name, getattr(params, name))
+        return self._defaults[name]
 
     def _right_sections(self, value: dict[str, Any]) -> dict[str, Any]:
         checked = {name: self._checked(name, value[name]) for name in self._adapters if name in value}

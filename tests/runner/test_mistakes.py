@@ -487,3 +487,10 @@ def test_processes_that_nothing_would_start(tmp_path: Path, task: str, more: str
         "e.yaml:3: resources.nodes: found 2; only a command on Slurm starts further processes, by srun",
         "allowed: 1, or task: command, a cluster file of kind slurm, and no array.side_by_side",
     ])  # fmt: skip
+
+
+def test_a_mistake_in_params_is_named_beside_drawn_points(tmp_path: Path) -> None:
+    drawn = "matrix:\n  random: {count: 2, axes: {train.learning_rate: {uniform: [0.1, 0.2]}}}\n"
+    data = "data: {dataset: jarvis_minerals, target: formation_energy_peratom, train: [20]}"
+    text = f"experiment: x\ntask: crystal\nresources: {{time: 1h}}\nparams:\n  {data}\n{drawn}"
+    assert_holds(refused(tmp_path, text), ["e.yaml:5: params.data.train: must be a whole number; found"])

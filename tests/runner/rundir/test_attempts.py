@@ -16,7 +16,7 @@ from runner.rundir.attempts import begin_attempt, end_attempt, ended_attempts, e
 from runner.rundir.failures import Failure, Kind
 from runner.rundir.layout import ExperimentDir, RunDir
 from runner.rundir.run_config import RunConfig
-from runner.rundir.states import STATES
+from runner.rundir.states import STATES, run_state
 from runner.submit.plan import Limits, retry_plan
 from runner.submit.survey import survey
 
@@ -203,3 +203,11 @@ def test_while_slurm_is_away_a_queued_run_is_unknown(
 
 def test_states_have_their_order() -> None:
     assert STATES[4:] == ("cancelled", "dropped", "unknown", "lost", "incomplete", "new")
+
+
+def test_the_result_of_another_run_completes_none(tmp_path: Path) -> None:
+    run = ExperimentDir(tmp_path).run("r")
+    write_json(run.result, {"run_id": "another", "metrics": {"val_mae": 0.1}})
+    assert run_state(run).state != "completed"
+    write_json(run.result, {"run_id": "r", "metrics": {"val_mae": 0.1}})
+    assert run_state(run).state == "completed"
