@@ -78,9 +78,7 @@ class Resolver:
     base: dict[str, Any]  # what all runs share
     _varied: dict[Any, _Section | _Wrong] = field(default_factory=dict)
     _shared: dict[str, _Section | _Wrong] = field(default_factory=dict)
-    _defaults: dict[str, _Section] = field(
-        default_factory=dict
-    )  # of sections that are not given
+    _defaults: dict[str, _Section] = field(default_factory=dict)  # of sections that are not given
 
     def __post_init__(self) -> None:
         self._names = sorted(self.schema.model_fields)
