@@ -122,7 +122,7 @@ MUTANTS = {
         "runner/search",
     ),
     "the pickle of an array is for everybody": Mutant(
-        "runner/submit/schedulers/slurm.py", "os.umask(0o077)", "os.umask(0)", "runner/submit"
+        "runner/submit/schedulers/slurm.py", "os.umask(before | 0o022)", "os.umask(before)", "runner/submit"
     ),
 }
 

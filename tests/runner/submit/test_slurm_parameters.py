@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -190,3 +191,13 @@ def test_an_interpreter_with_blanks_in_its_path_is_one_word(tmp_path: Path, monk
     with pytest.raises(CommandFailed, match="not today"):
         slurm.send(tmp_path, [], {"additional_parameters": {}}, site)
     assert started[0][:2] == ["/my apps/bin/python", "-P"]
+
+
+def test_nobody_else_may_write_to_the_pickle_of_an_array_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        slurm._dump_for_us(lambda _, filename: Path(filename).touch())(None, tmp_path / "array.pkl")
+        assert os.umask(0o002) == 0o002  # as it was, for the runs
+    finally:
+        os.umask(before)
+    assert (tmp_path / "array.pkl").stat().st_mode & 0o022 == 0
