@@ -10,9 +10,9 @@ from typing import Any
 
 
 def mean_with_sd(mean: float, sd: float | None) -> str:
-    """`0.0941 ± 0.0040`: the sd with two figures, the mean to the same place; `0.09412` where there is no sd."""
+    """`0.0941 ± 0.0040`: the sd with two figures, the mean to the same place; without one `0.09410`, with its zeros."""
     if sd is None or not 0 < sd < math.inf:
-        return significant(mean) + ("" if sd is None else " ± 0")
+        return f"{mean:#.4g}".rstrip(".") + ("" if sd is None else " ± 0")
     places = max(0, 1 - math.floor(math.log10(sd)))
     return f"{mean:.{places}f} ± {sd:.{places}f}"
 

@@ -277,7 +277,7 @@ def tiles(summary: Summary) -> list[tuple[str, str]]:
     ranked = [variant for variant in summary.variants if variant.rank is not None and variant.val]
     result = []
     if ranked and ranked[0].val:
-        result.append((f"{ranked[0].val.mean:.4g}", f"best {select.metric} {unit_of(summary)}".rstrip()))
+        result.append((f"{ranked[0].val.mean:#.4g}".rstrip("."), f"best {select.metric} {unit_of(summary)}".rstrip()))
     if summary.visible_effect is not None:
         half = f"± {100 * summary.visible_effect:.1f} %"
         result.append((half, "smallest effect that this search can see: the median half-width of the intervals"))

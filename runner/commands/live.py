@@ -25,7 +25,6 @@ from runner.commands.status import (
 from runner.commands.tables import Column, fitted
 from runner.rundir.states import RunState
 
-ORDER = list(MARKS)
 AROUND = 7  # lines that are neither rows of the table nor notes
 NOTES = 5  # lines below the table
 
@@ -51,10 +50,11 @@ def view(status: Status, progress: str, width: int, height: int) -> Group:
     variants: dict[str, list[RunState]] = {}
     for run, state in status.rows:
         variants.setdefault(run.variant, []).append(state)
+    order = {state: place for place, state in enumerate(MARKS)}
     # of a variant its first run counts: one that runs, of several the one with the fewest epochs
-    first = {name: min(states, key=lambda state: (ORDER.index(state.state), state.epoch or 0))
+    first = {name: min(states, key=lambda state: (order[state.state], state.epoch or 0))
              for name, states in variants.items()}  # fmt: skip
-    names = sorted(variants, key=lambda name: ORDER.index(first[name].state))
+    names = sorted(variants, key=lambda name: order[first[name].state])
     notes = [*lines(status, len(status.rows))][:NOTES]
     room = max(3, height - AROUND - len(notes))
     if len(names) > room:
@@ -72,12 +72,11 @@ def view(status: Status, progress: str, width: int, height: int) -> Group:
     ]
     done, total = epochs(status)
     bar = ProgressBar(total=total or len(status.rows), completed=done if total else status.done, width=width)
-    below = ["● completed, ▶ running, · waiting, ✗ failed", *notes]
-    above = [headline(status), *progress.split("; ")]
-    return Group(*_whole(above[:1]), Padding(bar, 0), *_whole(above[1:]), fitted(columns, width), *_whole(below))
+    above, below = progress.split("; "), ["● completed, ▶ running, · waiting, ✗ failed", *notes]
+    return Group(*_whole(headline(status)), Padding(bar, 0), *_whole(*above), fitted(columns, width), *_whole(*below))
 
 
-def _whole(lines: list[str]) -> list[Text]:
+def _whole(*lines: str) -> list[Text]:
     return [Text(line, no_wrap=True, overflow="ellipsis") for line in lines]
 
 
