@@ -70,11 +70,12 @@ def spawn(claim: Claim, config: RunConfig, allocation: Allocation, slot: Slot) -
 
 
 def _sweep(directory: RunDir) -> None:
-    """Remove half-written files of processes that were killed; a rival that is about to ask for the claim keeps its."""
+    """Remove half-written files of killed processes, but for young ones of a rival for the claim or of `cancel`."""
+    others = (directory.claim.name, directory.cancelled.name)
     for path in directory.path.glob(".*"):
-        is_rivals = directory.claim.name in path.name or not path.name.endswith(".part")
+        is_others = any(name in path.name for name in others) or not path.name.endswith(".part")
         with contextlib.suppress(FileNotFoundError):  # its owner was faster
-            if not is_rivals or time.time() - path.stat().st_mtime > _OLD_S:
+            if not is_others or time.time() - path.stat().st_mtime > _OLD_S:
                 path.unlink()
 
 
