@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runner.config.experiment import Rungs, Search
+from runner.config.search import Rungs, Search
 from runner.rundir import manifest
 from runner.rundir.layout import ExperimentDir
 from runner.rundir.ledger import SearchPlan

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +24,6 @@ from jobs.training.optimisation import Plateau, decay_steps, optimiser_for, sche
 from jobs.training.options import TrainingParams
 from jobs.training.tensorboard_log import TensorBoardLog
 from jobs.training.warm_start import begin_from_below
-from runner.errors import UserError
 from runner.health.findings import sentence
 
 
@@ -100,28 +99,6 @@ class TrainResult:
 def cut(order: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
     """`order` in batches of `size`; the last may be smaller."""
     return [order[start : start + size] for start in range(0, len(order), size)]
-
-
-@contextmanager
-def one_thread(wanted: bool = True) -> Iterator[None]:
-    """What is computed inside does not depend on how many threads there are."""
-    threads = torch.get_num_threads()
-    if wanted:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def choose_device(gpus: int) -> torch.device:
-    """The GPU of this task, or the CPU; UserError when a GPU was asked for and none is visible."""
-    if gpus and not torch.cuda.is_available():
-        raise UserError(
-            "resources.gpus asks for a GPU, but torch sees none here",
-            next_command="runner submit CONFIG --set resources.gpus=0, or a cluster with GPUs",
-        )
-    return torch.device("cuda" if gpus else "cpu")
 
 
 def train(learner: Evaluated, options: TrainingParams, context: RunContext, extra: dict[str, Any]) -> Outcome:

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from runner.config import yaml_source
-from runner.config.experiment import Mebibytes, Part, Seconds, Words
+from runner.config.experiment import Mebibytes, Seconds, Words
+from runner.config.part import Part
 from runner.config.validation import problems
 from runner.errors import ConfigError, Mistakes, Problem, nearest
 from runner.masking import is_secret, masked

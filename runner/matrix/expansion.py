@@ -21,6 +21,7 @@ from runner.health.quantities import Quantity
 from runner.matrix.contradictions import blocked, override_problems, seed_problems
 from runner.matrix.ladder import BudgetedPoint, ladder, search_problems, stable_part
 from runner.matrix.points import Point, axis_keys, matches, points
+from runner.matrix.reporting import reporter_of
 from runner.matrix.resolution import Misfit, Resolver
 from runner.matrix.run_id import BASE, axis_names, run_id, short_form, slug, value_label
 from runner.matrix.sampling import conditioned, with_first_points
@@ -232,35 +233,6 @@ def _note_misfit(result: _ExpandedRuns, misfit: Misfit, variant: str, report: Re
             result.problems.update(dict.fromkeys(wrong.problems(report)))
     if misfit.rest is not None and len(result.rests) < MOST_MISFITS:
         result.rests.append((variant, misfit.rest))
-
-
-def reporter_of(file: ExperimentFile, point: Point, seed_key: str) -> Report:
-    """Problems of a run stand where the file sets the parameter: at an axis, a named point, or in `params`."""
-    places = sorted(zip(point.overrides.items(), point.origins, strict=True), key=lambda place: -len(place[0][0]))
-    params = file.experiment.params
-
-    def report(key: Key, what: str, **more: Any) -> Problem:
-        parts = [str(part) for part in key]
-        for (override, value), origin in places:
-            own = override.split(".")
-            rest = ".".join(parts[len(own) :])
-            if rest and at(value, rest, _ABSENT) is _ABSENT and at(params, ".".join(parts), _ABSENT) is not _ABSENT:
-                continue  # the value was merged into a section of `params` that has it
-            if own[0] == parts[0] == "params":
-                more = {"nearest": override.removeprefix("params").removeprefix(".") or None}
-                where = origin[:-1] if isinstance(origin[-1], int) else origin
-                return file.source.problem(where, "the matrix writes keys of params without `params.`", **more)
-            if own == parts[: len(own)] or parts == own[: len(parts)]:
-                problem = file.source.problem(origin, what, **more)
-                return Problem(what, ".".join(parts), problem.file, problem.line, problem.allowed, problem.nearest)
-        if ".".join(parts) == seed_key:
-            return file.source.problem(("matrix", "seeds"), what, **more)
-        return file.source.problem(("params", *key), what, **more)
-
-    return report
-
-
-_ABSENT = object()
 
 
 def _name_problems(file: ExperimentFile, resolved: _ExpandedRuns) -> Iterator[Problem]:

@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from runner.config.experiment import HALF, Search
 from runner.config.metric_names import is_near
+from runner.config.search import HALF, Search
 from runner.rundir.ledger import Left, Round, SearchPlan
 
 

@@ -16,7 +16,7 @@ from benchmarks.page import filled
 from benchmarks.search_replay import HEADER, Table, read, replay, report, synthetic
 from docs.generate import search as generated
 from jobs.launch import python_path
-from runner.config.experiment import Search
+from runner.config.search import Search
 from tiny_search import runner, stage
 
 ROOT = Path(__file__).parents[2]

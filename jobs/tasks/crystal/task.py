@@ -110,7 +110,8 @@ class CrystalTask:
 
         from jobs.tasks.crystal.dataset import gather
         from jobs.tasks.crystal.learner import CrystalLearner
-        from jobs.training.trainer import choose_device, train
+        from jobs.training.device import choose_device
+        from jobs.training.trainer import train
         from jobs.training.warm_start import continue_finished, warm_start
 
         device = choose_device(context.gpus)

@@ -111,7 +111,8 @@ class SentimentTask:
         from jobs.tasks.sentiment.dataset import Corpus, read
         from jobs.tasks.sentiment.learner import SentimentLearner
         from jobs.tasks.sentiment.teachers import teacher_features
-        from jobs.training.trainer import choose_device, train
+        from jobs.training.device import choose_device
+        from jobs.training.trainer import train
         from models.sentiment.model import SentimentModel
 
         device = choose_device(context.gpus)

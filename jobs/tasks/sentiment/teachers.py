@@ -22,7 +22,8 @@ from jobs.tasks.sentiment import archive
 from jobs.tasks.sentiment.dataset import ResidentSequences
 from jobs.tasks.sentiment.samples import Samples
 from jobs.tasks.sentiment.schema import FeatureFile, TrainedTeachers
-from jobs.training.trainer import cut, one_thread
+from jobs.training.device import one_thread
+from jobs.training.trainer import cut
 from models.sentiment.options import SentimentModelOptions
 from models.sentiment.teacher import Teacher
 from runner.errors import UserError

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from runner.config.experiment import Search
+from runner.config.search import Search
 from runner.rundir.ledger import SearchPlan
 from runner.search.rounds import cost, expected, fewest_seeds, kept_part, rounds
 

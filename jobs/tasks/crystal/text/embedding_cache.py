@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from jobs.content_cache import content_key, find_in_shards, load_array, publish_shard, save_arrays
 from jobs.launch import mapping
 from jobs.tasks.crystal.schema import TextParams
-from jobs.training.trainer import one_thread
+from jobs.training.device import one_thread
 from models.encoders.text import TextEncoder
 from models.encoders.text_folder import EncoderMissing, locate
 from runner.errors import UserError
