@@ -17,8 +17,8 @@ _ARCHIVES = (".pt", ".pth", ".ckpt", ".npz")  # which a program has begun to wri
 
 def newest_checkpoint(folder: Path, name: str, values: Mapping[str, Any]) -> Path | None:
     """The whole one with the largest numbers in its name, the latest where they are equal; None where there is none."""
-    whole = [path for path in _present(folder, name, values) if not _is_torn(path)]
-    return max(whole, key=lambda path: (_numbers(path), path.stat().st_mtime_ns), default=None)
+    present = sorted(_present(folder, name, values), key=lambda path: (_numbers(path), path.stat().st_mtime_ns))
+    return next((path for path in reversed(present) if not _is_torn(path)), None)
 
 
 def half_written(folder: Path, name: str, values: Mapping[str, Any]) -> list[Path]:

@@ -170,7 +170,7 @@ def test_stopped_command_resumes_and_every_epoch_is_logged_once(here: Path) -> N
 # Writes its checkpoint in place, for most of the time that an epoch takes
 SLOW_WRITER = """\
 import io, pathlib, sys, time, zipfile
-out, resume = pathlib.Path(sys.argv[1]), len(sys.argv) > 2
+out, hold, resume = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), len(sys.argv) > 3
 place = out / "state.pt"
 first = int(zipfile.ZipFile(place).read("epoch")) if resume else 0
 for epoch in range(first + 1, 16):
@@ -178,14 +178,14 @@ for epoch in range(first + 1, 16):
     with zipfile.ZipFile(archive, "w") as file: file.writestr("epoch", str(epoch))
     with place.open("wb", buffering=0) as file:
         file.write(archive.getvalue()[:30])
-        time.sleep(0.18)
+        time.sleep(60 if epoch > 3 and hold.exists() else 0.18)
         file.write(archive.getvalue()[30:])
     print(f"epoch {epoch}: mae {1 / epoch}", flush=True)
     time.sleep(0.02)
 """
 SLOW = {
-    "run": ["{python}", "{here}/slow_writer.py", "{out}"],
-    "resume": ["{python}", "{here}/slow_writer.py", "{out}", "--resume"],
+    "run": ["{python}", "{here}/slow_writer.py", "{out}", "{here}/hold"],
+    "resume": ["{python}", "{here}/slow_writer.py", "{out}", "{here}/hold", "--resume"],
     "checkpoint": "state.pt",
     "metrics": {"pattern": r"epoch (?P<epoch>\d+): mae (?P<val_mae>\S+)"},
 }
@@ -196,6 +196,9 @@ def test_a_checkpoint_that_a_stop_would_tear_is_awaited_and_a_torn_one_is_not_re
     here: Path, signalled: str
 ) -> None:
     (here / "slow_writer.py").write_text(SLOW_WRITER)
+    hold = here / "hold"  # in the middle of a checkpoint
+    if signalled == "command":
+        hold.touch()
     directory = write_run(here / "exp", config={"task": "command"}, command=SLOW, values={})
     parent = subprocess.Popen(parent_command(directory), env=environment())
     wait_until(lambda: len(read_json_lines(directory.metrics)) > 2, what="three epochs")
@@ -206,6 +209,7 @@ def test_a_checkpoint_that_a_stop_would_tear_is_awaited_and_a_torn_one_is_not_re
         (child,) = psutil.Process(read_json(directory.heartbeat)["pid"]).children()
         wait_until(lambda: state.stat().st_size == 30, what="half a checkpoint")
         child.kill()
+        hold.unlink()
     parent.wait(30)
     assert zipfile.is_zipfile(state) == (signalled == "parent")
     subprocess.run(parent_command(directory), env=environment(), check=True)
